@@ -1,0 +1,1 @@
+"""Batch: what recomputes views from the archive."""

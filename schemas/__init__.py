@@ -1,0 +1,1 @@
+"""Contracts, types, the view language and the algebra."""

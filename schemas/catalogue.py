@@ -1,0 +1,213 @@
+"""The views of a lake: which definitions live, which is served. Applying and publishing are one entry each.
+
+What a view's next state is, is decided by pure functions; a conflicting put means deciding again from the newest state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from seamline.clock import Clock
+from seamline.entries import DefinitionRecord, Published
+from seamline.errors import Condition, ConflictError, UserError
+from seamline.history import ViewHistory
+from seamline.lake import Lake
+from seamline.schemas.contracts import Contract, parse_contract
+from seamline.schemas.definition import Definition
+from seamline.schemas.views import ViewText, compile_view, parse_views
+
+KEPT = 2
+"""Definitions of one view that stay live: the served one, and the newest or the one before, so a switch can go back."""
+
+Decision = Callable[[Published | None], Published | None]
+"""The next state of a view from its newest one; None where nothing is to be put."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A definition and the contract that it decodes by."""
+
+    definition: Definition
+    contract: Contract
+
+
+class Catalogue:
+    """Follows the view logs of a lake and compiles what they record."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._histories: dict[str, ViewHistory] = {}
+        self._compiled: dict[str, Compiled] = {}
+        self.catch_up()
+
+    def catch_up(self) -> bool:
+        """Reads on; True where a view changed."""
+        changed = False
+        for view in self._lake.views():
+            if view not in self._histories:
+                self._histories[view] = ViewHistory(self._lake.view_log(view))
+                changed = True
+            else:
+                changed |= self._histories[view].catch_up()
+        return changed
+
+    @property
+    def states(self) -> dict[str, Published]:
+        """The newest state of each view."""
+        return {view: history.state for view, history in self._histories.items() if history.state is not None}
+
+    def history(self, view: str) -> ViewHistory:
+        """Every state of one view. Raises VIEW_UNKNOWN."""
+        if view not in self._histories:
+            raise unknown_view(view, list(self._histories))
+        return self._histories[view]
+
+    def definition(self, hash_: str) -> Definition:
+        """A recorded definition, compiled."""
+        return self._compile(hash_).definition
+
+    def contract(self, hash_: str) -> Contract:
+        """The contract a recorded definition decodes by."""
+        return self._compile(hash_).contract
+
+    def live(self, stream: str | None = None) -> tuple[Definition, ...]:
+        """Definitions that get epochs, of one stream or of all, in the order of their hashes."""
+        hashes = {h for state in self.states.values() for h in state.live}
+        return tuple(self.definition(h) for h in sorted(hashes) if stream is None or self.contract(h).stream == stream)
+
+    def _compile(self, hash_: str) -> Compiled:
+        if hash_ not in self._compiled:
+            record = next(
+                (r for state in self.states.values() for r in state.definitions if r.definition == hash_), None
+            )
+            if record is None:
+                raise UserError(Condition.VIEW_UNKNOWN, f"definition {hash_}", mend="'seamline views list' shows all")
+            self._compiled[hash_] = compile_record(record)
+        return self._compiled[hash_]
+
+
+def unknown_view(view: str, known: list[str]) -> UserError:
+    """VIEW_UNKNOWN with the names there are."""
+    return UserError(
+        Condition.VIEW_UNKNOWN,
+        f"view {view!r}",
+        allowed=", ".join(sorted(known)) or "(no view was applied yet)",
+        mend="run 'seamline views apply' after adding it to views/",
+    )
+
+
+def compile_record(record: DefinitionRecord) -> Compiled:
+    """A definition from what the ledger kept of it."""
+    contract = parse_contract(record.contract, where=f"ledger: contract of {record.definition}")
+    (text,) = parse_views(record.sql, where=f"ledger: definition {record.definition}")
+    return Compiled(compile_view(text, contract), contract)
+
+
+def record(definition: Definition, contract: Contract) -> DefinitionRecord:
+    """What the ledger keeps of a definition."""
+    return DefinitionRecord(
+        definition=definition.hash, sql=definition.text, contract=contract.text, contract_name=contract.name
+    )
+
+
+def next_state(state: Published | None, view: str, new: DefinitionRecord, now: datetime) -> Published | None:
+    """The state after a definition is applied: the first one is served from the stream's origin, a changed one is live
+    beside the served one until a batch version of it is published. None where it is live already."""
+    if state is None or state.served is None:
+        return Published(
+            at=now, view=view, definitions=(new,), live=(new.definition,), served=new.definition, version=None,
+            reason="applied",
+        )  # fmt: skip
+    if new.definition in state.live:
+        return None
+    live = (*(d for d in state.live if d == state.served), new.definition)
+    records = {r.definition: r for r in (*state.definitions, new)}
+    return Published(
+        at=now, view=view, definitions=tuple(records.values()), live=live, served=state.served, version=state.version,
+        reason="applied beside the served definition",
+    )  # fmt: skip
+
+
+def served_state(state: Published, definition: str, version: int | None, reason: str, now: datetime) -> Published:
+    """The state that serves a definition at a batch version. The one served before stays live, to go back to."""
+    live = tuple(dict.fromkeys([definition, *([state.served] if state.served else []), *state.live]))[:KEPT]
+    return Published(
+        at=now, view=state.view, definitions=state.definitions, live=live, served=definition, version=version,
+        reason=reason,
+    )  # fmt: skip
+
+
+def decide(lake: Lake, view: str, decision: Decision) -> Published | None:
+    """Puts a view's next state, deciding again whenever another put came first. None where there was nothing to put."""
+    history = ViewHistory(lake.view_log(view))
+    while True:
+        following = decision(history.state)
+        if following is None:
+            return None
+        try:
+            history.log.put(history.number + 1, following)
+        except ConflictError:
+            history.catch_up()
+            continue
+        return following
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What applying one view did."""
+
+    view: str
+    definition: str
+    change: Literal["new", "changed", "unchanged"]
+
+
+def apply_views(
+    lake: Lake, views: Mapping[str, ViewText], contracts: Mapping[str, Contract], clock: Clock
+) -> list[Applied]:
+    """Compiles every view first, so that a wrong one leaves all of them as they were; then one entry a view."""
+    compiled = {name: _compile_for(view, contracts) for name, view in views.items()}
+    applied = []
+    for name, (definition, contract) in compiled.items():
+        new = record(definition, contract)
+        put = decide(lake, name, lambda state, name=name, new=new: next_state(state, name, new, clock()))  # type: ignore[misc]
+        change: Literal["new", "changed", "unchanged"] = "unchanged"
+        if put is not None:
+            change = "new" if len(put.definitions) == 1 else "changed"
+        applied.append(Applied(name, definition.hash, change))
+    return applied
+
+
+def _compile_for(view: ViewText, contracts: Mapping[str, Contract]) -> tuple[Definition, Contract]:
+    if view.contract not in contracts:
+        raise UserError(
+            Condition.CONTRACT_UNKNOWN,
+            f"view {view.name} reads {view.contract!r}",
+            allowed=", ".join(sorted(contracts)) or "(the project has no contracts)",
+            mend="name one of these after FROM, or add the contract to contracts/",
+            where=view.where,
+        )
+    return compile_view(view, contracts[view.contract]), contracts[view.contract]
+
+
+def publish(lake: Lake, seen: Published, definition: str, version: int | None, reason: str, now: datetime) -> Published:
+    """Serves a definition at a version, if the view still stands as it was `seen`: an operator's word wins.
+
+    Raises LEDGER_CONFLICT where the view was changed meanwhile.
+    """
+
+    def decision(state: Published | None) -> Published:
+        if state is None or state.attempt != seen.attempt:
+            raise ConflictError(
+                Condition.LEDGER_CONFLICT,
+                f"view {seen.view} was changed while a version of it was made",
+                mend="decide again from the view's newest state",
+            )
+        return served_state(state, definition, version, reason, now)
+
+    published = decide(lake, seen.view, decision)
+    if published is None:
+        raise AssertionError("a decision to publish always puts")
+    return published

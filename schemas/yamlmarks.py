@@ -1,0 +1,94 @@
+"""YAML with its line marks: every message about a file can say line and column.
+
+Doubled keys are refused (PyYAML keeps the last one without a word), aliases too: a contract is written out.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from seamline.errors import Condition, UserError
+
+Path = tuple[str | int, ...]
+
+
+class Marks:
+    """A YAML document: its `data`, and where each part of it stands."""
+
+    def __init__(self, text: str, where: str, condition: Condition = Condition.CONTRACT_INVALID) -> None:
+        """Raises UserError where the text is not one YAML mapping with distinct keys."""
+        self.where = where
+        self.condition = condition
+        self._marks: dict[Path, tuple[int, int]] = {(): (1, 1)}
+        self._seen: set[int] = set()
+        self.data: dict[str, Any] = self._load(text)
+
+    def error(self, path: Path, got: str, allowed: str = "", mend: str = "") -> UserError:
+        """What is wrong at `path` (or at the nearest part above it that exists), with file, line and column."""
+        while path not in self._marks:
+            path = path[:-1]
+        return self._error(*self._marks[path], got, allowed, mend)
+
+    def unknown(self, path: Path, key: str, known: Iterable[str]) -> UserError:
+        """An unknown key, with the known one that looks most like it."""
+        names = sorted(known)
+        near = difflib.get_close_matches(key, names, 1)
+        mend = f"write {near[0]!r}" if near else "remove the line"
+        return self.error((*path, key), f"unknown key {key!r}", ", ".join(names), mend)
+
+    def _error(self, line: int, column: int, got: str, allowed: str, mend: str) -> UserError:
+        return UserError(
+            self.condition, got, allowed=allowed, mend=mend, where=f"{self.where}:{line}:{column}"
+        )
+
+    def _load(self, text: str) -> dict[str, Any]:
+        loader = None
+        try:
+            loader = yaml.SafeLoader(text)
+            node = loader.get_single_node()
+            if not isinstance(node, yaml.MappingNode):
+                raise self._error(1, 1, "this file is no YAML mapping", "keys and values", "see docs/contracts.md")
+            self._walk(node, ())
+            data: dict[str, Any] = loader.construct_document(node)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            raise self._error(line, column, f"not YAML: {error.problem}", "YAML 1.1", "mend the syntax") from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            text = " ".join(str(error).split())[:200]
+            raise self._error(1, 1, f"not YAML: {text}", "YAML 1.1", "mend the value, or quote it") from error
+        finally:
+            if loader is not None:
+                loader.dispose()
+        return data
+
+    def _walk(self, node: yaml.Node, path: Path) -> None:
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        self._marks.setdefault(path, (line, column))
+        if isinstance(node, yaml.ScalarNode):
+            return
+        if id(node) in self._seen:
+            raise self._error(line, column, "an alias", "values written out", "copy the value here")
+        self._seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for index, child in enumerate(node.value):
+                self._walk(child, (*path, index))
+        elif isinstance(node, yaml.MappingNode):
+            self._walk_mapping(node, path)
+
+    def _walk_mapping(self, node: yaml.MappingNode, path: Path) -> None:
+        first: dict[str, int] = {}
+        for key, child in node.value:
+            line, column = key.start_mark.line + 1, key.start_mark.column + 1
+            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+                raise self._error(line, column, "a key that is not text", "text keys", "put the key in quotes")
+            if key.value in first:
+                got = f"key {key.value!r} stands twice, first in line {first[key.value]}"
+                raise self._error(line, column, got, "each key once", "remove one of the two")
+            first[key.value] = line
+            self._marks[(*path, key.value)] = (line, column)
+            self._walk(child, (*path, key.value))

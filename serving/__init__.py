@@ -1,0 +1,1 @@
+"""Serving: the merged answer, as a library and over HTTP."""

@@ -1,0 +1,194 @@
+"""Configuration: `seamline.toml` in the project's folder, then `SEAMLINE_<SECTION>__<KEY>` of the environment.
+
+Every key is documented here and in docs/configuration.md; unknown keys are refused with file and line.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from seamline.errors import Condition, UserError
+
+FILE = "seamline.toml"
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A table of seamline.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSection(Section):
+    """The broker. Empty `bootstrap_servers`: the embedded one."""
+
+    bootstrap_servers: str = Field("", description="host:port,… of a cluster; empty starts the embedded broker")
+    partitions: Positive = Field(4, description="partitions of topics that 'up' or 'replay' creates")
+    options: dict[str, str] = Field({}, description="client options in Kafka's own names, such as security.protocol")
+
+
+class LakeSection(Section):
+    """Object storage."""
+
+    uri: str = Field("lake", description="a folder beside seamline.toml, or s3://, gs://, abfss://")
+
+
+class SparkSection(Section):
+    """How Spark is opened, where spark-submit does not say."""
+
+    master: str = Field("local[*]", description="Spark master")
+    driver_memory: str = Field("1g", description="heap of each driver")
+    conf: dict[str, str] = Field({}, description="any further Spark settings")
+
+
+class KernelSection(Section):
+    """Limits of each process's DuckDB."""
+
+    memory: str = Field("1GB", description="memory of one kernel before it spills to disk")
+    threads: Positive = Field(2, description="threads of one kernel")
+
+
+class SpeedSection(Section):
+    """The speed layer."""
+
+    trigger_ms: int = Field(100, ge=0, description="milliseconds between micro-batches; 0 is as fast as it can")
+    max_records: Positive = Field(50_000, description="offsets read in one micro-batch")
+    compact_epochs: Positive = Field(64, description="adjacent epochs that are compacted into one segment")
+    retention_hours: Positive = Field(168, description="hours that epochs stay restorable after a batch covers them")
+
+
+class ArchiveSection(Section):
+    """The archive."""
+
+    trigger_ms: int = Field(2_000, ge=0, description="milliseconds between appends to raw")
+    max_records: Positive = Field(500_000, description="offsets read in one append")
+
+
+class BatchSection(Section):
+    """The batch layer."""
+
+    refresh_minutes: Positive = Field(10, description="minutes between refreshes inside 'seamline up'")
+    reservation_minutes: Positive = Field(60, description="minutes until a reserved cut expires")
+    hold_on_drift: bool = Field(False, description="do not publish a version whose audit found drift")
+    keep_versions: Positive = Field(5, description="batch versions that stay restorable")
+
+
+class ServingSection(Section):
+    """The serving layer."""
+
+    host: str = Field("127.0.0.1", description="address to bind")
+    port: int = Field(8765, ge=0, le=65535, description="port of the HTTP API; 0 takes a free one")
+    query_seconds: Positive = Field(30, description="seconds until a query is interrupted")
+    poll_ms: Positive = Field(50, description="milliseconds between looks at the ledger")
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one project."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SEAMLINE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    kafka: KafkaSection = KafkaSection()  # type: ignore[call-arg]
+    lake: LakeSection = LakeSection()  # type: ignore[call-arg]
+    spark: SparkSection = SparkSection()  # type: ignore[call-arg]
+    kernel: KernelSection = KernelSection()  # type: ignore[call-arg]
+    speed: SpeedSection = SpeedSection()  # type: ignore[call-arg]
+    archive: ArchiveSection = ArchiveSection()  # type: ignore[call-arg]
+    batch: BatchSection = BatchSection()  # type: ignore[call-arg]
+    serving: ServingSection = ServingSection()  # type: ignore[call-arg]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file."""
+        return env_settings, init_settings
+
+
+def load_settings(folder: Path) -> Settings:
+    """The settings of the project in `folder`. Raises CONFIG_INVALID with file and line."""
+    path = folder / FILE
+    if not path.is_file():
+        raise UserError(
+            Condition.CONFIG_INVALID,
+            f"{folder} holds no {FILE}",
+            mend="run 'seamline init DIR' to make a project, or name one with --project",
+            where=str(path),
+        )
+    text = path.read_text(encoding="utf-8")
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+), column (\d+)", str(error))
+        at = f":{line[1]}:{line[2]}" if line else ""
+        raise UserError(
+            Condition.CONFIG_INVALID,
+            f"not TOML: {error}",
+            allowed="TOML 1.0",
+            mend="mend that line",
+            where=f"{path}{at}",
+        ) from error
+    try:
+        return Settings(**table)
+    except ValidationError as error:
+        raise _invalid(path, text, error) from error
+
+
+def _invalid(path: Path, text: str, error: ValidationError) -> UserError:
+    """The first thing wrong, at its line; keys from the environment have none."""
+    first = error.errors()[0]
+    keys = [str(part) for part in first["loc"]]
+    line = _line_of(text, keys)
+    allowed = ", ".join(_keys_at(keys[:-1])) if first["type"] == "extra_forbidden" else first["msg"]
+    got = (
+        f"unknown key {'.'.join(keys)}"
+        if first["type"] == "extra_forbidden"
+        else f"{'.'.join(keys)} = {first['input']!r}"
+    )
+    return UserError(
+        Condition.CONFIG_INVALID,
+        got,
+        allowed=allowed,
+        mend="docs/configuration.md lists every key",
+        where=f"{path}:{line}" if line else f"environment variable SEAMLINE_{'__'.join(keys).upper()}",
+    )
+
+
+def _keys_at(keys: list[str]) -> list[str]:
+    model: Any = Settings
+    for key in keys:
+        field = model.model_fields.get(key)
+        model = field.annotation if field else Section
+    return list(getattr(model, "model_fields", {}))
+
+
+def _line_of(text: str, keys: list[str]) -> int | None:
+    """The line where a key, or failing that its table, is written."""
+    section: str | None = None
+    table_line = None
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*\[([^\]]+)\]", line)
+        if header:
+            section = header[1].strip()
+            table_line = number if section == keys[0] else table_line
+        key = re.match(r"\s*([A-Za-z0-9_\-\.\"]+)\s*=", line)
+        if key and ".".join(filter(None, [section, key[1].strip('"')])) in (".".join(keys), ".".join(keys[:2])):
+            return number
+    return table_line

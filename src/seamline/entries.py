@@ -1,0 +1,237 @@
+"""The kinds of ledger entries: frozen, self-describing JSON. Entries are never edited.
+
+Every entry says its format version, kind, the attempt that put it (to tell a lost answer from a lost race), and when.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from seamline.frontier import Frontier
+
+FORMAT = 1
+"""Major version of the entries' format; a reader refuses a newer one."""
+
+
+def new_attempt() -> str:
+    """A name no other attempt has: for entries, and for the files they list."""
+    return uuid4().hex
+
+
+class Value(BaseModel):
+    """A frozen value inside an entry; keys from a newer minor version are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class EntryBase(Value):
+    """What every entry says of itself."""
+
+    format: int = FORMAT
+    attempt: str = Field(default_factory=new_attempt)
+    at: datetime
+
+
+class Counts(Value):
+    """Law 3 for one contract and one range: read = counted + rejected + duplicate."""
+
+    read: int = 0
+    counted: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            read=self.read + other.read,
+            counted=self.counted + other.counted,
+            rejected=self.rejected + other.rejected,
+            duplicate=self.duplicate + other.duplicate,
+        )
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the identity of law 3 holds."""
+        return self.read == self.counted + self.rejected + self.duplicate
+
+
+class DataFile(Value):
+    """A Parquet file in the lake: its path relative to the lake, and its rows."""
+
+    path: str
+    rows: int
+
+
+class Claim(EntryBase):
+    """From this entry on, only `holder` may put entries into this log."""
+
+    kind: Literal["claim"] = "claim"
+    holder: str
+
+
+class Epoch(EntryBase):
+    """One committed micro-batch: a segment for each live definition (None where it has no rows), one range.
+
+    `decodings` are the contract decodings that were read and whose ids are remembered from here on. `counts` by
+    contract; records that no contract claims stand under the empty name. `newest` is the latest Kafka timestamp read.
+    """
+
+    kind: Literal["epoch"] = "epoch"
+    number: int
+    claim: int
+    decodings: tuple[str, ...] = ()
+    start: Frontier
+    end: Frontier
+    files: dict[str, DataFile | None]
+    ids: DataFile | None = None
+    counts: dict[str, Counts] = {}
+    newest: datetime | None = None
+
+
+class Compacted(EntryBase):
+    """Epochs `first` to `last` as one segment a definition. The epochs stay until they are retired."""
+
+    kind: Literal["compacted"] = "compacted"
+    claim: int
+    first: int
+    last: int
+    start: Frontier
+    end: Frontier
+    files: dict[str, DataFile | None]
+    ids: DataFile | None = None
+
+
+class Retired(EntryBase):
+    """Epochs up to `last` (and compacted segments within) are dropped from the log's readable past.
+
+    `replaced` lists epochs dropped because a compacted segment stands for them: first, last of each.
+    """
+
+    kind: Literal["retired"] = "retired"
+    claim: int
+    last: int
+    replaced: tuple[tuple[int, int], ...] = ()
+
+
+class Imported(Value):
+    """A whole file taken into the archive: one source with one partition, offsets are row numbers."""
+
+    source: str
+    contract: str
+    rows: int
+
+
+class Archived(EntryBase):
+    """Everything in (start, end] (and whole imports) stands in the raw tables at these versions.
+
+    `tables`: raw table path to Delta version, for every raw table of the stream. `dates`: raw table to the
+    event dates this entry touched.
+    """
+
+    kind: Literal["archived"] = "archived"
+    claim: int
+    start: Frontier
+    end: Frontier
+    tables: dict[str, int]
+    dates: dict[str, tuple[date, ...]]
+    counts: dict[str, Counts] = {}
+    imports: tuple[Imported, ...] = ()
+    newest: datetime | None = None
+
+
+class Maintained(EntryBase):
+    """Small files compacted: the same rows at new table versions."""
+
+    kind: Literal["maintained"] = "maintained"
+    claim: int
+    tables: dict[str, int]
+
+
+class Reserved(EntryBase):
+    """A batch run works towards this cut; no compaction may cross it, no epoch after it go, until `until`."""
+
+    kind: Literal["reserved"] = "reserved"
+    run: str
+    cut: Frontier
+    until: datetime
+    base: int | None = None
+    archive_entry: int
+
+
+class ColumnDrift(Value):
+    """One column's difference between what was served and what was recomputed, at the same cut."""
+
+    column: str
+    groups: int
+    largest: str
+    explained: str = ""
+
+
+class Audit(Value):
+    """Old version + epochs up to the new cut, against the new version at that cut (law 6)."""
+
+    compared: bool
+    groups: int = 0
+    drift: tuple[ColumnDrift, ...] = ()
+    explained: tuple[ColumnDrift, ...] = ()
+    disagreeing_copies: int = 0
+    note: str = ""
+
+    @property
+    def clean(self) -> bool:
+        """No difference but explained ones."""
+        return not self.drift
+
+
+class Version(EntryBase):
+    """A batch version: the segment (origin, cut] recomputed from the archive.
+
+    `units`: event date (ISO) to its files, for the units that were rewritten; the others still stand in `base`.
+    With `complete` every unit is listed. `imports` are the sources of whole imports it holds.
+    """
+
+    kind: Literal["version"] = "version"
+    run: str
+    cut: Frontier
+    base: int | None
+    complete: bool
+    units: dict[str, tuple[DataFile, ...]]
+    archive_entry: int
+    imports: tuple[str, ...] = ()
+    counts: Counts = Counts()
+    audit: Audit = Audit(compared=False)
+    kernel: str
+
+
+class DefinitionRecord(Value):
+    """What is needed to compile a definition again: its SQL and its contract's YAML."""
+
+    definition: str
+    sql: str
+    contract: str
+    contract_name: str
+
+
+class Published(EntryBase):
+    """The whole state of one view: its definitions, and which definition and batch version is served.
+
+    `served` None: nothing is served yet. `version` None: served from the stream's origin by epochs alone.
+    A definition in `live` gets epochs; a dropped view has none.
+    """
+
+    kind: Literal["published"] = "published"
+    view: str
+    definitions: tuple[DefinitionRecord, ...]
+    live: tuple[str, ...]
+    served: str | None
+    version: int | None
+    reason: str = ""
+
+
+Entry = Annotated[
+    Claim | Epoch | Compacted | Retired | Archived | Maintained | Reserved | Version | Published,
+    Field(discriminator="kind"),
+]

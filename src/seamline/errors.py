@@ -1,0 +1,105 @@
+"""One hierarchy of errors: a stable condition name, what was got, what is allowed, what to do.
+
+Tests and callers match on `condition`, never on prose. The class says how a caller may react:
+`UserError` (mend the input), `TransientError` (try again), `TerminalError` (stop; an operator decides).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Condition(StrEnum):
+    """Every condition Seamline raises, by its stable name."""
+
+    # user's files and commands
+    CONFIG_INVALID = "CONFIG_INVALID"
+    CONTRACT_INVALID = "CONTRACT_INVALID"
+    VIEW_INVALID = "VIEW_INVALID"
+    VIEW_UNKNOWN = "VIEW_UNKNOWN"
+    VIEW_NOT_READY = "VIEW_NOT_READY"
+    CONTRACT_UNKNOWN = "CONTRACT_UNKNOWN"
+    QUERY_INVALID = "QUERY_INVALID"
+    QUERY_REFUSED = "QUERY_REFUSED"
+    QUERY_TIMEOUT = "QUERY_TIMEOUT"
+    INPUT_INVALID = "INPUT_INVALID"
+    VALUE_OUT_OF_RANGE = "VALUE_OUT_OF_RANGE"
+    # the seam and the ledger
+    SEAM_HOLE = "SEAM_HOLE"
+    SEAM_OVERLAP = "SEAM_OVERLAP"
+    OUT_OF_RETENTION = "OUT_OF_RETENTION"
+    WRITER_CONFLICT = "WRITER_CONFLICT"
+    LEDGER_CONFLICT = "LEDGER_CONFLICT"
+    LEDGER_FORMAT = "LEDGER_FORMAT"
+    RESERVATION_EXPIRED = "RESERVATION_EXPIRED"
+    DRIFT_HELD = "DRIFT_HELD"
+    KERNEL_VERSION = "KERNEL_VERSION"
+    KERNEL_FAILED = "KERNEL_FAILED"
+    # Kafka
+    TOPIC_RECREATED = "TOPIC_RECREATED"
+    TOPIC_MISSING = "TOPIC_MISSING"
+    TOPIC_COMPACTED = "TOPIC_COMPACTED"
+    RECORDS_EXPIRED = "RECORDS_EXPIRED"
+    BROKER_UNAVAILABLE = "BROKER_UNAVAILABLE"
+    # the machine
+    JAVA_MISSING = "JAVA_MISSING"
+    JARS_INVALID = "JARS_INVALID"
+    PROCESS_FAILED = "PROCESS_FAILED"
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+
+
+class SeamlineError(Exception):
+    """What went wrong, what is allowed, and the mend. `where` is `file:line:column` or a range.
+
+    `exit_code` is what the CLI ends with.
+    """
+
+    exit_code = 1
+
+    def __init__(self, condition: Condition, got: str, *, allowed: str = "", mend: str = "", where: str = "") -> None:
+        self.condition = condition
+        self.got = got
+        self.allowed = allowed
+        self.mend = mend
+        self.where = where
+        super().__init__(condition, got, allowed, mend, where)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.condition, self.got, self.allowed, self.mend, self.where))
+
+    def __str__(self) -> str:
+        head = f"[{self.condition}] {self.where + ': ' if self.where else ''}{self.got}"
+        allowed = f"\n  allowed: {self.allowed}" if self.allowed else ""
+        mend = f"\n  to mend: {self.mend}" if self.mend else ""
+        return head + allowed + mend
+
+
+def _rebuild(
+    kind: type[SeamlineError], condition: Condition, got: str, allowed: str, mend: str, where: str
+) -> SeamlineError:
+    """Errors cross process boundaries (Spark's workers), so they must pickle."""
+    return kind(condition, got, allowed=allowed, mend=mend, where=where)
+
+
+class UserError(SeamlineError):
+    """The input is wrong; nothing was applied."""
+
+    exit_code = 2
+
+
+class TransientError(SeamlineError):
+    """The world is unavailable for now; the same attempt may succeed later."""
+
+    exit_code = 75
+
+
+class TerminalError(SeamlineError):
+    """Going on could give a wrong number; an operator has to decide."""
+
+    exit_code = 3
+
+
+class ConflictError(SeamlineError):
+    """Another writer was first. Read again and decide again from the start."""
+
+    exit_code = 4

@@ -1,0 +1,238 @@
+"""What the logs of the ledger add up to: each history is a fold of one log, advanced by tailing it.
+
+Streaming, jobs and serving share these and nothing else. A history is loaded whole once; an entry that is missing
+between two that stand is left out, so that the ranges no longer meet and the seam check names the hole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+
+from seamline.entries import (
+    Archived,
+    Claim,
+    Compacted,
+    Counts,
+    DataFile,
+    EntryBase,
+    Epoch,
+    Imported,
+    Maintained,
+    Published,
+    Reserved,
+    Retired,
+    Version,
+)
+from seamline.errors import Condition, TerminalError
+from seamline.frontier import START, Frontier
+from seamline.ledger import Log
+from seamline.segment import Segment
+
+
+class History:
+    """Follows one log. `number` is the last entry read, `claim` the newest claim (its number, and the entry)."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.number = 0
+        self.claim: tuple[int, Claim] | None = None
+        self.load()
+
+    def load(self) -> None:
+        """Reads every entry that stands after `number`, over gaps."""
+        first, last = self.log.first(), self.log.last()
+        for number in range(max(first, self.number + 1), last + 1):
+            entry = self.log.read(number)
+            if entry is not None:
+                self._take(number, entry)
+
+    def catch_up(self) -> bool:
+        """Reads on by asking for the next number; True where there was something new."""
+        before = self.number
+        for number, entry in self.log.after(self.number):
+            self._take(number, entry)
+        return self.number > before
+
+    def _take(self, number: int, entry: EntryBase) -> None:
+        self.number = number
+        if isinstance(entry, Claim):
+            self.claim = (number, entry)
+        self.apply(number, entry)
+
+    def apply(self, number: int, entry: EntryBase) -> None:
+        """Adds one entry to what the log says. Unknown kinds never get here: decoding refuses them."""
+
+
+class SpeedHistory(History):
+    """Epochs and compacted segments that stand, the frontier, and the ids that were counted."""
+
+    def __init__(self, log: Log) -> None:
+        self.epochs: dict[int, Epoch] = {}
+        self.compacted: dict[tuple[int, int], Compacted] = {}
+        self.origin: Frontier | None = None
+        self.frontier: Frontier = START
+        self.last_epoch = 0
+        self.counts: dict[str, Counts] = {}
+        self.newest: datetime | None = None
+        super().__init__(log)
+
+    def apply(self, number: int, entry: EntryBase) -> None:
+        if isinstance(entry, Epoch):
+            if entry.number == 1:
+                self.origin = entry.start
+            self.epochs[entry.number] = entry
+            self.frontier, self.last_epoch = entry.end, entry.number
+            for contract, counts in entry.counts.items():
+                self.counts[contract] = self.counts.get(contract, Counts()) + counts
+            if entry.newest is not None:
+                self.newest = max(entry.newest, self.newest or entry.newest)
+        elif isinstance(entry, Compacted):
+            self.compacted[(entry.first, entry.last)] = entry
+        elif isinstance(entry, Retired):
+            self._retire(entry)
+
+    def _retire(self, entry: Retired) -> None:
+        self.epochs = {
+            n: e
+            for n, e in self.epochs.items()
+            if n > entry.last and not any(first <= n <= last for first, last in entry.replaced)
+        }
+        self.compacted = {span: c for span, c in self.compacted.items() if span[1] > entry.last}
+
+    def segments(self, definition: str) -> list[Segment]:
+        """Every segment of a definition that stands. An epoch that does not list the definition is a hole."""
+        epochs = [
+            _segment(definition, e.files[definition], e.start, e.end, (e.number, e.number))
+            for e in self.epochs.values()
+            if definition in e.files
+        ]
+        wider = [
+            _segment(definition, c.files[definition], c.start, c.end, span)
+            for span, c in self.compacted.items()
+            if definition in c.files
+        ]
+        return epochs + wider
+
+    def ends(self) -> list[Frontier]:
+        """The frontiers where a cut may lie: ends of epochs that stand, oldest first."""
+        return [self.epochs[n].end for n in sorted(self.epochs)]
+
+    def ids(self, since: datetime) -> list[DataFile]:
+        """Files of the ids counted at or after `since`, each id at least once (the widest files that cover them)."""
+        files: list[DataFile] = []
+        covered: set[int] = set()
+        for (first, last), entry in sorted(self.compacted.items(), key=lambda item: item[0][0] - item[0][1]):
+            if entry.at >= since and entry.ids is not None and not covered & set(range(first, last + 1)):
+                files.append(entry.ids)
+                covered |= set(range(first, last + 1))
+        for number, epoch in self.epochs.items():
+            if number not in covered and epoch.at >= since and epoch.ids is not None:
+                files.append(epoch.ids)
+        return files
+
+
+def _segment(definition: str, file: DataFile | None, start: Frontier, end: Frontier, span: tuple[int, int]) -> Segment:
+    files = (file.path,) if file else ()
+    return Segment(definition, start, end, *span, files=files, rows=file.rows if file else 0)
+
+
+class ArchiveHistory(History):
+    """How far the archive is, at which table versions, and which event dates each entry touched."""
+
+    def __init__(self, log: Log) -> None:
+        self.frontier: Frontier = START
+        self.origin: Frontier | None = None
+        self.tables: dict[str, int] = {}
+        self.imports: dict[str, Imported] = {}
+        self.entries: dict[int, Archived] = {}
+        self.counts: dict[str, Counts] = {}
+        self.newest: datetime | None = None
+        super().__init__(log)
+
+    def apply(self, number: int, entry: EntryBase) -> None:
+        if isinstance(entry, Archived):
+            if self.origin is None:
+                self.origin = entry.start
+            self.entries[number] = entry
+            self.frontier = entry.end
+            self.tables.update(entry.tables)
+            self.imports.update({i.source: i for i in entry.imports})
+            for contract, counts in entry.counts.items():
+                self.counts[contract] = self.counts.get(contract, Counts()) + counts
+            if entry.newest is not None:
+                self.newest = max(entry.newest, self.newest or entry.newest)
+        elif isinstance(entry, Maintained):
+            self.tables.update(entry.tables)
+
+    def dirty_dates(self, table: str, cut: Frontier, read: int) -> set[date]:
+        """Dates of `table` in every entry that reaches beyond `cut` or is newer than entry `read`."""
+        return {
+            day
+            for number, entry in self.entries.items()
+            if number > read or not entry.end <= cut
+            for day in entry.dates.get(table, ())
+        }
+
+
+class BatchHistory(History):
+    """Versions of one definition, and the reservations that still hold."""
+
+    def __init__(self, log: Log) -> None:
+        self.versions: dict[int, Version] = {}
+        self.reserved: dict[int, Reserved] = {}
+        super().__init__(log)
+
+    def apply(self, number: int, entry: EntryBase) -> None:
+        if isinstance(entry, Version):
+            self.versions[number] = entry
+        elif isinstance(entry, Reserved):
+            self.reserved[number] = entry
+
+    def held(self, now: datetime) -> list[Reserved]:
+        """Reservations that have neither expired nor led to a version."""
+        done = {version.run for version in self.versions.values()}
+        return [r for r in self.reserved.values() if r.until > now and r.run not in done]
+
+    def files(self, number: int) -> dict[str, tuple[DataFile, ...]]:
+        """Unit to files of a version: its own units, and its base's for the others."""
+        version = self.versions.get(number)
+        if version is None:
+            raise TerminalError(
+                Condition.OUT_OF_RETENTION,
+                f"batch version {number} is not in log {self.log.name}",
+                mend="choose a version that 'seamline views show' lists",
+            )
+        if version.complete or version.base is None:
+            return dict(version.units)
+        return {**self.files(version.base), **version.units}
+
+
+class ViewHistory(History):
+    """The states of one view, newest last."""
+
+    def __init__(self, log: Log) -> None:
+        self.states: dict[int, Published] = {}
+        super().__init__(log)
+
+    def apply(self, number: int, entry: EntryBase) -> None:
+        if isinstance(entry, Published):
+            self.states[number] = entry
+
+    @property
+    def state(self) -> Published | None:
+        """The newest state, or None where the view was never applied."""
+        return self.states[max(self.states)] if self.states else None
+
+
+def unretirable(cuts: Iterable[Frontier], frontier: Frontier) -> Frontier:
+    """The frontier up to which epochs may be retired: below every served, restorable or reserved cut."""
+    bound = frontier
+    for cut in cuts:
+        bound = bound.meet(cut)
+    return bound
+
+
+def expired(at: datetime, now: datetime, retention: timedelta) -> bool:
+    """Whether something from `at` is older than its retention."""
+    return now - at > retention

@@ -1,0 +1,210 @@
+"""The jars Seamline needs beside PySpark's own: resolved once by the Ivy that PySpark bundles, checked, kept.
+
+They stand in `<home>/jars/<hash of ivy.xml>/{spark,kafka}/`, where home is SEAMLINE_HOME or ~/.cache/seamline. A folder
+appears there only whole and verified (download aside, check, rename); it is checked again at each use, by size and time,
+and by content where those changed. `python -m seamline.jars` fetches, `… list` prints them for `spark-submit --jars`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from seamline.errors import Condition, SeamlineError, TerminalError
+from seamline.ivy import Watch, resolve
+
+STAMP = "verified.json"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A line of jars.sha256. `digest` is None where it could not be had; `instead_of` the jar it may replace."""
+
+    name: str
+    digest: str | None
+    instead_of: str | None = None
+
+
+def parse_pins(text: str) -> tuple[Pin, ...]:
+    """Reads jars.sha256: `sum  name  [the jar it may stand in for]`, and comments."""
+    rows = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return tuple(Pin(row[1], None if row[0] == "-" else row[0], row[2] if row[2:] else None) for row in rows)
+
+
+def faults(pins: Iterable[Pin], digests: Mapping[str, str]) -> list[str]:
+    """What is wrong with a folder whose jars have `digests` (name to sha256); empty where nothing is."""
+    known = {pin.name: pin for pin in pins}
+    replaced = {pin.instead_of for pin in known.values() if pin.instead_of and pin.name in digests}
+    found = [f"{name} is not one of ours" for name in digests if name not in known]
+    for pin in known.values():
+        if pin.name in digests:
+            if pin.digest not in (None, digests[pin.name]):
+                found.append(f"{pin.name} has sha256 {digests[pin.name]}, expected {pin.digest}")
+        elif pin.instead_of is None and pin.name not in replaced:
+            found.append(f"{pin.name} is missing")
+    return found
+
+
+def jars_folder() -> Path:
+    """Where the jars of this version of ivy.xml stand, once fetched."""
+    version = hashlib.sha256(_resource("ivy.xml")).hexdigest()[:12]
+    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    home = Path(os.environ.get("SEAMLINE_HOME") or cache_home / "seamline")
+    return home.expanduser().absolute() / "jars" / version
+
+
+def spark_jars() -> list[Path]:
+    """What Spark needs besides its own; fetched where missing."""
+    return sorted((_verified(jars_folder()) / "spark").glob("*.jar"))
+
+
+def kafka_classpath() -> list[Path]:
+    """The embedded broker's whole classpath; fetched where missing."""
+    return sorted((_verified(jars_folder()) / "kafka").glob("*.jar"))
+
+
+@cache
+def _verified(folder: Path) -> Path:
+    """Once in each process."""
+    if (folder / STAMP).exists():
+        return ensure_jars(folder=folder)
+    with shown_progress() as watch:
+        return ensure_jars(watch, folder=folder)
+
+
+def ensure_jars(watch: Watch | None = None, *, folder: Path | None = None) -> Path:
+    """Makes sure that the jars are there and whole; returns their folder. Safe to call from several processes.
+
+    Raises TerminalError JARS_INVALID naming each jar that does not match its sum, TransientError JARS_INVALID where they
+    could not be downloaded, UserError JAVA_MISSING.
+    """
+    target = folder or jars_folder()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    pins = parse_pins(_resource("jars.sha256").decode())
+    with FileLock(target.parent / f".{target.name}.lock"):
+        if target.exists():
+            _check(target, pins)
+            return target
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            _fetch(aside, watch)
+            _check(aside / "jars", pins)
+            os.replace(aside / "jars", target)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    return target
+
+
+def _fetch(aside: Path, watch: Watch | None) -> None:
+    (aside / "ivy.xml").write_bytes(_resource("ivy.xml"))
+    total = sum(pin.instead_of is None for pin in parse_pins(_resource("jars.sha256").decode()))
+    resolve(aside / "ivy.xml", aside / "jars", aside / "ivy", total, watch or (lambda *_: None))
+
+
+def _check(folder: Path, pins: tuple[Pin, ...]) -> None:
+    """Compares the folder with the pins; reads only what changed since it was last found right."""
+    stamp = folder / STAMP
+    before: dict[str, list[object]] = json.loads(stamp.read_text()) if stamp.exists() else {}
+    now: dict[str, list[object]] = {}
+    for jar in sorted(folder.glob("*/*.jar")):
+        name, state = f"{jar.parent.name}/{jar.name}", jar.stat()
+        known = before.get(name, [])
+        same = known[:2] == [state.st_size, state.st_mtime_ns]
+        now[name] = [state.st_size, state.st_mtime_ns, known[2] if same else _digest(jar)]
+    found = faults(pins, {name: str(kept[2]) for name, kept in now.items()})
+    if found:
+        raise TerminalError(
+            Condition.JARS_INVALID,
+            "; ".join(found),
+            allowed="exactly the jars of seamline/jars.sha256",
+            mend=f"rm -r '{folder}' && python -m seamline.jars (fetches them again)",
+            where=str(folder),
+        )
+    if now != before:
+        partial = stamp.with_suffix(".tmp")
+        partial.write_text(json.dumps(now, indent=0))
+        os.replace(partial, stamp)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _resource(name: str) -> bytes:
+    return files("seamline").joinpath(name).read_bytes()
+
+
+@contextmanager
+def shown_progress() -> Iterator[Watch]:
+    """A bar on standard error; a line now and then where that is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain_lines(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        tasks: dict[str, int] = {}
+
+        def watch(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(f"jars: {stage}", total=total)
+            progress.update(tasks[stage], completed=done)  # type: ignore[arg-type]
+
+        yield watch
+
+
+def _plain_lines(console: Console) -> Watch:
+    def watch(stage: str, done: int, total: int) -> None:
+        if done % 10 == 0 or done == total:
+            console.print(f"jars: {stage} {done}/{total}", highlight=False)
+
+    return watch
+
+
+def pin() -> None:
+    """Resolves ivy.xml afresh and writes the sums into this checkout's jars.sha256, comments and dashes kept."""
+    path = Path(__file__).with_name("jars.sha256")
+    kept = [line for line in path.read_text().splitlines() if line.startswith(("#", "-"))]
+    with tempfile.TemporaryDirectory() as aside, shown_progress() as watch:
+        _fetch(Path(aside), watch)
+        jars = sorted(Path(aside, "jars").glob("*/*.jar"))
+        sums = [f"{_digest(jar)}  {jar.parent.name}/{jar.name}" for jar in jars]
+    comments, dashes = ([line for line in kept if line[0] == mark] for mark in "#-")
+    path.write_text("\n".join([*comments, *sums, *dashes]) + "\n")
+
+
+def main(arguments: list[str]) -> None:
+    """`python -m seamline.jars [list | pin]`."""
+    match arguments:
+        case ["pin"]:
+            pin()
+        case ["list"]:
+            print(",".join(map(str, spark_jars())))
+        case []:
+            with shown_progress() as watch:
+                print(f"jars verified in {ensure_jars(watch)}")
+        case _:
+            sys.exit("usage: python -m seamline.jars [list | pin]")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except SeamlineError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

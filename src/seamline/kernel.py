@@ -1,0 +1,153 @@
+"""The kernel: one DuckDB per process that gives events and views their meaning.
+
+`run(statement, inputs)` and nothing more. The same statements run in a Spark task of either layer, in
+serving and in a test. No extension or network access; local Parquet inside the allowed folders only; time zone UTC;
+memory and threads limited, spilling to disk; configuration locked.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, overload
+
+import duckdb
+import pyarrow as pa
+
+from seamline.errors import Condition, TerminalError
+
+KERNEL_VERSION = "duckdb-2.0"
+"""Stored aggregate states carry this; another layout asks for a rebuild."""
+
+Input = pa.Table | Sequence[str]
+"""An Arrow table, or the paths of Parquet files read as one table."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one kernel may use. `folders` are the only places it may read and write."""
+
+    folders: tuple[str, ...] = ()
+    memory: str = "1GB"
+    threads: int = 2
+    spill: str = ""
+
+
+class Kernel:
+    """A locked-down DuckDB connection. Safe to share between threads: runs are serialised."""
+
+    def __init__(self, limits: Limits = Limits()) -> None:
+        self.limits = limits
+        self._lock = threading.Lock()
+        self._connection = connect(limits)
+
+    @overload
+    def run(self, statement: str, inputs: Mapping[str, Input] | None = None) -> pa.Table: ...
+    @overload
+    def run(self, statement: str, inputs: Mapping[str, Input] | None = None, *, into: str) -> int: ...
+
+    def run(
+        self, statement: str, inputs: Mapping[str, Input] | None = None, *, into: str | None = None
+    ) -> pa.Table | int:
+        """Runs one SELECT over `inputs` (name to table); returns Arrow, or writes Parquet `into` and returns its rows.
+
+        Raises TerminalError KERNEL_FAILED where DuckDB refuses: by law 7 no compiled statement can
+        fail on data, so this is a defect or a full disk, never a bad record.
+        """
+        with self._lock, _bound(self._connection, inputs or {}):
+            try:
+                if into is None:
+                    return self._connection.sql(statement).to_arrow_table()
+                return _write(self._connection, statement, into)
+            except duckdb.Error as error:
+                raise TerminalError(
+                    Condition.KERNEL_FAILED, f"{type(error).__name__}: {error}", where=into or ""
+                ) from error
+
+    def describe(self, statement: str, inputs: Mapping[str, Input] | None = None) -> dict[str, str]:
+        """Column names and DuckDB types of a SELECT, in order. Raises duckdb.Error where it does not bind."""
+        with self._lock, _bound(self._connection, inputs or {}):
+            rows = self._connection.execute(f"DESCRIBE {statement}").fetchall()
+        return {name: kind for name, kind, *_ in rows}
+
+    def interrupt(self) -> None:
+        """Stops the statement that is running, from another thread."""
+        self._connection.interrupt()
+
+
+def connect(limits: Limits) -> duckdb.DuckDBPyConnection:
+    """A hardened in-memory DuckDB; the order matters, since the last statement locks the others."""
+    connection = duckdb.connect(":memory:")
+    spill = limits.spill or str(Path(tempfile.gettempdir()) / f"seamline-spill-{os.getuid()}")
+    folders = [*limits.folders, spill]
+    for statement in (
+        "SET TimeZone = 'UTC'",
+        f"SET allowed_directories = {[str(Path(f)) + '/' for f in folders]!r}",
+        f"SET temp_directory = '{_text(spill)}'",
+        "SET enable_external_access = false",
+        "SET autoinstall_known_extensions = false",
+        "SET autoload_known_extensions = false",
+        f"SET memory_limit = '{_text(limits.memory)}'",
+        f"SET threads = {int(limits.threads)}",
+        "SET preserve_insertion_order = false",
+        "SET enable_progress_bar = false",
+        "SET lock_configuration = true",
+    ):
+        connection.execute(statement)
+    return connection
+
+
+_kernels: dict[Limits, Kernel] = {}
+_kernels_lock = threading.Lock()
+
+
+def kernel(limits: Limits = Limits()) -> Kernel:
+    """This process's kernel for these limits: connecting costs 18 ms, so it is kept."""
+    with _kernels_lock:
+        if limits not in _kernels:
+            _kernels[limits] = Kernel(limits)
+        return _kernels[limits]
+
+
+def quote(name: str) -> str:
+    """An SQL identifier, quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """An SQL string literal."""
+    return f"'{_text(text)}'"
+
+
+def _text(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _write(connection: duckdb.DuckDBPyConnection, statement: str, into: str) -> int:
+    options: Literal["FORMAT parquet, COMPRESSION zstd"] = "FORMAT parquet, COMPRESSION zstd"
+    written = connection.execute(f"COPY ({statement}) TO {literal(into)} ({options})").fetchone()
+    return int(written[0]) if written else 0
+
+
+@contextmanager
+def _bound(connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, Input]) -> Iterator[None]:
+    """Names the inputs for one run, and forgets them after it."""
+    views = []
+    try:
+        for name, source in inputs.items():
+            if isinstance(source, pa.Table):
+                connection.register(name, source)
+            else:
+                paths = ", ".join(literal(path) for path in source)
+                read = f"SELECT * FROM read_parquet([{paths}], union_by_name = true)"
+                connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {read}")
+            views.append(name)
+        yield
+    finally:
+        for name in views:
+            connection.execute(f"DROP VIEW IF EXISTS {quote(name)}")

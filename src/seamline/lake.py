@@ -1,0 +1,131 @@
+"""The lake: where everything is stored, and the one place that names paths in it.
+
+```
+ledger/archive/<stream>/<n>.json   ledger/speed/<stream>/<n>.json
+ledger/batch/<definition>/<n>.json ledger/views/<view>/<n>.json
+raw/<contract>-<layout>/           a Delta table, partitioned by event date
+speed/<stream>/<definition>/<attempt>.parquet   speed/<stream>/ids/<attempt>.parquet
+batch/<definition>/<unit>/<attempt>.parquet
+leases/<log>.json                  who holds a log now: advisory, the claim entry decides
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from obstore.store import LocalStore, from_url
+from pyarrow import dataset, fs, parquet
+
+from seamline.kernel import Input, Kernel, Limits, kernel
+from seamline.ledger import Log
+
+UNCLAIMED = "_unclaimed"
+"""The raw table of records that no contract claims."""
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake by its URI (a local path, file://, s3://, gs://, abfss://). `store` holds the ledger.
+
+    Data files are read and written by the kernel in place where the lake is a local folder, else through pyarrow.
+    """
+
+    uri: str
+    store: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def open(cls, uri: str) -> Lake:
+        """Opens a lake; a local folder is made if it is missing."""
+        parsed = urlparse(uri)
+        if parsed.scheme in ("", "file"):
+            root = Path(parsed.path if parsed.scheme else uri).absolute()
+            root.mkdir(parents=True, exist_ok=True)
+            return cls(str(root), LocalStore(str(root)))
+        return cls(uri.rstrip("/"), from_url(uri))
+
+    @property
+    def local(self) -> Path | None:
+        """The folder, where the lake is local."""
+        return Path(self.uri) if "://" not in self.uri else None
+
+    # logs
+
+    def archive_log(self, stream: str) -> Log:
+        """`claim`, `archived`, `maintained`."""
+        return Log(self.store, f"archive/{stream}")
+
+    def speed_log(self, stream: str) -> Log:
+        """`claim`, `epoch`, `compacted`, `retired`."""
+        return Log(self.store, f"speed/{stream}")
+
+    def batch_log(self, definition: str) -> Log:
+        """`reserved`, `version`."""
+        return Log(self.store, f"batch/{definition}")
+
+    def view_log(self, view: str) -> Log:
+        """`published`."""
+        return Log(self.store, f"views/{view}")
+
+    def views(self) -> list[str]:
+        """Every view that was ever applied, by name."""
+        import obstore
+
+        listing = obstore.list_with_delimiter(self.store, prefix="ledger/views/")
+        return sorted(prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in listing["common_prefixes"])
+
+    # paths, relative to the lake
+
+    @staticmethod
+    def raw_path(contract: str, layout: str) -> str:
+        """The raw Delta table of a contract; another layout (event time, id, discriminator) is another table."""
+        return f"raw/{contract}-{layout}"
+
+    @staticmethod
+    def unclaimed_path(stream: str) -> str:
+        """The raw Delta table of a stream's records that no contract claims."""
+        return f"raw/{UNCLAIMED}-{stream}"
+
+    @staticmethod
+    def speed_path(stream: str, definition: str, attempt: str) -> str:
+        """One segment's file. `definition` may be `ids` for the ids an epoch counted."""
+        return f"speed/{stream}/{definition}/{attempt}.parquet"
+
+    @staticmethod
+    def batch_path(definition: str, unit: str, attempt: str) -> str:
+        """One unit's file of one attempt."""
+        return f"batch/{definition}/{unit}/{attempt}.parquet"
+
+    def absolute(self, path: str) -> str:
+        """A path in the lake as a full path or URI."""
+        return f"{self.uri}/{path}"
+
+    # data
+
+    def kernel(self, memory: str = "1GB", threads: int = 2) -> Kernel:
+        """This process's kernel, allowed to read and write this lake's folder."""
+        folders = (str(self.local),) if self.local else ()
+        return kernel(Limits(folders, memory, threads))
+
+    def write(self, engine: Kernel, statement: str, inputs: dict[str, Input], path: str) -> int:
+        """Runs a statement into one new Parquet file at `path`; returns its rows. Invisible until an entry lists it."""
+        if self.local:
+            Path(self.absolute(path)).parent.mkdir(parents=True, exist_ok=True)
+            return engine.run(statement, inputs, into=self.absolute(path))
+        table = engine.run(statement, inputs)
+        files, inner = fs.FileSystem.from_uri(self.absolute(path))
+        parquet.write_table(table, inner, filesystem=files, compression="zstd")
+        return int(table.num_rows)
+
+    def read(self, paths: Iterable[str], columns: Sequence[str] | None = None) -> Input:
+        """Parquet files of the lake as a kernel input: their paths where local, else Arrow through pyarrow."""
+        paths = list(paths)
+        if self.local:
+            return [self.absolute(path) for path in paths]
+        files, _ = fs.FileSystem.from_uri(self.uri)
+        inner = [fs.FileSystem.from_uri(self.absolute(path))[1] for path in paths]
+        return dataset.dataset(inner, filesystem=files, format="parquet").to_table(columns=columns)

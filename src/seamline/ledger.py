@@ -1,0 +1,191 @@
+"""The ledger: append-only logs of numbered JSON entries, put if absent. The only place anything is committed.
+
+A put that finds its number taken is never tried again under the next one: either what stands there is this very
+attempt's (the answer was lost), or the caller stops, or decides again from the start.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, cast
+
+import obstore
+from obstore.exceptions import AlreadyExistsError
+from pydantic import TypeAdapter, ValidationError
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from seamline.entries import FORMAT, Claim, Entry, EntryBase
+from seamline.errors import Condition, ConflictError, TerminalError, TransientError
+
+_ENTRY: TypeAdapter[Any] = TypeAdapter(Entry)
+WIDTH = 20
+
+
+class Log:
+    """One log under `ledger/`, for instance `speed/main`. Numbers start at 1."""
+
+    def __init__(self, store: Any, name: str) -> None:
+        self.store = store
+        self.name = name
+
+    def path(self, number: int) -> str:
+        """Zero-padded, so that names sort as numbers where a store sorts."""
+        return f"ledger/{self.name}/{number:0{WIDTH}d}.json"
+
+    def read(self, number: int) -> EntryBase | None:
+        """The entry of that number, or None where there is none (not yet, or no longer)."""
+        try:
+            payload = bytes(_get(self.store, self.path(number)))
+        except FileNotFoundError:
+            return None
+        return decode(payload, self.path(number))
+
+    def first(self) -> int:
+        """The lowest number that stands (retention removes the oldest), or 1 where the log is empty."""
+        return min(self._numbers(), default=1)
+
+    def last(self) -> int:
+        """The highest number that stands, or 0."""
+        return max(self._numbers(), default=0)
+
+    def after(self, number: int) -> Iterator[tuple[int, EntryBase]]:
+        """Entries with higher numbers, in order, up to the first that is missing: how readers tail."""
+        while (entry := self.read(number + 1)) is not None:
+            number += 1
+            yield number, entry
+
+    def entries(self) -> Iterator[tuple[int, EntryBase]]:
+        """Every entry that stands, in order."""
+        return self.after(self.first() - 1)
+
+    def put(self, number: int, entry: EntryBase) -> None:
+        """Puts one entry if its number is free. Raises LEDGER_CONFLICT where another attempt's stands there.
+
+        Safe to repeat: an entry of the same attempt that already stands is this one, its answer was lost.
+        """
+        payload = entry.model_dump_json().encode()
+        if put_if_absent(self.store, self.path(number), payload):
+            return
+        standing = self.read(number)
+        if standing is not None and standing.attempt == entry.attempt:
+            return
+        raise ConflictError(
+            Condition.LEDGER_CONFLICT,
+            f"entry {number} of {self.name} was put by another attempt ({_describe(standing)})",
+            mend="read the log again and decide again from the start",
+            where=self.path(number),
+        )
+
+    def remove(self, number: int) -> None:
+        """Retention only: oldest first, and never what a served or restorable version needs."""
+        obstore.delete(self.store, self.path(number))
+
+    def _numbers(self) -> Iterator[int]:
+        for batch in obstore.list(self.store, prefix=f"ledger/{self.name}/"):
+            for item in batch:
+                name = item["path"].rsplit("/", 1)[-1]
+                if name.endswith(".json") and name[:-5].isdigit():
+                    yield int(name[:-5])
+
+
+class Writer:
+    """The one writer of a log, between its claim and the claim of another.
+
+    `claim` is the number of its claim entry. Every put goes to the number after the last one seen, so a claim by
+    another process takes that number and this writer's next put is refused with WRITER_CONFLICT.
+    """
+
+    def __init__(self, log: Log, claim: int, holder: str) -> None:
+        self.log = log
+        self.claim = claim
+        self.holder = holder
+        self._next = claim + 1
+
+    @classmethod
+    def take(cls, log: Log, claim: Claim) -> Writer:
+        """Puts the claim after the newest entry. Raises LEDGER_CONFLICT where another put came first."""
+        number = log.last() + 1
+        log.put(number, claim)
+        return cls(log, number, claim.holder)
+
+    def put(self, entry: EntryBase) -> int:
+        """Puts the next entry and returns its number. Raises WRITER_CONFLICT where the claim is lost."""
+        number = self._next
+        try:
+            self.log.put(number, entry)
+        except ConflictError as error:
+            raise writer_conflict(self.log.name, _describe(self.log.read(number)), number) from error
+        self._next = number + 1
+        return number
+
+
+def writer_conflict(log: str, holder: str, number: int) -> ConflictError:
+    """Another process writes this log."""
+    return ConflictError(
+        Condition.WRITER_CONFLICT,
+        f"log {log} is written by another process ({holder}, entry {number})",
+        allowed="one writer a log",
+        mend="stop one of the two; the other goes on where the ledger stands",
+        where=f"ledger/{log}",
+    )
+
+
+def decode(payload: bytes, where: str) -> EntryBase:
+    """One entry from its bytes. Raises LEDGER_FORMAT for a newer format or a damaged entry."""
+    try:
+        raw = json.loads(payload)
+        if int(raw.get("format", 0)) > FORMAT:
+            raise TerminalError(
+                Condition.LEDGER_FORMAT,
+                f"entry format {raw['format']}",
+                allowed=f"{FORMAT} or older",
+                mend="upgrade Seamline on this machine to at least the version that wrote the entry",
+                where=where,
+            )
+        return cast(EntryBase, _ENTRY.validate_python(raw))
+    except (ValueError, ValidationError) as error:
+        raise TerminalError(
+            Condition.LEDGER_FORMAT,
+            f"not a ledger entry: {error}",
+            mend="restore the file from a copy",
+            where=where,
+        ) from error
+
+
+_retrying = retry(
+    retry=retry_if_exception_type(TransientError),
+    wait=wait_exponential_jitter(initial=0.05, max=2),
+    stop=stop_after_delay(20),
+    reraise=True,
+)
+
+
+@_retrying
+def put_if_absent(store: Any, path: str, payload: bytes) -> bool:
+    """True where the object was put; False where one stands there, perhaps by an earlier try whose answer was lost."""
+    try:
+        obstore.put(store, path, payload, mode="create")
+    except AlreadyExistsError:
+        return False
+    except obstore.exceptions.BaseError as error:
+        raise TransientError(Condition.STORE_UNAVAILABLE, str(error), where=path) from error
+    return True
+
+
+@_retrying
+def _get(store: Any, path: str) -> Any:
+    try:
+        return obstore.get(store, path).bytes()
+    except FileNotFoundError:
+        raise
+    except obstore.exceptions.BaseError as error:
+        raise TransientError(Condition.STORE_UNAVAILABLE, str(error), where=path) from error
+
+
+def _describe(entry: EntryBase | None) -> str:
+    if entry is None:
+        return "an entry that is gone"
+    name = getattr(entry, "kind", "entry")
+    holder = f" by {entry.holder}" if isinstance(entry, Claim) else ""
+    return f"{name}{holder} at {entry.at.isoformat()}"

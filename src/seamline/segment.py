@@ -1,0 +1,143 @@
+"""Segments, chains, and the seam check (law 2): an answer comes from one chain without hole or overlap.
+
+Everything here is a pure function over frozen values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from seamline.errors import Condition, TerminalError
+from seamline.frontier import Frontier
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The partials of one definition over the range (start, end], as `files` relative to the lake.
+
+    `first` and `last` are the numbers of the epochs it stands for; equal for an epoch as it was committed.
+    A segment without rows has no files; it still covers its range.
+    """
+
+    definition: str
+    start: Frontier
+    end: Frontier
+    first: int
+    last: int
+    files: tuple[str, ...] = ()
+    rows: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.start < self.end:
+            raise ValueError(f"a segment goes forward; got ({self.start}] to ({self.end}]")
+        if self.first > self.last:
+            raise ValueError(f"epochs {self.first} to {self.last} are in the wrong order")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A batch version's cut and the segments after it, end to end: the proof that goes with an answer.
+
+    `version` is None where the view has no batch version yet and the chain begins at the stream's origin.
+    """
+
+    definition: str
+    version: int | None
+    cut: Frontier
+    segments: tuple[Segment, ...]
+
+    @property
+    def reached(self) -> Frontier:
+        """The frontier up to which every record is in the answer."""
+        return self.segments[-1].end if self.segments else self.cut
+
+    @property
+    def epochs(self) -> tuple[int, int] | None:
+        """First and last epoch after the cut, or None."""
+        return (self.segments[0].first, self.segments[-1].last) if self.segments else None
+
+
+def build_chain(
+    definition: str,
+    version: int | None,
+    cut: Frontier,
+    segments: Iterable[Segment],
+    until: Frontier,
+) -> Chain:
+    """The chain from `cut` to `until`. `segments` may hold epochs and compacted segments, in any order.
+
+    At each step the longest segment that starts exactly where the chain has come to is taken, so a compacted
+    segment is used only where it lies wholly after the cut. Raises SEAM_HOLE or SEAM_OVERLAP with the range.
+    """
+    after = [s for s in segments if not s.end <= cut]
+    check_linear(after, cut)
+    by_start: dict[Frontier, Segment] = {}
+    for segment in after:
+        best = by_start.get(segment.start)
+        if best is None or best.end < segment.end:
+            by_start[segment.start] = segment
+    links: list[Segment] = []
+    at = cut
+    while at != until:
+        link = by_start.get(at)
+        if link is None or not link.end <= until:
+            raise _broken(definition, at, until, [s for s in after if not s.end <= at])
+        links.append(link)
+        at = link.end
+    return Chain(definition, version, cut, tuple(links))
+
+
+def check_linear(segments: Iterable[Segment], cut: Frontier) -> None:
+    """Epochs that follow each other by number must meet exactly, whichever of them a chain uses."""
+    epochs = sorted((s for s in segments if s.first == s.last), key=lambda s: s.first)
+    for before, after in pairwise(epochs):
+        if before.first == after.first:
+            raise _overlap(before.definition, before.start, before.end, [before, after])
+        if after.first == before.last + 1 and before.end != after.start:
+            if before.end <= after.start:
+                raise _hole(before.definition, before.end, after.start)
+            raise _overlap(before.definition, after.start, before.end, [before, after])
+
+
+def check_seam(cut: Frontier, links: Sequence[Segment]) -> None:
+    """Checks a chain that came from elsewhere (an answer's provenance): each link starts where the last ended."""
+    at = cut
+    for link in links:
+        if link.start != at:
+            if at <= link.start:
+                raise _hole(link.definition, at, link.start)
+            raise _overlap(link.definition, link.start, at, [link])
+        at = link.end
+
+
+def _broken(definition: str, at: Frontier, until: Frontier, rest: Sequence[Segment]) -> TerminalError:
+    """Why no segment goes on from `at`: the next one starts later (hole), earlier (overlap), or there is none."""
+    if not rest:
+        return _hole(definition, at, until)
+    following = min(rest, key=lambda s: (s.first, s.last))
+    if at <= following.start:
+        return _hole(definition, at, following.start)
+    return _overlap(definition, following.start, at, [following])
+
+
+def _hole(definition: str, start: Frontier, end: Frontier) -> TerminalError:
+    return TerminalError(
+        Condition.SEAM_HOLE,
+        f"definition {definition} has no segment for the range ({start}] to ({end}]",
+        allowed="a batch version and epochs that meet end to end",
+        mend="run 'seamline batch rebuild' for this view: its next version covers the range from the archive",
+        where=f"({start}] to ({end}]",
+    )
+
+
+def _overlap(definition: str, start: Frontier, end: Frontier, who: Sequence[Segment]) -> TerminalError:
+    names = " and ".join(f"epochs {s.first} to {s.last}" for s in who)
+    return TerminalError(
+        Condition.SEAM_OVERLAP,
+        f"definition {definition} has the range ({start}] to ({end}] more than once ({names})",
+        allowed="a batch version and epochs that meet end to end",
+        mend="run 'seamline batch rebuild' for this view: its next version replaces the range from the archive",
+        where=f"({start}] to ({end}]",
+    )

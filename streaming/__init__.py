@@ -1,0 +1,1 @@
+"""Archive and speed: what reads Kafka."""
