@@ -19,8 +19,8 @@ from seamline.schemas.contracts import Contract, parse_contract
 from seamline.schemas.definition import Definition
 from seamline.schemas.views import ViewText, compile_view, parse_views
 
-KEPT = 2
-"""Definitions of one view that stay live: the served one, and the newest or the one before, so a switch can go back."""
+KEPT = 3
+"""Definitions of one view that stay live: the served one, the one served before, and one that is to come."""
 
 Decision = Callable[[Published | None], Published | None]
 """The next state of a view from its newest one; None where nothing is to be put."""
@@ -168,7 +168,7 @@ def apply_views(
     lake: Lake, views: Mapping[str, ViewText], contracts: Mapping[str, Contract], clock: Clock
 ) -> list[Applied]:
     """Compiles every view first, so that a wrong one leaves all of them as they were; then one entry a view."""
-    compiled = {name: _compile_for(view, contracts) for name, view in views.items()}
+    compiled = {name: compile_for(view, contracts) for name, view in views.items()}
     applied = []
     for name, (definition, contract) in compiled.items():
         new = record(definition, contract)
@@ -180,7 +180,8 @@ def apply_views(
     return applied
 
 
-def _compile_for(view: ViewText, contracts: Mapping[str, Contract]) -> tuple[Definition, Contract]:
+def compile_for(view: ViewText, contracts: Mapping[str, Contract]) -> tuple[Definition, Contract]:
+    """A view of the project, compiled, and its contract. Raises CONTRACT_UNKNOWN or VIEW_INVALID."""
     if view.contract not in contracts:
         raise UserError(
             Condition.CONTRACT_UNKNOWN,

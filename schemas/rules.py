@@ -38,7 +38,10 @@ PREDICATES = {
 }
 """The SQL that holds for a value that keeps the rule. NULL keeps every rule."""
 
-QUALITY = "metric invalidValues with arguments validValues or pattern and mustBe: 0; metric nullValues with mustBe: 0; type text"
+QUALITY = (
+    "metric invalidValues with arguments validValues or pattern and mustBe: 0;"
+    " metric nullValues with mustBe: 0; type text"
+)
 _DESCRIBES = {"id", "name", "type", "description", "dimension", "severity", "tags", "businessImpact", "unit"}
 
 

@@ -49,7 +49,7 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Rule:
-    """A bound on one field's values. `values` are SQL literals (a pattern: the plain text); several only for an enum."""
+    """A bound on one field's values. `values` are SQL literals; several only for an enum."""
 
     kind: str
     values: tuple[str, ...]
@@ -59,7 +59,7 @@ class Rule:
 class Field:
     """One field of a contract. `source` is its key in the JSON object; `fields` those of an object, `item` an array's.
 
-    type: string, integer, number, decimal, boolean, date, timestamp, object or array; precision and scale: decimals only.
+    type: string, integer, number, decimal, boolean, date, timestamp, object or array; precision, scale: of decimals.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Field:
 
     @property
     def raw_type(self) -> str:
-        """What `json_transform` reads it as. A decimal is read with all 38 digits, so that digits beyond its scale show."""
+        """What `json_transform` reads it as. A decimal is read with all 38 digits: those beyond its scale show."""
         if self.type == "decimal":
             return f"DECIMAL(38,{38 - self.precision + self.scale})"
         return TYPES[self.type].raw

@@ -41,9 +41,7 @@ class Marks:
         return self.error((*path, key), f"unknown key {key!r}", ", ".join(names), mend)
 
     def _error(self, line: int, column: int, got: str, allowed: str, mend: str) -> UserError:
-        return UserError(
-            self.condition, got, allowed=allowed, mend=mend, where=f"{self.where}:{line}:{column}"
-        )
+        return UserError(self.condition, got, allowed=allowed, mend=mend, where=f"{self.where}:{line}:{column}")
 
     def _load(self, text: str) -> dict[str, Any]:
         loader = None

@@ -74,7 +74,7 @@ class ArchiveSection(Section):
 class BatchSection(Section):
     """The batch layer."""
 
-    refresh_minutes: Positive = Field(10, description="minutes between refreshes inside 'seamline up'")
+    refresh_minutes: float = Field(10, gt=0, description="minutes between refreshes inside 'seamline up'")
     reservation_minutes: Positive = Field(60, description="minutes until a reserved cut expires")
     hold_on_drift: bool = Field(False, description="do not publish a version whose audit found drift")
     keep_versions: Positive = Field(5, description="batch versions that stay restorable")

@@ -191,6 +191,7 @@ class Version(EntryBase):
 
     `units`: event date (ISO) to its files, for the units that were rewritten; the others still stand in `base`.
     With `complete` every unit is listed. `imports` are the sources of whole imports it holds.
+    `unit_counts` are law 3's counts of the units listed here, `counts` of all units that stand.
     """
 
     kind: Literal["version"] = "version"
@@ -202,6 +203,7 @@ class Version(EntryBase):
     archive_entry: int
     imports: tuple[str, ...] = ()
     counts: Counts = Counts()
+    unit_counts: dict[str, Counts] = {}
     audit: Audit = Audit(compared=False)
     kernel: str
 

@@ -31,7 +31,7 @@ def resolve(ivy_xml: Path, target: Path, cache: Path, total: int, watch: Watch) 
         str(find_java().binary),
         *proxy_options(os.environ),
         *("-cp", str(_ivy_jar()), "org.apache.ivy.Main"),
-        *("-ivy", str(ivy_xml), "-confs", "spark", "kafka", "-types", "jar", "-cache", str(cache)),
+        *("-ivy", str(ivy_xml), "-confs", "spark", "kafka", "-types", "jar", "bundle", "-cache", str(cache)),
         *("-retrieve", f"{target}/[conf]/[artifact]-[revision].[ext]"),
         *(("-settings", str(settings)) if settings else ()),
     ]

@@ -1,8 +1,9 @@
 """The jars Seamline needs beside PySpark's own: resolved once by the Ivy that PySpark bundles, checked, kept.
 
-They stand in `<home>/jars/<hash of ivy.xml>/{spark,kafka}/`, where home is SEAMLINE_HOME or ~/.cache/seamline. A folder
-appears there only whole and verified (download aside, check, rename); it is checked again at each use, by size and time,
-and by content where those changed. `python -m seamline.jars` fetches, `… list` prints them for `spark-submit --jars`.
+They stand in `<home>/jars/<hash of ivy.xml and pins>/{spark,kafka}/`, where home is SEAMLINE_HOME or
+~/.cache/seamline. A folder appears there only whole and verified (download aside, check, rename); it is checked again
+at each use, by size and time, and by content where those changed. `python -m seamline.jars` fetches, `… list` prints
+them for `spark-submit --jars`.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def faults(pins: Iterable[Pin], digests: Mapping[str, str]) -> list[str]:
 
 
 def jars_folder() -> Path:
-    """Where the jars of this version of ivy.xml stand, once fetched."""
-    version = hashlib.sha256(_resource("ivy.xml")).hexdigest()[:12]
+    """Where the jars of this version of ivy.xml and its pins stand, once fetched."""
+    version = hashlib.sha256(_resource("ivy.xml") + _resource("jars.sha256")).hexdigest()[:12]
     cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     home = Path(os.environ.get("SEAMLINE_HOME") or cache_home / "seamline")
     return home.expanduser().absolute() / "jars" / version
@@ -89,8 +90,8 @@ def _verified(folder: Path) -> Path:
 def ensure_jars(watch: Watch | None = None, *, folder: Path | None = None) -> Path:
     """Makes sure that the jars are there and whole; returns their folder. Safe to call from several processes.
 
-    Raises TerminalError JARS_INVALID naming each jar that does not match its sum, TransientError JARS_INVALID where they
-    could not be downloaded, UserError JAVA_MISSING.
+    Raises TerminalError JARS_INVALID naming each jar that does not match its sum, TransientError
+    JARS_INVALID where they could not be downloaded, UserError JAVA_MISSING.
     """
     target = folder or jars_folder()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,6 +100,8 @@ def ensure_jars(watch: Watch | None = None, *, folder: Path | None = None) -> Pa
         if target.exists():
             _check(target, pins)
             return target
+        for left in target.parent.glob(f".{target.name}-*"):  # by a download that was killed
+            shutil.rmtree(left, ignore_errors=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         try:
             _fetch(aside, watch)
@@ -169,8 +172,11 @@ def shown_progress() -> Iterator[Watch]:
 
 
 def _plain_lines(console: Console) -> Watch:
+    said: set[tuple[str, int]] = set()
+
     def watch(stage: str, done: int, total: int) -> None:
-        if done % 10 == 0 or done == total:
+        if (done % 10 == 0 or done == total) and (stage, done) not in said:
+            said.add((stage, done))
             console.print(f"jars: {stage} {done}/{total}", highlight=False)
 
     return watch

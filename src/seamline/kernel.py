@@ -7,6 +7,7 @@ memory and threads limited, spilling to disk; configuration locked.
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 import threading
@@ -75,6 +76,10 @@ class Kernel:
             rows = self._connection.execute(f"DESCRIBE {statement}").fetchall()
         return {name: kind for name, kind, *_ in rows}
 
+    def close(self) -> None:
+        """Ends the connection; the kernel cannot run anything afterwards."""
+        self._connection.close()
+
     def interrupt(self) -> None:
         """Stops the statement that is running, from another thread."""
         self._connection.interrupt()
@@ -86,7 +91,7 @@ def connect(limits: Limits) -> duckdb.DuckDBPyConnection:
     spill = limits.spill or str(Path(tempfile.gettempdir()) / f"seamline-spill-{os.getuid()}")
     folders = [*limits.folders, spill]
     for statement in (
-        "SET TimeZone = 'UTC'",
+        "SET GLOBAL TimeZone = 'UTC'",  # global: cursors have it too
         f"SET allowed_directories = {[str(Path(f)) + '/' for f in folders]!r}",
         f"SET temp_directory = '{_text(spill)}'",
         "SET enable_external_access = false",
@@ -112,6 +117,14 @@ def kernel(limits: Limits = Limits()) -> Kernel:
         if limits not in _kernels:
             _kernels[limits] = Kernel(limits)
         return _kernels[limits]
+
+
+@atexit.register
+def _close_kernels() -> None:
+    """A connection that is open when the interpreter ends makes DuckDB's binding write a leak report to stderr."""
+    for one in _kernels.values():
+        one.close()
+    _kernels.clear()
 
 
 def quote(name: str) -> str:

@@ -135,7 +135,7 @@ def decode(payload: bytes, where: str) -> EntryBase:
     """One entry from its bytes. Raises LEDGER_FORMAT for a newer format or a damaged entry."""
     try:
         raw = json.loads(payload)
-        if int(raw.get("format", 0)) > FORMAT:
+        if isinstance(raw, dict) and int(raw.get("format", 0)) > FORMAT:
             raise TerminalError(
                 Condition.LEDGER_FORMAT,
                 f"entry format {raw['format']}",
@@ -155,7 +155,7 @@ def decode(payload: bytes, where: str) -> EntryBase:
 
 _retrying = retry(
     retry=retry_if_exception_type(TransientError),
-    wait=wait_exponential_jitter(initial=0.05, max=2),
+    wait=wait_exponential_jitter(multiplier=0.05, max=2),
     stop=stop_after_delay(20),
     reraise=True,
 )

@@ -68,28 +68,37 @@ def build_chain(
 ) -> Chain:
     """The chain from `cut` to `until`. `segments` may hold epochs and compacted segments, in any order.
 
-    At each step the longest segment that starts exactly where the chain has come to is taken, so a compacted
-    segment is used only where it lies wholly after the cut. Raises SEAM_HOLE or SEAM_OVERLAP with the range.
+    A compacted segment is used only where it lies wholly after the cut, and where it leads on; of several ways the
+    one with the longest links is taken. Raises SEAM_HOLE or SEAM_OVERLAP with the range.
     """
     after = [s for s in segments if not s.end <= cut]
-    check_linear(after, cut)
-    by_start: dict[Frontier, Segment] = {}
-    for segment in after:
-        best = by_start.get(segment.start)
-        if best is None or best.end < segment.end:
-            by_start[segment.start] = segment
+    check_linear(after)
+    onward: dict[Frontier, Segment] = {}
+    leads_on = {until}
+    for segment in sorted(after, key=lambda s: (s.first, -s.last), reverse=True):
+        if segment.end in leads_on:
+            leads_on.add(segment.start)
+            onward[segment.start] = segment  # the longest comes last
     links: list[Segment] = []
     at = cut
     while at != until:
-        link = by_start.get(at)
-        if link is None or not link.end <= until:
-            raise _broken(definition, at, until, [s for s in after if not s.end <= at])
-        links.append(link)
-        at = link.end
+        if at not in onward:
+            raise _broken(definition, *_stuck(cut, until, after))
+        links.append(onward[at])
+        at = links[-1].end
     return Chain(definition, version, cut, tuple(links))
 
 
-def check_linear(segments: Iterable[Segment], cut: Frontier) -> None:
+def _stuck(cut: Frontier, until: Frontier, after: Sequence[Segment]) -> tuple[Frontier, Frontier, list[Segment]]:
+    """How far segments lead from the cut, where they were to lead, and the segments that lie beyond."""
+    at = cut
+    for segment in sorted(after, key=lambda s: (s.first, s.last)):
+        if segment.start == at and segment.end <= until:
+            at = segment.end
+    return at, until, [s for s in after if not s.end <= at]
+
+
+def check_linear(segments: Iterable[Segment]) -> None:
     """Epochs that follow each other by number must meet exactly, whichever of them a chain uses."""
     epochs = sorted((s for s in segments if s.first == s.last), key=lambda s: s.first)
     for before, after in pairwise(epochs):
@@ -113,13 +122,15 @@ def check_seam(cut: Frontier, links: Sequence[Segment]) -> None:
 
 
 def _broken(definition: str, at: Frontier, until: Frontier, rest: Sequence[Segment]) -> TerminalError:
-    """Why no segment goes on from `at`: the next one starts later (hole), earlier (overlap), or there is none."""
-    if not rest:
-        return _hole(definition, at, until)
-    following = min(rest, key=lambda s: (s.first, s.last))
-    if at <= following.start:
-        return _hole(definition, at, following.start)
-    return _overlap(definition, following.start, at, [following])
+    """Why no segment goes on from `at`: an epoch lies astride it (overlap), or what follows starts later (hole).
+
+    A compacted segment astride `at` is no overlap: its epochs were there to be used instead, and are gone.
+    """
+    astride = [s for s in rest if s.first == s.last and not at <= s.start]
+    if astride:
+        return _overlap(definition, astride[0].start, at, astride[:1])
+    following = [s for s in rest if at <= s.start]
+    return _hole(definition, at, min(following, key=lambda s: s.first).start if following else until)
 
 
 def _hole(definition: str, start: Frontier, end: Frontier) -> TerminalError:

@@ -1,0 +1,63 @@
+# Seamline. `make help` lists what there is; `make demo` shows it all.
+VENV := .venv
+PY := $(VENV)/bin/python
+
+# An editable install in strict mode links file by file: a new file, or a changed pyproject.toml, needs it done again.
+SOURCES := $(shell find src schemas streaming jobs serving -type f ! -name '*.pyc' ! -path '*.egg-info/*' | LC_ALL=C sort)
+STAMP := $(VENV)/.installed-$(shell (echo '$(SOURCES)'; cat pyproject.toml) | cksum | tr ' ' '-')
+
+# The first Python from 3.11 to 3.13 there is (PYTHON=… to choose another).
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help setup demo test test-quick lint format bench zip clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## everything needed to run: .venv, dependencies, jars (checked); quick when done
+	@$(PY) -m seamline.jars >/dev/null
+
+$(STAMP):
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Seamline needs Python 3.11, 3.12 or 3.13: install it (apt-get install python3 python3-venv, brew install python@3.12)" >&2; \
+		echo "or name one: make setup PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=src $(PYTHON) -m seamline.java >/dev/null
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { \
+		echo "$(PYTHON) cannot make virtual environments: install its venv module (apt-get install python3-venv)" >&2; exit 1; }
+	@echo "Installing Seamline and its dependencies (the first time about 700 MB, most of it Spark) ..."
+	@rm -f $(VENV)/.installed-*
+	@$(PY) -m pip install --disable-pip-version-check -e '.[dev]' --config-settings editable_mode=strict
+	@$(PY) -c 'import seamline, pyspark, duckdb, pytest' && touch $@
+
+demo: setup ## the whole loop on real events, under 3 minutes (KEEP=1 leaves it running; ARGS=… is passed on)
+	@$(PY) -m seamline demo $(if $(KEEP),--keep) $(ARGS)
+
+test: setup ## every test, with a real broker and real Spark
+	$(PY) -m pytest $(ARGS)
+
+test-quick: setup ## the tests without Spark and broker, under a minute
+	$(PY) -m pytest -m "not spark and not broker" $(ARGS)
+
+lint: setup ## ruff, mypy strict, import-linter
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: setup ## formats and sorts what ruff can
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+bench: setup ## the figures of docs/benchmarks.md, measured on this machine
+	@set -e; for file in benchmarks/*.py; do \
+		[ -e "$$file" ] || { echo "no benchmarks yet"; break; }; echo "== $$file"; $(PY) $$file $(ARGS); done
+
+zip: setup ## build/seamline.zip, for spark-submit --py-files (with deploy/submit.py as the application)
+	@rm -rf build/lib build/bdist.* build/wheel
+	$(PY) -m build --wheel --outdir build/wheel .
+	@cp build/wheel/seamline-*.whl build/seamline.zip && echo build/seamline.zip
+
+clean: ## removes all that was made here, .venv too (fetched jars stay in ~/.cache/seamline)
+	rm -rf $(VENV) build dist seamline.egg-info src/seamline.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

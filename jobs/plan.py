@@ -1,0 +1,249 @@
+"""What a batch run would do, decided from what the ledger says: pure functions over histories.
+
+A plan names the definition, the cut (the end of an epoch that the archive has passed), the base whose other units still
+stand, and the event dates to recompute; or it says why there is nothing to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from seamline.entries import Archived, Counts, EntryBase, Epoch, Published, Reserved, Version
+from seamline.errors import Condition, TerminalError
+from seamline.frontier import START, Frontier
+from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.kernel import KERNEL_VERSION
+from seamline.ledger import Log
+from seamline.schemas.contracts import Contract
+
+COMPLETE_EVERY = 16
+"""One version in so many lists all files, so that a reader follows at most that many bases."""
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """There is nothing to recompute, or not yet; `reason` says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One batch run. `dates` None: every date that raw holds. `against`: the version its audit starts from, if any."""
+
+    view: str
+    definition: str
+    table: str
+    cut: Frontier
+    base: int | None
+    dates: frozenset[date] | None
+    archive_entry: int
+    imports: tuple[str, ...]
+    against: int | None = None
+
+
+@dataclass(frozen=True)
+class Logs:
+    """The histories a plan is made from: of one stream, and of one definition."""
+
+    speed: SpeedHistory
+    archive: ArchiveHistory
+    batch: BatchHistory
+
+
+def targets(states: Iterable[Published]) -> tuple[str, ...]:
+    """The definitions that a refresh of a view may work on, most wanted first: one that waits for its first version,
+    then the served one. `states` are a view's, oldest first.
+
+    A definition that was served since it became live waits for nothing: an operator has gone back from it.
+    """
+    listed = list(states)
+    if not listed or listed[-1].served is None:
+        return ()
+    newest = listed[-1]
+    waiting = [d for d in newest.live if d != newest.served and not _served_while_live(listed, d)]
+    return (*reversed(waiting), *([newest.served] if newest.served else []))
+
+
+def _served_while_live(states: list[Published], definition: str) -> bool:
+    for state in reversed(states):
+        if definition not in state.live:
+            return False
+        if state.served == definition:
+            return True
+    return False
+
+
+def plan_run(state: Published, contract: Contract, definition: str, table: str, logs: Logs, *, rebuild: bool) -> Plan | Nothing:
+    """What to recompute of one definition now; `rebuild` takes every date and no base.
+
+    Raises KERNEL_VERSION where the base's states were stored by another kernel and a rebuild is needed.
+    """
+    served = state.version if state.served == definition else None
+    base = logs.batch.versions[served] if served is not None and served in logs.batch.versions else None
+    if base is not None and base.kernel != KERNEL_VERSION and not rebuild:
+        raise _other_kernel(state.view, base)
+    imports = imports_of(logs.archive, contract)
+    cut = choose_cut(logs, definition, contract, new=base is None)
+    if isinstance(cut, Nothing):
+        if base is None:
+            return cut
+        cut = base.cut  # nothing new below a cut; an import may still have touched dates
+    elif base is not None and not base.cut <= cut:
+        cut = base.cut
+    dates = None if rebuild or base is None else dirty_dates(logs.archive, table, base, cut)
+    if dates is not None and base is not None and not dates and cut == base.cut and imports == base.imports:
+        return Nothing(f"version {served} is as far as the archive and the epochs reach")
+    number = logs.archive.number
+    return Plan(state.view, definition, table, cut, None if dates is None else served, dates, number, imports, served)
+
+
+def choose_cut(logs: Logs, definition: str, contract: Contract, *, new: bool) -> Frontier | Nothing:
+    """The newest frontier between epochs that the archive has passed and from which every later epoch lists the definition.
+
+    A first version of a decoding whose ids speed has not remembered for a whole horizon has to wait: a copy of a record
+    below its cut could be counted again after it. A stream's very first epochs have nothing before them.
+    """
+    if not logs.speed.last_epoch:
+        imported = any(i.contract == contract.name for i in logs.archive.imports.values())
+        return START if imported else Nothing("the speed layer has committed no epoch yet")
+    listed = _trailing(logs.speed, lambda epoch: definition in epoch.files)
+    if not listed:
+        return Nothing("the newest epoch does not list this definition yet")
+    cuts = [(listed[0].start, listed[0].at), *((epoch.end, epoch.at) for epoch in listed)]
+    if new and contract.event_id is not None:
+        since = remembered_since(logs.speed, contract.decoding)
+        if since is None:
+            return Nothing("the newest epoch does not read this contract's decoding yet")
+        cuts = [(cut, at) for cut, at in cuts if at >= since + contract.horizon] if since != _ALWAYS else cuts
+        if not cuts:
+            until = since + contract.horizon
+            return Nothing(f"its first cut lies one dedup horizon after its first epoch: not before {until.isoformat()}")
+    passed = [cut for cut, _ in cuts if cut <= logs.archive.frontier or cut == logs.speed.origin]
+    return passed[-1] if passed else Nothing("the archive has not passed the end of an epoch yet")
+
+
+_ALWAYS = datetime.min
+
+
+def remembered_since(speed: SpeedHistory, decoding: str) -> datetime | None:
+    """Since when the ids of a decoding are remembered without a gap; `datetime.min` where since the stream's origin."""
+    listed = _trailing(speed, lambda epoch: decoding in epoch.decodings)
+    if not listed:
+        return None
+    return _ALWAYS if listed[0].number == 1 else listed[0].at
+
+
+def _trailing(speed: SpeedHistory, holds: Callable[[Epoch], bool]) -> list[Epoch]:
+    """The longest run of epochs up to the newest that stand and for which `holds`."""
+    run: list[Epoch] = []
+    number = speed.last_epoch
+    while number in speed.epochs and holds(speed.epochs[number]):
+        run.append(speed.epochs[number])
+        number -= 1
+    return run[::-1]
+
+
+def dirty_dates(archive: ArchiveHistory, table: str, base: Version, cut: Frontier) -> frozenset[date]:
+    """Event dates whose records below `cut` may differ from those below the base's cut.
+
+    That is: what the archive took in beyond the base's cut, and imports or refiled records that the base did not read.
+    """
+    return frozenset(
+        day
+        for number, entry in archive.entries.items()
+        if _touches(entry, number, base, cut)
+        for day in entry.dates.get(table, ())
+    )
+
+
+def _touches(entry: Archived, number: int, base: Version, cut: Frontier) -> bool:
+    unread = number > base.archive_entry
+    if entry.imports or entry.start == entry.end:
+        return unread or (cut != base.cut and not entry.end <= base.cut)
+    return cut != base.cut and not entry.end <= base.cut and not cut <= entry.start
+
+
+def depth(batch: BatchHistory, number: int | None) -> int:
+    """How many versions a reader follows from this one to a complete one, itself included."""
+    steps = 0
+    while number is not None and number in batch.versions:
+        steps += 1
+        version = batch.versions[number]
+        number = None if version.complete else version.base
+    return steps
+
+
+def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta) -> Reserved:
+    """Holds the epochs after the cut until the run is published."""
+    return Reserved(
+        at=now, run=run, cut=plan.cut, until=now + lasting, base=plan.base, archive_entry=plan.archive_entry
+    )
+
+
+def continued(plan: Plan, state: Published, batch: BatchHistory, now: datetime) -> Reserved | None:
+    """The newest reservation that still holds and works from the same base: a run that is started again goes on with it."""
+    held = [r for r in batch.held(now) if _same_start(plan, state, r)]
+    return max(held, key=lambda r: r.at) if held else None
+
+
+def unpublished(plan: Plan, state: Published, batch: BatchHistory, now: datetime) -> int | None:
+    """The newest version whose run holds its reservation, started where this plan would, and was not published."""
+    runs = {r.run for r in batch.reserved.values() if r.until > now and _same_start(plan, state, r)}
+    done = [n for n, version in batch.versions.items() if version.run in runs and n != plan.against]
+    return max(done, default=None)
+
+
+def _same_start(plan: Plan, state: Published, reserved: Reserved) -> bool:
+    """A run without a base starts from nothing, so only a change of the view since it began sets it apart."""
+    return reserved.base == plan.base and (plan.base is not None or state.at <= reserved.at)
+
+
+def resumed(plan: Plan, reserved: Reserved, contract: Contract, archive: ArchiveHistory, batch: BatchHistory) -> Plan:
+    """The plan that the reservation was made for. `archive` is the archive as of the reservation's entry."""
+    base = batch.versions[reserved.base] if reserved.base is not None else None
+    return replace(
+        plan,
+        cut=reserved.cut,
+        dates=None if base is None else dirty_dates(archive, plan.table, base, reserved.cut),
+        archive_entry=reserved.archive_entry,
+        imports=imports_of(archive, contract),
+    )
+
+
+class ArchiveAt(ArchiveHistory):
+    """The archive as of one of its entries."""
+
+    def __init__(self, log: Log, until: int) -> None:
+        self._until = until
+        super().__init__(log)
+        self.number = min(self.number, until)
+
+    def apply(self, number: int, entry: EntryBase) -> None:
+        if number <= self._until:
+            super().apply(number, entry)
+
+
+def imports_of(archive: ArchiveHistory, contract: Contract) -> tuple[str, ...]:
+    """Sources of the whole imports of one contract."""
+    return tuple(sorted(i.source for i in archive.imports.values() if i.contract == contract.name))
+
+
+def unit_counts(batch: BatchHistory, number: int | None) -> dict[str, Counts]:
+    """Law 3's counts of every unit that stands in a version."""
+    version = batch.versions.get(number) if number is not None else None
+    if version is None:
+        return {}
+    below = {} if version.complete else unit_counts(batch, version.base)
+    return {**below, **version.unit_counts}
+
+
+def _other_kernel(view: str, base: Version) -> TerminalError:
+    return TerminalError(
+        Condition.KERNEL_VERSION,
+        f"the served version of {view} was stored by kernel {base.kernel}",
+        allowed=KERNEL_VERSION,
+        mend=f"run 'seamline batch rebuild {view}'",
+    )

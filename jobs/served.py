@@ -1,0 +1,109 @@
+"""The audit of one run: which files held what was served up to the new cut, and what they should have held."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from seamline.entries import Audit, Version
+from seamline.errors import SeamlineError, TerminalError
+from seamline.frontier import Frontier
+from seamline.jobs.audit import compare, explain, not_compared
+from seamline.jobs.plan import ArchiveAt
+from seamline.jobs.raw import by_day, raw_files
+from seamline.jobs.statements import Served, unit_statements
+from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.kernel import KERNEL_VERSION
+from seamline.segment import build_chain
+
+if TYPE_CHECKING:
+    from seamline.jobs.batch import Run
+
+
+def audit_version(run: Run, results: list[UnitResult]) -> Audit:
+    """Old version + epochs up to the new cut against the new version, over the units that were rewritten.
+
+    The other units stand in both, and merging the same partials to both sides changes nothing.
+    """
+    disagreeing = sum(r.disagreeing for r in results)
+    before = _before(run)
+    if before is not None and before.kernel != KERNEL_VERSION:
+        return not_compared(f"the older version was stored by kernel {before.kernel}", disagreeing)
+    try:
+        served = _served_files(run, before, {r.unit for r in results})
+    except TerminalError as error:
+        return not_compared(f"no chain up to this cut to compare with: {error.got}", disagreeing)
+    recomputed = [r.file.path for r in results if r.file]
+    engine = run.lake.kernel(run.batch.kernel.memory, run.batch.kernel.threads)
+    groups, found = compare(run.lake, engine, run.definition, served, recomputed)
+    if not found:
+        return Audit(compared=True, groups=groups, disagreeing_copies=disagreeing)
+    expected, why = _expected(run, before)
+    if expected is None:
+        return Audit(compared=True, groups=groups, drift=found, disagreeing_copies=disagreeing, note=why)
+    _, left = compare(run.lake, engine, run.definition, served, expected)
+    explained = explain(found, left, why)
+    return Audit(compared=True, groups=groups, drift=left, explained=explained, disagreeing_copies=disagreeing)
+
+
+def _before(run: Run) -> Version | None:
+    return run.logs.batch.versions.get(run.plan.against) if run.plan.against is not None else None
+
+
+def _served_files(run: Run, before: Version | None, units: set[str]) -> list[str]:
+    """Files of the older version's same units and of the epochs between both cuts. Raises SEAM_HOLE where there is none."""
+    speed, definition = run.logs.speed, run.definition.hash
+    start = before.cut if before else (speed.origin or Frontier())
+    chain = build_chain(definition, run.plan.against, start, speed.segments(definition), run.plan.cut)
+    epochs = [path for segment in chain.segments for path in segment.files]
+    if before is None or run.plan.against is None:
+        return epochs
+    of_units = run.logs.batch.files(run.plan.against)
+    wanted = of_units if run.plan.dates is None else {u: files for u, files in of_units.items() if u in units}
+    return [file.path for files in wanted.values() for file in files] + epochs
+
+
+def _expected(run: Run, before: Version | None) -> tuple[list[str] | None, str]:
+    """Files of what should have been served, recomputed from raw as the older version read it; and what tells them apart.
+
+    None where raw no longer stands as it was read then.
+    """
+    try:
+        tasks = _tasks(run, before)
+        results = list(run.run_tasks(tasks))
+    except (SeamlineError, OSError) as error:
+        return None, f"raw as the older version read it cannot be read any more: {error}"
+    except Exception as error:  # noqa: BLE001 - deltalake raises its own kinds for a version that is gone
+        return None, f"raw as the older version read it cannot be read any more: {error}"
+    return [r.file.path for r in results if r.file], _why(run, before, sum(r.beyond for r in results))
+
+
+def _tasks(run: Run, before: Version | None) -> list[UnitTask]:
+    known = {}
+    if before is not None:
+        archive = ArchiveAt(run.lake.archive_log(run.contract.stream), before.archive_entry)
+        known = by_day(raw_files(run.lake, run.table, archive.tables.get(run.table)))
+    cut = before.cut if before else (run.logs.speed.origin or Frontier())
+    imports = before.imports if before else ()
+    tasks = []
+    for task in run.tasks:
+        files = tuple(f.path for f in known.get(task.day, ()))
+        served = Served(cut, imports, version=before is not None, known=bool(files))
+        statements = unit_statements(
+            run.definition, run.contract, task.day, run.plan.cut, run.plan.imports,
+            mended=bool(task.mended), served=served,
+        )  # fmt: skip
+        tasks.append(replace(task, run="", statements=statements, known=files))
+    return tasks
+
+
+def _why(run: Run, before: Version | None, beyond: int) -> str:
+    imports = set(run.plan.imports) - set(before.imports if before else ())
+    causes = []
+    if imports:
+        causes.append(f"{len(imports)} imported file(s)")
+    if beyond:
+        causes.append(f"{beyond} copies beyond the dedup horizon")
+    if run.plan.archive_entry > (before.archive_entry if before else 0) and not causes:
+        causes.append("records that were filed again after a contract was mended")
+    return ", ".join(causes)

@@ -1,0 +1,214 @@
+"""The SQL of one unit: raw rows below a cut to one row for each position and event, to partials. Pure text.
+
+The inputs are `raw` (the unit's Parquet files), `again` (rows whose decoding was another, decoded again), `mended` (records
+that another decoding had rejected and this one accepts, of every date) and `known` (the unit's files as a base read them).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+
+from seamline.frontier import Frontier
+from seamline.kernel import literal, quote
+from seamline.schemas.contracts import Contract
+from seamline.schemas.decode import decode_statement
+from seamline.schemas.definition import Definition
+
+_WHOLE = 2**63 - 1
+_POSITION = "_source, _partition, _offset"
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the speed layer and an older version counted together: up to `cut` (and `imports`) every copy of an event
+    was seen at once; above it, copies further apart than the dedup horizon were counted again.
+
+    version: whether there is an older version; known: whether it read files of this unit (the input `known`).
+    """
+
+    cut: Frontier
+    imports: tuple[str, ...] = ()
+    version: bool = False
+    known: bool = False
+
+
+@dataclass(frozen=True)
+class Statements:
+    """The texts one unit runs. `below` gives the raw rows that belong to the unit's range."""
+
+    below: str
+    decoding: str
+    day: date
+    fields: tuple[str, ...]
+    used: tuple[str, ...]
+    event_id: str | None
+    event_time: str
+    partial: str
+    decode_text: str
+    again_below: str = ""
+    mended: str = ""
+    horizon_us: int | None = None
+
+    @property
+    def versions(self) -> str:
+        """How many rows carry this decoding, and how many another."""
+        own = f"_contract_version = {literal(self.decoding)}"
+        return (
+            f"WITH {self._below()}\nSELECT count(*) FILTER (WHERE {own}) AS own,"
+            " count(*) FILTER (WHERE _contract_version IS DISTINCT FROM "
+            f"{literal(self.decoding)}) AS foreign_rows\nFROM below"
+        )
+
+    @property
+    def decode(self) -> str:
+        """Rows of other decodings, decoded again from their bytes."""
+        where = f"_contract_version IS DISTINCT FROM {literal(self.decoding)}"
+        return f"WITH {self._below()},\n{records('below', where)}\nSELECT * FROM (\n{self.decode_text}\n)"
+
+    def survey(self, *, own: bool, again: bool) -> str:
+        """Rows that stand, positions read, rejected, events counted, copies that disagree, copies beyond the horizon."""
+        id_, time = (quote(self.event_id) if self.event_id else "NULL::VARCHAR"), quote(self.event_time)
+        used = ", ".join(quote(f) for f in self.used) or "NULL"
+        valid = "FILTER (WHERE _reject IS NULL)"
+        places = (
+            f"SELECT {_POSITION}, count(*) AS _stood, bool_or(_reject IS NULL) AS _valid,\n"
+            f"    any_value({id_}) {valid} AS _id, any_value({time}) {valid} AS _time,\n"
+            f"    any_value(hash({used})) {valid} AS _content\n"
+            f"  FROM records_of_unit GROUP BY {_POSITION}"
+        )
+        events = (
+            "SELECT count(DISTINCT _content) AS contents\n"
+            "  FROM places WHERE _valid AND _id IS NOT NULL GROUP BY _id, _time"
+        )
+        ctes = [self._rows(own=own, again=again), f"places AS (\n  {places}\n)", f"copied AS (\n  {events}\n)"]
+        beyond = "0"
+        if self.horizon_us is not None and self.event_id:
+            ctes.append(f"beyond AS (\n  {self._ranked('_apart')}\n)")
+            beyond = "(SELECT count(*) FROM beyond)"
+        return (
+            "WITH " + ",\n".join([self._below(), *ctes]) + "\nSELECT sum(_stood) AS stood, count(*) AS positions,"
+            " count(*) FILTER (WHERE NOT _valid) AS rejected,\n"
+            "  count(*) FILTER (WHERE _valid AND _id IS NULL) + (SELECT count(*) FROM copied) AS events,\n"
+            f"  (SELECT sum(contents - 1) FROM copied) AS disagreeing, {beyond} AS beyond\nFROM places"
+        )
+
+    def partials(self, *, own: bool, again: bool, repeated: bool, copies: bool) -> str:
+        """The view's partial rows. `repeated`: positions may stand twice; `copies`: events may."""
+        ctes = [self._below(), self._rows(own=own, again=again, repeated=repeated)]
+        source = "records_of_unit"
+        if copies and self.event_id:
+            rule = "NOT _first AND NOT _apart" if self.horizon_us is not None else "NOT _first"
+            ctes.append(f"copies AS (\n  {self._ranked(rule)}\n)")
+            source = (
+                "records_of_unit AS r ANTI JOIN copies AS c\n"
+                "    ON r._source = c._source AND r._partition = c._partition AND r._offset = c._offset"
+            )
+        columns = ", ".join(quote(f) for f in self.fields)
+        ctes.append(f"events AS (\n  SELECT {columns}\n  FROM {source}\n  WHERE _reject IS NULL\n)")
+        return "WITH " + ",\n".join(ctes) + f"\nSELECT * FROM (\n{self.partial}\n)"
+
+    def _below(self) -> str:
+        return f"below AS (\n  {self.below}\n)"
+
+    def _rows(self, *, own: bool, again: bool, repeated: bool = False) -> str:
+        """Accepted rows belong to a unit by their event date; rejected ones are counted where they stand."""
+        columns = f"{_POSITION}, _timestamp, _reject, " + ", ".join(quote(f) for f in self.fields)
+        here = f"_event_date = DATE '{self.day.isoformat()}'"
+        branches = []
+        if own:
+            branches.append(f"SELECT {columns} FROM below WHERE _contract_version = {literal(self.decoding)}")
+        if again:
+            branches.append(f"SELECT {columns} FROM again WHERE _reject IS NOT NULL OR {here}")
+        if self.mended:
+            branches.append(f"SELECT {columns} FROM ({self.mended}) WHERE {here}")
+        if not branches:
+            branches.append(f"SELECT {columns} FROM below WHERE false")
+        body = "\n  UNION ALL\n  ".join(branches)
+        if repeated:
+            first = f"row_number() OVER (PARTITION BY {_POSITION} ORDER BY _reject IS NOT NULL) = 1"
+            body = f"SELECT * FROM (\n  {body}\n  ) QUALIFY {first}"
+        return f"records_of_unit AS (\n  {body}\n)"
+
+    def _ranked(self, rule: str) -> str:
+        """Positions of copies for which `rule` holds: `_first` of its event, or `_apart` from the copy before it."""
+        event = f"PARTITION BY {quote(self.event_id or '')}, {quote(self.event_time)}"
+        apart = "false"
+        if self.horizon_us is not None:
+            gap = f"epoch_us(_timestamp) - lag(epoch_us(_timestamp)) OVER ({event} ORDER BY _timestamp, {_POSITION})"
+            apart = f"coalesce({gap} > {self.horizon_us}, false) AND NOT ({self.again_below})"
+        return (
+            f"SELECT {_POSITION} FROM (\n    SELECT {_POSITION},"
+            f" row_number() OVER ({event} ORDER BY {_POSITION}) = 1 AS _first,\n      {apart} AS _apart\n"
+            f"    FROM records_of_unit WHERE _reject IS NULL AND {quote(self.event_id or '')} IS NOT NULL\n  )"
+            f" WHERE {rule}"
+        )
+
+
+def unit_statements(
+    definition: Definition,
+    contract: Contract,
+    day: date,
+    cut: Frontier,
+    imports: tuple[str, ...],
+    *,
+    mended: bool = False,
+    served: Served | None = None,
+) -> Statements:
+    """The statements of one unit below `cut` with whole `imports`; with `served`, of what was served at that cut."""
+    below = f"SELECT * FROM raw WHERE {within(cut, imports)}"
+    mended_rows, at_once, horizon = f"SELECT * FROM mended WHERE {within(cut, imports)}" if mended else "", "", None
+    if served is not None:
+        at_once = within(served.cut, served.imports)
+        topics = within(cut, served.imports)
+        below = f"SELECT * FROM raw WHERE ({topics})" + (f" AND NOT ({at_once})" if served.version else "")
+        if served.known:
+            below = f"SELECT * FROM known WHERE {at_once}\n  UNION ALL BY NAME\n  {below}"
+        mended_rows = f"SELECT * FROM mended WHERE {topics}" if mended else ""
+        horizon = int(contract.horizon.total_seconds() * 1_000_000)
+    fields = tuple(f.name for f in contract.fields)
+    return Statements(
+        below=below,
+        decoding=contract.decoding,
+        day=day,
+        fields=fields,
+        used=tuple(f for f in fields if re.search(rf"\b{re.escape(f)}\b", definition.partial, re.IGNORECASE)),
+        event_id=contract.event_id,
+        event_time=contract.event_time,
+        partial=definition.partial,
+        decode_text=decode_statement(contract),
+        again_below=at_once,
+        mended=mended_rows,
+        horizon_us=horizon,
+    )
+
+
+def mended_statement(contract: Contract, cut: Frontier, imports: tuple[str, ...]) -> str:
+    """Records in `raw` that another decoding rejected and this one accepts, with their own event dates."""
+    where = f"_reject IS NOT NULL AND _contract_version IS DISTINCT FROM {literal(contract.decoding)}"
+    source = records("raw", f"{where} AND ({within(cut, imports)})")
+    return f"WITH {source}\nSELECT * EXCLUDE (_key, _value) FROM (\n{decode_statement(contract)}\n) WHERE _reject IS NULL"
+
+
+def records(table: str, where: str) -> str:
+    """Raw rows as the decoding statement reads them, as the CTE `records`."""
+    return (
+        'records AS (\n  SELECT _source AS source, _partition AS "partition", _offset AS "offset",'
+        f' _timestamp AS "timestamp", _key AS key, _value AS value\n  FROM {table} WHERE {where}\n)'
+    )
+
+
+def within(cut: Frontier, imports: tuple[str, ...]) -> str:
+    """The condition that a row lies below a cut or in one of the imports."""
+    ends = [(p.source, p.number, offset) for p, offset in cut.items() if offset]
+    by_source: dict[str, list[str]] = {}
+    for source, partition, offset in ends:
+        by_source.setdefault(source, []).append(f"WHEN {partition} THEN {offset}")
+    tests = [
+        f"_source = {literal(source)} AND _offset < CASE _partition {' '.join(whens)} ELSE 0 END"
+        for source, whens in by_source.items()
+    ]
+    if imports:
+        tests.append(f"_source IN ({', '.join(literal(i) for i in imports)})")
+    return " OR ".join(f"({test})" for test in tests) or "false"

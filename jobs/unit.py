@@ -1,0 +1,140 @@
+"""One unit: one event date of one raw table, below a cut, to partial rows in one Parquet file.
+
+The kernel reads the unit's Parquet files itself, keeps one row for each position and one for each event, and writes. A task
+holds the statements as text, so whoever runs it compiles nothing and needs nothing but the lake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import obstore
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from seamline.commitpoint import reach
+from seamline.entries import Counts, DataFile, new_attempt
+from seamline.jobs.statements import Statements
+from seamline.kernel import Input, Kernel
+from seamline.lake import Lake
+
+
+@dataclass(frozen=True)
+class UnitTask:
+    """What one unit needs. Paths are relative to the lake; `run` names the batch run that its marker belongs to, if any.
+
+    files: the date's raw files; known: the same as a base read them; mended: records that another decoding rejected.
+    """
+
+    lake: str
+    definition: str
+    run: str
+    day: date
+    files: tuple[str, ...]
+    statements: Statements
+    size: int = 0
+    memory: str = "1GB"
+    threads: int = 1
+    known: tuple[str, ...] = ()
+    mended: str = ""
+
+    @property
+    def unit(self) -> str:
+        """The unit's name: its event date."""
+        return self.day.isoformat()
+
+
+class UnitResult(BaseModel):
+    """One unit, done. `file` None: no partial rows. `disagreeing`: copies of which what the view reads differs from the
+    kept one. `beyond`: copies further apart than the dedup horizon, which the speed layer counts again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    unit: str
+    file: DataFile | None
+    counts: Counts
+    disagreeing: int = 0
+    beyond: int = 0
+
+
+Runner = Callable[[list[UnitTask]], Iterable[UnitResult]]
+"""Runs units somewhere, in any order; each result as it comes. Spark, or a loop in this process."""
+
+
+def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
+    """Reads the unit's raw files, writes its partials as one new Parquet file, and says what it counted."""
+    inputs: dict[str, Input] = {"raw": lake.read(task.files)}
+    if task.known:
+        inputs["known"] = lake.read(task.known)
+    if task.mended:
+        inputs["mended"] = lake.read([task.mended])
+    own, foreign = _row(engine.run(task.statements.versions, inputs))
+    scratch = None
+    if foreign:
+        scratch = lake.batch_path(task.definition, task.unit, f"{new_attempt()}.decoded")
+        lake.write(engine, task.statements.decode, inputs, scratch)
+        inputs["again"] = lake.read([scratch])
+    try:
+        return _count(lake, engine, task, inputs, own=bool(own), again=bool(foreign))
+    finally:
+        if scratch and lake.local:
+            Path(lake.absolute(scratch)).unlink(missing_ok=True)
+
+
+def _count(
+    lake: Lake, engine: Kernel, task: UnitTask, inputs: dict[str, Input], *, own: bool, again: bool
+) -> UnitResult:
+    statements = task.statements
+    survey = engine.run(statements.survey(own=own, again=again), inputs)
+    stood, read, rejected, events, disagreeing, beyond = _row(survey)
+    duplicate = read - rejected - events - beyond
+    counts = Counts(read=read, rejected=rejected, counted=events + beyond, duplicate=duplicate)
+    partials = statements.partials(own=own, again=again, repeated=stood != read, copies=duplicate > 0)
+    path = lake.batch_path(task.definition, task.unit, new_attempt())
+    rows = lake.write(engine, partials, inputs, path) if counts.counted else 0
+    file = DataFile(path=path, rows=rows) if rows else None
+    return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing, beyond=beyond)
+
+
+def _row(table: pa.Table) -> tuple[int, ...]:
+    return tuple(int(column[0].as_py() or 0) for column in table.columns)
+
+
+# --- markers: what a killed run need not do again
+
+
+def marker(run: str, unit: str) -> str:
+    """Where a unit's result stands once it is done, so that a run that is started again does not repeat it."""
+    return f"runs/{run}/{unit}.json"
+
+
+def finished(lake: Lake, run: str) -> dict[str, UnitResult]:
+    """The units of a run that are done."""
+    done = {}
+    for batch in obstore.list(lake.store, prefix=f"runs/{run}/"):
+        for item in batch:
+            result = UnitResult.model_validate_json(bytes(obstore.get(lake.store, item["path"]).bytes()))
+            done[result.unit] = result
+    return done
+
+
+def perform(lake: Lake, task: UnitTask) -> UnitResult:
+    """Runs one unit and leaves its marker: file first, then the marker that names it."""
+    result = run_unit(lake, lake.kernel(task.memory, task.threads), task)
+    if task.run:
+        obstore.put(lake.store, marker(task.run, task.unit), result.model_dump_json().encode())
+    reach("batch.after-unit")
+    return result
+
+
+def local_runner(lake: Lake) -> Runner:
+    """Runs units one after the other in this process."""
+
+    def run(tasks: Sequence[UnitTask]) -> Iterable[UnitResult]:
+        for task in tasks:
+            yield perform(lake, task)
+
+    return run

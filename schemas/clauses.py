@@ -1,0 +1,153 @@
+"""A view's SELECT split into clauses, and the refusal of every clause that a view cannot have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlglot import Token, TokenType, exp
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import ParseError
+
+from seamline.schemas.language import CLOSE, OPEN, Source, is_word, word
+
+_CLAUSES = {
+    "with_": ("WITH", "write the expressions out"),
+    "distinct": ("DISTINCT", "GROUP BY ALL already gives one row for each key"),
+    "joins": ("a join", "join in the query over the view"),
+    "laterals": ("LATERAL", "a view reads one contract"),
+    "having": ("HAVING", "filter in the query over the view"),
+    "qualify": ("QUALIFY", "filter in the query over the view"),
+    "windows": ("WINDOW", "use window functions in the query over the view"),
+    "order": ("ORDER BY", "order in the query over the view"),
+    "limit": ("LIMIT", "limit in the query over the view"),
+    "offset": ("OFFSET", "limit in the query over the view"),
+    "sample": ("a sample", "a view counts every event"),
+    "pivots": ("PIVOT", "use FILTER (WHERE …) on each aggregate"),
+}
+ALLOWED_SELECT = "SELECT keys and aggregates FROM one contract [WHERE …] GROUP BY ALL"
+
+
+@dataclass(frozen=True)
+class Clauses:
+    """The tokens of each clause, and the offset where the FROM clause's table is named, from and to."""
+
+    items: tuple[list[Token], ...]
+    table: Token
+    alias: str
+    where: list[Token]
+    group: tuple[list[Token], ...]
+    grouped: bool
+    tree: exp.Select
+
+
+def read_clauses(source: Source, tokens: list[Token]) -> Clauses:
+    """Splits a SELECT's tokens. Raises VIEW_INVALID for everything that a view cannot have."""
+    tree = _parse(source, tokens)
+    _refuse_clauses(source, tokens, tree)
+    start = {name: at for at, name in _top_level(tokens) if name in ("from", "where", "group by")}
+    if "from" not in start:
+        raise source.refuse(tokens[0].start, "no FROM", ALLOWED_SELECT, "name the contract: FROM my_contract")
+    edges = sorted([*start.values(), len(tokens)])
+    clause = {name: tokens[at + 1 : min(e for e in edges if e > at)] for name, at in start.items()}
+    table, alias = _read_table(source, clause["from"])
+    group = clause.get("group by", [])
+    if group and word(group[0]) == "all" and len(group) == 1:
+        group = []
+    return Clauses(
+        tuple(split(tokens[1 : start["from"]])),
+        table,
+        alias,
+        clause.get("where", []),
+        tuple(split(group)) if group else (),
+        "group by" in start,
+        tree,
+    )
+
+
+def _parse(source: Source, tokens: list[Token]) -> exp.Select:
+    try:
+        tree = Dialect.get_or_raise("duckdb").parser().parse(list(tokens), source.text)[0]
+    except ParseError as error:
+        first = error.errors[0] if error.errors else {}
+        found = str(first.get("highlight") or "")
+        at = _offset_of(source, tokens, first)
+        got = f"{first.get('description', 'this SELECT cannot be parsed')}{' near ' + repr(found) if found else ''}"
+        raise source.refuse(at, got.replace("\n", " "), ALLOWED_SELECT, "check commas and parentheses") from error
+    except RecursionError as error:
+        raise source.refuse(tokens[0].start, "the SELECT is nested too deeply", ALLOWED_SELECT) from error
+    if not isinstance(tree, exp.Select):
+        got = "set operations are not supported" if isinstance(tree, exp.SetOperation) else "not a SELECT"
+        raise source.refuse(tokens[0].start, got, ALLOWED_SELECT, "write one view for each SELECT")
+    return tree
+
+
+def _offset_of(source: Source, tokens: list[Token], error: Mapping[str, object]) -> int:
+    line, column = error.get("line"), error.get("col")
+    found = [t for t in tokens if t.line == line and t.col == column]
+    return found[0].start if found else tokens[0].start
+
+
+def _refuse_clauses(source: Source, tokens: list[Token], tree: exp.Select) -> None:
+    for argument, (name, mend) in _CLAUSES.items():
+        if tree.args.get(argument):
+            at = next((t.start for t in tokens if name.split()[-1].lower() in word(t).split()), tokens[0].start)
+            raise source.refuse(at, f"{name} is not part of a view", ALLOWED_SELECT, mend)
+    for kind, name, mend in (
+        (exp.Window, "a window function", "use window functions in the query over the view"),
+        (exp.Subquery, "a subquery", "a view reads one contract: join in the query over the view"),
+        (exp.Select, "a subquery", "a view reads one contract: join in the query over the view"),
+        (exp.Lambda, "a lambda", "use the listed functions"),
+    ):
+        for node in tree.find_all(kind):
+            if node is not tree:
+                raise source.refuse(
+                    offset(node, tokens[0].start), f"{name} is not part of a view", ALLOWED_SELECT, mend
+                )
+
+
+def offset(node: exp.Expression, default: int) -> int:
+    """Where a tree node begins, as far as the parser says."""
+    starts = [n.meta["start"] for n in node.walk() if "start" in n.meta]
+    return min(starts, default=default)
+
+
+def _top_level(tokens: list[Token]) -> list[tuple[int, str]]:
+    """(index, word) of each token outside brackets."""
+    depth, found = 0, []
+    for at, token in enumerate(tokens):
+        depth += (token.token_type in OPEN) - (token.token_type in CLOSE)
+        if depth == 0:
+            found.append((at, word(token)))
+    return found
+
+
+def split(tokens: list[Token]) -> list[list[Token]]:
+    """The parts between commas outside brackets; a trailing comma is allowed, as in DuckDB."""
+    parts: list[list[Token]] = [[]]
+    depth = 0
+    for token in tokens:
+        depth += (token.token_type in OPEN) - (token.token_type in CLOSE)
+        if depth == 0 and token.token_type == TokenType.COMMA:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts if parts[-1] or len(parts) == 1 else parts[:-1]
+
+
+def _read_table(source: Source, tokens: list[Token]) -> tuple[Token, str]:
+    rest = [t for t in tokens[1:] if word(t) != "as"]
+    if not tokens or not is_word(tokens[0]) or len(rest) > 1 or (rest and not is_word(rest[0])):
+        at = tokens[0].start if tokens else 0
+        raise source.refuse(at, "FROM must name one contract", ALLOWED_SELECT, "join in the query over the view")
+    return tokens[0], rest[0].text if rest else tokens[0].text
+
+
+def closing(tokens: list[Token], at: int) -> int:
+    """The index of the bracket that closes the one at `at`, or 0."""
+    depth = 0
+    for index in range(at, len(tokens)):
+        depth += (tokens[index].token_type in OPEN) - (tokens[index].token_type in CLOSE)
+        if depth == 0:
+            return index
+    return 0

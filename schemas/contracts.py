@@ -1,0 +1,244 @@
+"""Contracts: what one kind of event must look like, read from Open Data Contract Standard YAML.
+
+One file holds one contract: one object in `schema`, whose name is the contract's. docs/contracts.md lists all of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+from open_data_contract_standard.model import OpenDataContractStandard, Team
+
+from seamline.errors import Condition, UserError
+from seamline.kernel import quote
+from seamline.schemas import settings
+from seamline.schemas.fields import read_fields
+from seamline.schemas.odcs import read_model
+from seamline.schemas.settings import Discriminator, Settings
+from seamline.schemas.types import NAME, Field, parse_duration
+from seamline.schemas.yamlmarks import Marks
+
+DECODER = 1
+"""Counted up whenever the same contract would decode the same bytes otherwise: every record is then decoded again."""
+
+SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One kind of event. `horizon`, `earliest` and `ahead` bound copies and event times; `text` is the YAML."""
+
+    name: str
+    version: str
+    topic: str
+    fields: tuple[Field, ...]
+    event_time: str
+    event_id: str | None = None
+    key: str | None = None
+    discriminator: Discriminator | None = None
+    stream: str = "main"
+    horizon: timedelta = settings.HORIZON
+    earliest: datetime = settings.EARLIEST
+    ahead: timedelta = settings.AHEAD
+    owner: str = ""
+    text: str = field(default="", repr=False)
+    where: str = field(default="", compare=False)
+
+    @cached_property
+    def decoding(self) -> str:
+        """A hash of everything that decides how bytes become columns and a reject reason; of no prose."""
+        parts = {
+            "decoder": DECODER,
+            "name": self.name,
+            "fields": [asdict(f) for f in self.fields],
+            "event": (self.event_time, self.event_id),
+            "bounds": (self.earliest.isoformat(), self.ahead.total_seconds()),
+            "discriminator": asdict(self.discriminator) if self.discriminator else None,
+        }
+        return _hash(parts)
+
+    @cached_property
+    def layout(self) -> str:
+        """A hash of what decides where a record is filed: event time, event id, discriminator.
+
+        Another one asks for a new raw table.
+        """
+        return _hash((self.event_time, self.event_id, asdict(self.discriminator) if self.discriminator else None))
+
+    def field(self, name: str) -> Field:
+        """A top-level field. Raises KeyError."""
+        return {f.name: f for f in self.fields}[name]
+
+
+def parse_contract(text: str, where: str) -> Contract:
+    """A contract from YAML text; `where` names the file in messages.
+
+    Raises UserError CONTRACT_INVALID: file, line, column, what is allowed and the mend.
+    """
+    marks = Marks(text, where)
+    model = read_model(marks)
+    if len(model.schema_ or []) != 1:
+        got = f"{len(model.schema_ or [])} objects in 'schema'"
+        raise marks.error(("schema", 1), got, "one object: one contract a file", "split the file")
+    data = marks.data["schema"][0]
+    name = data.get("name")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        got, allowed = f"the contract's name (schema[0].name) is {name!r}", "letters, digits and _, a letter first"
+        raise marks.error(("schema", 0, "name"), got, allowed, "name it as it shall be called in SQL")
+    if data.get("logicalType") not in (None, "object"):
+        got = f"logicalType of the event is {data['logicalType']!r}"
+        raise marks.error(("schema", 0, "logicalType"), got, "object", "write object")
+    if data.get("quality"):
+        allowed, mend = "quality rules of a single field", "move the rule to a field, or remove it"
+        raise marks.error(("schema", 0, "quality"), "a quality rule over the whole object", allowed, mend)
+    fields = read_fields(data.get("properties"), marks, ("schema", 0, "properties"))
+    return _contract(marks, model, name, fields, text)
+
+
+def _contract(
+    marks: Marks, model: OpenDataContractStandard, name: str, fields: tuple[Field, ...], text: str
+) -> Contract:
+    given = Settings(marks)
+    event_time = given.field("eventTime", fields, ("timestamp",))
+    if event_time is None:
+        times = ", ".join(f.name for f in fields if f.type == "timestamp") or "there is none"
+        allowed = f"a custom property seamline.eventTime naming a timestamp field: {times}"
+        raise marks.error((), "the contract has no event time", allowed, "add it to customProperties")
+    physical = marks.data["schema"][0].get("physicalName")
+    topic = physical if isinstance(physical, str) and settings.TOPIC.fullmatch(physical) else name
+    scalars = ("string", "integer", "number", "decimal", "boolean", "date", "timestamp")
+    duration = "a duration such as '1 hour', '90 minutes' or '7 days'"
+    return Contract(
+        name=name,
+        version=str(model.version),
+        topic=given.read("topic", topic, settings.text(settings.TOPIC), "letters, digits, '.', '_', '-'"),
+        fields=tuple(_required(f, event_time) for f in fields),
+        event_time=event_time,
+        event_id=given.field("eventId", fields, ("string", "integer")),
+        key=given.field("key", fields, scalars),
+        discriminator=given.discriminator(),
+        stream=given.read("stream", "main", settings.text(settings.STREAM), "small letters, digits, '_', '-'"),
+        horizon=given.read("dedupHorizon", settings.HORIZON, settings.horizon, f"{duration}, above zero"),
+        earliest=given.read("earliest", settings.EARLIEST, settings.instant, "a date or timestamp"),
+        ahead=given.read("ahead", settings.AHEAD, parse_duration, duration),
+        owner=given.read("owner", _owner(model), settings.text(re.compile(r".{1,200}")), "a name"),
+        text=text,
+        where=marks.where,
+    )
+
+
+def load_contracts(folder: Path) -> dict[str, Contract]:
+    """All contracts of a folder (*.yaml, *.yml), by name. Raises UserError CONTRACT_INVALID."""
+    if not folder.is_dir():
+        raise UserError(
+            Condition.CONTRACT_INVALID,
+            f"there is no folder {str(folder)!r}",
+            allowed="a folder of contracts, one YAML file each",
+            mend="run `seamline init`, or set contracts in seamline.toml",
+        )
+    contracts: dict[str, Contract] = {}
+    names: dict[str, str] = {}
+    for path in sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES and p.is_file()):
+        contract = parse_contract(_read(path), str(path))
+        if contract.name.lower() in names:
+            got = f"contract {contract.name!r} is already in {names[contract.name.lower()]}"
+            raise _error(contract, got, "each name once (case does not count)", "rename one of the two")
+        names[contract.name.lower()] = str(path)
+        contracts[contract.name] = contract
+    check_topics(contracts)
+    return contracts
+
+
+def check_topics(contracts: Mapping[str, Contract] | Iterable[Contract]) -> None:
+    """Contracts that share a topic are told apart by one path with different values, and are in one stream.
+
+    Raises UserError CONTRACT_INVALID.
+    """
+    listed = contracts.values() if isinstance(contracts, Mapping) else contracts
+    for group in by_topic(listed).values():
+        if len(group) > 1:
+            _check_topic(group)
+
+
+def by_topic(contracts: Iterable[Contract]) -> dict[str, list[Contract]]:
+    """The contracts of each topic, topics and contracts sorted by name."""
+    topics: dict[str, list[Contract]] = {}
+    for contract in sorted(contracts, key=lambda c: (c.topic, c.name)):
+        topics.setdefault(contract.topic, []).append(contract)
+    return topics
+
+
+def event_schema(contract: Contract) -> dict[str, str]:
+    """The event's columns and DuckDB types, in order: what a view's SELECT may use."""
+    return {f.name: f.sql_type for f in contract.fields}
+
+
+def empty_table_statement(contract: Contract) -> str:
+    """A SELECT of no rows with the event's columns and types: to bind a view against."""
+    columns = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in event_schema(contract).items())
+    return f"SELECT {columns} WHERE false"
+
+
+def _check_topic(group: list[Contract]) -> None:
+    first, claimed = group[0], dict[str, str]()
+    for contract in group:
+        others = ", ".join(c.name for c in group if c is not contract)
+        shared = f"topic {contract.topic!r} is shared with {others}"
+        mend = "set seamline.discriminator: {path: ..., value: ...} in each of them, or use topics of their own"
+        if contract.discriminator is None or first.discriminator is None:
+            lacking = contract if contract.discriminator is None else first
+            raise _error(lacking, f"{shared}, and {lacking.name} has no discriminator", "a discriminator each", mend)
+        if contract.discriminator.path != first.discriminator.path:
+            got = f"{shared}, and they look at different paths"
+            raise _error(contract, got, ".".join(first.discriminator.path), mend)
+        value = contract.discriminator.value
+        if value in claimed:
+            raise _error(contract, f"value {value!r} is claimed by {claimed[value]} too", "a value each", mend)
+        if contract.stream != first.stream:
+            got = f"{shared}, and they are in streams {first.stream!r} and {contract.stream!r}"
+            raise _error(contract, got, "one stream for a topic", "set the same seamline.stream")
+        claimed[value] = contract.name
+
+
+def _required(field_: Field, event_time: str) -> Field:
+    """An event without its time cannot be filed: the event time is required, whatever the file says."""
+    if field_.name != event_time or field_.required:
+        return field_
+    return Field(field_.name, field_.type, True, field_.source, field_.rules)
+
+
+def _owner(model: OpenDataContractStandard) -> str:
+    """The team, or its member whose role is owner."""
+    members = model.team.members if isinstance(model.team, Team) else model.team
+    if isinstance(model.team, Team) and model.team.name:
+        return model.team.name
+    for member in members or []:
+        if (member.role or "").lower() == "owner":
+            return member.name or member.username or ""
+    return ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            Condition.CONTRACT_INVALID, f"cannot be read: {error}", allowed="UTF-8 text", where=f"{path}:1:1"
+        ) from error
+
+
+def _error(contract: Contract, got: str, allowed: str, mend: str) -> UserError:
+    where = f"{contract.where}:1:1" if contract.where else contract.name
+    return UserError(Condition.CONTRACT_INVALID, got, allowed=allowed, mend=mend, where=where)
+
+
+def _hash(parts: object) -> str:
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

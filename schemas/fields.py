@@ -1,0 +1,102 @@
+"""The properties of an ODCS schema object as fields."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+from seamline.schemas.rules import with_rules
+from seamline.schemas.types import NAME, TYPES, Field
+from seamline.schemas.yamlmarks import Marks, Path
+
+LOGICAL = sorted(TYPES.keys() - {"decimal"})
+DOUBLES = {"", "double", "double precision", "float", "float64", "real", "number"}
+_DECIMAL = re.compile(r"(?:decimal|numeric)\s*\(\s*(\d{1,2})\s*(?:,\s*(\d{1,2})\s*)?\)")
+_KEY = re.compile(r'[^"\\*\x00-\x1f]+')
+DEEPEST = 16
+
+
+def read_fields(properties: object, marks: Marks, path: Path, depth: int = 0) -> tuple[Field, ...]:
+    """The fields of an object; names are distinct without regard to case, as DuckDB's columns are.
+
+    Raises UserError CONTRACT_INVALID.
+    """
+    if not isinstance(properties, list) or not properties:
+        raise marks.error(path, "an object without fields", "a list of properties", "add 'properties:' with a field")
+    names: set[str] = set()
+    keys: set[str] = set()
+    fields = []
+    for index, data in enumerate(properties):
+        at: Path = (*path, index)
+        field = read_field(data, marks, at, _name(data, marks, at), depth)
+        if field.name.lower() in names or field.key.lower() in keys:
+            got = f"field {field.name!r} stands twice (names and keys differ in more than case)"
+            raise marks.error((*at, "name"), got, "each field once", "rename or remove one")
+        names.add(field.name.lower())
+        keys.add(field.key.lower())
+        fields.append(field)
+    return tuple(fields)
+
+
+def read_field(data: dict[str, Any], marks: Marks, path: Path, name: str, depth: int) -> Field:
+    """One property (or an array's items, whose name is '') as a field. Raises UserError CONTRACT_INVALID."""
+    if depth > DEEPEST:
+        raise marks.error(path, "fields nested too deep", f"at most {DEEPEST} levels", "flatten the event")
+    kind, precision, scale = _type(data, marks, path)
+    nested: tuple[Field, ...] = ()
+    item = None
+    if kind == "object":
+        at: Path = (*path, "properties")
+        nested = read_fields(data.get("properties"), marks, at, depth + 1)
+    elif kind == "array":
+        if not isinstance(data.get("items"), dict):
+            got, mend = f"array {name!r} without 'items'", "add 'items:' with a logicalType"
+            raise marks.error(path, got, "items of one type", mend)
+        item = read_field(data["items"], marks, (*path, "items"), "", depth + 1)
+    for key, owner in (("properties", "object"), ("items", "array")):
+        if data.get(key) is not None and kind != owner:
+            got = f"{key!r} in a field of type {kind}"
+            raise marks.error((*path, key), got, f"{key!r} in type {owner} only", f"write logicalType: {owner}")
+    if data.get("map") is not None:
+        raise marks.error((*path, "map"), "'map' is not supported", ", ".join(LOGICAL), "use an object")
+    source = str(data.get("physicalName") or name) if name else ""
+    if source and not _KEY.fullmatch(source):
+        got = f"physicalName (the JSON key) is {source!r}"
+        raise marks.error((*path, "physicalName"), got, r'no ", \, * or control characters', "rename the key")
+    field = Field(name, kind, bool(data.get("required")), source, (), nested, item, precision=precision, scale=scale)
+    return with_rules(field, data, marks, path)
+
+
+def _name(data: dict[str, Any], marks: Marks, path: Path) -> str:
+    name = data.get("name")
+    if not name:
+        raise marks.error(path, "a property without 'name'", "a name", "add 'name:'")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        got = f"field name {name!r}"
+        allowed = "letters, digits and _, starting with a letter (a leading _ is Seamline's own)"
+        mend = "rename it; where the JSON key cannot change, give it as physicalName"
+        raise marks.error((*path, "name"), got, allowed, mend)
+    return name
+
+
+def _type(data: dict[str, Any], marks: Marks, path: Path) -> tuple[str, int, int]:
+    """(type, precision, scale)."""
+    logical = data.get("logicalType")
+    if logical not in LOGICAL:
+        at: Path = (*path, "logicalType") if "logicalType" in data else path
+        near = difflib.get_close_matches(str(logical), LOGICAL, 1)
+        got = f"logicalType is {logical!r}" if logical else "a field without 'logicalType'"
+        mend = f"write {near[0]}" if near else "use one of these"
+        raise marks.error(at, got, ", ".join(LOGICAL), mend)
+    if logical != "number":
+        return str(logical), 0, 0
+    physical = str(data.get("physicalType") or "").strip().lower()
+    match = _DECIMAL.fullmatch(physical)
+    if match and 1 <= int(match[1]) <= 38 and int(match[2] or 0) <= int(match[1]):
+        return "decimal", int(match[1]), int(match[2] or 0)
+    if physical not in DOUBLES:
+        got = f"physicalType {data['physicalType']!r} of a number"
+        allowed = "double, or decimal(p,s) with 1 <= p <= 38 and s <= p"
+        raise marks.error((*path, "physicalType"), got, allowed, "write one of these, or leave it out")
+    return "number", 0, 0

@@ -1,0 +1,138 @@
+"""Which chain answers for a view: decided from histories alone, without reading data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from seamline.entries import Published, Version
+from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
+from seamline.frontier import START, Frontier
+from seamline.history import BatchHistory, SpeedHistory
+from seamline.kernel import KERNEL_VERSION
+from seamline.segment import Chain, build_chain
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where a chain begins: a batch version and its cut, or (version None) the origin of the stream."""
+
+    version: int | None
+    cut: Frontier
+
+
+def is_seam(error: SeamlineError) -> bool:
+    """Whether a chain could not be built; a newer look at the ledger may show one."""
+    return error.condition in (Condition.SEAM_HOLE, Condition.SEAM_OVERLAP, Condition.VIEW_NOT_READY)
+
+
+def topics_only(cut: Frontier) -> Frontier:
+    """Chains compare the stream's topics; whole imports are beside them."""
+    return cut.only(source for source in cut.sources if not source.startswith("import:"))
+
+
+def origin_of(history: SpeedHistory) -> Frontier:
+    """Where epoch 1 started, also where only a compacted segment still says so."""
+    if history.origin is not None:
+        return history.origin
+    return next((c.start for (first, _), c in history.compacted.items() if first == 1), START)
+
+
+def served_base(state: Published, batch: BatchHistory, history: SpeedHistory) -> Base:
+    """The base that a view's state names. Raises VIEW_NOT_READY, KERNEL_VERSION or OUT_OF_RETENTION."""
+    if state.version is None:
+        if not history.last_epoch:
+            raise not_ready(state.view, "nothing was read yet: the stream has no epoch", "start the speed layer")
+        return Base(None, origin_of(history))
+    return version_base(state.view, batch, state.version)
+
+
+def version_base(view: str, batch: BatchHistory, number: int) -> Base:
+    """A batch version as a base. Raises KERNEL_VERSION where a part of it was stored by another kernel."""
+    for at, version in lineage(batch, number):
+        if version.kernel != KERNEL_VERSION:
+            raise TerminalError(
+                Condition.KERNEL_VERSION,
+                f"batch version {at} of view {view} was stored by kernel {version.kernel}",
+                allowed=KERNEL_VERSION,
+                mend=f"run 'seamline batch rebuild {view}': its states are laid out otherwise",
+            )
+    return Base(number, topics_only(batch.versions[number].cut))
+
+
+def lineage(batch: BatchHistory, number: int) -> list[tuple[int, Version]]:
+    """A version and those whose files still stand in it, newest first. Raises OUT_OF_RETENTION."""
+    batch.files(number)  # raises where one of them is gone
+    found = [(number, batch.versions[number])]
+    while not found[-1][1].complete and (base := found[-1][1].base) is not None:
+        found.append((base, batch.versions[base]))
+    return found
+
+
+def chain_from(view: str, definition: str, base: Base, history: SpeedHistory, until: Frontier) -> Chain:
+    """The chain from a base to `until`. Raises SEAM_HOLE, SEAM_OVERLAP or VIEW_NOT_READY."""
+    if not base.cut <= until:
+        raise not_ready(view, f"its cut ({base.cut}) lies beyond what was read of the stream ({until})", "ask again")
+    try:
+        return build_chain(definition, base.version, base.cut, history.segments(definition), until)
+    except SeamlineError as error:
+        if base.version is None and error.condition == Condition.SEAM_HOLE:
+            mend = f"run 'seamline batch refresh {view}': its first version covers what no epoch holds"
+            raise not_ready(view, f"no batch version yet, and no epochs for ({error.where})", mend) from error
+        raise
+
+
+def past_chain(state: Published, batch: BatchHistory, history: SpeedHistory, epoch: int) -> Chain:
+    """The chain that ends where `epoch` ended, from the newest batch version whose cut it has passed.
+
+    Versions after the served one are left out: an operator may have rolled back. Raises OUT_OF_RETENTION.
+    """
+    end = epoch_ends(history).get(epoch)
+    if end is None:
+        raise out_of_retention(state.view, epoch, history)
+    definition = str(state.served)
+    for base in _bases(state, batch, history):
+        if base.cut <= end:
+            try:
+                return chain_from(state.view, definition, base, history, end)
+            except SeamlineError as error:
+                if not is_seam(error) or error.condition == Condition.SEAM_OVERLAP:
+                    raise
+    raise out_of_retention(state.view, epoch, history)
+
+
+def _bases(state: Published, batch: BatchHistory, history: SpeedHistory) -> list[Base]:
+    """Where a chain may begin, the newest first."""
+    numbers = [n for n in sorted(batch.versions, reverse=True) if state.version is not None and n <= state.version]
+    bases = []
+    for number in numbers:
+        try:
+            bases.append(version_base(state.view, batch, number))
+        except SeamlineError:  # noqa: PERF203 - an older version, of another kernel or in part retired, is no base
+            continue
+    return [*bases, Base(None, origin_of(history))]
+
+
+def epoch_ends(history: SpeedHistory) -> Mapping[int, Frontier]:
+    """Epochs whose end still stands, by number: as committed, or as the last of a compacted segment."""
+    ends = {last: c.end for (_, last), c in history.compacted.items()}
+    return ends | {number: e.end for number, e in history.epochs.items()}
+
+
+def not_ready(view: str, why: str, mend: str) -> TransientError:
+    """The view cannot answer yet."""
+    return TransientError(Condition.VIEW_NOT_READY, f"view {view}: {why}", mend=mend)
+
+
+def out_of_retention(view: str, epoch: int, history: SpeedHistory) -> UserError:
+    """No chain ends at that epoch any more, or yet."""
+    ends = sorted(epoch_ends(history))
+    near = [n for n in ends if n <= epoch][-1:] + [n for n in ends if n > epoch][:1]
+    return UserError(
+        Condition.OUT_OF_RETENTION,
+        f"view {view} as of epoch {epoch}",
+        allowed=f"an epoch that still stands and that the view covers: {len(ends)} from {ends[0]} to {ends[-1]}"
+        if ends
+        else "the stream has no epochs",
+        mend=f"ask as of epoch {' or '.join(map(str, near))}" if near else "ask without 'as of'",
+    )

@@ -1,0 +1,153 @@
+"""Claims: one process writes a log. A lease (advisory) and, on one machine, an OS lock come before the claim entry, which decides.
+
+The lease says who holds a log and until when, so that a second process is refused at once and by name. The OS lock tells a
+dead holder from a living one: it ends with its process. What keeps the ledger right is neither, but `ledger.Writer`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import obstore
+import psutil
+from filelock import FileLock, Timeout
+
+from seamline.clock import Clock, system_clock
+from seamline.entries import Claim, Epoch, new_attempt
+from seamline.errors import ConflictError
+from seamline.lake import Lake
+from seamline.ledger import Log, Writer, writer_conflict
+
+LEASE = timedelta(seconds=30)
+"""How long a lease holds unless it is renewed; it is renewed three times as often."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who holds a log. `born` is the process's start (seconds since 1970): process ids are used again."""
+
+    holder: str
+    host: str
+    pid: int
+    born: float
+    until: str
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether it ran out, or its process on this machine is gone."""
+        if datetime.fromisoformat(self.until) <= now:
+            return True
+        return self.host == socket.gethostname() and _born(self.pid) != self.born
+
+
+@contextmanager
+def claim(lake: Lake, log: Log, role: str, clock: Clock = system_clock, lease: timedelta = LEASE) -> Iterator[Writer]:
+    """The one writer of `log` for the time of the block; `role` is how a refusal names the holder.
+
+    Raises ConflictError WRITER_CONFLICT, which names the holder and where it stands, while another process holds it.
+    """
+    lock = _lock(lake, log)
+    if lock is not None:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise _refused(lake, log) from error
+    try:
+        held = read_lease(lake, log)
+        if held is not None and not held.is_over(clock()):
+            raise _refused(lake, log)
+        mine = Lease(f"{role}-{new_attempt()[:8]}", socket.gethostname(), os.getpid(), _born(os.getpid()), "")
+        _write(lake, log, mine, clock() + lease)
+        try:
+            writer = Writer.take(log, Claim(at=clock(), holder=f"{mine.holder} on {mine.host}, pid {mine.pid}"))
+        except ConflictError as error:
+            raise _refused(lake, log) from error
+        with _renewed(lake, log, mine, clock, lease):
+            yield writer
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def read_lease(lake: Lake, log: Log) -> Lease | None:
+    """The lease of a log as it stands, or None (a damaged one counts as none: it is advisory)."""
+    try:
+        raw: dict[str, Any] = json.loads(bytes(obstore.get(lake.store, _path(log)).bytes()))
+        return Lease(**raw)
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def is_claimed(lake: Lake, log: Log, clock: Clock = system_clock) -> bool:
+    """Whether a living process seems to hold a log: for people and for choosing a way, never for correctness."""
+    held = read_lease(lake, log)
+    return held is not None and not held.is_over(clock())
+
+
+@contextmanager
+def _renewed(lake: Lake, log: Log, mine: Lease, clock: Clock, lease: timedelta) -> Iterator[None]:
+    """Renews the lease until the block ends, then drops it, unless another process took the log over."""
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(lease.total_seconds() / 3):
+            if not _is_mine(lake, log, mine):
+                return
+            _write(lake, log, mine, clock() + lease)
+
+    thread = threading.Thread(target=renew, name=f"lease {log.name}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        if _is_mine(lake, log, mine):
+            obstore.delete(lake.store, _path(log))
+
+
+def _is_mine(lake: Lake, log: Log, mine: Lease) -> bool:
+    held = read_lease(lake, log)
+    return held is not None and held.holder == mine.holder
+
+
+def _write(lake: Lake, log: Log, lease: Lease, until: datetime) -> None:
+    payload = json.dumps({**asdict(lease), "until": until.isoformat()}).encode()
+    obstore.put(lake.store, _path(log), payload)
+
+
+def _path(log: Log) -> str:
+    return f"leases/{log.name}.json"
+
+
+def _lock(lake: Lake, log: Log) -> FileLock | None:
+    if lake.local is None:
+        return None
+    path = lake.local / "leases" / f"{log.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(str(path), thread_local=False)
+
+
+def _refused(lake: Lake, log: Log) -> ConflictError:
+    """WRITER_CONFLICT with the holder and the last epoch or entry it put."""
+    held = read_lease(lake, log)
+    last = log.last()
+    newest = log.read(last) if last else None
+    at = f"epoch {newest.number}, entry {last}" if isinstance(newest, Epoch) else f"entry {last}"
+    holder = f"{held.holder} on {held.host}, pid {held.pid}" if held else "its lease is gone"
+    return writer_conflict(log.name, f"{holder}; {at}", last)
+
+
+def _born(pid: int) -> float:
+    """When a process started; 0 where there is none."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return 0.0

@@ -1,0 +1,127 @@
+"""The one place that renders for people: rich tables and colour on a terminal, plain aligned text anywhere else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TextIO
+
+from seamline.errors import SeamlineError
+
+Row = Sequence[object]
+
+
+def is_terminal(stream: TextIO | None = None) -> bool:
+    """Whether a person is looking at `stream` (stdout unless told)."""
+    return bool((stream or sys.stdout).isatty())
+
+
+def say(text: str = "") -> None:
+    """A line of result on stdout; at once, so that a pipe sees it too."""
+    print(text, flush=True)
+
+
+def note(text: str) -> None:
+    """A line about what is going on, on stderr: it never mixes with results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show_json(value: Any) -> None:
+    """For scripts: one JSON document; instants are ISO 8601, what JSON has no type for is text."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=_jsonable))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Row], title: str = "") -> None:
+    """A table: rich on a terminal; elsewhere aligned columns that are never cut off."""
+    cells = [[cell(value) for value in row] for row in rows]
+    numeric = [all(_is_number(row[i]) for row in cells if row[i]) and bool(cells) for i in range(len(columns))]
+    if not is_terminal():
+        if title:
+            print(title)
+        print(plain_table(columns, cells, numeric), flush=True)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for name, right in zip(columns, numeric, strict=True):
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*map(_escaped, row))
+    Console().print(table)
+
+
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
+    """Columns padded to their widest cell and two spaces apart."""
+    lines = [list(columns), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+
+    def padded(line: Sequence[str]) -> str:
+        fitted = (
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, numeric, strict=True)
+        )
+        return "  ".join(fitted).rstrip()
+
+    return "\n".join(padded(line) for line in lines)
+
+
+def cell(value: object) -> str:
+    """One value for a person: NULL is empty, an instant is UTC to the second, a duration is short."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="microseconds" if value.microsecond else "seconds")
+    if isinstance(value, timedelta):
+        return duration(value.total_seconds())
+    return str(value).replace("\n", " ")
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min`, `5 h`, `2 d`: the largest unit that fits."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size * 2 or (seconds >= size and seconds % size == 0):
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def show_error(error: SeamlineError) -> None:
+    """What was got, what is allowed and the mend, on stderr."""
+    if not is_terminal(sys.stderr):
+        print(f"error: {error}", file=sys.stderr)
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True, highlight=False)
+    where = f"[bold]{escape(error.where)}[/]: " if error.where else ""
+    console.print(f"[bold red]error[/] [red]{escape(f'[{error.condition}]')}[/] {where}{escape(error.got)}")
+    for label, text in (("allowed", error.allowed), ("to mend", error.mend)):
+        if text:
+            console.print(f"  [dim]{label}:[/] {escape(text)}")
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", "").rstrip("%"))
+    except ValueError:
+        return False
+    return True
+
+
+def _jsonable(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return str(value)

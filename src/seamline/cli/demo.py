@@ -1,0 +1,237 @@
+"""`seamline demo`: the whole loop on real events, made late, doubled and broken on purpose, with a process killed in it.
+
+Exit code 0 only if every answer was exact, every chain unbroken, law 3's identity held and the audit found no drift.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seamline.cli.console import note
+from seamline.cli.options import examples
+from seamline.errors import Condition, TerminalError, TransientError
+
+if TYPE_CHECKING:
+    from seamline.cli.mess import Mess, Message
+    from seamline.cli.up import Stack
+    from seamline.cli.witness import Witness
+    from seamline.schemas.project import Project
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "github"
+CONTRACT = "github_events"
+VIEW = "repo_activity"
+COUNTING = f"SELECT sum(events) AS events, sum(commits) AS commits FROM {VIEW}"  # noqa: S608 - constants
+PROMPT = 120
+"""Seconds that any one step may take before the demo gives up and says which."""
+
+
+@dataclass
+class Sent:
+    """What went into Kafka, with positions: (partition, offset, value) once each send was acknowledged."""
+
+    records: list[tuple[int, int, bytes | None]] = field(default_factory=list)
+
+
+def add(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(name="demo", epilog=examples("seamline demo", "seamline demo --keep --folder /tmp/demo"))(demo)
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the demo's project is made; emptied first.")] = Path("build/demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the mess.")] = 7,
+    rate: Annotated[int, typer.Option(help="Live records a second.")] = 700,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
+) -> None:
+    """Replay two hours of GitHub events through the whole loop, with mess and a kill, and prove the answers exact."""
+    from seamline.cli.proof import prove
+
+    began = time.monotonic()
+    project = make_project(folder)
+    mess = plan_mess(seed)
+    with running(project, keep) as stack:
+        from seamline.cli.up import serving_address
+        from seamline.cli.witness import Witness
+
+        sent = Sent()
+        with Witness(serving_address(project), VIEW, COUNTING) as witness:
+            first = history(stack, mess, sent, witness)
+            live(stack, mess, sent, witness, first, rate)
+            drain(stack, sent, witness)
+            unmoved = reask(witness, first)
+        good = prove(project, witness, sent.records, unmoved, mess, time.monotonic() - began)
+        if keep:
+            stay(project, stack)
+    if not good:
+        raise TerminalError(Condition.SEAM_HOLE, "the demo did not hold: see the lines marked ✗ above")
+
+
+def make_project(folder: Path) -> Project:
+    """A fresh copy of examples/github, with a scheduler that refreshes often enough to be watched."""
+    from seamline.schemas.project import load_project
+
+    if not EXAMPLE.is_dir():
+        raise TransientError(
+            Condition.INPUT_INVALID, "the example events are not installed", mend="run the demo from a source checkout"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("*.gz", "README.md", ".seamline", "lake"))
+    os.environ.setdefault("SEAMLINE_BATCH__REFRESH_MINUTES", "0.2")
+    os.environ.setdefault("SEAMLINE_SPARK__DRIVER_MEMORY", "600m")
+    return load_project(folder)
+
+
+def hours() -> list[list[bytes]]:
+    """The lines of the two hours."""
+    return [gzip.decompress(path.read_bytes()).splitlines() for path in sorted(EXAMPLE.glob("*.jsonl.gz"))]
+
+
+def plan_mess(seed: int) -> Mess:
+    """What is sent when."""
+    from seamline.cli.mess import make_mess
+
+    first, second = hours()
+    mess = make_mess(first, second, "repo", seed)
+    note(
+        f"history: {len(mess.history):,} events; live: {mess.count('event'):,} events, {mess.count('late'):,} held back, "
+        f"{mess.count('duplicate'):,} duplicates, {mess.count('malformed'):,} malformed, out of order"
+    )
+    return mess
+
+
+@contextmanager
+def running(project: Project, keep: bool) -> Iterator[Stack]:
+    """Broker and roles; all stopped at the end, however it comes."""
+    from seamline.cli.up import start_stack
+
+    stack = start_stack(project, say=note)
+    try:
+        yield stack
+    finally:
+        note("stopping…")
+        stack.stop()
+        if keep:
+            note(f"kept: {project.folder} ('seamline up --project {project.folder}' goes on from here)")
+
+
+def history(stack: Stack, mess: Mess, sent: Sent, witness: Witness) -> int:
+    """The first hour, and a batch version that covers all of it; returns that version."""
+    send(stack, mess.history, sent, "history", rate=None)
+    total = len(mess.history)
+    wait(stack, lambda: (t := witness.latest) is not None and below(t.reached) >= total, "history served by epochs")
+    note(f"history is served: {witness.latest.values}" if witness.latest else "")
+    wait(stack, lambda: (t := witness.latest) is not None and below(t.cut) >= total, "a batch version of the history")
+    latest = witness.latest
+    if latest is None or latest.version is None:
+        raise AssertionError("waited for a version")
+    note(f"batch version {latest.version} published, cut at {latest.cut}")
+    return latest.version
+
+
+def live(stack: Stack, mess: Mess, sent: Sent, witness: Witness, first: int, rate: int) -> None:
+    """The second hour with its mess; speed is killed in the middle of it, and a second version is published in it."""
+    half = len(mess.live) // 2
+    send(stack, mess.live[:half], sent, "live", rate)
+    pid = stack.poll()["speed"].pid
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
+        note(f"speed (pid {pid}) killed with SIGKILL; its supervisor restarts it")
+    rest = iter(mess.live[half:])
+    send(stack, [m for _, m in zip(range((len(mess.live) - half) // 2), rest, strict=False)], sent, "live", rate)
+    tail = list(rest)
+    send(stack, tail[: len(tail) // 2], sent, "live", rate)
+    deadline = time.monotonic() + PROMPT
+    tail = tail[len(tail) // 2 :]
+    while not published_since(witness, first) and tail and time.monotonic() < deadline:
+        send(stack, tail[:20], sent, "", rate // 10)
+        tail = tail[20:]
+    note("a second version was published while records arrived" if published_since(witness, first) else "")
+    send(stack, tail, sent, "live", rate)
+
+
+def published_since(witness: Witness, first: int) -> bool:
+    """Whether an answer came from a later version."""
+    latest = witness.latest
+    return latest is not None and latest.version is not None and latest.version > first
+
+
+def drain(stack: Stack, sent: Sent, witness: Witness) -> None:
+    """Until every record sent lies below the answer's frontier and below a batch cut that speed's death preceded."""
+    total = len(sent.records)
+    wait(stack, lambda: (t := witness.latest) is not None and below(t.reached) >= total, "all records served")
+
+
+def reask(witness: Witness, first: int) -> list[tuple[int, bool]]:
+    """Asks again, as of epochs that were answered before the second version, now that it is served: (epoch, unmoved)."""
+    latest = witness.ask()
+    before = {t.epoch: t for t in witness.testimonies if t.version == first and latest.cut <= t.reached}
+    before |= {t.epoch: t for t in witness.testimonies if t.epoch and latest.cut <= t.reached}
+    chosen = sorted(before)[:: max(1, len(before) // 8)]
+    return [(epoch, witness.ask(as_of=epoch).values == before[epoch].values) for epoch in chosen]
+
+
+def stay(project: Project, stack: Stack) -> None:
+    """Leaves it running until Ctrl-C."""
+    from seamline.cli.up import serving_address
+
+    note(f"still running: {serving_address(project)}/v1/status, logs in {project.state / 'logs'}; Ctrl-C stops it")
+    try:
+        while True:
+            stack.poll()
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return
+
+
+def below(frontier: Any) -> int:
+    """Records below a frontier, where offsets have no gaps."""
+    return sum(offset for _, offset in frontier.items())
+
+
+def send(stack: Stack, messages: Any, sent: Sent, name: str, rate: int | None) -> None:
+    """Produces messages in order, `rate` a second, and keeps where each came to stand."""
+    from kafka import KafkaProducer
+
+    from seamline.cli.progress import progress
+
+    batch: list[Message] = list(messages)
+    topic = stack.project.contracts[CONTRACT].topic
+    producer = KafkaProducer(bootstrap_servers=stack.bootstrap, acks="all", linger_ms=5)
+    began, futures = time.monotonic(), []
+    with progress(name) as report:
+        for number, message in enumerate(batch, start=1):
+            futures.append((producer.send(topic, key=message.key, value=message.value), message.value))
+            if rate and number % 20 == 0:
+                stack.poll()
+                time.sleep(max(0.0, began + number / rate - time.monotonic()))
+            report(number / len(batch), f"{number:,} of {len(batch):,} records")
+        for future, value in futures:
+            metadata = future.get(timeout=60)
+            sent.records.append((metadata.partition, metadata.offset, value))
+    producer.close()
+
+
+def wait(stack: Stack, condition: Callable[[], bool], what: str) -> None:
+    """Until a condition holds; a role that failed for good, or too long a time, is an error that names the step."""
+    note(f"waiting for: {what}…")
+    deadline = time.monotonic() + PROMPT
+    while not condition():
+        stack.poll()
+        if time.monotonic() > deadline:
+            raise TransientError(
+                Condition.PROCESS_FAILED,
+                f"{what}: not within {PROMPT} s",
+                mend=f"look into {stack.project.state / 'logs'}",
+            )
+        time.sleep(0.1)

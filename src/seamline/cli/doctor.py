@@ -1,0 +1,208 @@
+"""`seamline doctor`: one line for each thing that has to be right on this machine, and the mend where it is not."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+from seamline.cli.console import is_terminal, show_json
+from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
+from seamline.errors import Condition, SeamlineError
+
+if TYPE_CHECKING:
+    from seamline.schemas.project import Project
+
+GB = 1 << 30
+Health = Literal["ok", "warning", "fault"]
+COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one look found, and how to mend it."""
+
+    name: str
+    health: Health
+    found: str
+    mend: str = ""
+
+
+def add(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(name="doctor", epilog=examples("seamline doctor --project shop"))(doctor)
+
+
+def doctor(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Check the machine and the project. Ends with 2 where something is at fault."""
+    checks = []
+    for check in examine(project):
+        checks.append(check)
+        if not as_json:
+            _show(check)
+    if as_json:
+        show_json([asdict(check) for check in checks])
+    if any(check.health == "fault" for check in checks):
+        raise typer.Exit(2)
+
+
+def examine(folder: Path) -> Iterator[Check]:
+    """Every check, in order; those of the project only where it can be read."""
+    yield guarded("java", java)
+    yield guarded("jars", jars)
+    yield guarded("memory", memory)
+    yield guarded("disk", lambda: disk(folder))
+    loaded: list[Project] = []
+    yield guarded("project", lambda: project_files(folder, loaded))
+    for project in loaded:
+        yield guarded("lake", lambda project=project: lake(project))  # type: ignore[misc]
+        yield guarded("broker", lambda project=project: broker(project))  # type: ignore[misc]
+        yield guarded("port", lambda project=project: port(project))  # type: ignore[misc]
+
+
+def guarded(name: str, look: Callable[[], Check]) -> Check:
+    """A look that fails is a fault found, not the end of the examination."""
+    try:
+        return look()
+    except SeamlineError as error:
+        where = f"{error.where}: " if error.where else ""
+        return Check(name, "fault", f"{where}{error.got}", error.mend or error.allowed)
+    except Exception as error:  # noqa: BLE001 - whatever a check meets is what it has to say
+        return Check(name, "fault", f"{type(error).__name__}: {error}")
+
+
+def java() -> Check:
+    """A Java that Spark and the broker run on."""
+    from seamline.java import find_java
+
+    found = find_java()
+    return Check("java", "ok", f"version {found.version} in {found.home}")
+
+
+def jars() -> Check:
+    """The jars, without fetching them."""
+    from seamline.jars import STAMP, ensure_jars, jars_folder
+
+    folder = jars_folder()
+    if not (folder / STAMP).exists():
+        return Check(
+            "jars", "warning", "not fetched yet", "python -m seamline.jars (else the first start fetches them)"
+        )
+    return Check("jars", "ok", f"verified in {ensure_jars()}")
+
+
+def memory() -> Check:
+    """What is free now: everything together takes about 4 GB."""
+    import psutil
+
+    free = psutil.virtual_memory().available / GB
+    health: Health = "ok" if free >= 4 else "warning" if free >= 2 else "fault"
+    return Check("memory", health, f"{free:.1f} GB free", "" if free >= 4 else "end other programs: 4 GB are wanted")
+
+
+def disk(folder: Path) -> Check:
+    """Room beside the project."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free / GB
+    health: Health = "ok" if free >= 5 else "warning" if free >= 1 else "fault"
+    return Check("disk", health, f"{free:.1f} GB free at {there}", "" if free >= 5 else "make room: 5 GB are wanted")
+
+
+def project_files(folder: Path, loaded: list[Project]) -> Check:
+    """Settings, contracts and views, compiled."""
+    from seamline.schemas.catalogue import compile_for
+    from seamline.schemas.project import load_project
+
+    project = load_project(folder)
+    for view in project.views.values():
+        compile_for(view, project.contracts)
+    loaded.append(project)
+    said = f"{len(project.contracts)} contracts, {len(project.views)} views"
+    if not project.contracts:
+        return Check("project", "warning", said, f"put a contract into {project.folder / 'contracts'}")
+    return Check("project", "ok", said)
+
+
+def lake(project: Project) -> Check:
+    """The lake takes a new object, and refuses a second one of the same name: what the ledger stands on."""
+    import obstore
+
+    from seamline.entries import new_attempt
+    from seamline.ledger import put_if_absent
+
+    store, path = project.lake.store, f"leases/doctor-{new_attempt()}.json"
+    if not put_if_absent(store, path, b"{}"):
+        return Check(
+            "lake", "fault", f"{project.lake.uri} says that a new name is taken", "use a store without a cache"
+        )
+    again = put_if_absent(store, path, b"{}")
+    obstore.delete(store, path)
+    if again:
+        mend = "use a store with conditional writes (If-None-Match)"
+        return Check("lake", "fault", f"{project.lake.uri} overwrites what should be put only if absent", mend)
+    return Check("lake", "ok", f"{project.lake.uri} can be written, and puts only if absent")
+
+
+def broker(project: Project) -> Check:
+    """The cluster, and the contracts' topics."""
+    from seamline.streaming.kafka import Cluster
+
+    settings = project.settings.kafka
+    try:
+        address = project.bootstrap
+    except SeamlineError:
+        return Check("broker", "ok", "the embedded one; it was not started yet ('seamline up' does)")
+    topics = {contract.topic for contract in project.contracts.values()}
+    cluster = Cluster(address, settings.options, patience=3)
+    try:
+        cluster.topics(topics)
+    except SeamlineError as error:
+        if error.condition == Condition.TOPIC_MISSING:
+            return Check("broker", "warning", error.got, "'seamline up' and 'seamline replay' make topics")
+        if not settings.bootstrap_servers:
+            return Check("broker", "ok", "the embedded one; it does not run now ('seamline up' starts it)")
+        raise
+    finally:
+        cluster.close()
+    return Check("broker", "ok", f"{address} answers; {len(topics)} topics")
+
+
+def port(project: Project) -> Check:
+    """The serving port: free, or answered by a serving role."""
+    import httpx
+
+    at = (project.settings.serving.host, project.settings.serving.port)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(at)
+        except OSError as error:
+            reason = error.strerror
+        else:
+            return Check("port", "ok", f"{at[0]}:{at[1]} is free")
+    try:
+        if httpx.get(f"http://{at[0]}:{at[1]}/healthz", timeout=2).status_code < 500:
+            return Check("port", "ok", f"{at[0]}:{at[1]} is a serving role's")
+    except httpx.HTTPError:
+        pass
+    mend = "set serving.port to another one in seamline.toml (0 takes a free one)"
+    return Check("port", "fault", f"{at[0]}:{at[1]} cannot be had: {reason}", mend)
+
+
+def _show(check: Check) -> None:
+    mend = f"  -> {check.mend}" if check.mend else ""
+    if not is_terminal():
+        print(f"{check.health:<8} {check.name:<8} {check.found}{mend}", flush=True)
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    colour = COLOURS[check.health]
+    Console(highlight=False).print(
+        f"[{colour}]{check.health:<8}[/] [bold]{check.name:<8}[/] {escape(check.found)}[dim]{escape(mend)}[/]"
+    )

@@ -1,0 +1,57 @@
+"""`seamline init`: a new project with commented examples."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seamline.cli.console import say
+from seamline.cli.options import examples
+from seamline.errors import Condition, UserError
+
+SETTINGS = "seamline.toml"
+RENAMED = {"gitignore": ".gitignore"}
+"""Files that a package cannot hold under their own name."""
+
+
+def add(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(name="init", epilog=examples("seamline init shop"))(init)
+
+
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new project's folder.")]) -> None:
+    """Make a new project: seamline.toml, contracts/ and views/, with commented examples."""
+    for path in make_project(folder):
+        say(f"made {path}")
+    say(f"next: put your contracts and views in place, then 'seamline up --project {folder}'")
+
+
+def make_project(folder: Path) -> list[Path]:
+    """Writes the template; returns the files. Raises UserError INPUT_INVALID where something of it is there already."""
+    template = files("seamline.cli") / "templates" / "project"
+    wanted = [(folder / path, content) for path, content in _files(template)]
+    there = [path for path, _ in wanted if path.exists()]
+    if there or (folder.exists() and not folder.is_dir()):
+        raise UserError(
+            Condition.INPUT_INVALID,
+            f"{folder} holds a project already ({there[0].relative_to(folder)})" if there else f"{folder} is a file",
+            allowed="a new folder, or one that holds no project",
+            mend="choose another folder",
+            where=str(folder),
+        )
+    for path, content in wanted:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return [path for path, _ in wanted]
+
+
+def _files(folder: Traversable, inside: Path = Path()) -> list[tuple[Path, bytes]]:
+    found = []
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        path = inside / RENAMED.get(entry.name, entry.name)
+        found += _files(entry, path) if entry.is_dir() else [(path, entry.read_bytes())]
+    return found

@@ -1,0 +1,113 @@
+"""The command `seamline`: its commands by name, and the one boundary that turns errors into messages and exit codes.
+
+Exit codes (docs/cli.md): 0 done, 2 the input is wrong, 3 an operator has to decide, 4 another writer was first,
+70 a defect, 75 try again later, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seamline import __version__
+from seamline.cli import batch, contracts, demo, doctor, imports, init, query, replay, run, status, up, views
+from seamline.cli.console import note, show_error
+from seamline.cli.options import MARKUP, RUN, Run, examples
+from seamline.errors import SeamlineError
+
+DEFECT = 70
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="seamline",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=MARKUP,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("seamline init shop && seamline up --project shop"),
+)
+
+init.add(app)
+up.add(app)
+run.add(app)
+replay.add(app)
+imports.add(app)
+views.add(app)
+contracts.add(app)
+batch.add(app)
+query.add(app)
+status.add(app)
+doctor.add(app)
+demo.add(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"seamline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def seamline(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of any error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Define a view once, in SQL; it is kept exact from both sides, by a batch layer and a speed layer."""
+    RUN.debug = debug
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command and ends the process with its exit code."""
+    sys.exit(execute(sys.argv[1:] if arguments is None else arguments))
+
+
+def execute(arguments: list[str]) -> int:
+    """Runs one command; returns its exit code. No exception leaves, whatever the command raises."""
+    RUN.__dict__.update(Run().__dict__)
+    try:
+        app(arguments, prog_name="seamline")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SeamlineError as error:
+        if RUN.debug:
+            traceback.print_exc()
+        show_error(error)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the boundary: what nobody foresaw becomes one line and a log
+        return _defect(error)
+    return 0
+
+
+def _defect(error: Exception) -> int:
+    if RUN.debug:
+        traceback.print_exc()
+    log = _log_of(error)
+    note(f"error: unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]} (details: {log})")
+    return DEFECT
+
+
+def _log_of(error: Exception) -> Path:
+    """Writes the traceback beside the project's other logs, else into the temporary folder."""
+    name = f"error-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.log"
+    text = "".join(traceback.format_exception(error))
+    state = (RUN.project or Path()) / ".seamline"
+    folders = ([state / "logs"] if state.is_dir() else []) + [Path(tempfile.gettempdir())]
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / (name if folder != folders[-1] else f"seamline-{name}")
+            path.write_text(f"{sys.argv}\n{text}", encoding="utf-8")
+        except OSError:
+            continue
+        return path.absolute()
+    return Path("(no log could be written)")

@@ -1,0 +1,94 @@
+"""`seamline run`: one role in the foreground, as a supervisor or an orchestrator starts it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seamline.cli.options import HERE, ProjectOption, StreamOption, examples
+
+if TYPE_CHECKING:
+    from seamline.schemas.project import Project
+
+
+class RoleName(StrEnum):
+    """What a process can be."""
+
+    ARCHIVE = "archive"
+    SPEED = "speed"
+    SCHEDULER = "scheduler"
+    SERVING = "serving"
+
+
+def add(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(
+        name="run", epilog=examples("seamline run speed --project /srv/shop", "seamline run archive --stream clicks")
+    )(run)
+
+
+def run(
+    role: Annotated[RoleName, typer.Argument(help="archive and speed work on one stream, the others on all.")],
+    project: ProjectOption = HERE,
+    stream: StreamOption = "main",
+) -> None:
+    """Run one role in the foreground until SIGTERM or Ctrl-C. It logs to stderr; an exit code says why it ended."""
+    from seamline.schemas.project import load_project
+
+    log_to_stderr()
+    loaded = load_project(project)
+    logging.getLogger("seamline").info("%s starts, stream %s, project %s", role, stream, loaded.folder)
+    ROLES[role](loaded, stream)
+    logging.getLogger("seamline").info("%s ended", role)
+
+
+def log_to_stderr() -> None:
+    """One line an event, in UTC; chatty libraries only from warnings on."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    logging.Formatter.converter = time.gmtime
+    logging.getLogger("seamline").setLevel(logging.INFO)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+
+def _archive(project: Project, stream: str) -> None:
+    from seamline.streaming.archive import run_archive
+
+    run_archive(project, stream)
+
+
+def _speed(project: Project, stream: str) -> None:
+    from seamline.streaming.speed import run_speed
+
+    run_speed(project, stream)
+
+
+def _scheduler(project: Project, stream: str) -> None:
+    from seamline.cli.scheduler import run_scheduler
+    from seamline.cli.signals import on_signals
+
+    stop = threading.Event()
+    with on_signals(stop):
+        run_scheduler(project, stop)
+
+
+def _serving(project: Project, stream: str) -> None:
+    from seamline.serving.http import serve
+
+    serve(project)
+
+
+ROLES: Mapping[RoleName, Callable[[Project, str], None]] = {
+    RoleName.ARCHIVE: _archive,
+    RoleName.SPEED: _speed,
+    RoleName.SCHEDULER: _scheduler,
+    RoleName.SERVING: _serving,
+}

@@ -1,0 +1,119 @@
+"""The scheduler role: refreshes every view every few minutes, and at once where a definition waits for a first version.
+
+Duties run one at a time; a duty that fails is logged and comes round again. What it knows, it reads from the ledger:
+it may be killed at any time, and started again anywhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from seamline.clock import system_clock
+from seamline.errors import SeamlineError
+
+if TYPE_CHECKING:
+    from seamline.cli.units import SparkUnits
+    from seamline.schemas.project import Project
+
+log = logging.getLogger("seamline.scheduler")
+
+LOOK_SECONDS = 2.0
+"""How often it looks for definitions that wait for their first version."""
+AGAIN_SECONDS = 5.0
+"""A definition that still waits is tried again after this long."""
+Result = TypeVar("Result")
+DAY = timedelta(days=1)
+
+
+class Duties:
+    """What there is to do for one project. `units` runs the batch work."""
+
+    def __init__(self, project: Project, units: SparkUnits) -> None:
+        from seamline.jobs.batch import Batch
+        from seamline.schemas.catalogue import Catalogue
+
+        self.project = project
+        self._catalogue = Catalogue(project.lake)
+        self._said: dict[str, str] = {}
+        self._batch = Batch(project.lake, runner=units, settings=project.settings.batch, kernel=project.settings.kernel)
+
+    def refresh(self) -> None:
+        """Refreshes each view; one that fails does not keep the others from theirs."""
+        self._catalogue.catch_up()
+        for view in sorted(self._catalogue.states):
+            began = time.monotonic()
+            outcome = attempt(f"refresh of {view}", lambda view=view: self._batch.refresh(view))  # type: ignore[misc]
+            if outcome is None:
+                continue
+            if outcome.version is None:
+                if self._said.get(view) != outcome.reason:
+                    log.info("%s: %s", view, outcome.reason)
+                self._said[view] = outcome.reason
+                continue
+            self._said.pop(view, None)
+            audit = outcome.audit
+            words = "nothing to compare" if not audit.compared else "equal" if audit.clean else f"DRIFT {audit.drift}"
+            seconds = time.monotonic() - began
+            log.info(
+                "%s: version %d of definition %s, %d dates, %d counted, audit: %s, %.1f s",
+                view, outcome.version, outcome.definition, outcome.units, outcome.counts.counted, words, seconds,
+            )  # fmt: skip
+
+    def retain(self) -> None:
+        """Drops what no served or restorable version needs."""
+        from seamline.jobs.retention import retain
+
+        attempt("retention", lambda: retain(self.project.lake, self.project.settings, system_clock))
+
+    def waiting(self) -> frozenset[str]:
+        """Live definitions that have no batch version yet."""
+        from seamline.history import BatchHistory
+
+        self._catalogue.catch_up()
+        live = {definition for state in self._catalogue.states.values() for definition in state.live}
+        return frozenset(d for d in live if not BatchHistory(self.project.lake.batch_log(d)).versions)
+
+
+def attempt(what: str, duty: Callable[[], Result]) -> Result | None:
+    """A duty's result, or None where it failed: that is logged, and it comes round again."""
+    try:
+        return duty()
+    except SeamlineError as error:
+        log.warning("%s: %s", what, error)
+    except Exception:
+        log.exception("%s failed", what)
+    return None
+
+
+def run_scheduler(project: Project, stop: threading.Event) -> None:
+    """Runs the duties until `stop`; one that is under way is finished first."""
+    from apscheduler.executors.pool import ThreadPoolExecutor
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+    from seamline.cli.units import SparkUnits
+
+    every = timedelta(minutes=project.settings.batch.refresh_minutes)
+    with SparkUnits(project) as units:
+        duties = Duties(project, units)
+        once = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)}, job_defaults=once, timezone="UTC")
+        now = system_clock()
+        scheduler.add_job(duties.refresh, "interval", seconds=every.total_seconds(), id="refresh", next_run_time=now)
+        scheduler.add_job(
+            duties.retain, "interval", seconds=DAY.total_seconds(), id="retain", next_run_time=now + every
+        )
+        scheduler.start()
+        log.info("refresh every %s, retention every %s", every, DAY)
+        tried = 0.0
+        try:
+            while not stop.wait(LOOK_SECONDS):
+                if time.monotonic() - tried >= AGAIN_SECONDS and duties.waiting():
+                    tried = time.monotonic()
+                    scheduler.modify_job("refresh", next_run_time=system_clock())
+        finally:
+            scheduler.shutdown(wait=True)

@@ -1,0 +1,43 @@
+"""Runs units of batch work on Spark, which is opened when there is the first unit to run, and then kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seamline.jobs.unit import Runner, UnitResult, UnitTask
+    from seamline.schemas.project import Project
+
+
+class SparkUnits:
+    """A runner of units. A refresh that finds nothing to do never starts a JVM."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._session: Any = None
+
+    def __call__(self, tasks: list[UnitTask]) -> Iterable[UnitResult]:
+        return self._runner()(tasks)
+
+    def __enter__(self) -> SparkUnits:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            self._session.stop()
+            self._session = None
+
+    def _runner(self) -> Runner:
+        from seamline.jobs.spark import spark_runner
+        from seamline.spark import session
+
+        if self._session is None:
+            settings = self._project.settings.spark
+            extra = {"spark.driver.memory": settings.driver_memory, **settings.conf}
+            log = self._project.state / "logs" / "spark-batch.log"
+            self._session = session("seamline-batch", settings.master, extra, log=log)
+        return spark_runner(self._session)

@@ -1,0 +1,183 @@
+"""`seamline up`: the broker and every role of a project, on this machine, until it is told to stop."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from seamline.cli.console import note
+from seamline.cli.options import HERE, ProjectOption, examples
+from seamline.cli.signals import on_signals
+from seamline.clock import system_clock
+from seamline.errors import Condition, ConflictError, SeamlineError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+    from seamline.broker import Broker
+    from seamline.schemas.project import Project
+    from seamline.supervisor import Role, RoleState, Supervisor
+
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+LOCK = "up.lock"
+ROLES = "roles"
+"""Folder of the roles' states, in the project's .seamline."""
+
+
+@dataclass
+class Stack:
+    """A running project. `broker` is None where a cluster is configured."""
+
+    project: Project
+    supervisor: Supervisor
+    broker: Broker | None
+    bootstrap: str
+    lock: FileLock
+
+    def poll(self) -> Mapping[str, RoleState]:
+        """Looks at the broker and every role once, starts again what died; returns the roles' states."""
+        if self.broker is not None and not self.broker.is_running():
+            self.broker.start()
+        return self.supervisor.poll()
+
+    def stop(self) -> None:
+        """Stops the roles, then the broker; returns when all are gone. What was committed stands."""
+        try:
+            self.supervisor.stop()
+        finally:
+            if self.broker is not None:
+                self.broker.stop()
+            self.lock.release()
+
+
+def add(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(name="up", epilog=examples("seamline up --project shop"))(up)
+
+
+def up(project: ProjectOption = HERE) -> None:
+    """Run a whole project here: broker (unless one is configured), archive, speed, scheduler and serving.
+
+    Ctrl-C stops everything cleanly; started again, it goes on where it was.
+    """
+    from seamline.cli.watch import watch
+    from seamline.schemas.project import load_project
+
+    loaded = load_project(project)
+    stop = threading.Event()
+    with on_signals(stop):
+        stack = start_stack(loaded, say=note)
+        try:
+            watch(stack, stop)
+        finally:
+            note("stopping…")
+            stack.stop()
+            note("stopped; 'seamline up' goes on from here")
+
+
+def start_stack(project: Project, *, env: Mapping[str, str] | None = None, say: Any = lambda text: None) -> Stack:
+    """Starts broker, topics, views and roles; returns when all roles have been started (not yet: ready).
+
+    `env` is added to every role's environment; `say` is told each step. Raises WRITER_CONFLICT where the project runs
+    already; BROKER_UNAVAILABLE, VIEW_INVALID and what else the steps raise: then nothing is left running.
+    """
+    from seamline.schemas.catalogue import apply_views
+    from seamline.streaming.kafka import Cluster
+    from seamline.supervisor import Supervisor
+
+    lock = hold(project)
+    broker: Broker | None = None
+    try:
+        broker, bootstrap = _broker(project, say)
+        cluster = Cluster(bootstrap, project.settings.kafka.options)
+        made = cluster.create_missing({c.topic for c in project.contracts.values()}, project.settings.kafka.partitions)
+        cluster.close()
+        if made:
+            say(f"topics made: {', '.join(made)}")
+        for applied in apply_views(project.lake, project.views, project.contracts, system_clock):
+            if applied.change != "unchanged":
+                say(f"view {applied.view}: {applied.change} definition {applied.definition}")
+        supervisor = Supervisor(roles(project, env or {}), project.state / ROLES)
+        supervisor.start()
+    except BaseException:
+        if broker is not None:
+            broker.stop()
+        lock.release()
+        raise
+    say(f"roles started; their logs are in {project.state / 'logs'}")
+    return Stack(project, supervisor, broker, bootstrap, lock)
+
+
+def hold(project: Project) -> FileLock:
+    """The project's lock on this machine. Raises ConflictError WRITER_CONFLICT where another `up` holds it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(project.state / LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConflictError(
+            Condition.WRITER_CONFLICT,
+            "another 'seamline up' runs this project",
+            allowed="one at a time",
+            mend="stop it with Ctrl-C where it runs; 'seamline status' shows what it does",
+            where=str(project.folder),
+        ) from None
+    return lock
+
+
+def roles(project: Project, env: Mapping[str, str]) -> list[Role]:
+    """Archive and speed of each stream, the scheduler, and serving."""
+    from seamline.claims import is_claimed
+    from seamline.supervisor import Role
+
+    def role(kind: str, stream: str, ready: Any = None) -> Role:
+        name = kind if stream == "main" else f"{kind}-{stream}"
+        command = [sys.executable, "-m", "seamline", "run", kind]
+        command += ["--project", str(project.folder), "--stream", stream]
+        logs = project.state / "logs"
+        own = {"PYTHONUNBUFFERED": "1", **env}
+        return Role(name, command, logs / f"{name}.log", own, ready)
+
+    lake = project.lake
+    wanted = []
+    for stream in project.streams:
+        archive, speed = lake.archive_log(stream), lake.speed_log(stream)
+        wanted.append(role("archive", stream, lambda log=archive: is_claimed(lake, log)))
+        wanted.append(role("speed", stream, lambda log=speed: is_claimed(lake, log)))
+    return [*wanted, role("scheduler", "main"), role("serving", "main", lambda: _answers(project))]
+
+
+def _broker(project: Project, say: Any) -> tuple[Broker | None, str]:
+    from seamline.broker import Broker
+    from seamline.schemas.project import BOOTSTRAP
+
+    if project.settings.kafka.bootstrap_servers:
+        return None, project.bootstrap
+    say("starting the embedded broker…")
+    broker = Broker(project.state / "broker", project.state / "logs" / "broker.log").start()
+    (project.state / BOOTSTRAP).write_text(broker.bootstrap + "\n", encoding="utf-8")
+    say(f"broker: {broker.bootstrap}")
+    return broker, broker.bootstrap
+
+
+def _answers(project: Project) -> bool:
+    """Whether the serving role takes requests."""
+    import httpx
+
+    try:
+        return httpx.get(f"{serving_address(project)}/healthz", timeout=1).status_code == 200
+    except (httpx.HTTPError, SeamlineError):
+        return False
+
+
+def serving_address(project: Project) -> str:
+    """Where the serving role listens."""
+    serving = project.settings.serving
+    host = "127.0.0.1" if serving.host in EVERYWHERE else serving.host
+    return f"http://{host}:{serving.port}"

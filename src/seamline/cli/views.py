@@ -1,0 +1,215 @@
+"""`seamline views`: what the project defines, what the lake serves, and the way from one to the other."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seamline.cli.console import say, show_json, show_table
+from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
+from seamline.clock import system_clock
+from seamline.errors import Condition, UserError
+
+if TYPE_CHECKING:
+    from seamline.entries import Published
+    from seamline.history import BatchHistory
+    from seamline.schemas.catalogue import Catalogue
+    from seamline.schemas.definition import Definition
+    from seamline.schemas.project import Project
+
+NameArgument = Annotated[str, typer.Argument(help="The view's name.")]
+
+
+def add(app: typer.Typer) -> None:
+    """Adds the group."""
+    commands = group("views", "The project's views.", "seamline views list")
+    commands.callback(invoke_without_command=True)(views)
+    commands.command(name="list", epilog=examples("seamline views list --json"))(list_views)
+    commands.command(name="show", epilog=examples("seamline views show orders_by_hour"))(show)
+    commands.command(name="apply", epilog=examples("seamline views apply"))(apply)
+    commands.command(
+        name="rollback",
+        epilog=examples("seamline views rollback orders_by_hour", "seamline views rollback orders_by_hour --version 3"),
+    )(rollback)
+    app.add_typer(commands)
+
+
+def views(context: typer.Context, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """The project's views."""
+    if context.invoked_subcommand is None:
+        list_views(project, as_json)
+
+
+def list_views(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """List the views: those of the project, and those that the lake serves."""
+    from seamline.schemas.catalogue import Catalogue
+    from seamline.schemas.project import load_project
+
+    loaded = load_project(project)
+    states = Catalogue(loaded.lake).states
+    rows = [_line(loaded, name, states.get(name)) for name in sorted({*loaded.views, *states})]
+    if as_json:
+        show_json(rows)
+    else:
+        columns = ("view", "contract", "state", "definition", "served", "version")
+        show_table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def show(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Show one view: its definition, the three statements it compiles to, and its batch versions."""
+    from seamline.schemas.catalogue import Catalogue
+    from seamline.schemas.project import load_project
+
+    loaded = load_project(project)
+    catalogue = Catalogue(loaded.lake)
+    state = catalogue.states.get(name)
+    definition = _definition(loaded, catalogue, name, state)
+    line = _line(loaded, name, state)
+    versions = _versions(loaded, state)
+    statements = {"partial": definition.partial, "merge": definition.merge, "finalise": definition.finalise}
+    if as_json:
+        columns = [asdict(column) for column in definition.columns]
+        text = definition.text
+        show_json({**line, "columns": columns, "text": text, "statements": statements, "versions": versions})
+        return
+    show_table(("", name), [(key, value) for key, value in line.items() if key != "view"])
+    for title, text in (("definition", definition.text), *statements.items()):
+        say(f"\n-- {title}\n{text}")
+    say()
+    show_table(
+        ("column", "type", "aggregate", "exactness", "bound"),
+        [(c.name, c.sql_type, c.aggregate or "(key)", c.exactness, c.bound) for c in definition.columns],
+    )
+    say()
+    if versions:
+        show_table(tuple(versions[0]), [tuple(version.values()) for version in versions], title="versions")
+    else:
+        say("no batch version yet")
+
+
+def apply(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Put the project's views into service. All are compiled first: one that is wrong leaves every one as it was."""
+    from seamline.schemas.catalogue import apply_views
+    from seamline.schemas.project import load_project
+
+    loaded = load_project(project)
+    applied = apply_views(loaded.lake, loaded.views, loaded.contracts, system_clock)
+    if as_json:
+        show_json([asdict(one) for one in applied])
+        return
+    words = {
+        "new": "new: served from the stream's first record on",
+        "changed": "changed: built beside the served definition, and switched to when its first version is done",
+        "unchanged": "unchanged",
+    }
+    show_table(("view", "definition", "change"), [(one.view, one.definition, words[one.change]) for one in applied])
+
+
+def rollback(
+    name: NameArgument,
+    version: Annotated[
+        int | None, typer.Option("--version", help="The batch version to serve; default: what was served before.")
+    ] = None,
+    definition: Annotated[
+        str | None, typer.Option("--definition", help="Whose version that is; default: the served definition's.")
+    ] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """Serve another batch version of a view, older or held back, in one entry. It wins over runs under way."""
+    from seamline.jobs.batch import Batch
+    from seamline.schemas.catalogue import Catalogue
+    from seamline.schemas.project import load_project
+
+    loaded = load_project(project)
+    states = list(Catalogue(loaded.lake).history(name).states.values())
+    if version is None and definition is None:
+        definition, version = _earlier(states)
+    elif version is None:
+        version = max(_batch(loaded, definition or "").versions, default=None)
+    published = Batch(loaded.lake, clock=system_clock).rollback(name, version, definition)
+    number = "no batch version (from the stream's first record on)" if published.version is None else published.version
+    say(f"{name} serves definition {published.served}, batch version {number}")
+
+
+def _line(project: Project, name: str, state: Published | None) -> dict[str, Any]:
+    """One view in a few words: how the project's text and the lake's state stand to each other."""
+    from seamline.schemas.catalogue import compile_for
+
+    view = project.views.get(name)
+    written = compile_for(view, project.contracts)[0].hash if view else None
+    served = state.served if state else None
+    if view is None:
+        word = "served, not in the project"
+    elif state is None:
+        word = "not applied"
+    elif written == served:
+        word = "served"
+    else:
+        word = "being built" if written in state.live else "changed, not applied"
+    return {
+        "view": name,
+        "contract": view.contract if view else _contract_of(state),
+        "state": word,
+        "definition": written,
+        "served": served,
+        "version": state.version if state else None,
+    }
+
+
+def _contract_of(state: Published | None) -> str | None:
+    records = state.definitions if state else ()
+    return next((r.contract_name for r in records if state and r.definition == state.served), None)
+
+
+def _definition(project: Project, catalogue: Catalogue, name: str, state: Published | None) -> Definition:
+    from seamline.schemas.catalogue import compile_for, unknown_view
+
+    if name in project.views:
+        return compile_for(project.views[name], project.contracts)[0]
+    if state is None or state.served is None:
+        raise unknown_view(name, list({*project.views, *catalogue.states}))
+    return catalogue.definition(state.served)
+
+
+def _batch(project: Project, definition: str) -> BatchHistory:
+    from seamline.history import BatchHistory
+
+    return BatchHistory(project.lake.batch_log(definition))
+
+
+def _versions(project: Project, state: Published | None) -> list[dict[str, Any]]:
+    """Every batch version of every definition that is kept, newest first."""
+    found = []
+    for record in reversed(state.definitions if state else ()):
+        for number, version in sorted(_batch(project, record.definition).versions.items(), reverse=True):
+            found.append(
+                {
+                    "definition": record.definition,
+                    "version": number,
+                    "at": version.at,
+                    "cut": str(version.cut),
+                    "counted": version.counts.counted,
+                    "audit": _audit(version.audit.compared, version.audit.clean),
+                    "served": state is not None and (state.served, state.version) == (record.definition, number),
+                }
+            )
+    return found
+
+
+def _audit(compared: bool, clean: bool) -> str:
+    return "nothing to compare" if not compared else "equal" if clean else "drift"
+
+
+def _earlier(states: list[Published]) -> tuple[str, int | None]:
+    """What was served before the newest state began to serve what it serves."""
+    now = (states[-1].served, states[-1].version)
+    for state in reversed(states):
+        if state.served is not None and (state.served, state.version) != now:
+            return state.served, state.version
+    raise UserError(
+        Condition.OUT_OF_RETENTION,
+        f"view {states[-1].view} never served anything else",
+        mend="'seamline views show' lists the versions there are",
+    )

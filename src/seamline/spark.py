@@ -1,0 +1,171 @@
+"""The one place that opens Spark.
+
+On one machine (`local…`) it starts a JVM that listens on loopback only, with the jars of jars.py given as files (so
+nothing is downloaded), and sends everything it and its workers print to a log file. Under `spark-submit` the JVM is
+there already: what was given wins, and only what Seamline cannot do without is added.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyspark import SparkConf, SparkContext
+from pyspark.sql import SparkSession
+
+from seamline.jars import spark_jars
+from seamline.java import find_java
+
+NEEDED = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.python.worker.reuse": "true",  # a worker keeps its kernel: opening one costs 18 ms
+    # checkpoints are thrown away and on local disk, whose rename is atomic: 27 ms a batch instead of 61
+    "spark.sql.streaming.checkpointFileManagerClass": (
+        "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+    ),
+    "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+}
+"""What both layers rely on, anywhere."""
+
+LAPTOP = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.memory": "1g",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.databricks.delta.snapshotPartitions": "2",  # the default 50 cost a first commit 16 s
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
+}
+"""What suits one machine, where nobody said otherwise."""
+
+LOG4J = """\
+rootLogger.level = WARN
+rootLogger.appenderRef.file.ref = file
+appender.file.type = RollingFile
+appender.file.name = file
+appender.file.fileName = {log}
+appender.file.filePattern = {log}.%i
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = %d{{ISO8601}} %p %c{{1}}: %m%n%ex
+appender.file.policies.type = SizeBasedTriggeringPolicy
+appender.file.policies.size = 10MB
+appender.file.strategy.type = DefaultRolloverStrategy
+appender.file.strategy.max = 3
+"""
+
+
+def session(
+    app: str, master: str = "local[*]", extra: Mapping[str, str] | None = None, *, log: Path | None = None
+) -> SparkSession:
+    """This process's Spark session; made on the first call (3 to 12 s), the same one afterwards.
+
+    `extra` goes over every default, but under spark-submit not over what was given there. `log` is where Spark and
+    its workers write (else SEAMLINE_SPARK_LOG, else a file in the temporary folder). While the JVM
+    starts, this process's standard output and error go there too: do not draw a live display meanwhile.
+    Raises UserError JAVA_MISSING, and what jars.spark_jars raises.
+    """
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        return running
+    if is_submitted():
+        return _submitted(app, master, extra or {})
+    file = (log or default_log(app)).absolute()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    conf = SparkConf(loadDefaults=False)
+    for key, value in plan(master, spark_jars(), extra or {}, _write_log4j(file)).items():
+        conf.set(key, value)
+    _prepare_environment(master)
+    with _output_to(file.with_suffix(".out")):
+        return SparkSession.builder.appName(app).master(master).config(conf=conf).getOrCreate()
+
+
+def is_submitted() -> bool:
+    """Whether spark-submit started this process (the JVM then is its parent)."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def plan(master: str, jars: Sequence[Path], extra: Mapping[str, str], log4j: Path) -> dict[str, str]:
+    """Every setting a session started here gets. Pure."""
+    cores = local_cores(master)
+    logging = f"-Dlog4j2.configurationFile={log4j.as_uri()}"
+    settings = {**NEEDED, "spark.jars": ",".join(map(str, jars))}
+    if cores is not None:
+        settings |= {**LAPTOP, "spark.sql.shuffle.partitions": str(cores)}
+    settings |= extra
+    options = settings.get("spark.driver.extraJavaOptions", "")
+    return {**settings, "spark.driver.extraJavaOptions": f"{logging} {options}".strip()}
+
+
+def local_cores(master: str) -> int | None:
+    """How many tasks run at once on this machine; None for a cluster elsewhere."""
+    if master == "local":
+        return 1
+    if found := re.fullmatch(r"local\[(\*|\d+)(?:,\d+)?\]", master):
+        return (os.cpu_count() or 1) if found[1] == "*" else int(found[1])
+    if found := re.fullmatch(r"local-cluster\[\s*(\d+)\s*,\s*(\d+)\s*,.*\]", master):
+        return int(found[1]) * int(found[2])
+    return None
+
+
+def default_log(app: str) -> Path:
+    """SEAMLINE_SPARK_LOG, else one file for each application and process in the temporary folder."""
+    named = os.environ.get("SEAMLINE_SPARK_LOG")
+    safe = re.sub(r"[^\w.-]+", "-", app)
+    return Path(named) if named else Path(tempfile.gettempdir(), f"seamline-{os.getuid()}", f"{safe}-{os.getpid()}.log")
+
+
+def _submitted(app: str, master: str, extra: Mapping[str, str]) -> SparkSession:
+    SparkContext._ensure_initialized()  # connects to the JVM, whose properties SparkConf then reads
+    given = SparkConf()
+    conf = SparkConf()
+    for key, value in {"spark.master": master, "spark.app.name": app, **NEEDED, **extra}.items():
+        if not given.contains(key):
+            conf.set(key, value)
+    extensions = given.get("spark.sql.extensions", "") or ""
+    if extensions and NEEDED["spark.sql.extensions"] not in extensions:
+        conf.set("spark.sql.extensions", f"{extensions},{NEEDED['spark.sql.extensions']}")
+    return SparkSession.builder.config(conf=conf).getOrCreate()
+
+
+def _prepare_environment(master: str) -> None:
+    """What the JVM and its workers take from the environment, where the user did not set it."""
+    os.environ["JAVA_HOME"] = str(find_java().home)
+    if master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+
+
+def _write_log4j(log: Path) -> Path:
+    file = log.with_suffix(".log4j2.properties")
+    file.write_text(LOG4J.format(log=str(log).replace("\\", "\\\\")))
+    return file
+
+
+@contextmanager
+def _output_to(file: Path) -> Iterator[None]:
+    """Processes started inside inherit `file` as standard output and error."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    target = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.dup2(target, 1)
+        os.dup2(target, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for descriptor in (*kept, target):
+            os.close(descriptor)

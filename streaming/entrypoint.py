@@ -1,0 +1,44 @@
+"""How a streaming role is run as a process of its own, and where its Spark session comes from."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from seamline.errors import SeamlineError
+from seamline.schemas.project import Project, load_project
+from seamline.spark import session
+
+
+@contextmanager
+def opened(project: Project, name: str, spark: Any = None) -> Iterator[Any]:
+    """`spark` if it is given (and left open), else a session of this process, stopped at the end."""
+    if spark is not None:
+        yield spark
+        return
+    settings = project.settings.spark
+    extra = {"spark.driver.memory": settings.driver_memory, **settings.conf}
+    log = project.state / "logs" / f"spark-{name}.log"
+    opened_here = session(f"seamline-{name}", settings.master, extra, log=log)
+    try:
+        yield opened_here
+    finally:
+        opened_here.stop()
+
+
+def main_of(run: Callable[[Project, str], None], arguments: list[str] | None = None) -> int:
+    """`python -m seamline.streaming.ROLE --project DIR --stream NAME`; returns the exit code."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--project", type=Path, default=Path())
+    parser.add_argument("--stream", default="main")
+    given = parser.parse_args(arguments)
+    try:
+        run(load_project(given.project), given.stream)
+    except SeamlineError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0

@@ -1,0 +1,220 @@
+"""An epoch: one micro-batch of the speed layer, decoded, deduplicated and committed in one ledger entry.
+
+Nothing here knows Spark or Kafka. `Speed.run_batch` is given a way to apply a function to the tasks' records, and a checker that
+asks whether the topics are still the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import pyarrow as pa
+
+from seamline.clock import Clock, system_clock
+from seamline.commitpoint import reach
+from seamline.entries import Counts, DataFile, Epoch, new_attempt
+from seamline.errors import Condition, TerminalError, TransientError
+from seamline.frontier import Frontier
+from seamline.history import SpeedHistory
+from seamline.kernel import Kernel, Limits
+from seamline.lake import Lake
+from seamline.ledger import Writer
+from seamline.streaming.plan import UNCLAIMED, Plan
+from seamline.streaming.remembered import Remembered
+from seamline.streaming.tasks import Gathered, Job, Tasks, decode_task, gather, to_ipc
+
+IDS = "ids"
+"""Where id files stand beside the definitions' folders."""
+
+SWEPT_AFTER = timedelta(days=1)
+"""Files that no entry lists are swept once they are this old; a writer gives up at half of it."""
+
+_IDS = """SELECT decoding, hi, lo, {seen}::UINTEGER AS seen FROM ids
+ANTI JOIN copies USING (decoding, source, "partition", "offset") WHERE hi IS NOT NULL"""
+
+Check = Callable[[], None]
+
+
+def no_check() -> None:
+    """Where there are no topics that could be made again."""
+
+
+class Speed:
+    """The speed layer of one stream between its claim and its end: what it remembers, and how it commits.
+
+    `origin`: where a stream without epochs begins (its partitions' earliest offsets). `check` raises where a topic is not
+    the one it was; it is asked before each entry. Not safe to use from several threads at once.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        stream: str,
+        writer: Writer,
+        plan: Plan,
+        *,
+        engine: Kernel | None = None,
+        clock: Clock = system_clock,
+        check: Check = no_check,
+        origin: Frontier | None = None,
+        task_limits: Limits | None = None,
+    ) -> None:
+        self.lake = lake
+        self.stream = stream
+        self.writer = writer
+        self.clock = clock
+        self.check = check
+        self.engine = engine or lake.kernel()
+        self.task_limits = task_limits or Limits(threads=1)
+        self.history = SpeedHistory(lake.speed_log(stream))
+        self.origin = origin or Frontier()
+        self._remembered = Remembered(self.engine.limits)
+        self._expire_at = clock()
+        self.plan = plan
+        self.use(plan)
+
+    @property
+    def frontier(self) -> Frontier:
+        """Where the next epoch starts."""
+        return self.history.frontier if self.history.last_epoch else self.origin
+
+    def use(self, plan: Plan) -> None:
+        """Goes by another plan from the next batch on; the ids of decodings that are new to it are loaded."""
+        now = self.clock()
+        for one in plan.decodings:
+            if one.has_id and one.decoding not in self._remembered.decodings:
+                files = self.history.ids(now - one.horizon)
+                sources = [self.lake.read([file.path for file in files])] if files else []
+                self._remembered.follow(one.decoding, one.horizon, sources, now)
+        self.plan = plan
+
+    def run_batch(self, tasks: Tasks) -> Epoch | None:
+        """Decodes, deduplicates and commits what `tasks` read. None, and nothing committed, where they read nothing.
+
+        Dedup is optimistic: `tasks` is applied a second time only if copies were found. Raises what `check` raises,
+        WRITER_CONFLICT where the claim is lost, and TransientError where the second reading differs from the first.
+        """
+        began = self.clock()
+        if began >= self._expire_at:
+            self._remembered.expire(began)
+            self._expire_at = began + timedelta(minutes=1)
+        job = Job(self.plan, self.frontier, limits=self.task_limits)
+        seen = gather(tasks(partial(decode_task, job=job)))
+        if not seen.read:
+            return None
+        copies = self._remembered.find_duplicates(seen.ids)
+        if copies.num_rows:
+            again = gather(tasks(partial(decode_task, job=replace(job, without=to_ipc(copies)))))
+            check_same(seen, again)
+            mended = self._partials_of(copies)
+            seen.partials = {d: t for d, t in seen.partials.items() if d not in mended} | again.partials
+        return commit_epoch(self, seen, copies, began)
+
+    def remember(self, seen: Gathered, copies: pa.Table, at: datetime) -> None:
+        """After the entry stands."""
+        self.history.catch_up()
+        self._remembered.add(seen.ids, copies, at)
+
+    def _partials_of(self, copies: pa.Table) -> set[str]:
+        """The definitions whose partials hold a copy."""
+        touched = set(copies["decoding"].unique().to_pylist())
+        return {definition for one in self.plan.decodings if one.decoding in touched for definition, _ in one.partials}
+
+
+def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime) -> Epoch:
+    """Files first, invisible; then the one entry. `copies` are the positions that were found to be duplicates."""
+    attempt = new_attempt()
+    at = speed.clock()
+    reach("speed.before-files")
+    files = {definition: _write_partials(speed, definition, seen, attempt) for definition in speed.plan.definitions}
+    ids = _write_ids(speed, seen.ids, copies, attempt, at)
+    epoch = Epoch(
+        attempt=attempt,
+        at=at,
+        number=speed.history.last_epoch + 1,
+        claim=speed.writer.claim,
+        decodings=tuple(one.decoding for one in speed.plan.decodings),
+        start=speed.frontier,
+        end=speed.frontier.join(seen.end),
+        files=files,
+        ids=ids,
+        counts=count(seen, copies, {one.decoding: one.label for one in speed.plan.decodings}),
+        newest=seen.newest,
+    )
+    check_balance(epoch)
+    reach("speed.after-files")
+    speed.check()
+    check_age(began, speed.clock())
+    speed.writer.put(epoch)
+    reach("speed.after-entry")
+    speed.remember(seen, copies, at)
+    return epoch
+
+
+def count(seen: Gathered, copies: pa.Table, labels: Mapping[str, str]) -> dict[str, Counts]:
+    """Law 3's terms by label. What no contract claims is read and rejected under the empty name."""
+    duplicates: dict[str, int] = {}
+    for decoding in copies["decoding"].to_pylist():
+        duplicates[labels[decoding]] = duplicates.get(labels[decoding], 0) + 1
+    counts = {}
+    for label in sorted({*labels.values(), *seen.read}):
+        read, rejected, duplicate = (part.get(label, 0) for part in (seen.read, seen.rejected, duplicates))
+        if read or label != UNCLAIMED:
+            counts[label] = Counts(
+                read=read, rejected=rejected, duplicate=duplicate, counted=read - rejected - duplicate
+            )
+    return counts
+
+
+def check_balance(epoch: Epoch) -> None:
+    """Law 3 within one entry: no term may be below zero, and they must add up."""
+    for label, counts in epoch.counts.items():
+        if not counts.balanced or min(counts.read, counts.counted, counts.rejected, counts.duplicate) < 0:
+            raise TerminalError(
+                Condition.KERNEL_FAILED,
+                f"epoch {epoch.number} counts {counts} for {label!r}, which do not add up",
+                mend="this is a defect: report it with the range; nothing was committed",
+                where=f"({epoch.start}] to ({epoch.end}]",
+            )
+
+
+def check_age(began: datetime, now: datetime) -> None:
+    """A writer whose files are half as old as a sweep allows gives up before its put."""
+    if now - began > SWEPT_AFTER / 2:
+        raise TransientError(
+            Condition.STORE_UNAVAILABLE,
+            f"this attempt began at {began.isoformat()}, and its files may be swept before its entry stands",
+            mend="start again: what has no entry is read again",
+        )
+
+
+def check_same(first: Gathered, second: Gathered) -> None:
+    """Both readings of a micro-batch must have seen the same range."""
+    if first.end != second.end:
+        raise TransientError(
+            Condition.BROKER_UNAVAILABLE,
+            f"the same range was read twice and ended at {first.end}, then at {second.end}",
+            mend="start again: nothing was committed, and what has no entry is read again",
+        )
+
+
+def _write_partials(speed: Speed, definition: str, seen: Gathered, attempt: str) -> DataFile | None:
+    tables = seen.partials.get(definition)
+    if not tables:
+        return None
+    path = speed.lake.speed_path(speed.stream, definition, attempt)
+    merge = dict(speed.plan.merges)[definition] if len(tables) > 1 else "SELECT * FROM partials"
+    rows = speed.lake.write(speed.engine, merge, {"partials": pa.concat_tables(tables)}, path)
+    return DataFile(path=path, rows=rows) if rows else None
+
+
+def _write_ids(speed: Speed, ids: pa.Table, copies: pa.Table, attempt: str, at: datetime) -> DataFile | None:
+    if not ids.num_rows:
+        return None
+    path = speed.lake.speed_path(speed.stream, IDS, attempt)
+    statement = _IDS.format(seen=int(at.timestamp()))
+    rows = speed.lake.write(speed.engine, statement, {"ids": ids, "copies": copies}, path)
+    return DataFile(path=path, rows=rows) if rows else None

@@ -1,0 +1,59 @@
+"""What a running stream must decode, followed while it runs: the project's contracts and the lake's live definitions."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from seamline.errors import SeamlineError
+from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.contracts import Contract, load_contracts
+from seamline.schemas.definition import Definition
+from seamline.schemas.project import Project
+
+log = logging.getLogger(__name__)
+
+
+class Following:
+    """One stream's contracts and live definitions. `contracts` are the project's own."""
+
+    def __init__(self, project: Project, stream: str) -> None:
+        self.stream = stream
+        self.contracts = project.contracts_of(stream)
+        self.catalogue = Catalogue(project.lake)
+        self._folder = project.folder / "contracts"
+        self._stamp = _stamp(self._folder)
+
+    @property
+    def live(self) -> list[tuple[Definition, Contract]]:
+        """Definitions that get epochs, with the contracts they decode by."""
+        return [(one, self.catalogue.contract(one.hash)) for one in self.catalogue.live(self.stream)]
+
+    def look(self) -> bool:
+        """Reads the views' logs on; True where one changed. A few small reads."""
+        return self.catalogue.catch_up()
+
+    def reload(self) -> bool:
+        """Reads contracts/ again where a file changed; True where that made a difference.
+
+        A folder that cannot be read as a whole changes nothing: nothing half applied.
+        """
+        stamp = _stamp(self._folder)
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            loaded = load_contracts(self._folder)
+        except SeamlineError as error:
+            log.warning("contracts/ was changed and is not used as it stands: %s", error)
+            return False
+        contracts = tuple(c for _, c in sorted(loaded.items()) if c.stream == self.stream)
+        changed = contracts != self.contracts
+        self.contracts = contracts
+        return changed
+
+
+def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of the folder's files."""
+    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    return tuple((path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files)

@@ -1,0 +1,278 @@
+"""The Kafka side: topics and their ids, offsets, and whether a frontier can still be read.
+
+Everything here is asked through kafka-python; records themselves are read by Spark. A cluster that does not answer is
+tried again for a while, then BROKER_UNAVAILABLE (transient).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from seamline.errors import Condition, TerminalError, TransientError
+from seamline.frontier import Frontier, Partition, topic_of, topic_source
+
+FALL_BEHIND = timedelta(days=1)
+"""A compacted topic is read only if compaction leaves records alone for at least this long."""
+
+PATIENCE = 30.0
+"""Seconds that a cluster may take to answer before it counts as unavailable."""
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as the cluster has it now. `partitions` are numbers, in order."""
+
+    name: str
+    id: str
+    partitions: tuple[int, ...]
+
+    @property
+    def source(self) -> str:
+        """`name@id`."""
+        return topic_source(self.name, self.id)
+
+
+def _retrying(
+    method: Callable[Concatenate[Cluster, Arguments], Result],
+) -> Callable[Concatenate[Cluster, Arguments], Result]:
+    """Tries again while the cluster does not answer, then raises BROKER_UNAVAILABLE. A stale connection is dropped."""
+
+    @wraps(method)
+    def tried(self: Cluster, *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        def once() -> Result:
+            try:
+                return method(self, *arguments, **named)
+            except (KafkaError, OSError) as error:
+                self.close()
+                raise _unavailable(self.bootstrap, error) from error
+
+        attempts = Retrying(
+            retry=retry_if_exception_type(TransientError),
+            wait=wait_exponential_jitter(initial=0.1, max=3),
+            stop=stop_after_delay(self.patience),
+            reraise=True,
+        )
+        return attempts(once)
+
+    return tried
+
+
+class Cluster:
+    """A Kafka cluster by its address. `options` are client options in Kafka's own names."""
+
+    def __init__(self, bootstrap: str, options: Mapping[str, str] | None = None, patience: float = PATIENCE) -> None:
+        self.bootstrap = bootstrap
+        self.options = dict(options or {})
+        self.patience = patience
+        self._client: KafkaAdminClient | None = None
+
+    def close(self) -> None:
+        """Drops the connection; the next question opens another."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    @_retrying
+    def topics(self, names: Iterable[str]) -> dict[str, Topic]:
+        """Topics by name. Raises TOPIC_MISSING with the names that are not there."""
+        wanted = sorted(set(names))
+        found = {topic.name: topic for topic in self._described(wanted)}
+        missing = [name for name in wanted if name not in found]
+        if missing:
+            raise TerminalError(
+                Condition.TOPIC_MISSING,
+                f"topic {', '.join(missing)} is not in the cluster at {self.bootstrap}",
+                mend="create it, or let 'seamline up' do so; a contract's seamline.topic names its topic",
+            )
+        return found
+
+    @_retrying
+    def create_missing(self, names: Iterable[str], partitions: int) -> list[str]:
+        """Creates the topics that are not there; returns their names."""
+        wanted = sorted(set(names))
+        known = {topic.name for topic in self._described(wanted)}
+        missing = [name for name in wanted if name not in known]
+        if missing:
+            try:
+                self._admin().create_topics(
+                    {name: {"num_partitions": partitions, "replication_factor": -1} for name in missing},
+                    wait_for_metadata=True,
+                )
+            except TopicAlreadyExistsError:
+                return []
+        return missing
+
+    @_retrying
+    def earliest(self, topics: Iterable[Topic]) -> Frontier:
+        """The first offset that each partition still has."""
+        return self._offsets(topics, OffsetSpec.EARLIEST, committed=False)
+
+    @_retrying
+    def end(self, topics: Iterable[Topic], *, committed: bool = True) -> Frontier:
+        """The next offset of each partition; `committed`: up to the first transaction that is still open."""
+        return self._offsets(topics, OffsetSpec.LATEST, committed=committed)
+
+    def check_ids(self, sources: Iterable[str]) -> None:
+        """Raises TOPIC_RECREATED where a topic is not the one it was, with both ids."""
+        wanted = {topic_of(source): source for source in sources}
+        for name, topic in self.topics(wanted).items():
+            if topic.source != wanted[name]:
+                raise _recreated(name, wanted[name], topic)
+
+    def check_readable(self, frontier: Frontier, topics: Iterable[Topic]) -> None:
+        """Whether everything from `frontier` on can still be read.
+
+        Raises TOPIC_RECREATED (both ids), RECORDS_EXPIRED (the range that is gone) or TOPIC_COMPACTED.
+        """
+        topics = list(topics)
+        for topic in topics:
+            for source in frontier.sources:
+                if topic_of(source) == topic.name and source != topic.source:
+                    raise _recreated(topic.name, source, topic)
+        self._check_compaction(topics)
+        check_range(frontier, self.earliest(topics), self.end(topics, committed=False))
+
+    @_retrying
+    def _check_compaction(self, topics: list[Topic]) -> None:
+        resources = [
+            ConfigResource(ConfigResourceType.TOPIC, t.name, {"cleanup.policy": None, "min.compaction.lag.ms": None})
+            for t in topics
+        ]
+        described = self._admin().describe_configs(resources, config_filter="all")
+        for name, settings in _values(described).items():
+            lag = int(settings.get("min.compaction.lag.ms", "0"))
+            if "compact" in settings.get("cleanup.policy", "") and lag < FALL_BEHIND / timedelta(milliseconds=1):
+                raise TerminalError(
+                    Condition.TOPIC_COMPACTED,
+                    f"topic {name} is compacted (cleanup.policy {settings['cleanup.policy']}) after {lag} ms",
+                    allowed=f"cleanup.policy delete, or min.compaction.lag.ms of at least {FALL_BEHIND}",
+                    mend="set min.compaction.lag.ms longer than the archive may fall behind: "
+                    "compaction removes records before they are read",
+                    where=name,
+                )
+
+    def _described(self, names: list[str]) -> list[Topic]:
+        try:
+            described = self._admin().describe_topics(names) if names else []
+        except UnknownTopicOrPartitionError:
+            described = [one for name in names for one in self._described_one(name)]
+        return [_topic(one) for one in described if not one.get("error_code") and one["partitions"]]
+
+    def _described_one(self, name: str) -> list[dict[str, Any]]:
+        try:
+            return list(self._admin().describe_topics([name]))
+        except UnknownTopicOrPartitionError:
+            return []
+
+    def _offsets(self, topics: Iterable[Topic], spec: int, *, committed: bool) -> Frontier:
+        sources = {topic.name: topic.source for topic in topics}
+        wanted = {TopicPartition(t.name, n): spec for t in topics for n in t.partitions}
+        if not wanted:
+            return Frontier()
+        level = "read_committed" if committed else "read_uncommitted"
+        found = self._admin().list_partition_offsets(wanted, isolation_level=level)
+        return Frontier({Partition(sources[at.topic], at.partition): one.offset for at, one in found.items()})
+
+    def _admin(self) -> KafkaAdminClient:
+        if self._client is None:
+
+            self._client = KafkaAdminClient(
+                bootstrap_servers=self.bootstrap.split(","),
+                request_timeout_ms=10_000,
+                **python_options(self.options),
+            )
+        return self._client
+
+
+def check_range(frontier: Frontier, earliest: Frontier, end: Frontier) -> None:
+    """Raises RECORDS_EXPIRED where records from `frontier` on are gone, at the log's start or (after a loss) at its end."""
+    for partition, offset in frontier.items():
+        if partition not in end:
+            continue
+        name = f"{topic_of(partition.source)}/{partition.number}"
+        if offset < earliest[partition]:
+            raise _expired(name, offset, earliest[partition], "Kafka's retention has deleted them")
+        if offset > end[partition]:
+            raise _expired(name, end[partition], offset, "the log ends before them: the cluster has lost its tail")
+
+
+def starting_offsets(frontier: Frontier, earliest: Frontier) -> str:
+    """Spark's `startingOffsets` for every partition: where the ledger stands, else the earliest there is."""
+    nested: dict[str, dict[str, int]] = {}
+    for partition, first in earliest.items():
+        at = frontier[partition] if partition in frontier else first
+        nested.setdefault(topic_of(partition.source), {})[str(partition.number)] = at
+    return json.dumps(nested)
+
+
+def python_options(options: Mapping[str, str]) -> dict[str, Any]:
+    """Kafka's own client options as kafka-python names them; those it does not know stay with Spark alone."""
+    known = KafkaAdminClient.DEFAULT_CONFIG
+    given: dict[str, Any] = {}
+    for name, value in options.items():
+        if name == "sasl.jaas.config":
+            for key in ("username", "password"):
+                if match := re.search(rf'{key}\s*=\s*"((?:[^"\\]|\\.)*)"', value):
+                    given[f"sasl_plain_{key}"] = match[1]
+        elif name == "ssl.truststore.location":
+            given["ssl_cafile"] = value
+        elif (key := name.replace(".", "_")) in known:
+            given[key] = value
+    return given
+
+
+def _topic(described: Mapping[str, Any]) -> Topic:
+    numbers = tuple(sorted(int(p.get("partition_index", p.get("partition", 0))) for p in described["partitions"]))
+    return Topic(str(described.get("name", described.get("topic"))), str(described["topic_id"]), numbers)
+
+
+def _values(described: Any) -> dict[str, dict[str, str]]:
+    """Topic to its settings, out of what describe_configs returns."""
+    topics = described.get("topic", described) if isinstance(described, dict) else {}
+    return {
+        name: {key: str(one["value"] if isinstance(one, dict) else one) for key, one in settings.items()}
+        for name, settings in topics.items()
+    }
+
+
+def _recreated(name: str, was: str, topic: Topic) -> TerminalError:
+    return TerminalError(
+        Condition.TOPIC_RECREATED,
+        f"topic {name} was deleted and made again: its id was {was.split('@', 1)[1]} and is {topic.id}",
+        allowed="the topic that the ledger's frontier was read from",
+        mend="give the new topic another name in its contract; what was read from the old one stays in the archive",
+        where=name,
+    )
+
+
+def _expired(partition: str, first: int, last: int, why: str) -> TerminalError:
+    return TerminalError(
+        Condition.RECORDS_EXPIRED,
+        f"offsets {first} to {last} of {partition} were not read and are gone: {why}",
+        allowed="a topic that keeps its records for longer than this process stands still",
+        mend="bring the records back (import them from a copy), or give the stream a new topic; then start again",
+        where=f"{partition} [{first}, {last})",
+    )
+
+
+def _unavailable(bootstrap: str, error: Exception) -> TransientError:
+    return TransientError(
+        Condition.BROKER_UNAVAILABLE,
+        f"the cluster at {bootstrap} does not answer: {type(error).__name__}: {error}",
+        mend="see whether it runs and can be reached from here; this process tries again",
+        where=bootstrap,
+    )

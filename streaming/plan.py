@@ -1,0 +1,104 @@
+"""What a stream reads and makes of it: for each topic the decodings, and for each decoding the views' partials.
+
+A plan is a frozen value that travels to Spark's tasks. It follows from the project's contracts and the live definitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from seamline.errors import UserError
+from seamline.schemas.contracts import Contract
+from seamline.schemas.decode import decode_statement, unclaimed_statement
+from seamline.schemas.definition import Definition
+
+UNCLAIMED = ""
+"""The name under which records that no contract claims are counted."""
+
+
+@dataclass(frozen=True)
+class DecodingPlan:
+    """One decoding of one topic. `label`: the name it is counted under; `partials`: definition to statement."""
+
+    decoding: str
+    label: str
+    topic: str
+    statement: str
+    horizon: timedelta
+    has_id: bool
+    partials: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one stream decodes. `unclaimed`: topic to the statement of records that no contract claims.
+
+    `definitions`: every live definition; each epoch lists them all. `merges`: definition to its merge statement.
+    """
+
+    decodings: tuple[DecodingPlan, ...]
+    unclaimed: tuple[tuple[str, str], ...] = ()
+    definitions: tuple[str, ...] = ()
+    merges: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Every topic that is read, by name."""
+        return tuple(sorted({d.topic for d in self.decodings}))
+
+    def of_topic(self, topic: str) -> tuple[DecodingPlan, ...]:
+        """The decodings of one topic."""
+        return tuple(d for d in self.decodings if d.topic == topic)
+
+
+def make_plan(contracts: Iterable[Contract], live: Iterable[tuple[Definition, Contract]]) -> Plan:
+    """The plan of a stream: `contracts` are the project's, `live` the definitions that get epochs with their contracts.
+
+    A decoding that the project no longer has goes on as long as a definition lives by it; it is counted under
+    `name@decoding`, so that the plain names count every record read once.
+    """
+    current = {contract.name: contract for contract in contracts}
+    pairs = sorted(live, key=lambda pair: pair[0].hash)
+    for _, contract in pairs:
+        current.setdefault(contract.name, contract)
+    by_decoding = {contract.decoding: contract for contract in current.values()}
+    for _, contract in pairs:
+        by_decoding.setdefault(contract.decoding, contract)
+    decodings = tuple(
+        DecodingPlan(
+            decoding=decoding,
+            label=_label(contract, current),
+            topic=contract.topic,
+            statement=decode_statement(contract),
+            horizon=contract.horizon,
+            has_id=contract.event_id is not None,
+            partials=tuple((d.hash, d.partial) for d, c in pairs if c.decoding == decoding),
+        )
+        for decoding, contract in sorted(by_decoding.items(), key=lambda item: (item[1].name, item[0]))
+    )
+    return Plan(
+        decodings,
+        tuple(sorted(_unclaimed(current).items())),
+        tuple(d.hash for d, _ in pairs),
+        tuple((d.hash, d.merge) for d, _ in pairs),
+    )
+
+
+def _label(contract: Contract, current: Mapping[str, Contract]) -> str:
+    if current[contract.name].decoding == contract.decoding:
+        return contract.name
+    return f"{contract.name}@{contract.decoding}"
+
+
+def _unclaimed(current: Mapping[str, Contract]) -> dict[str, str]:
+    """Topic to statement. Where a contract that lives on in a definition alone clashes with the project's, theirs count."""
+    statements: dict[str, str] = {}
+    for topic in {contract.topic for contract in current.values()}:
+        shared = [contract for contract in current.values() if contract.topic == topic]
+        try:
+            statements[topic] = unclaimed_statement(shared)
+        except UserError:
+            statements[topic] = unclaimed_statement(shared[:1])
+    return statements

@@ -1,0 +1,204 @@
+"""The Spark rim that archive and speed share: one Structured Streaming query from exactly where the ledger stands.
+
+Its checkpoint is thrown away; only committed records are read; what fails is examined, so that a process ends with the error an
+operator can act on. A query is stopped between two batches, never inside one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+from pyspark.errors import PySparkException
+
+from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
+from seamline.frontier import Frontier
+from seamline.streaming.kafka import Cluster, Topic, starting_offsets
+from seamline.streaming.tasks import Row, Task, Tasks, records_table
+
+POLL_SECONDS = 0.25
+"""How often the process looks for a signal, a failure or something to do between batches."""
+
+RESULT = "kind string, name string, payload binary"
+_RESULT = pa.schema([("kind", pa.string()), ("name", pa.string()), ("payload", pa.binary())])
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one stream is read: milliseconds between batches, offsets in one batch, options for Kafka's clients."""
+
+    trigger_ms: int
+    max_records: int
+    options: Mapping[str, str]
+
+
+class Role(Protocol):
+    """What a streaming process does with its batches. All calls are made one at a time."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that must be read now; another set makes the query start afresh."""
+
+    @property
+    def frontier(self) -> Frontier:
+        """Where the ledger stands."""
+
+    def begin(self, topics: Mapping[str, Topic], earliest: Frontier) -> None:
+        """A query is about to start over these topics."""
+
+    def batch(self, tasks: Tasks) -> None:
+        """One micro-batch: commit it, or raise."""
+
+    def idle(self) -> None:
+        """Between batches, every now and then."""
+
+
+class Runner:
+    """Runs a role's query until it is told to stop: `stop` is set by a signal, or by a test."""
+
+    def __init__(
+        self, spark: Any, cluster: Cluster, role: Role, reading: Reading, stop: threading.Event, partitions: int
+    ) -> None:
+        self.spark = spark
+        self.cluster = cluster
+        self.role = role
+        self.reading = reading
+        self.stop = stop
+        self.partitions = partitions
+        self._between = threading.Lock()
+        self._closing = False
+        self._error: BaseException | None = None
+        self._read: tuple[str, ...] = ()
+
+    def run(self) -> None:
+        """Reads until `stop`. Raises what a batch raised, or the error found where the query died."""
+        while not self.stop.is_set():
+            self._read = self.role.topics
+            if not self._read:
+                self.stop.wait(POLL_SECONDS)
+                self._idle()
+                continue
+            topics = self._examine()
+            earliest = self.cluster.earliest(topics.values())
+            self.role.begin(topics, earliest)
+            with self._query(topics, earliest) as query:
+                self._watch(query)
+
+    def _examine(self) -> dict[str, Topic]:
+        self.cluster.create_missing(self._read, self.partitions)
+        topics = self.cluster.topics(self._read)
+        self.cluster.check_readable(self.role.frontier, topics.values())
+        return topics
+
+    def _watch(self, query: Any) -> None:
+        """Until the query has to end: a signal, a failure, or other topics to read."""
+        while not self.stop.is_set() and self.role.topics == self._read:
+            ended = False
+            try:
+                ended = query.awaitTermination(POLL_SECONDS)
+            except PySparkException as error:
+                raise self._examined(error) from (self._error or error)
+            if ended:
+                raise self._examined(query.exception() or RuntimeError("the query ended by itself"))
+            self._idle()
+
+    def _idle(self) -> None:
+        with self._between:
+            self.role.idle()
+
+    def _examined(self, error: BaseException) -> SeamlineError:
+        """Why a query died: what a batch raised, else what Kafka says now, else something transient."""
+        if isinstance(self._error, SeamlineError):
+            return self._error
+        if Condition.KERNEL_FAILED in str(error):  # raised inside a task, and only its text comes back
+            return TerminalError(Condition.KERNEL_FAILED, str(error)[-2000:], mend="this is a defect: report it")
+        try:
+            self._examine()
+        except SeamlineError as found:
+            return found
+        first = str(self._error or error).strip().splitlines() or [type(error).__name__]
+        return TransientError(
+            Condition.PROCESS_FAILED,
+            f"the query died: {first[0][:500]}",
+            mend="it starts again where the ledger stands; Spark's log says more",
+        )
+
+    @contextmanager
+    def _query(self, topics: Mapping[str, Topic], earliest: Frontier) -> Iterator[Any]:
+        checkpoint = tempfile.mkdtemp(prefix="seamline-checkpoint-")
+        sources = {name: topic.source for name, topic in topics.items()}
+        self._closing = False
+        query = (
+            self._source(topics, earliest)
+            .writeStream.foreachBatch(lambda frame, _: self._batch(frame, sources))
+            .option("checkpointLocation", checkpoint)
+            .trigger(processingTime=f"{self.reading.trigger_ms} milliseconds")
+            .start()
+        )
+        try:
+            yield query
+        finally:
+            with self._between:
+                self._closing = True
+            query.stop()
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+    def _source(self, topics: Mapping[str, Topic], earliest: Frontier) -> Any:
+        options = {
+            **{f"kafka.{name}": value for name, value in self.reading.options.items()},
+            "kafka.bootstrap.servers": self.cluster.bootstrap,
+            "kafka.isolation.level": "read_committed",
+            "subscribe": ",".join(sorted(topics)),
+            "startingOffsets": starting_offsets(self.role.frontier, earliest),
+            "failOnDataLoss": "true",
+            "maxOffsetsPerTrigger": str(self.reading.max_records),
+        }
+        frame = self.spark.readStream.format("kafka").options(**options).load()
+        return frame.selectExpr("topic AS source", "partition", "offset", "timestamp", "key", "value")
+
+    def _batch(self, frame: Any, sources: dict[str, str]) -> None:
+        with self._between:
+            if self._closing or self.stop.is_set() or self.role.topics != self._read:
+                return  # what has no entry never happened: the next query reads it again
+            try:
+                self.role.batch(lambda task: run_action(frame, task, sources))
+            except BaseException as error:
+                self._error = error
+                raise
+
+
+def run_action(frame: Any, task: Task, sources: dict[str, str]) -> list[Row]:
+    """One Spark action: the task over each partition's records, all rows on the driver."""
+
+    def apply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        held = list(batches)
+        rows = task(records_table(held, sources)) if held else []
+        columns = list(zip(*rows, strict=True)) if rows else [(), (), ()]
+        arrays = [pa.array(column, kind.type) for column, kind in zip(columns, _RESULT, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, schema=_RESULT)
+
+    return [Row(row.kind, row.name, bytes(row.payload)) for row in frame.mapInArrow(apply, RESULT).collect()]
+
+
+@contextmanager
+def stopping(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop` inside the block, where this thread may take signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept: dict[int, Any] = {}
+    handler: Callable[..., None] = lambda *_: stop.set()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        kept[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, before in kept.items():
+            signal.signal(number, before)

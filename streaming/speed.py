@@ -1,0 +1,106 @@
+"""The speed role: one process that reads a stream with Spark and commits an epoch for each micro-batch.
+
+`run_speed` claims the stream's log before it opens Spark, reads from where the ledger stands, and ends between two batches.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from seamline.claims import claim
+from seamline.clock import Clock, system_clock
+from seamline.frontier import Frontier
+from seamline.kernel import Limits
+from seamline.ledger import Writer
+from seamline.schemas.project import Project
+from seamline.streaming.entrypoint import main_of, opened
+from seamline.streaming.epoch import Speed
+from seamline.streaming.following import Following
+from seamline.streaming.kafka import Cluster, Topic
+from seamline.streaming.maintenance import Maintenance
+from seamline.streaming.plan import make_plan
+from seamline.streaming.query import Reading, Runner, stopping
+from seamline.streaming.tasks import Tasks
+
+
+class SpeedRole:
+    """Binds `Speed` to the project's contracts, the lake's views and the cluster's topics."""
+
+    def __init__(self, project: Project, stream: str, writer: Writer, cluster: Cluster, clock: Clock) -> None:
+        kernel = project.settings.kernel
+        self._cluster = cluster
+        self._following = Following(project, stream)
+        self._sources: tuple[str, ...] = ()
+        self.speed = Speed(
+            project.lake,
+            stream,
+            writer,
+            make_plan(self._following.contracts, self._following.live),
+            engine=project.lake.kernel(kernel.memory, kernel.threads),
+            clock=clock,
+            check=self._check,
+            task_limits=Limits(memory=kernel.memory, threads=1),
+        )
+        self._maintenance = Maintenance(self.speed, self._following.catalogue, project.settings)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return self.speed.plan.topics
+
+    @property
+    def frontier(self) -> Frontier:
+        return self.speed.frontier
+
+    def begin(self, topics: Mapping[str, Topic], earliest: Frontier) -> None:
+        self._sources = tuple(topic.source for topic in topics.values())
+        self.speed.origin = earliest
+
+    def batch(self, tasks: Tasks) -> None:
+        if self._following.look():
+            before = self.topics
+            self._replan()
+            if self.topics != before:
+                return  # the query starts again, and reads this batch with what it lacked
+        if self.speed.run_batch(tasks) is not None:
+            self._maintenance.after_epoch()
+
+    def idle(self) -> None:
+        if self._following.reload() | self._following.look():
+            self._replan()
+        self._maintenance.between_batches()
+
+    def _replan(self) -> None:
+        self.speed.use(make_plan(self._following.contracts, self._following.live))
+
+    def _check(self) -> None:
+        self._cluster.check_ids(self._sources)
+
+
+def run_speed(
+    project: Project,
+    stream: str,
+    *,
+    spark: Any = None,
+    stop: threading.Event | None = None,
+    clock: Clock = system_clock,
+) -> None:
+    """Runs the speed layer of a stream until SIGTERM, SIGINT or `stop`.
+
+    Raises ConflictError WRITER_CONFLICT (another process writes), TerminalError (TOPIC_RECREATED, RECORDS_EXPIRED,
+    TOPIC_COMPACTED) and TransientError (BROKER_UNAVAILABLE, PROCESS_FAILED, STORE_UNAVAILABLE).
+    """
+    stop = stop or threading.Event()
+    settings = project.settings
+    reading = Reading(settings.speed.trigger_ms, settings.speed.max_records, settings.kafka.options)
+    cluster = Cluster(project.bootstrap, settings.kafka.options)
+    with stopping(stop), claim(project.lake, project.lake.speed_log(stream), "speed", clock) as writer:
+        role = SpeedRole(project, stream, writer, cluster, clock)
+        with opened(project, f"speed-{stream}", spark) as session:
+            Runner(session, cluster, role, reading, stop, settings.kafka.partitions).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main_of(run_speed))

@@ -1,0 +1,206 @@
+"""What one task does with its records: pure functions from Arrow to rows of (kind, name, Arrow IPC bytes).
+
+They run inside Spark's Python workers, in simulations and in tests, with the same kernel and the same statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from seamline.frontier import Frontier, Partition, topic_of
+from seamline.kernel import Kernel, Limits, kernel
+from seamline.streaming.plan import UNCLAIMED, DecodingPlan, Plan
+
+RECORDS = pa.schema(
+    [
+        ("source", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("timestamp", pa.timestamp("us", "UTC")),
+        ("key", pa.binary()),
+        ("value", pa.binary()),
+    ]
+)
+"""Records as every task reads them."""
+
+POSITIONS = pa.schema([("decoding", pa.string()), ("source", pa.string()), ("partition", pa.int32()), ("offset", pa.int64())])
+"""Records that a decoding leaves out."""
+
+IDS = pa.schema(
+    [
+        ("decoding", pa.string()),
+        ("hi", pa.uint64()),
+        ("lo", pa.uint64()),
+        ("source", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+    ]
+)
+"""128-bit identities of valid events, and where each was read."""
+
+
+class Row(NamedTuple):
+    """One result of a task: `payload` is a table in Arrow's IPC stream format."""
+
+    kind: str
+    name: str
+    payload: bytes
+
+
+Task = Callable[[pa.Table], list[Row]]
+Tasks = Callable[[Task], Iterable[Row]]
+"""Applies a task to every task's records and gives all rows: a Spark action, or a loop. May be called twice."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task of one micro-batch does. `start`: records below it are covered already and are ignored.
+
+    `without`: an IPC table like POSITIONS; with it, only partials are made again.
+    """
+
+    plan: Plan
+    start: Frontier
+    without: bytes = b""
+    limits: Limits = Limits(threads=1)
+
+
+@dataclass
+class Gathered:
+    """All tasks' results: the driver's view of one micro-batch."""
+
+    partials: dict[str, list[pa.Table]] = field(default_factory=dict)
+    ids: pa.Table = field(default_factory=IDS.empty_table)
+    read: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
+    end: Frontier = field(default_factory=Frontier)
+    newest: datetime | None = None
+
+
+def decode_task(records: pa.Table, job: Job) -> list[Row]:
+    """One task's records, of any partitions, decoded by every decoding of their topics.
+
+    Rows: a `range` (positions read), and for each decoding a `tally`, its `ids`, and a `partial` for each definition.
+    """
+    engine = kernel(job.limits)
+    rows: list[Row] = []
+    ranges = _ranges(records)
+    records = _above(records, ranges, job.start)
+    if not records.num_rows:
+        return []
+    rows.append(Row("range", "", to_ipc(ranges)))
+    for source in pc.unique(records["source"]).to_pylist():
+        of_source = records.filter(pc.equal(records["source"], source)) if ranges.num_rows > 1 else records
+        rows += _decode_source(engine, job, topic_of(source), of_source)
+    return rows
+
+
+def _decode_source(engine: Kernel, job: Job, topic: str, records: pa.Table) -> list[Row]:
+    rows: list[Row] = []
+    without = from_ipc(job.without) if job.without else None
+    for plan in job.plan.of_topic(topic):
+        left_out = None if without is None else without.filter(pc.equal(without["decoding"], plan.decoding))
+        if left_out is not None and not left_out.num_rows:
+            continue
+        decoded = engine.run(f"SELECT * EXCLUDE (_key, _value) FROM ({plan.statement})", {"records": records})
+        events = decoded.filter(pc.is_null(decoded["_reject"]))
+        if left_out is None:
+            rows.append(_tally(plan.label, decoded.num_rows, decoded.num_rows - events.num_rows))
+            if plan.has_id and events.num_rows:
+                rows.append(Row("ids", plan.decoding, to_ipc(_ids(events, plan))))
+        else:
+            events = engine.run(_WITHOUT, {"events": events, "without": left_out})
+        if events.num_rows:
+            for definition, statement in plan.partials:
+                rows.append(Row("partial", definition, to_ipc(engine.run(statement, {"events": events}))))
+    statement = dict(job.plan.unclaimed).get(topic)
+    if without is None and statement:
+        unclaimed = engine.run(f"SELECT count(*) AS n FROM ({statement})", {"records": records})["n"][0].as_py()
+        if unclaimed:
+            rows.append(_tally(UNCLAIMED, unclaimed, unclaimed))
+    return rows
+
+
+_WITHOUT = """SELECT * FROM events ANTI JOIN without
+ON _source = without.source AND _partition = without."partition" AND _offset = without."offset\""""
+
+
+def gather(rows: Iterable[Row]) -> Gathered:
+    """Puts the rows of all tasks together."""
+    result = Gathered()
+    ids, offsets = [], dict[Partition, int]()
+    for kind, name, payload in rows:
+        table = from_ipc(payload)
+        if kind == "partial":
+            if table.num_rows:
+                result.partials.setdefault(name, []).append(table)
+        elif kind == "ids":
+            ids.append(table)
+        elif kind == "tally":
+            one = table.to_pylist()[0]
+            result.read[name] = result.read.get(name, 0) + one["read"]
+            result.rejected[name] = result.rejected.get(name, 0) + one["rejected"]
+        else:
+            for one in table.to_pylist():
+                at = Partition(one["source"], one["partition"])
+                offsets[at] = max(offsets.get(at, 0), one["offset_max"] + 1)
+                if one["timestamp_max"] is not None:
+                    result.newest = max(one["timestamp_max"], result.newest or one["timestamp_max"])
+    result.end = Frontier(offsets)
+    if ids:
+        result.ids = pa.concat_tables(ids)
+    return result
+
+
+def to_ipc(table: pa.Table) -> bytes:
+    """A table as bytes."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def from_ipc(payload: bytes) -> pa.Table:
+    """The inverse of `to_ipc`."""
+    with pa.ipc.open_stream(payload) as reader:
+        return reader.read_all()
+
+
+def records_table(batches: Sequence[pa.RecordBatch], sources: dict[str, str]) -> pa.Table:
+    """Record batches as Spark hands them over (topic in the column `source`) as one table of RECORDS."""
+    table = pa.Table.from_batches(batches).cast(RECORDS)
+    topics = table["source"].combine_chunks().dictionary_encode()
+    named = pa.array([sources[topic] for topic in topics.dictionary.to_pylist()], pa.string())
+    return table.set_column(0, "source", named.take(topics.indices))
+
+
+def _ranges(records: pa.Table) -> pa.Table:
+    return records.group_by(["source", "partition"]).aggregate(
+        [("offset", "min"), ("offset", "max"), ("timestamp", "max")]
+    )
+
+
+def _above(records: pa.Table, ranges: pa.Table, start: Frontier) -> pa.Table:
+    """Drops records below `start`. There are none where a query was started at the ledger's frontier."""
+    for source, partition, first in zip(*(ranges[c].to_pylist() for c in ("source", "partition", "offset_min")), strict=True):
+        at = start[Partition(source, partition)]
+        if first < at:
+            here = pc.and_(pc.equal(records["source"], source), pc.equal(records["partition"], partition))
+            records = records.filter(pc.invert(pc.and_(here, pc.less(records["offset"], at))))
+    return records
+
+
+def _ids(events: pa.Table, plan: DecodingPlan) -> pa.Table:
+    decoding = pa.array([plan.decoding], pa.string()).take(pa.array([0] * events.num_rows, pa.int8()))
+    columns = [events[c] for c in ("_id_hi", "_id_lo", "_source", "_partition", "_offset")]
+    return pa.table([decoding, *columns], schema=IDS)
+
+
+def _tally(label: str, read: int, rejected: int) -> Row:
+    return Row("tally", label, to_ipc(pa.table({"read": [read], "rejected": [rejected]})))

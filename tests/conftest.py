@@ -1,0 +1,85 @@
+"""What the whole run shares: one broker, one Spark session, golden files, hypothesis profiles.
+
+A test that uses `broker` or `spark` gets the marker of that name by itself, so `-m "not spark and not broker"` is the
+quick run whatever a test's author forgot.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("quick", max_examples=30, deadline=None, suppress_health_check=SLOW)
+settings.register_profile("long", max_examples=2000, deadline=None, suppress_health_check=SLOW)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in ("broker", "spark"):
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(name)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real broker for the whole run; `broker.bootstrap` is its address."""
+    from seamline.broker import Broker
+
+    with Broker(tmp_path_factory.mktemp("kafka")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The run's one Spark session, local[2]."""
+    from seamline.spark import session
+
+    opened = session("seamline-tests", "local[2]", log=tmp_path_factory.mktemp("spark") / "spark.log")
+    yield opened
+    opened.stop()
+
+
+@pytest.fixture
+def fresh_topic(broker: Any, request: pytest.FixtureRequest) -> Callable[..., str]:
+    """`fresh_topic(partitions=2, **configs)` makes a topic with a name of its own and returns the name."""
+    from kafka.admin import KafkaAdminClient, NewTopic
+
+    numbers = itertools.count()
+    stem = "".join(c if c.isalnum() else "-" for c in request.node.name)[:60]
+
+    def make(partitions: int = 2, **configs: str) -> str:
+        name = f"{stem}-{next(numbers)}-{uuid.uuid4().hex[:8]}"
+        admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        try:
+            admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
+        finally:
+            admin.close()
+        return name
+
+    return make
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden(name, text)` compares with tests/golden/<name>; GOLDEN=write rewrites the file, to be read in a diff."""
+
+    def check(name: str, text: str) -> None:
+        file = Path(__file__).parent / "golden" / name
+        text = text.rstrip("\n") + "\n"
+        if os.environ.get("GOLDEN") == "write":
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        assert file.exists(), f"{file} is missing: run `GOLDEN=write pytest {request.node.nodeid}` and read it"
+        assert text == file.read_text(), f"differs from {file}"
+
+    return check

@@ -1,0 +1,231 @@
+"""The command line: help with an example everywhere, one message an error, exit codes, and nothing half applied."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seamline.cli import main as boundary
+from seamline.cli.console import duration, plain_table
+from seamline.cli.init import make_project
+from seamline.cli.main import app, execute
+from seamline.errors import Condition, ConflictError, SeamlineError, TerminalError, TransientError, UserError
+from tests.commands import leaves, parse
+
+COMMANDS = list(leaves(app))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    make_project(tmp_path / "shop")
+    return tmp_path / "shop"
+
+
+def ledger(folder: Path) -> list[str]:
+    """Every entry that stands in the project's lake."""
+    return sorted(str(path) for path in (folder / "lake").rglob("*.json"))
+
+
+@pytest.mark.parametrize(("words", "command"), COMMANDS, ids=[" ".join(words) or "seamline" for words, _ in COMMANDS])
+def test_every_command_has_help_with_an_example_that_can_be_given(words: tuple[str, ...], command: Any) -> None:
+    assert command.help
+    examples = [line.strip() for line in (command.epilog or "").splitlines() if line.strip().startswith("seamline ")]
+    assert examples
+    for example in examples:
+        for single in example.split(" && "):
+            parse(app, shlex.split(single)[1:])
+            assert example.startswith(" ".join(("seamline", *words)))
+
+
+def test_a_command_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(Exception, match="No such command"):
+        parse(app, ["replant"])
+    with pytest.raises(Exception, match="No such option"):
+        parse(app, ["views", "list", "--jason"])
+
+
+def test_help_comes_at_once_and_without_the_heavy_parts() -> None:
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "seamline", "--help"], capture_output=True, text=True, check=True)
+    seconds = time.monotonic() - started
+    heavy = "import sys, seamline.cli.main; print(sorted({'pyspark', 'duckdb', 'pyarrow', 'kafka'} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout
+    assert "replay" in done.stdout
+    assert loaded.strip() == "[]"
+    assert seconds < 5  # 0.2 s on a quiet machine; the import list above is the real guard
+
+
+def test_a_new_project_can_be_used_as_it_is(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["contracts", "list", "--project", str(shop), "--json"]) == 0
+    assert [c["contract"] for c in json.loads(capsys.readouterr().out)] == ["orders"]
+    assert execute(["views", "show", "orders_by_hour", "--project", str(shop), "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["statements"]) == {"partial", "merge", "finalise"}
+    assert execute(["views", "apply", "--project", str(shop), "--json"]) == 0
+    assert [a["change"] for a in json.loads(capsys.readouterr().out)] == ["new"]
+    assert execute(["views", "--project", str(shop), "list", "--json"]) == 0
+    assert [v["state"] for v in json.loads(capsys.readouterr().out)] == ["served"]
+
+
+def test_a_folder_that_holds_a_project_is_left_as_it_is(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = shop / "seamline.toml"
+    settings.write_text("# mine")
+    assert execute(["init", str(shop)]) == 2
+    assert "holds a project already" in capsys.readouterr().err
+    assert settings.read_text() == "# mine"
+
+
+BROKEN = {
+    "toml": ("seamline.toml", "[speed]\ntigger_ms = 1\n", ":2", "CONFIG_INVALID"),
+    "toml syntax": ("seamline.toml", "[speed\n", ":1", "CONFIG_INVALID"),
+    "yaml syntax": ("contracts/orders.yaml", "schema: [\n", ":", "CONTRACT_INVALID"),
+    "yaml type": ("contracts/orders.yaml", ("logicalType: integer", "logicalType: intger"), ":32:", "CONTRACT_INVALID"),
+    "sql syntax": ("views/orders_by_hour.sql", ("GROUP BY ALL", "GROUP ALL"), ":", "VIEW_INVALID"),
+    "sql name": ("views/orders_by_hour.sql", ("max(amount)", "max(amout)"), ":10:7", "VIEW_INVALID"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_file_gives_one_message_with_its_place_and_nothing_is_applied(
+    shop: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    (shop / "views" / "a_good_one.sql").write_text(
+        "CREATE MATERIALIZED VIEW a_good_one AS SELECT country, count(*) AS n FROM orders GROUP BY ALL\n"
+    )
+    name, change, place, condition = BROKEN[case]
+    file = shop / name
+    text = change if isinstance(change, str) else file.read_text().replace(*change)
+    file.write_text(text)
+    assert execute(["views", "apply", "--project", str(shop)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("error:") == 1
+    assert f"[{condition}]" in said.err
+    assert f"{file}{place}" in said.err
+    assert "to mend:" in said.err
+    assert "Traceback" not in said.err
+    assert ledger(shop) == []
+
+
+def test_an_unknown_contract_is_answered_with_those_there_are(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shop / "x.jsonl").write_text("{}\n")
+    assert execute(["replay", str(shop / "x.jsonl"), "--contract", "order", "--project", str(shop)]) == 2
+    assert "allowed: orders" in capsys.readouterr().err
+
+
+def test_a_view_that_was_never_served_otherwise_cannot_be_rolled_back(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["views", "apply", "--project", str(shop)]) == 0
+    before = ledger(shop)
+    assert execute(["views", "rollback", "orders_by_hour", "--project", str(shop)]) == 2
+    assert execute(["views", "rollback", "orders_by_hour", "--version", "7", "--project", str(shop)]) == 3
+    assert "OUT_OF_RETENTION" in capsys.readouterr().err
+    assert ledger(shop) == before
+
+
+def test_a_changed_view_is_built_beside_the_served_one(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["views", "apply", "--project", str(shop)]) == 0
+    file = shop / "views" / "orders_by_hour.sql"
+    file.write_text(file.read_text().replace("FROM orders\n", "FROM orders WHERE amount >= 10\n", 1))
+    assert execute(["views", "list", "--project", str(shop), "--json"]) == 0
+    capsys.readouterr()
+    assert execute(["views", "apply", "--project", str(shop)]) == 0
+    assert "changed" in capsys.readouterr().out
+    assert execute(["views", "list", "--project", str(shop), "--json"]) == 0
+    (line,) = json.loads(capsys.readouterr().out)
+    assert line["state"] == "being built"
+    assert line["served"] != line["definition"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UserError(Condition.INPUT_INVALID, "x"), 2),
+        (TerminalError(Condition.SEAM_HOLE, "x"), 3),
+        (ConflictError(Condition.WRITER_CONFLICT, "x"), 4),
+        (TransientError(Condition.BROKER_UNAVAILABLE, "x"), 75),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
+) -> None:
+    def command(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(boundary, "app", command)
+    assert execute(["status"]) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    if isinstance(error, SeamlineError):
+        assert f"[{error.condition}]" in said.err
+
+
+def test_a_defect_is_one_line_and_a_log(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError("of one\nby none")
+
+    monkeypatch.setattr(boundary, "app", command)
+    assert execute(["status"]) == 70
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    log = Path(said.split("details: ")[1].rstrip(")\n"))
+    assert "ZeroDivisionError" in log.read_text()
+    log.unlink()
+
+
+def test_debug_shows_the_traceback(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["--debug", "contracts", "show", "nothing", "--project", str(shop)]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_second_up_on_one_folder_is_refused(shop: Path) -> None:
+    from seamline.cli.up import hold
+    from seamline.schemas.project import load_project
+
+    held = hold(load_project(shop))
+    done = subprocess.run(
+        [sys.executable, "-m", "seamline", "up", "--project", str(shop)], capture_output=True, text=True, check=False
+    )
+    held.release()
+    assert done.returncode == 4
+    assert "another 'seamline up' runs this project" in done.stderr
+
+
+def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shop / "views" / "orders_by_hour.sql").write_text("CREATE TABLE x")
+    assert execute(["doctor", "--project", str(shop), "--json"]) == 2
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
+    assert checks["project"]["health"] == "fault"
+    assert "orders_by_hour.sql" in checks["project"]["found"]
+    assert checks["project"]["mend"]
+
+
+def test_the_doctor_leaves_nothing_in_the_lake(shop: Path) -> None:
+    from seamline.cli.doctor import guarded, lake
+    from seamline.schemas.project import load_project
+
+    assert guarded("lake", lambda: lake(load_project(shop))).health == "ok"
+    assert not [path for path in (shop / "lake").rglob("*") if path.is_file()]
+
+
+def test_plain_tables_are_never_cut_off() -> None:
+    table = plain_table(("name", "n"), [("x" * 300, "1"), ("y", "100")], (False, True))
+    assert table.splitlines() == ["name" + " " * 298 + "  n", "x" * 300 + "    1", "y" + " " * 299 + "  100"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.44, "0.4 s"), (42, "42 s"), (180, "3 min"), (3600, "1 h"), (5400, "90 min")]
+)
+def test_durations_are_short(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

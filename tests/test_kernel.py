@@ -1,0 +1,74 @@
+"""The kernel runs one statement over its inputs, inside its folders, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from seamline.errors import Condition, SeamlineError
+from seamline.kernel import Kernel, Limits, kernel
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Kernel:
+    return Kernel(Limits(folders=(str(tmp_path),), spill=str(tmp_path / "spill")))
+
+
+ROWS = pa.table({"a": [1, 2, 3]})
+
+
+def test_arrow_in_and_arrow_out(engine: Kernel) -> None:
+    assert engine.run("SELECT a + 1 AS b FROM t ORDER BY b", {"t": ROWS}).to_pydict() == {"b": [2, 3, 4]}
+
+
+def test_parquet_out_and_parquet_in(engine: Kernel, tmp_path: Path) -> None:
+    path = str(tmp_path / "it's here.parquet")
+    assert engine.run("SELECT * FROM t", {"t": ROWS}, into=path) == 3
+    assert engine.run("SELECT sum(a)::BIGINT AS s FROM p", {"p": [path]}).to_pydict() == {"s": [6]}
+
+
+def test_an_input_is_forgotten_after_its_run(engine: Kernel) -> None:
+    engine.run("SELECT * FROM t", {"t": ROWS})
+    with pytest.raises(SeamlineError) as caught:
+        engine.run("SELECT * FROM t")
+    assert caught.value.condition is Condition.KERNEL_FAILED
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM read_csv_auto('/etc/passwd')",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM read_parquet('https://example.com/x.parquet')",
+        "SELECT * FROM duckdb_settings() WHERE getenv('HOME') IS NOT NULL",
+    ],
+)
+def test_nothing_outside_its_folders_is_read(engine: Kernel, statement: str) -> None:
+    with pytest.raises(SeamlineError):
+        engine.run(statement)
+
+
+def test_nothing_outside_its_folders_is_written(engine: Kernel, tmp_path: Path) -> None:
+    target = tmp_path.parent / "outside.parquet"
+    with pytest.raises(SeamlineError):
+        engine.run("SELECT 1 AS a", into=str(target))
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("setting", ["memory_limit = '100GB'", "enable_external_access = true", "TimeZone = 'CET'"])
+def test_its_configuration_is_locked(engine: Kernel, setting: str) -> None:
+    with pytest.raises(Exception, match="locked"):
+        engine._connection.execute(f"SET {setting}")
+
+
+def test_the_time_zone_is_utc(engine: Kernel) -> None:
+    table = engine.run("SELECT ('2026-06-01T12:00:00+02:00'::TIMESTAMPTZ)::VARCHAR AS t")
+    assert table.to_pydict() == {"t": ["2026-06-01 10:00:00+00"]}
+
+
+def test_one_kernel_is_kept_for_the_same_limits(tmp_path: Path) -> None:
+    limits = Limits(folders=(str(tmp_path),))
+    assert kernel(limits) is kernel(limits)

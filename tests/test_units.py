@@ -1,0 +1,121 @@
+"""Units: one event date of raw to partials, counted once whatever stands twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from lakes import DAY, Bench, contract, order, orders
+
+from seamline.entries import Counts
+from seamline.frontier import START, Frontier, Partition
+from seamline.history import ArchiveHistory
+from seamline.jobs.raw import by_day, raw_files
+from seamline.jobs.statements import Served, mended_statement, unit_statements, within
+from seamline.jobs.unit import UnitResult, UnitTask, run_unit
+from seamline.schemas.catalogue import Catalogue
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def unit(bench: Bench, cut: Frontier | None = None, imports: tuple[str, ...] = ()) -> UnitResult:
+    """Runs the unit of DAY."""
+    catalogue = Catalogue(bench.lake)
+    (definition,) = catalogue.live()
+    table = bench.lake.raw_path("orders", bench.contract.layout)
+    version = ArchiveHistory(bench.lake.archive_log("main")).tables[table]
+    files = by_day(raw_files(bench.lake, table, version))[DAY.date()]
+    statements = unit_statements(
+        definition, catalogue.contract(definition.hash), DAY.date(), cut or bench.end, imports
+    )
+    paths = tuple(f.path for f in files)
+    task = UnitTask(bench.lake.uri, definition.hash, "", DAY.date(), paths, statements)
+    return run_unit(bench.lake, bench.lake.kernel(), task)
+
+
+def test_counts_of_a_unit_add_up_and_copies_count_once(bench: Bench) -> None:
+    bench.send(*orders(4), order("o1", amount=1, shop="b"), b'{"id": 1}', None)
+    bench.archive()
+    result = unit(bench)
+    assert result.counts == Counts(read=5, counted=4, duplicate=1)
+    assert result.disagreeing == 0
+    assert result.file is not None
+    assert result.file.rows == 2
+
+
+def test_records_at_or_above_the_cut_are_left_out(bench: Bench) -> None:
+    bench.send(*orders(4))
+    bench.send(*orders(4, "p"), partition=1)
+    bench.archive()
+    cut = Frontier({Partition(bench.source, 0): 2, Partition(bench.source, 1): 1})
+    assert unit(bench, cut).counts == Counts(read=3, counted=3)
+
+
+def test_rows_of_an_import_belong_whole_or_not_at_all(bench: Bench) -> None:
+    bench.send(*orders(2))
+    bench.archive()
+    source = bench.import_file("f", *orders(5))
+    assert unit(bench).counts == Counts(read=2, counted=2)
+    assert unit(bench, imports=(source,)).counts == Counts(read=7, counted=5, duplicate=2)
+
+
+def test_copies_that_disagree_are_reported_and_the_lowest_position_stays(bench: Bench) -> None:
+    bench.send(order("x", amount=5), order("x", amount=6), order("x", amount=5))
+    bench.archive()
+    result = unit(bench)
+    assert (result.counts.counted, result.disagreeing) == (1, 1)
+    assert result.file is not None
+    rows = bench.lake.kernel().run("SELECT amount FROM f", {"f": bench.lake.read([result.file.path])})
+    assert rows["amount"].to_pylist() == [5]
+
+
+def test_a_position_that_stands_twice_counts_once(bench: Bench) -> None:
+    bench.send(*orders(3))
+    bench.archive()
+    bench._append(bench.records(START, bench.end), ArchiveHistory(bench.lake.archive_log("main")), bench.end, ())
+    assert unit(bench).counts == Counts(read=3, counted=3)
+
+
+def test_rows_of_another_decoding_are_decoded_again_from_their_bytes(bench: Bench) -> None:
+    bench.send(*orders(3))
+    bench.archive()
+    bench.contract = contract(", logicalTypeOptions: {maximum: 1}")
+    bench.send(*orders(3, "p"))
+    bench.archive()
+    # p2 was rejected and stands under the date of its Kafka timestamp, which is another unit
+    assert unit(bench).counts == Counts(read=5, counted=5)
+
+
+@pytest.mark.parametrize("served", [False, True])
+def test_the_statements_of_a_unit(
+    bench: Bench, golden: Callable[[str, str], None], served: bool
+) -> None:
+    (definition,) = Catalogue(bench.lake).live()
+    cut = Frontier({Partition("orders@i", 0): 7, Partition("orders@i", 1): 9})
+    before = Served(Frontier({Partition("orders@i", 0): 3}), version=True, known=True) if served else None
+    found = unit_statements(
+        definition, contract(), date(2024, 5, 1), cut, ("import:f",), mended=True, served=before
+    )
+    name = "served" if served else "recomputed"
+    golden(f"units/{name}_versions.sql", found.versions)
+    golden(f"units/{name}_survey.sql", found.survey(own=True, again=True))
+    golden(f"units/{name}_partials.sql", found.partials(own=True, again=True, repeated=True, copies=True))
+    if not served:
+        golden("units/plain_partials.sql", found.partials(own=True, again=False, repeated=False, copies=False))
+        golden("units/mended.sql", mended_statement(contract(), cut, ()))
+
+
+def test_within_nothing_is_nothing() -> None:
+    assert within(START, ()) == "false"
+
+
+def test_an_event_without_an_id_is_never_a_copy(bench: Bench) -> None:
+    same = order("", DAY).replace(b'"id": ""', b'"id": null')
+    bench.send(same, same, same.replace(b"null", b'""'), order("", DAY + timedelta(0)))
+    bench.archive()
+    assert unit(bench).counts == Counts(read=4, counted=3, duplicate=1)
