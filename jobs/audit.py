@@ -53,7 +53,7 @@ def compare_statement(definition: Definition) -> str:
         a, b = f"a.{quote(column.name)}", f"b.{quote(column.name)}"
         differs = f"{both} AND {_differs(column, a, b)}"
         counted.append(f"count(*) FILTER (WHERE {differs}) AS n{number}")
-        counted.append(f"{_largest(column, a, b)} FILTER (WHERE {differs}) AS d{number}")
+        counted.append(f"({_largest(column, a, b)} FILTER (WHERE {differs}))::VARCHAR AS d{number}")
     select = ",\n  ".join(counted)
     return (
         f"WITH a AS (\n{_finished(definition, 'served')}\n), b AS (\n{_finished(definition, 'recomputed')}\n)\n"
@@ -81,7 +81,7 @@ def _differs(column: Output, a: str, b: str) -> str:
 
 def _largest(column: Output, a: str, b: str) -> str:
     if any(word in column.sql_type for word in _NUMBERS) and not column.sql_type.endswith(("]", ")[]")):
-        return f"max(abs({a}::DOUBLE - {b}::DOUBLE))::VARCHAR"
+        return f"max(abs({a}::DOUBLE - {b}::DOUBLE))"
     return f"min(coalesce({a}::VARCHAR, 'NULL') || ' became ' || coalesce({b}::VARCHAR, 'NULL'))"
 
 

@@ -76,7 +76,9 @@ def _served_while_live(states: list[Published], definition: str) -> bool:
     return False
 
 
-def plan_run(state: Published, contract: Contract, definition: str, table: str, logs: Logs, *, rebuild: bool) -> Plan | Nothing:
+def plan_run(
+    state: Published, contract: Contract, definition: str, table: str, logs: Logs, *, rebuild: bool
+) -> Plan | Nothing:
     """What to recompute of one definition now; `rebuild` takes every date and no base.
 
     Raises KERNEL_VERSION where the base's states were stored by another kernel and a rebuild is needed.
@@ -101,7 +103,7 @@ def plan_run(state: Published, contract: Contract, definition: str, table: str, 
 
 
 def choose_cut(logs: Logs, definition: str, contract: Contract, *, new: bool) -> Frontier | Nothing:
-    """The newest frontier between epochs that the archive has passed and from which every later epoch lists the definition.
+    """The newest frontier between epochs that the archive has passed and after which every epoch lists it.
 
     A first version of a decoding whose ids speed has not remembered for a whole horizon has to wait: a copy of a record
     below its cut could be counted again after it. A stream's very first epochs have nothing before them.
@@ -120,7 +122,9 @@ def choose_cut(logs: Logs, definition: str, contract: Contract, *, new: bool) ->
         cuts = [(cut, at) for cut, at in cuts if at >= since + contract.horizon] if since != _ALWAYS else cuts
         if not cuts:
             until = since + contract.horizon
-            return Nothing(f"its first cut lies one dedup horizon after its first epoch: not before {until.isoformat()}")
+            return Nothing(
+                f"its first cut lies one dedup horizon after its first epoch: not before {until.isoformat()}"
+            )
     passed = [cut for cut, _ in cuts if cut <= logs.archive.frontier or cut == logs.speed.origin]
     return passed[-1] if passed else Nothing("the archive has not passed the end of an epoch yet")
 
@@ -184,7 +188,7 @@ def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta) -> Rese
 
 
 def continued(plan: Plan, state: Published, batch: BatchHistory, now: datetime) -> Reserved | None:
-    """The newest reservation that still holds and works from the same base: a run that is started again goes on with it."""
+    """The newest reservation that still holds and works from the same base: a run started again goes on with it."""
     held = [r for r in batch.held(now) if _same_start(plan, state, r)]
     return max(held, key=lambda r: r.at) if held else None
 

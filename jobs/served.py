@@ -17,7 +17,7 @@ from seamline.kernel import KERNEL_VERSION
 from seamline.segment import build_chain
 
 if TYPE_CHECKING:
-    from seamline.jobs.batch import Run
+    from seamline.jobs.run import Run
 
 
 def audit_version(run: Run, results: list[UnitResult]) -> Audit:
@@ -51,7 +51,7 @@ def _before(run: Run) -> Version | None:
 
 
 def _served_files(run: Run, before: Version | None, units: set[str]) -> list[str]:
-    """Files of the older version's same units and of the epochs between both cuts. Raises SEAM_HOLE where there is none."""
+    """Files of the older version's same units and of the epochs between both cuts. Raises SEAM_HOLE if none do."""
     speed, definition = run.logs.speed, run.definition.hash
     start = before.cut if before else (speed.origin or Frontier())
     chain = build_chain(definition, run.plan.against, start, speed.segments(definition), run.plan.cut)
@@ -64,7 +64,7 @@ def _served_files(run: Run, before: Version | None, units: set[str]) -> list[str
 
 
 def _expected(run: Run, before: Version | None) -> tuple[list[str] | None, str]:
-    """Files of what should have been served, recomputed from raw as the older version read it; and what tells them apart.
+    """Files of what should have been served, recomputed from raw as the older version read it; and why it differs.
 
     None where raw no longer stands as it was read then.
     """

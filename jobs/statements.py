@@ -1,7 +1,8 @@
 """The SQL of one unit: raw rows below a cut to one row for each position and event, to partials. Pure text.
 
-The inputs are `raw` (the unit's Parquet files), `again` (rows whose decoding was another, decoded again), `mended` (records
-that another decoding had rejected and this one accepts, of every date) and `known` (the unit's files as a base read them).
+The inputs are `raw` (the unit's Parquet files), `again` (rows of other decodings, decoded again), `mended`
+(records that another decoding had rejected and this one accepts, of every date) and `known` (the unit's files as a base
+read them).
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Statements:
         return f"WITH {self._below()},\n{records('below', where)}\nSELECT * FROM (\n{self.decode_text}\n)"
 
     def survey(self, *, own: bool, again: bool) -> str:
-        """Rows that stand, positions read, rejected, events counted, copies that disagree, copies beyond the horizon."""
+        """Rows that stand, positions read, rejected, events counted, copies that disagree, copies beyond horizon."""
         id_, time = (quote(self.event_id) if self.event_id else "NULL::VARCHAR"), quote(self.event_time)
         used = ", ".join(quote(f) for f in self.used) or "NULL"
         valid = "FILTER (WHERE _reject IS NULL)"
@@ -85,7 +86,7 @@ class Statements:
         ctes = [self._rows(own=own, again=again), f"places AS (\n  {places}\n)", f"copied AS (\n  {events}\n)"]
         beyond = "0"
         if self.horizon_us is not None and self.event_id:
-            ctes.append(f"beyond AS (\n  {self._ranked('_apart')}\n)")
+            ctes.append(f"beyond AS (\n  {self._ranked('_apart AND NOT _first')}\n)")
             beyond = "(SELECT count(*) FROM beyond)"
         return (
             "WITH " + ",\n".join([self._below(), *ctes]) + "\nSELECT sum(_stood) AS stood, count(*) AS positions,"
@@ -188,7 +189,9 @@ def mended_statement(contract: Contract, cut: Frontier, imports: tuple[str, ...]
     """Records in `raw` that another decoding rejected and this one accepts, with their own event dates."""
     where = f"_reject IS NOT NULL AND _contract_version IS DISTINCT FROM {literal(contract.decoding)}"
     source = records("raw", f"{where} AND ({within(cut, imports)})")
-    return f"WITH {source}\nSELECT * EXCLUDE (_key, _value) FROM (\n{decode_statement(contract)}\n) WHERE _reject IS NULL"
+    return (
+        f"WITH {source}\nSELECT * EXCLUDE (_key, _value) FROM (\n{decode_statement(contract)}\n) WHERE _reject IS NULL"
+    )
 
 
 def records(table: str, where: str) -> str:

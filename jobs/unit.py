@@ -1,7 +1,7 @@
 """One unit: one event date of one raw table, below a cut, to partial rows in one Parquet file.
 
-The kernel reads the unit's Parquet files itself, keeps one row for each position and one for each event, and writes. A task
-holds the statements as text, so whoever runs it compiles nothing and needs nothing but the lake.
+The kernel reads the unit's Parquet files itself, keeps one row for each position and one for each event, and writes. A
+task holds the statements as text, so whoever runs it compiles nothing and needs nothing but the lake.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from seamline.lake import Lake
 
 @dataclass(frozen=True)
 class UnitTask:
-    """What one unit needs. Paths are relative to the lake; `run` names the batch run that its marker belongs to, if any.
+    """What one unit needs. Paths are relative to the lake; `run` names the batch run its marker belongs to, if any.
 
     files: the date's raw files; known: the same as a base read them; mended: records that another decoding rejected.
     """

@@ -255,8 +255,9 @@ def _moments(function: str) -> Callable[[str], Form | None]:
         partial = f"({function}(({{x}})::DOUBLE){{filter}} EXPORT_STATE)::{stored}"
         part = Part("", partial, stored, f"(combine_aggr({state('{c}')}))::{stored}")
         problem = _problem(f"{function} over infinities, NaN or values whose squares are out of range")
-        bad = "NOT isfinite(struct_extract({}, 'dsquared'))"
-        value = f"CASE WHEN {bad} THEN ({problem})::DOUBLE ELSE finalize({state('{}')}) END"
+        done = f"TRY(finalize({state('{}')}))"
+        bad = f"{done} IS NULL AND struct_extract({{}}, 'count') > 1"
+        value = f"CASE WHEN {bad} THEN ({problem})::DOUBLE ELSE {done} END"
         check = f"CASE WHEN {bad} THEN {problem} END"
         return Form((part,), value, "DOUBLE", "approximate (float)", FLOAT_BOUND, check)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from seamline.errors import UserError
 from seamline.kernel import kernel, quote
 from seamline.schemas.algebra import ALGEBRA, Form, canonical, storable
 from seamline.schemas.language import Source
@@ -44,10 +45,30 @@ class BoundMeasure:
         }
 
 
+def empty_events(fields: Mapping[str, str]) -> str:
+    """A SELECT of no rows with the events' columns and types."""
+    columns = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in fields.items())
+    return f"SELECT {columns} WHERE false"
+
+
+def check_own(source: Source, offset: int, select: str) -> None:
+    """Refuses a SELECT that DuckDB itself would not run over the events: the view promises the same answer."""
+    try:
+        kernel().describe(select)
+    except duckdb.Error as error:
+        raise _refused(source, offset, error) from error
+
+
+def _refused(source: Source, offset: int, error: duckdb.Error) -> UserError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[0].split("Error: ", 1)[-1]
+    hints = " ".join(line for line in lines[1:] if line.startswith(("Candidate", "Did you mean")))
+    return source.refuse(offset, reason, hints, "correct the expression or its types")
+
+
 def bind(source: Source, selection: Selection, fields: Mapping[str, str]) -> tuple[BoundKey | BoundMeasure, ...]:
     """Keys and measures with their types, in order. Raises VIEW_INVALID with DuckDB's reason."""
-    empty = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in fields.items())
-    binder = _Binder(source, f"WITH events AS (SELECT {empty} WHERE false) ")
+    binder = _Binder(source, f"WITH events AS ({empty_events(fields)})")
     if selection.where:
         binder.condition(selection.where, selection.where_offset)
     return tuple(binder.key(item) if isinstance(item, Key) else binder.measure(item) for item in selection.items)
@@ -63,10 +84,7 @@ class _Binder:
         try:
             return kernel().describe(f"{self.events} SELECT {sql} AS x FROM events")["x"]
         except duckdb.Error as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            reason = lines[0].split("Error: ", 1)[-1]
-            hints = " ".join(line for line in lines[1:] if line.startswith(("Candidate", "Did you mean")))
-            raise self.source.refuse(offset, reason, hints, "correct the expression or its types") from error
+            raise _refused(self.source, offset, error) from error
 
     def condition(self, sql: str, offset: int) -> str:
         kind = self.type_of(f"TRY({sql})", offset)

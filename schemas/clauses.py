@@ -90,8 +90,10 @@ def _offset_of(source: Source, tokens: list[Token], error: Mapping[str, object])
 
 def _refuse_clauses(source: Source, tokens: list[Token], tree: exp.Select) -> None:
     for argument, (name, mend) in _CLAUSES.items():
-        if tree.args.get(argument):
-            at = next((t.start for t in tokens if name.split()[-1].lower() in word(t).split()), tokens[0].start)
+        if found := tree.args.get(argument):
+            node = found[0] if isinstance(found, list) else found
+            default = offset(node, tokens[0].start)
+            at = next((t.start for t in tokens if name.split()[-1].lower() in word(t).split()), default)
             raise source.refuse(at, f"{name} is not part of a view", ALLOWED_SELECT, mend)
     for kind, name, mend in (
         (exp.Window, "a window function", "use window functions in the query over the view"),

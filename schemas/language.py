@@ -69,7 +69,7 @@ TYPES = frozenset(
         """boolean bool tinyint smallint integer int int1 int2 int4 int8 bigint hugeint utinyint usmallint uinteger
         ubigint float real float4 double float8 precision decimal numeric varchar char text string blob bytea date
         time timestamp timestamptz datetime timestamp_s timestamp_ms timestamp_ns with without zone interval json
-        uuid struct"""
+        uuid"""
     )
 )
 
@@ -139,8 +139,10 @@ def word(token: Token) -> str:
 
 def is_call(tokens: list[Token], at: int) -> bool:
     """Whether a name is called here: it is followed by '(' and is no word of syntax or type."""
-    following = at + 1 < len(tokens) and tokens[at + 1].token_type == TokenType.L_PAREN
-    return following and is_word(tokens[at]) and word(tokens[at]) not in (SYNTAX | (TYPES - ALLOWED))
+    if not is_word(tokens[at]) or at + 1 == len(tokens) or tokens[at + 1].token_type != TokenType.L_PAREN:
+        return False
+    cast = at > 0 and (tokens[at - 1].token_type == TokenType.DCOLON or word(tokens[at - 1]) == "as")
+    return not (cast and word(tokens[at]) in TYPES) and not _all_in(word(tokens[at]), SYNTAX)
 
 
 def close(name: str, known: Iterable[str]) -> str:
@@ -244,8 +246,12 @@ def _check_bucket(source: Source, tokens: list[Token]) -> None:
 def _known_word(tokens: list[Token], at: int) -> bool:
     name = word(tokens[at])
     after_dot = at > 0 and tokens[at - 1].token_type == TokenType.DOT
-    syntax = name != "" and all(part in SYNTAX for part in name.split())
-    return after_dot or syntax or name in UNITS or name in TYPES
+    return after_dot or _all_in(name, SYNTAX) or name in UNITS or name in TYPES
+
+
+def _all_in(name: str, words: frozenset[str]) -> bool:
+    """For tokens of one word and of several, such as IS NOT."""
+    return name != "" and all(part in words for part in name.split())
 
 
 def refuse_function(source: Source, token: Token) -> UserError:

@@ -130,11 +130,11 @@ def _unknown_field(source: Source, at: int, name: str, by_name: Mapping[str, str
 def _read_item(source: Source, tokens: list[Token], fields: dict[int, Field]) -> Key | Measure:
     if not tokens:
         raise source.refuse(0, "an empty place in the select list", ALLOWED_SELECT, "remove a comma")
-    body, name = _alias(source, tokens, fields)
-    start = body[0].start
-    if any(token.token_type == TokenType.STAR for token in (body[0], body[-1])):
+    start = tokens[0].start
+    if TokenType.STAR in (tokens[0].token_type, tokens[-1].token_type):
         mend = "name the columns that events are grouped by"
         raise source.refuse(start, "SELECT * is not an aggregate view", ALLOWED_SELECT, mend)
+    body, name = _alias(source, tokens, fields)
     if is_call(body, 0) and body[0].text.lower() in ALGEBRA and (end := closing(body, 1)) and _ends(body, end):
         return _measure(source, body, end, name, fields)
     _refuse_aggregates(source, body)

@@ -13,7 +13,7 @@ from sqlglot import Token, TokenType
 from seamline.errors import Condition, UserError
 from seamline.kernel import quote
 from seamline.schemas.algebra import LAYOUT, fill
-from seamline.schemas.binding import BoundKey, BoundMeasure, bind
+from seamline.schemas.binding import BoundKey, BoundMeasure, bind, check_own, empty_events
 from seamline.schemas.clauses import Clauses, read_clauses
 from seamline.schemas.contracts import Contract, event_schema
 from seamline.schemas.definition import Column, Definition, Output
@@ -105,6 +105,7 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
     normalised = f"view {view.name} on {contract.name}\n{selection.normalised}"
     identity = f"{LAYOUT}\n{normalised}\n{contract.decoding}"
     head, tail = _around_table(source, tokens, clauses)
+    check_own(source, tokens[0].start, f"{head}({empty_events(event_schema(contract))}){tail}")
     inner = [_partial_columns(item) for item in bound]
     return Definition(
         view=view.name,

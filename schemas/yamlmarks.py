@@ -1,6 +1,7 @@
 """YAML with its line marks: every message about a file can say line and column.
 
-Doubled keys are refused (PyYAML keeps the last one without a word), aliases too: a contract is written out.
+Doubled keys are refused (PyYAML keeps the last one without a word), and aliases of lists and mappings too: a
+contract is written out.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from seamline.entries import Published, Version
@@ -10,7 +10,7 @@ from seamline.errors import Condition, SeamlineError, TerminalError, TransientEr
 from seamline.frontier import START, Frontier
 from seamline.history import BatchHistory, SpeedHistory
 from seamline.kernel import KERNEL_VERSION
-from seamline.segment import Chain, build_chain
+from seamline.segment import Chain, Segment, build_chain
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def chain_from(view: str, definition: str, base: Base, history: SpeedHistory, un
     except SeamlineError as error:
         if base.version is None and error.condition == Condition.SEAM_HOLE:
             mend = f"run 'seamline batch refresh {view}': its first version covers what no epoch holds"
-            raise not_ready(view, f"no batch version yet, and no epochs for ({error.where})", mend) from error
+            raise not_ready(view, f"no batch version yet, and no epochs for the range {error.where}", mend) from error
         raise
 
 
@@ -108,9 +108,19 @@ def _bases(state: Published, batch: BatchHistory, history: SpeedHistory) -> list
     for number in numbers:
         try:
             bases.append(version_base(state.view, batch, number))
-        except SeamlineError:  # noqa: PERF203 - an older version, of another kernel or in part retired, is no base
+        except SeamlineError:
             continue
     return [*bases, Base(None, origin_of(history))]
+
+
+def epoch_links(definition: str, history: SpeedHistory, numbers: Iterable[int]) -> Iterator[Segment]:
+    """Epochs one by one, those without the definition left out (the seam check then finds the hole)."""
+    for number in numbers:
+        epoch = history.epochs.get(number)
+        if epoch is not None and definition in epoch.files:
+            file = epoch.files[definition]
+            files, rows = ((file.path,), file.rows) if file else ((), 0)
+            yield Segment(definition, epoch.start, epoch.end, number, number, files, rows)
 
 
 def epoch_ends(history: SpeedHistory) -> Mapping[int, Frontier]:

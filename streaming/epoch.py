@@ -1,7 +1,7 @@
 """An epoch: one micro-batch of the speed layer, decoded, deduplicated and committed in one ledger entry.
 
-Nothing here knows Spark or Kafka. `Speed.run_batch` is given a way to apply a function to the tasks' records, and a checker that
-asks whether the topics are still the same ones.
+Nothing here knows Spark or Kafka. `Speed.run_batch` is given a way to apply a function to the tasks' records, and a
+checker that asks whether the topics are still the same ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.streaming.plan import UNCLAIMED, Plan
 from seamline.streaming.remembered import Remembered
-from seamline.streaming.tasks import Gathered, Job, Tasks, decode_task, gather, to_ipc
+from seamline.streaming.tasks import ONE_THREAD, Gathered, Job, Tasks, decode_task, gather, to_ipc
 
 IDS = "ids"
 """Where id files stand beside the definitions' folders."""
@@ -45,8 +45,8 @@ def no_check() -> None:
 class Speed:
     """The speed layer of one stream between its claim and its end: what it remembers, and how it commits.
 
-    `origin`: where a stream without epochs begins (its partitions' earliest offsets). `check` raises where a topic is not
-    the one it was; it is asked before each entry. Not safe to use from several threads at once.
+    `origin`: where a stream without epochs begins (its partitions' earliest offsets). `check` raises where a topic is
+    not the one it was; it is asked before each entry. Not safe to use from several threads at once.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Speed:
         self.clock = clock
         self.check = check
         self.engine = engine or lake.kernel()
-        self.task_limits = task_limits or Limits(threads=1)
+        self.task_limits = task_limits or ONE_THREAD
         self.history = SpeedHistory(lake.speed_log(stream))
         self.origin = origin or Frontier()
         self._remembered = Remembered(self.engine.limits)

@@ -1,4 +1,4 @@
-"""What a running stream must decode, followed while it runs: the project's contracts and the lake's live definitions."""
+"""What a running stream decodes, followed while it runs: the project's contracts, the lake's live definitions."""
 
 from __future__ import annotations
 

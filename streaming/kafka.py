@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
@@ -68,7 +68,7 @@ def _retrying(
         )
         return attempts(once)
 
-    return tried
+    return cast("Callable[Concatenate[Cluster, Arguments], Result]", tried)
 
 
 class Cluster:
@@ -189,7 +189,6 @@ class Cluster:
 
     def _admin(self) -> KafkaAdminClient:
         if self._client is None:
-
             self._client = KafkaAdminClient(
                 bootstrap_servers=self.bootstrap.split(","),
                 request_timeout_ms=10_000,
@@ -199,7 +198,7 @@ class Cluster:
 
 
 def check_range(frontier: Frontier, earliest: Frontier, end: Frontier) -> None:
-    """Raises RECORDS_EXPIRED where records from `frontier` on are gone, at the log's start or (after a loss) at its end."""
+    """Raises RECORDS_EXPIRED where records from `frontier` on are gone, at the log's start or (after a loss) its end."""
     for partition, offset in frontier.items():
         if partition not in end:
             continue
@@ -214,7 +213,7 @@ def starting_offsets(frontier: Frontier, earliest: Frontier) -> str:
     """Spark's `startingOffsets` for every partition: where the ledger stands, else the earliest there is."""
     nested: dict[str, dict[str, int]] = {}
     for partition, first in earliest.items():
-        at = frontier[partition] if partition in frontier else first
+        at = frontier[partition] if partition in frontier else first  # noqa: SIM401 - a frontier is no dict
         nested.setdefault(topic_of(partition.source), {})[str(partition.number)] = at
     return json.dumps(nested)
 

@@ -1,6 +1,164 @@
-"""placeholder"""
-from typing import Any
+"""Upkeep of a speed log by its one writer, between micro-batches: compaction, retirement, sweeping."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+import obstore
+
+from seamline.commitpoint import reach
+from seamline.config import Settings
+from seamline.entries import Compacted, DataFile, Retired, new_attempt
+from seamline.errors import SeamlineError
+from seamline.frontier import Frontier
+from seamline.history import BatchHistory
+from seamline.schemas.catalogue import Catalogue
+from seamline.streaming.compact import Link, cover, needed_cuts, plan_compaction, plan_retirement, plan_sweep
+from seamline.streaming.epoch import IDS, Speed
+
+log = logging.getLogger(__name__)
+
+RETIRE_EVERY = timedelta(minutes=5)
+SWEEP_EVERY = timedelta(hours=6)
+
+_MERGED_IDS = "SELECT decoding, hi, lo, seen FROM ids WHERE seen >= {since}"
+
+
 class Maintenance:
-    def __init__(self, *a: Any) -> None: pass
-    def after_epoch(self) -> None: pass
-    def between_batches(self) -> None: pass
+    """Knows when upkeep is due, and does a little of it at a time: a batch that waits for it is not fresh."""
+
+    def __init__(self, speed: Speed, catalogue: Catalogue, settings: Settings) -> None:
+        self.speed = speed
+        self.catalogue = catalogue
+        self.settings = settings
+        self._batches: dict[str, BatchHistory] = {}
+        self._looked_at = 0
+        self._retired_at = self._swept_at = speed.clock()
+
+    def after_epoch(self) -> None:
+        """Compacts one run, as soon as there can be one."""
+        size = self.settings.speed.compact_epochs
+        if self.speed.history.last_epoch - self._looked_at < size:
+            return
+        if not self.compact():
+            self._looked_at = self.speed.history.last_epoch
+
+    def between_batches(self) -> None:
+        """Retires and sweeps when it is due."""
+        now = self.speed.clock()
+        if now - self._retired_at > RETIRE_EVERY:
+            self._retired_at = now
+            self.retire()
+        if now - self._swept_at > SWEEP_EVERY:
+            self._swept_at = now
+            self.sweep()
+
+    def compact(self) -> Compacted | None:
+        """Compacts the first run that may be; None where there is none."""
+        size = self.settings.speed.compact_epochs
+        run = plan_compaction(cover(self.speed.history), self.cuts(), size)
+        return compact_run(self.speed, run, self._merges(run)) if run else None
+
+    def retire(self) -> Retired | None:
+        """Puts what may go out of readers' sight."""
+        history, now = self.speed.history, self.speed.clock()
+        retention = timedelta(hours=self.settings.speed.retention_hours)
+        planned = plan_retirement(history, self.cuts(), now, retention, self._horizon())
+        if planned is None:
+            return None
+        entry = Retired(at=now, claim=self.speed.writer.claim, last=planned[0], replaced=planned[1])
+        self.speed.writer.put(entry)
+        history.catch_up()
+        return entry
+
+    def sweep(self) -> tuple[int, int]:
+        """Deletes files and entries nobody can need; returns how many of each."""
+        lake, source = self.speed.lake, self.speed.history.log
+        listed = [
+            (item["path"], item["last_modified"])
+            for batch in obstore.list(lake.store, prefix=f"speed/{self.speed.stream}/")
+            for item in batch
+        ]
+        entries = [(n, e) for n in range(source.first(), source.last() + 1) if (e := source.read(n)) is not None]
+        files, numbers = plan_sweep(entries, listed, self.speed.clock())
+        for path in files:
+            obstore.delete(lake.store, path)
+        for number in numbers:
+            source.remove(number)
+        return len(files), len(numbers)
+
+    def cuts(self) -> list[Frontier]:
+        """Where chains of this stream may have to start, as the ledger stands now."""
+        definitions = [one.hash for one in self.catalogue.live(self.speed.stream)]
+        for definition in definitions:
+            if definition in self._batches:
+                self._batches[definition].catch_up()
+            else:
+                self._batches[definition] = BatchHistory(self.speed.lake.batch_log(definition))
+        keep = self.settings.batch.keep_versions
+        states = self.catalogue.states.values()
+        return needed_cuts(definitions, states, self._batches, self.speed.history, keep, self.speed.clock())
+
+    def _merges(self, run: tuple[Link, ...]) -> dict[str, str]:
+        """Merge statements of a run's definitions; without one, rows are put together as they are."""
+        merges = {}
+        for definition in run[0].files:
+            try:
+                merges[definition] = self.catalogue.definition(definition).merge
+            except SeamlineError as error:
+                log.info("epochs of definition %s are put together without merging: %s", definition, error)
+        return merges
+
+    def _horizon(self) -> timedelta:
+        return max((one.horizon for one in self.speed.plan.decodings), default=timedelta())
+
+
+def compact_run(speed: Speed, run: tuple[Link, ...], merges: dict[str, str]) -> Compacted:
+    """Files first, then the entry that says which epochs they stand for."""
+    attempt = new_attempt()
+    files = {
+        definition: _merged(speed, definition, [link.files[definition] for link in run], merges, attempt)
+        for definition in run[0].files
+    }
+    entry = Compacted(
+        attempt=attempt,
+        at=speed.clock(),
+        claim=speed.writer.claim,
+        first=run[0].first,
+        last=run[-1].last,
+        start=run[0].start,
+        end=run[-1].end,
+        files=files,
+        ids=_merged_ids(speed, run, attempt),
+    )
+    reach("compact.after-files")
+    speed.writer.put(entry)
+    reach("compact.after-entry")
+    speed.history.catch_up()
+    return entry
+
+
+def _merged(
+    speed: Speed, definition: str, files: list[DataFile | None], merges: dict[str, str], attempt: str
+) -> DataFile | None:
+    paths = [file.path for file in files if file is not None]
+    if not paths:
+        return None
+    statement = merges.get(definition, "SELECT * FROM partials")
+    path = speed.lake.speed_path(speed.stream, definition, attempt)
+    rows = speed.lake.write(speed.engine, statement, {"partials": speed.lake.read(paths)}, path)
+    return DataFile(path=path, rows=rows) if rows else None
+
+
+def _merged_ids(speed: Speed, run: tuple[Link, ...], attempt: str) -> DataFile | None:
+    """The ids with the times they were counted at, so that none is forgotten before its horizon."""
+    horizon = max((one.horizon for one in speed.plan.decodings), default=timedelta())
+    since = speed.clock() - horizon
+    paths = [link.ids.path for link in run if link.ids is not None and link.at >= since]
+    if not paths:
+        return None
+    statement = _MERGED_IDS.format(since=int(since.timestamp()))
+    path = speed.lake.speed_path(speed.stream, IDS, attempt)
+    rows = speed.lake.write(speed.engine, statement, {"ids": speed.lake.read(paths)}, path)
+    return DataFile(path=path, rows=rows) if rows else None

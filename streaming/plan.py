@@ -1,6 +1,7 @@
 """What a stream reads and makes of it: for each topic the decodings, and for each decoding the views' partials.
 
-A plan is a frozen value that travels to Spark's tasks. It follows from the project's contracts and the live definitions.
+A plan is a frozen value that travels to Spark's tasks. It follows from the project's contracts and the live
+definitions.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def _label(contract: Contract, current: Mapping[str, Contract]) -> str:
 
 
 def _unclaimed(current: Mapping[str, Contract]) -> dict[str, str]:
-    """Topic to statement. Where a contract that lives on in a definition alone clashes with the project's, theirs count."""
+    """Topic to statement. Where a contract that lives on in a definition alone clashes, one contract decides."""
     statements: dict[str, str] = {}
     for topic in {contract.topic for contract in current.values()}:
         shared = [contract for contract in current.values() if contract.topic == topic]

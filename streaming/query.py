@@ -1,7 +1,7 @@
 """The Spark rim that archive and speed share: one Structured Streaming query from exactly where the ledger stands.
 
-Its checkpoint is thrown away; only committed records are read; what fails is examined, so that a process ends with the error an
-operator can act on. A query is stopped between two batches, never inside one.
+Its checkpoint is thrown away; only committed records are read; what fails is examined, so that a process ends with
+the error an operator can act on. A query is stopped between two batches, never inside one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,7 +25,10 @@ from seamline.streaming.kafka import Cluster, Topic, starting_offsets
 from seamline.streaming.tasks import Row, Task, Tasks, records_table
 
 POLL_SECONDS = 0.25
-"""How often the process looks for a signal, a failure or something to do between batches."""
+"""How often the process looks for a signal or a failure."""
+
+IDLE_SECONDS = 1.0
+"""How often it looks for something to do between batches."""
 
 RESULT = "kind string, name string, payload binary"
 _RESULT = pa.schema([("kind", pa.string()), ("name", pa.string()), ("payload", pa.binary())])
@@ -76,6 +80,7 @@ class Runner:
         self._closing = False
         self._error: BaseException | None = None
         self._read: tuple[str, ...] = ()
+        self._idle_at = 0.0
 
     def run(self) -> None:
         """Reads until `stop`. Raises what a batch raised, or the error found where the query died."""
@@ -110,8 +115,11 @@ class Runner:
             self._idle()
 
     def _idle(self) -> None:
+        if time.monotonic() < self._idle_at:
+            return
         with self._between:
             self.role.idle()
+        self._idle_at = time.monotonic() + IDLE_SECONDS
 
     def _examined(self, error: BaseException) -> SeamlineError:
         """Why a query died: what a batch raised, else what Kafka says now, else something transient."""
@@ -193,10 +201,11 @@ def stopping(stop: threading.Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    kept: dict[int, Any] = {}
-    handler: Callable[..., None] = lambda *_: stop.set()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        kept[number] = signal.signal(number, handler)
+
+    def handle(*_: object) -> None:
+        stop.set()
+
+    kept = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

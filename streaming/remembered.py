@@ -35,7 +35,7 @@ WHERE decoding = {decoding} AND hi IS NOT NULL
 class Remembered:
     """The ids of one stream. Positions order copies: of several in one batch the lowest stays."""
 
-    def __init__(self, limits: Limits = Limits()) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._connection = _connection(limits)
         self._prefix = f"ids_{new_attempt()}"
         self._horizons: dict[str, timedelta] = {}
@@ -63,8 +63,7 @@ class Remembered:
     def find_duplicates(self, ids: pa.Table) -> pa.Table:
         """Positions (like POSITIONS) of copies in `ids` (like IDS): within it, and of what is remembered."""
         found = [
-            self._find(_FIND.format(decoding=literal(d), table=self._table(d)), ids)
-            for d in sorted(self._horizons)
+            self._find(_FIND.format(decoding=literal(d), table=self._table(d)), ids) for d in sorted(self._horizons)
         ]
         return pa.concat_tables([POSITIONS.empty_table(), *found])
 

@@ -1,6 +1,7 @@
 """The speed role: one process that reads a stream with Spark and commits an epoch for each micro-batch.
 
-`run_speed` claims the stream's log before it opens Spark, reads from where the ledger stands, and ends between two batches.
+`run_speed` claims the stream's log before it opens Spark, reads from where the ledger stands, and ends between two
+batches.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,7 +29,9 @@ RECORDS = pa.schema(
 )
 """Records as every task reads them."""
 
-POSITIONS = pa.schema([("decoding", pa.string()), ("source", pa.string()), ("partition", pa.int32()), ("offset", pa.int64())])
+POSITIONS = pa.schema(
+    [("decoding", pa.string()), ("source", pa.string()), ("partition", pa.int32()), ("offset", pa.int64())]
+)
 """Records that a decoding leaves out."""
 
 IDS = pa.schema(
@@ -43,6 +45,10 @@ IDS = pa.schema(
     ]
 )
 """128-bit identities of valid events, and where each was read."""
+
+
+ONE_THREAD = Limits(threads=1)
+"""Of a task's kernel: Spark runs as many tasks as there are cores."""
 
 
 class Row(NamedTuple):
@@ -68,7 +74,7 @@ class Job:
     plan: Plan
     start: Frontier
     without: bytes = b""
-    limits: Limits = Limits(threads=1)
+    limits: Limits = field(default=ONE_THREAD)
 
 
 @dataclass
@@ -81,6 +87,7 @@ class Gathered:
     rejected: dict[str, int] = field(default_factory=dict)
     end: Frontier = field(default_factory=Frontier)
     newest: datetime | None = None
+    files: list[dict[str, Any]] = field(default_factory=list)
 
 
 def decode_task(records: pa.Table, job: Job) -> list[Row]:
@@ -90,8 +97,8 @@ def decode_task(records: pa.Table, job: Job) -> list[Row]:
     """
     engine = kernel(job.limits)
     rows: list[Row] = []
-    ranges = _ranges(records)
-    records = _above(records, ranges, job.start)
+    ranges = ranges_of(records)
+    records = above(records, ranges, job.start)
     if not records.num_rows:
         return []
     rows.append(Row("range", "", to_ipc(ranges)))
@@ -111,7 +118,7 @@ def _decode_source(engine: Kernel, job: Job, topic: str, records: pa.Table) -> l
         decoded = engine.run(f"SELECT * EXCLUDE (_key, _value) FROM ({plan.statement})", {"records": records})
         events = decoded.filter(pc.is_null(decoded["_reject"]))
         if left_out is None:
-            rows.append(_tally(plan.label, decoded.num_rows, decoded.num_rows - events.num_rows))
+            rows.append(tally(plan.label, decoded.num_rows, decoded.num_rows - events.num_rows))
             if plan.has_id and events.num_rows:
                 rows.append(Row("ids", plan.decoding, to_ipc(_ids(events, plan))))
         else:
@@ -119,11 +126,11 @@ def _decode_source(engine: Kernel, job: Job, topic: str, records: pa.Table) -> l
         if events.num_rows:
             for definition, statement in plan.partials:
                 rows.append(Row("partial", definition, to_ipc(engine.run(statement, {"events": events}))))
-    statement = dict(job.plan.unclaimed).get(topic)
-    if without is None and statement:
-        unclaimed = engine.run(f"SELECT count(*) AS n FROM ({statement})", {"records": records})["n"][0].as_py()
+    unclaimed_by = dict(job.plan.unclaimed).get(topic)
+    if without is None and unclaimed_by:
+        unclaimed = engine.run(f"SELECT count(*) AS n FROM ({unclaimed_by})", {"records": records})["n"][0].as_py()
         if unclaimed:
-            rows.append(_tally(UNCLAIMED, unclaimed, unclaimed))
+            rows.append(tally(UNCLAIMED, unclaimed, unclaimed))
     return rows
 
 
@@ -142,6 +149,8 @@ def gather(rows: Iterable[Row]) -> Gathered:
                 result.partials.setdefault(name, []).append(table)
         elif kind == "ids":
             ids.append(table)
+        elif kind == "file":
+            result.files += table.to_pylist()
         elif kind == "tally":
             one = table.to_pylist()[0]
             result.read[name] = result.read.get(name, 0) + one["read"]
@@ -180,15 +189,18 @@ def records_table(batches: Sequence[pa.RecordBatch], sources: dict[str, str]) ->
     return table.set_column(0, "source", named.take(topics.indices))
 
 
-def _ranges(records: pa.Table) -> pa.Table:
+def ranges_of(records: pa.Table) -> pa.Table:
+    """Lowest and highest offset and latest timestamp of each partition."""
     return records.group_by(["source", "partition"]).aggregate(
         [("offset", "min"), ("offset", "max"), ("timestamp", "max")]
     )
 
 
-def _above(records: pa.Table, ranges: pa.Table, start: Frontier) -> pa.Table:
+def above(records: pa.Table, ranges: pa.Table, start: Frontier) -> pa.Table:
     """Drops records below `start`. There are none where a query was started at the ledger's frontier."""
-    for source, partition, first in zip(*(ranges[c].to_pylist() for c in ("source", "partition", "offset_min")), strict=True):
+    for source, partition, first in zip(
+        *(ranges[c].to_pylist() for c in ("source", "partition", "offset_min")), strict=True
+    ):
         at = start[Partition(source, partition)]
         if first < at:
             here = pc.and_(pc.equal(records["source"], source), pc.equal(records["partition"], partition))
@@ -202,5 +214,6 @@ def _ids(events: pa.Table, plan: DecodingPlan) -> pa.Table:
     return pa.table([decoding, *columns], schema=IDS)
 
 
-def _tally(label: str, read: int, rejected: int) -> Row:
+def tally(label: str, read: int, rejected: int) -> Row:
+    """How many records one label has read, and rejected."""
     return Row("tally", label, to_ipc(pa.table({"read": [read], "rejected": [rejected]})))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import statistics
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -60,6 +61,7 @@ CASES = [
     if entry.form(kind) is not None
     and not (name == "count" and kind not in ("BIGINT", "VARCHAR"))
     and not (name != "avg" and kind in _LIKE_INTEGER)  # the same SQL as INTEGER
+    and not (entry.kind == "state" and kind not in ("BIGINT", "DOUBLE", "DECIMAL(38,4)"))  # all cast to DOUBLE
 ]
 Row = tuple[Any, ...]
 """(k, x, f): the key, the aggregate's argument, and whether its FILTER holds."""
@@ -179,7 +181,7 @@ def check_lambda_law(run: Run, form: Form, parts: list[list[Row]]) -> None:
         assert all(same(whole[k], other[k], exact, scale) for k in whole), (whole, other)
 
 
-@pytest.mark.parametrize(("name", "kind"), CASES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "kind"), CASES, ids=str)
 def test_partials_of_any_split_merge_to_the_partial_of_the_whole(name: str, kind: str, folder: Path) -> None:
     form = ALGEBRA[name].form(kind)
     assert form is not None
@@ -193,7 +195,7 @@ def test_partials_of_any_split_merge_to_the_partial_of_the_whole(name: str, kind
     law()
 
 
-@pytest.mark.parametrize(("name", "kind"), CASES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "kind"), CASES, ids=str)
 def test_an_answer_is_the_one_duckdb_gives_over_the_events(name: str, kind: str, folder: Path) -> None:
     """To the bit for everything exact, averages included; a sketch below its size counts exactly."""
     form = ALGEBRA[name].form(kind)
@@ -217,7 +219,7 @@ def test_an_answer_is_the_one_duckdb_gives_over_the_events(name: str, kind: str,
     equal()
 
 
-@pytest.mark.parametrize(("name", "kind"), CASES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "kind"), CASES, ids=str)
 def test_types_are_as_declared_before_there_is_data(name: str, kind: str) -> None:
     form = ALGEBRA[name].form(kind)
     assert form is not None
@@ -272,8 +274,9 @@ def test_a_sum_that_comes_back_into_range_is_right(folder: Path) -> None:
     form = ALGEBRA["sum"].form("DECIMAL(38,2)")
     assert form is not None
     run = Run(form, "DECIMAL(38,2)", folder)
-    large = Decimal("9" * 36 + ".99")
-    files = [run.partial([(0, value, True)] * 3) for value in (large, large, -large, -large, Decimal("-0.01"))]
+    large = "9" * 36 + ".99"
+    values = [Decimal(text) for text in (large, large, "-" + large, "-" + large, "-0.01")]
+    files = [run.partial([(0, value, True)] * 3) for value in values]
     assert run.answer(run.merge(*files)) == {0: Decimal("-0.03")}
 
 
@@ -304,7 +307,8 @@ def estimates(values: str, expression: str, kind: str, parts: int) -> list[dict[
     sql = statements(form, kind)
     source = f"WITH events AS (SELECT k, {expression} AS x, true AS f FROM ({values}) WHERE hash(v, 'part') % {parts}"
     split = " UNION ALL ".join(f"({source} = {part}) {sql['partial']})" for part in range(parts))
-    merged = f"WITH partials AS ({split}), m AS ({sql['merge']}) {sql['finalise'].replace('FROM partials', 'FROM m AS partials')}"
+    finalise = sql["finalise"].replace("FROM partials", "FROM m AS partials")
+    merged = f"WITH partials AS ({split}), m AS ({sql['merge']}) {finalise}"
     return kernel().run(f"SELECT * FROM ({merged}) ORDER BY k").to_pylist()
 
 
@@ -338,12 +342,10 @@ def test_filters_reach_the_parquet_scan_through_every_statement(folder: Path) ->
     run = Run(form, "DECIMAL(38,4)", folder)
     path = run.partial([(k, Decimal(k), True) for k in range(5)])
     merged = run.sql["finalise"].replace("FROM partials", f"FROM ({run.sql['merge']}) AS partials")
-    explain = f"EXPLAIN SELECT * FROM ({merged}) WHERE k = 3"
-    plan = str(run.kernel.run(f"SELECT * FROM ({merged}) WHERE k = 3", {"partials": [path]}).to_pylist())
-    assert plan == "[{'k': 3, 'v': Decimal('3.0000')}]"
-    with run.kernel._lock:
-        text = run.kernel._connection.execute(explain.replace("FROM partials", f"FROM '{path}' AS partials")).fetchall()
-    assert "Filters: k = 3" in text[0][1].replace("=3", "= 3")
+    query = f"SELECT * FROM ({merged}) WHERE k = 3"
+    assert run.kernel.run(query, {"partials": [path]}).to_pylist() == [{"k": 3, "v": Decimal(3)}]
+    plan = run.kernel.run(f"EXPLAIN {query}", {"partials": [path]}).to_pylist()[0]["explain_value"]
+    assert re.search(r"READ_PARQUET.*Filters: k *= *3", plan, re.DOTALL), plan
 
 
 def test_entries_and_documentation_agree() -> None:

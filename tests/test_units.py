@@ -30,9 +30,7 @@ def unit(bench: Bench, cut: Frontier | None = None, imports: tuple[str, ...] = (
     table = bench.lake.raw_path("orders", bench.contract.layout)
     version = ArchiveHistory(bench.lake.archive_log("main")).tables[table]
     files = by_day(raw_files(bench.lake, table, version))[DAY.date()]
-    statements = unit_statements(
-        definition, catalogue.contract(definition.hash), DAY.date(), cut or bench.end, imports
-    )
+    statements = unit_statements(definition, catalogue.contract(definition.hash), DAY.date(), cut or bench.end, imports)
     paths = tuple(f.path for f in files)
     task = UnitTask(bench.lake.uri, definition.hash, "", DAY.date(), paths, statements)
     return run_unit(bench.lake, bench.lake.kernel(), task)
@@ -92,15 +90,11 @@ def test_rows_of_another_decoding_are_decoded_again_from_their_bytes(bench: Benc
 
 
 @pytest.mark.parametrize("served", [False, True])
-def test_the_statements_of_a_unit(
-    bench: Bench, golden: Callable[[str, str], None], served: bool
-) -> None:
+def test_the_statements_of_a_unit(bench: Bench, golden: Callable[[str, str], None], served: bool) -> None:
     (definition,) = Catalogue(bench.lake).live()
     cut = Frontier({Partition("orders@i", 0): 7, Partition("orders@i", 1): 9})
     before = Served(Frontier({Partition("orders@i", 0): 3}), version=True, known=True) if served else None
-    found = unit_statements(
-        definition, contract(), date(2024, 5, 1), cut, ("import:f",), mended=True, served=before
-    )
+    found = unit_statements(definition, contract(), date(2024, 5, 1), cut, ("import:f",), mended=True, served=before)
     name = "served" if served else "recomputed"
     golden(f"units/{name}_versions.sql", found.versions)
     golden(f"units/{name}_survey.sql", found.survey(own=True, again=True))

@@ -1,7 +1,8 @@
-"""Claims: one process writes a log. A lease (advisory) and, on one machine, an OS lock come before the claim entry, which decides.
+"""Claims: one process writes a log. A lease and an OS lock come before the claim entry, which decides.
 
-The lease says who holds a log and until when, so that a second process is refused at once and by name. The OS lock tells a
-dead holder from a living one: it ends with its process. What keeps the ledger right is neither, but `ledger.Writer`.
+The lease says who holds a log and until when, so that a second process is refused at once and by name. The OS lock
+tells a dead holder from a living one: it ends with its process. What keeps the ledger right is neither, but
+`ledger.Writer`.
 """
 
 from __future__ import annotations

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.console import is_terminal, note, say, show_json, show_table
+from seamline.cli.console import duration, is_terminal, note, say, show_json, show_table
 from seamline.cli.options import HERE, ProjectOption, examples
 from seamline.errors import Condition, UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from seamline.serving.provenance import Provenance, Provenances
 
 
 class Format(StrEnum):
@@ -60,29 +64,31 @@ def query(
             allowed="--format table, json or csv; or Arrow into a file or a pipe",
             mend="add '> answer.arrow'",
         )
-    answer = Serving(load_project(project)).query(sql, as_of=as_of)
-    proof = answer.provenance.to_json() if provenance else None
-    write(answer.table, form, proof)
+    loaded = load_project(project)
+    answer = Serving(loaded.lake, loaded.settings).query(sql, as_of=as_of)
+    for one in answer.provenance.values():
+        one.check()
+    write(answer.table, form, answer.provenance if provenance else None)
 
 
-def write(table: pa.Table, form: Format, proof: Any = None) -> None:
+def write(table: pa.Table, form: Format, proof: Provenances | None = None) -> None:
     """Writes rows to stdout in a format, with the provenance where it does not disturb."""
     if form is Format.JSON:
         rows = table.to_pylist()
-        show_json(rows if proof is None else {"rows": rows, "provenance": proof})
+        show_json(rows if proof is None else {"rows": rows, "provenance": proof.to_json()})
         return
     if form is Format.TABLE:
         show_table(table.column_names, zip(*(column.to_pylist() for column in table.columns), strict=True))
         say(f"{table.num_rows} row{'' if table.num_rows == 1 else 's'}")
-        if proof is not None:
+        for one in (proof or {}).values():
             say()
-            show_proof(proof)
+            show_table(("provenance", one.view), list(_summary(one)))
         return
     sys.stdout.flush()
     if form is Format.CSV:
         from pyarrow import csv
 
-        csv.write_csv(table, sys.stdout.buffer)
+        csv.write_csv(_printable(table), sys.stdout.buffer)
     else:
         from pyarrow import ipc
 
@@ -90,22 +96,30 @@ def write(table: pa.Table, form: Format, proof: Any = None) -> None:
             stream.write_table(table)
     sys.stdout.buffer.flush()
     if proof is not None:
-        import json
-
-        note(json.dumps(proof, default=str))
+        note(json.dumps(proof.to_json()))
 
 
-def show_proof(proof: Any) -> None:
-    """The provenance as a table of names and values."""
-    show_table(("provenance", ""), list(_flat(proof)))
+def _summary(proof: Provenance) -> Iterator[tuple[str, object]]:
+    """One view's proof for a person: the chain in a few lines."""
+    yield "definition", proof.definition
+    yield "batch version", "none yet: from the stream's first record on" if proof.version is None else proof.version
+    yield "cut", proof.cut
+    spans = f"epochs {proof.epochs[0]} to {proof.epochs[1]}, no hole, no overlap" if proof.epochs else "no epoch"
+    yield "after the cut", spans
+    yield "reached", proof.reached
+    if proof.lag_seconds is not None:
+        yield "newest record", f"{duration(max(0.0, proof.lag_seconds))} ago"
+    for column in proof.columns:
+        if column.exactness != "exact":
+            yield column.name, f"{column.exactness}: {column.bound}" if column.bound else column.exactness
 
 
-def _flat(value: Any, name: str = "") -> Any:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list | tuple) and any(isinstance(inner, dict) for inner in value):
-        for index, inner in enumerate(value):
-            yield from _flat(inner, f"{name}.{index}")
-    else:
-        yield name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+def _printable(table: pa.Table) -> pa.Table:
+    """Nested columns as JSON text: CSV knows only plain values."""
+    import pyarrow as pa
+
+    for index, field in enumerate(table.schema):
+        if pa.types.is_nested(field.type):
+            texts = [None if v is None else json.dumps(v, default=str) for v in table.column(index).to_pylist()]
+            table = table.set_column(index, field.name, pa.array(texts, pa.string()))
+    return table

@@ -1,6 +1,6 @@
 WITH records AS (
   SELECT _source AS source, _partition AS "partition", _offset AS "offset", _timestamp AS "timestamp", _key AS key, _value AS value
-  FROM raw WHERE _reject IS NOT NULL AND _contract_version IS DISTINCT FROM '79cff2211aec8733' AND ((_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END))
+  FROM raw WHERE _reject IS NOT NULL AND _contract_version IS DISTINCT FROM '602a52cbb55beac9' AND ((_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END))
 )
 SELECT * EXCLUDE (_key, _value) FROM (
 WITH _texts AS (
@@ -14,14 +14,14 @@ _documents AS (
 ),
 _parsed AS (
   SELECT * EXCLUDE (_text), CASE WHEN _value IS NULL THEN 'null value' WHEN _text IS NULL THEN 'bad UTF-8' WHEN _doc IS NULL THEN 'bad JSON' END AS _unreadable,
-    json_type(_doc, ['$', '$."id"', '$."at"', '$."shop"', '$."amount"', '$."weight"']) AS _kinds,
-    TRY(json_transform(_doc, '{"id":"VARCHAR","at":"VARCHAR","shop":"VARCHAR","amount":"BIGINT","weight":"DOUBLE"}')) AS _raw
+    json_type(_doc, ['$', '$."id"', '$."placed"', '$."shop"', '$."amount"', '$."weight"']) AS _kinds,
+    TRY(json_transform(_doc, '{"id":"VARCHAR","placed":"VARCHAR","shop":"VARCHAR","amount":"BIGINT","weight":"DOUBLE"}')) AS _raw
   FROM _documents
 ),
 _typed AS (
   SELECT *,
     _raw['id'] AS _f0,
-    CASE WHEN regexp_full_match(_raw['at'], '(?:[1-9]\d{3}|0[1-9]\d{2}|00[1-9]\d|000[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?:Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?') AND TRY_CAST(_raw['at'] AS TIMESTAMP WITH TIME ZONE) BETWEEN TIMESTAMPTZ '0001-01-01 00:00:00+00' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999+00' THEN TRY_CAST(_raw['at'] AS TIMESTAMP WITH TIME ZONE) END AS _f1,
+    CASE WHEN regexp_full_match(_raw['placed'], '(?:[1-9]\d{3}|0[1-9]\d{2}|00[1-9]\d|000[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?:Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?') AND TRY_CAST(_raw['placed'] AS TIMESTAMP WITH TIME ZONE) BETWEEN TIMESTAMPTZ '0001-01-01 00:00:00+00' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999+00' THEN TRY_CAST(_raw['placed'] AS TIMESTAMP WITH TIME ZONE) END AS _f1,
     _raw['shop'] AS _f2,
     _raw['amount'] AS _f3,
     _raw['weight'] AS _f4
@@ -31,8 +31,8 @@ _judged AS (
   SELECT *, coalesce(_unreadable, CASE
       WHEN _kinds[1] <> 'OBJECT' OR _raw IS NULL THEN 'not an object'
       WHEN _kinds[2] NOT IN ('NULL', 'VARCHAR') THEN 'wrong type: id'
-      WHEN coalesce(_kinds[3], 'NULL') = 'NULL' THEN 'missing: at'
-      WHEN _kinds[3] <> 'NULL' AND (_kinds[3] <> 'VARCHAR' OR _f1 IS NULL) THEN 'wrong type: at'
+      WHEN coalesce(_kinds[3], 'NULL') = 'NULL' THEN 'missing: placed'
+      WHEN _kinds[3] <> 'NULL' AND (_kinds[3] <> 'VARCHAR' OR _f1 IS NULL) THEN 'wrong type: placed'
       WHEN _kinds[4] NOT IN ('NULL', 'VARCHAR') THEN 'wrong type: shop'
       WHEN _kinds[5] NOT IN ('NULL', 'UBIGINT', 'BIGINT') AND (_kinds[5] <> 'DOUBLE' OR _raw['amount'] IS NOT NULL) THEN 'wrong type: amount'
       WHEN _kinds[5] IN ('DOUBLE', 'UBIGINT', 'BIGINT') AND _raw['amount'] IS NULL THEN 'out of range: amount'
@@ -48,13 +48,13 @@ _identified AS (
   FROM _judged
 )
 SELECT _source, _partition, _offset, _timestamp, _key, _value,
-  '79cff2211aec8733' AS _contract_version,
+  '602a52cbb55beac9' AS _contract_version,
   _reject,
   CASE WHEN _reject IS NULL THEN make_timestamp(epoch_us(_f1))::DATE ELSE CASE WHEN _timestamp >= TIMESTAMPTZ '1970-01-01 00:00:00+00' AND _timestamp < TIMESTAMPTZ '9999-12-31 00:00:00+00' THEN make_timestamp(epoch_us(_timestamp))::DATE ELSE DATE '1970-01-01' END END AS _event_date,
   (_id >> 64)::UBIGINT AS _id_hi,
   (_id & 18446744073709551615::UHUGEINT)::UBIGINT AS _id_lo,
   CASE WHEN _reject IS NULL THEN _f0 END AS "id",
-  CASE WHEN _reject IS NULL THEN _f1 END AS "at",
+  CASE WHEN _reject IS NULL THEN _f1 END AS "placed",
   CASE WHEN _reject IS NULL THEN _f2 END AS "shop",
   CASE WHEN _reject IS NULL THEN _f3 END AS "amount",
   CASE WHEN _reject IS NULL THEN _f4 END AS "weight"

@@ -2,16 +2,16 @@ WITH below AS (
   SELECT * FROM raw WHERE (_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END) OR (_source IN ('import:f'))
 ),
 records_of_unit AS (
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "at", "shop", "amount", "weight" FROM below WHERE _contract_version = '79cff2211aec8733'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM below WHERE _contract_version = '602a52cbb55beac9'
   UNION ALL
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "at", "shop", "amount", "weight" FROM again WHERE _reject IS NOT NULL OR _event_date = DATE '2024-05-01'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM again WHERE _reject IS NOT NULL OR _event_date = DATE '2024-05-01'
   UNION ALL
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "at", "shop", "amount", "weight" FROM (SELECT * FROM mended WHERE (_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END) OR (_source IN ('import:f'))) WHERE _event_date = DATE '2024-05-01'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM (SELECT * FROM mended WHERE (_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END) OR (_source IN ('import:f'))) WHERE _event_date = DATE '2024-05-01'
 ),
 places AS (
   SELECT _source, _partition, _offset, count(*) AS _stood, bool_or(_reject IS NULL) AS _valid,
-    any_value("id") FILTER (WHERE _reject IS NULL) AS _id, any_value("at") FILTER (WHERE _reject IS NULL) AS _time,
-    any_value(hash("id", "at", "shop", "amount", "weight")) FILTER (WHERE _reject IS NULL) AS _content
+    any_value("id") FILTER (WHERE _reject IS NULL) AS _id, any_value("placed") FILTER (WHERE _reject IS NULL) AS _time,
+    any_value(hash("id", "placed", "shop", "amount", "weight")) FILTER (WHERE _reject IS NULL) AS _content
   FROM records_of_unit GROUP BY _source, _partition, _offset
 ),
 copied AS (

@@ -1,0 +1,85 @@
+"""Retention of the batch layer: old versions stop being restorable, then what no entry lists is swept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import obstore
+
+from seamline.clock import Clock
+from seamline.config import Settings
+from seamline.entries import Version
+from seamline.history import BatchHistory
+from seamline.jobs.run import SWEPT_AFTER
+from seamline.lake import Lake
+from seamline.schemas.catalogue import Catalogue
+
+
+@dataclass(frozen=True)
+class Retained:
+    """What one pass removed: ledger entries, files, markers."""
+
+    entries: int = 0
+    files: int = 0
+    markers: int = 0
+
+
+def retain(lake: Lake, settings: Settings, clock: Clock) -> Retained:
+    """One pass over the batch logs, files and markers of a lake. Safe beside running jobs and queries."""
+    now = clock()
+    catalogue = Catalogue(lake)
+    served = {state.served: state.version for state in catalogue.states.values() if state.version is not None}
+    live = {definition for state in catalogue.states.values() for definition in state.live}
+    entries, listed = 0, set[str]()
+    for definition in definitions(lake):
+        history = BatchHistory(lake.batch_log(definition))
+        keep = settings.batch.keep_versions if definition in live else 0
+        first = lowest_needed(history, keep, served.get(definition), now)
+        listed |= _files(history.versions.values())  # of removed entries too: their files go a day after they went
+        for number in range(history.log.first(), min(first, history.number)):
+            # oldest first; the last entry stays, so that numbers are never used again
+            history.log.remove(number)
+            entries += 1
+    files = _sweep(lake, "batch/", now, listed)
+    return Retained(entries, files, _sweep(lake, "runs/", now, set()))
+
+
+def definitions(lake: Lake) -> list[str]:
+    """Every definition with a batch log."""
+    listing = obstore.list_with_delimiter(lake.store, prefix="ledger/batch/")
+    return sorted(prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in listing["common_prefixes"])
+
+
+def lowest_needed(history: BatchHistory, keep: int, served: int | None, now: datetime) -> int:
+    """The lowest entry that the newest `keep` versions, the served one, or a reservation that holds still needs."""
+    wanted = sorted(history.versions)[-keep:] if keep else []
+    wanted += [served] if served in history.versions and served is not None else []
+    held = [r for r in history.reserved.values() if r.until > now]
+    wanted += [r.base for r in held if r.base is not None]
+    needed = [n for number in wanted for n in _down(history, number)]
+    needed += [number for number, r in history.reserved.items() if r.until > now]
+    return min(needed, default=history.number)
+
+
+def _down(history: BatchHistory, number: int) -> Iterable[int]:
+    """A version and those it builds on, down to a complete one."""
+    at: int | None = number
+    while at is not None and at in history.versions:
+        yield at
+        at = None if history.versions[at].complete else history.versions[at].base
+
+
+def _files(versions: Iterable[Version]) -> set[str]:
+    return {file.path for version in versions for files in version.units.values() for file in files}
+
+
+def _sweep(lake: Lake, prefix: str, now: datetime, listed: set[str]) -> int:
+    swept = 0
+    for batch in obstore.list(lake.store, prefix=prefix):
+        for item in batch:
+            if item["path"] not in listed and now - item["last_modified"] > SWEPT_AFTER:
+                obstore.delete(lake.store, item["path"])
+                swept += 1
+    return swept

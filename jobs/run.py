@@ -1,0 +1,279 @@
+"""One batch run from its decision to its publication: the steps, in the order in which they are committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from seamline.commitpoint import reach
+from seamline.entries import Audit, Counts, DataFile, Published, Reserved, Version, new_attempt
+from seamline.errors import Condition, TerminalError, TransientError
+from seamline.frontier import Frontier
+from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.jobs.plan import (
+    COMPLETE_EVERY,
+    ArchiveAt,
+    Logs,
+    Nothing,
+    Plan,
+    continued,
+    depth,
+    plan_run,
+    reservation,
+    resumed,
+    targets,
+    unit_counts,
+    unpublished,
+)
+from seamline.jobs.raw import RawFile, by_day, raw_files
+from seamline.jobs.served import audit_version
+from seamline.jobs.statements import mended_statement, unit_statements
+from seamline.jobs.unit import UnitResult, UnitTask, finished, local_runner
+from seamline.kernel import KERNEL_VERSION
+from seamline.schemas.catalogue import Catalogue, publish, unknown_view
+from seamline.schemas.contracts import Contract
+from seamline.schemas.definition import Definition
+from seamline.segment import build_chain
+
+if TYPE_CHECKING:
+    from seamline.jobs.batch import Batch
+
+SWEPT_AFTER = timedelta(days=1)
+"""Files that no entry lists are swept once they are this old; a run half as old gives up before its put."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did. `version` None: there was nothing to do, and `reason` says why."""
+
+    view: str
+    definition: str = ""
+    version: int | None = None
+    reason: str = ""
+    cut: Frontier = field(default_factory=Frontier)
+    units: int = 0
+    counts: Counts = field(default_factory=Counts)
+    audit: Audit = field(default_factory=lambda: Audit(compared=False))
+
+
+class Run:
+    """One decision from the newest ledger, carried through. A ConflictError means: decide again."""
+
+    def __init__(self, batch: Batch, view: str, *, rebuild: bool) -> None:
+        self.batch = batch
+        self.lake = batch.lake
+        self.clock = batch.clock
+        self.rebuild = rebuild
+        self.catalogue = Catalogue(batch.lake)
+        self.state = newest_state(self.catalogue, view)
+
+    def go(self) -> Outcome:
+        """Plans, computes, puts the version, publishes."""
+        plan = self._plan()
+        if isinstance(plan, Nothing):
+            return Outcome(self.state.view, reason=plan.reason)
+        waiting = unpublished(plan, self.state, self.logs.batch, self.clock())
+        if waiting is not None and self._as_far(waiting, plan):
+            return self._publish(waiting)
+        self.reserved = self._reserve(plan)
+        self.plan = self._as_reserved(plan)
+        results = self._compute()
+        reach("batch.after-files")
+        audit = audit_version(self, results)
+        number = self._put(results, audit)
+        reach("batch.after-version")
+        return self._publish(number)
+
+    def _plan(self) -> Plan | Nothing:
+        reasons = []
+        for definition in targets(self.catalogue.history(self.state.view).states.values()):
+            self.definition: Definition = self.catalogue.definition(definition)
+            self.contract: Contract = self.catalogue.contract(definition)
+            # the speed log first: the archive may pass an epoch meanwhile, never the other way round
+            speed = SpeedHistory(self.lake.speed_log(self.contract.stream))
+            archive = ArchiveHistory(self.lake.archive_log(self.contract.stream))
+            self.logs = Logs(speed, archive, BatchHistory(self.lake.batch_log(definition)))
+            self.table = self.lake.raw_path(self.contract.name, self.contract.layout)
+            plan = plan_run(self.state, self.contract, definition, self.table, self.logs, rebuild=self.rebuild)
+            if isinstance(plan, Plan):
+                return plan
+            reasons.append(plan.reason)
+        return Nothing("; ".join(reasons) or "nothing is served yet: run 'seamline views apply'")
+
+    def _as_far(self, number: int, plan: Plan) -> bool:
+        """Whether a finished version is what this plan would make. A held one is made again once there is more."""
+        version = self.logs.batch.versions[number]
+        held = self.batch.settings.hold_on_drift and not version.audit.clean
+        return not held or (version.cut == plan.cut and version.imports == plan.imports)
+
+    def _reserve(self, plan: Plan) -> Reserved:
+        """A reservation that holds: the one this run was killed with, or a new one."""
+        mine = continued(plan, self.state, self.logs.batch, self.clock())
+        if mine is None:
+            lasting = timedelta(minutes=self.batch.settings.reservation_minutes)
+            mine = reservation(plan, new_attempt(), self.clock(), lasting)
+            self.logs.batch.log.put(self.logs.batch.number + 1, mine)
+            self.logs.batch.catch_up()
+        reach("batch.after-reserve")
+        self.check_stands(mine.cut)
+        return mine
+
+    def _as_reserved(self, plan: Plan) -> Plan:
+        archive = ArchiveAt(self.lake.archive_log(self.contract.stream), self.reserved.archive_entry)
+        self.archive = archive
+        return resumed(plan, self.reserved, self.contract, archive, self.logs.batch)
+
+    def check_stands(self, cut: Frontier) -> None:
+        """The epochs after a cut still reach to the frontier. Raises RESERVATION_EXPIRED."""
+        speed = SpeedHistory(self.lake.speed_log(self.contract.stream))
+        if not speed.last_epoch:
+            return
+        try:
+            build_chain(self.definition.hash, None, cut, speed.segments(self.definition.hash), speed.frontier)
+        except TerminalError as error:
+            raise _expired(self.state.view, f"epochs after its cut no longer stand ({error.got})") from error
+
+    def check_holds(self) -> None:
+        """The reservation has not run out, nor may its files be swept soon. Raises RESERVATION_EXPIRED."""
+        ends = min(self.reserved.until, self.reserved.at + SWEPT_AFTER / 2)
+        if self.clock() >= ends:
+            raise _expired(self.state.view, f"its reservation ended at {ends.isoformat()}")
+
+    # computing
+
+    def _compute(self) -> list[UnitResult]:
+        """Runs the units that are not done yet; results of all of them, by event date."""
+        files = raw_files(self.lake, self.table, self.archive.tables.get(self.table))
+        days = by_day(files)
+        mended, mended_days = self._mended(files)
+        if self.plan.dates is None:
+            wanted = set(days) | mended_days
+        else:
+            fresh = tuple(f for f in files if f.day in self.plan.dates)
+            wanted = set(self.plan.dates) | (self._mended(fresh)[1] if mended else set())
+        tasks = [self.task(day, days.get(day, ()), mended if day in mended_days else "") for day in sorted(wanted)]
+        self.tasks = [t for t in tasks if t.files or t.mended]
+        done = finished(self.lake, self.reserved.run)
+        left = sorted((t for t in self.tasks if t.unit not in done), key=lambda t: -t.size)
+        results = [done[t.unit] for t in self.tasks if t.unit in done]
+        results += [UnitResult(unit=t.unit, file=None, counts=Counts()) for t in tasks if t not in self.tasks]
+        results += self.run_tasks(left, len(results), len(tasks))
+        return sorted(results, key=lambda result: result.unit)
+
+    def task(self, day: date, files: tuple[RawFile, ...], mended: str) -> UnitTask:
+        """One unit of this run."""
+        plan = self.plan
+        statements = unit_statements(self.definition, self.contract, day, plan.cut, plan.imports, mended=bool(mended))
+        return UnitTask(
+            lake=self.lake.uri,
+            definition=plan.definition,
+            run=self.reserved.run,
+            day=day,
+            files=tuple(f.path for f in files),
+            statements=statements,
+            size=sum(f.size for f in files),
+            memory=self.batch.kernel.memory,
+            mended=mended,
+        )
+
+    def run_tasks(self, tasks: list[UnitTask], done: int = 0, total: int = 0) -> Iterable[UnitResult]:
+        """Gives tasks to the runner and says how far they are."""
+        runner = self.batch.runner or local_runner(self.lake)
+        for number, result in enumerate(runner(tasks) if tasks else (), start=done + 1):
+            if self.batch.progress and total:
+                self.batch.progress(number, total)
+            yield result
+
+    def _mended(self, files: tuple[RawFile, ...]) -> tuple[str, set[date]]:
+        """Records that another decoding rejected and this one accepts, in one file, and their event dates.
+
+        They stand under the date of their Kafka timestamp, so no unit could find them by its own files.
+        """
+        paths = [f.path for f in files if f.rejects]
+        if not paths:
+            return "", set()
+        engine = self.lake.kernel(self.batch.kernel.memory, self.batch.kernel.threads)
+        path = self.lake.batch_path(self.definition.hash, "mended", new_attempt())
+        statement = mended_statement(self.contract, self.plan.cut, self.plan.imports)
+        if not self.lake.write(engine, statement, {"raw": self.lake.read(paths)}, path):
+            return "", set()
+        days = engine.run("SELECT DISTINCT _event_date AS day FROM mended", {"mended": self.lake.read([path])})
+        return path, set(days["day"].to_pylist())
+
+    # committing
+
+    def _put(self, results: list[UnitResult], audit: Audit) -> int:
+        """Puts the version entry and returns its number; a twin's of the same run is as good."""
+        self.check_holds()
+        history, plan = self.logs.batch, self.plan
+        history.catch_up()
+        twin = [n for n, version in history.versions.items() if version.run == self.reserved.run]
+        if twin:
+            return twin[0]
+        units: dict[str, tuple[DataFile, ...]] = {r.unit: (r.file,) if r.file else () for r in results}
+        counted = {r.unit: r.counts for r in results}
+        whole = plan.base is None or depth(history, plan.base) + 1 >= COMPLETE_EVERY
+        standing = {**unit_counts(history, plan.base), **counted}
+        if whole and plan.base is not None:
+            units, counted = {**history.files(plan.base), **units}, standing
+        version = Version(
+            at=self.clock(),
+            run=self.reserved.run,
+            cut=plan.cut,
+            base=plan.base,
+            complete=whole,
+            units=units,
+            archive_entry=plan.archive_entry,
+            imports=plan.imports,
+            counts=sum(standing.values(), Counts()),
+            unit_counts=counted,
+            audit=audit,
+            kernel=KERNEL_VERSION,
+        )
+        number = history.number + 1
+        history.log.put(number, version)
+        history.catch_up()
+        return number
+
+    def _publish(self, number: int) -> Outcome:
+        """Serves the version, if the view is still as this run found it and its epochs stand."""
+        version = self.logs.batch.versions[number]
+        if self.batch.settings.hold_on_drift and not version.audit.clean:
+            raise _held(self.state.view, number, version.audit)
+        self.reserved = next(r for r in self.logs.batch.reserved.values() if r.run == version.run)
+        self.check_holds()
+        self.check_stands(version.cut)
+        publish(self.lake, self.state, self.definition.hash, number, f"run {version.run}", self.clock())
+        reach("batch.after-publish")
+        return Outcome(
+            self.state.view, self.definition.hash, number, "published", version.cut, len(version.units),
+            version.counts, version.audit,
+        )  # fmt: skip
+
+
+def newest_state(catalogue: Catalogue, view: str) -> Published:
+    """A view's newest state. Raises VIEW_UNKNOWN."""
+    state = catalogue.history(view).state
+    if state is None:
+        raise unknown_view(view, list(catalogue.states))
+    return state
+
+
+def _expired(view: str, why: str) -> TransientError:
+    return TransientError(
+        Condition.RESERVATION_EXPIRED,
+        f"the new version of {view} was not published: {why}",
+        mend="refresh again; raise batch.reservation_minutes if runs take longer than that",
+    )
+
+
+def _held(view: str, number: int, audit: Audit) -> TerminalError:
+    drift = "; ".join(f"{d.column}: {d.groups} groups, at most {d.largest}" for d in audit.drift)
+    return TerminalError(
+        Condition.DRIFT_HELD,
+        f"version {number} of {view} differs from what was served ({drift})",
+        allowed="no unexplained difference, since batch.hold_on_drift is set",
+        mend=f"look at both; 'seamline views rollback {view} --version {number}' serves it all the same",
+    )

@@ -1,0 +1,258 @@
+"""The HTTP role: FastAPI over one `Serving`, with a thread that follows the ledger. docs/http.md describes it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from seamline.clock import Clock, system_clock
+from seamline.config import Settings
+from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
+from seamline.lake import Lake
+from seamline.schemas.project import Project
+from seamline.serving.encode import FORMATS
+from seamline.serving.snapshot import Serving
+
+ADDRESS = "serving.json"
+"""In the project's state folder while the role runs: url, host, port, pid."""
+
+STATUS_CODES: dict[Condition, int] = {
+    Condition.VIEW_UNKNOWN: 404,
+    Condition.SEAM_HOLE: 409,
+    Condition.SEAM_OVERLAP: 409,
+    Condition.KERNEL_VERSION: 409,
+    Condition.OUT_OF_RETENTION: 410,
+    Condition.VALUE_OUT_OF_RANGE: 422,
+    Condition.QUERY_TIMEOUT: 504,
+}
+"""Other conditions: 400 for the user's, 503 for what may pass, 500 for the rest."""
+
+_log = logging.getLogger("seamline.serving")
+
+
+class Ask(BaseModel):
+    """The body of POST /v1/query."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sql: str
+    format: str = "json"
+    as_of: int | None = None
+
+
+class Follower:
+    """Keeps one `Serving` up to date, in a thread. A failed look leaves the snapshot before, and is told by /healthz."""
+
+    def __init__(self, lake: Lake, settings: Settings, clock: Clock = system_clock) -> None:
+        self._open: Callable[[], Serving] = partial(Serving, lake, settings, clock)
+        self._pause = settings.serving.poll_ms / 1000
+        self._clock = clock
+        self._stop = threading.Event()
+        self._serving: Serving | None = None
+        self._looked: datetime | None = None
+        self._failure: SeamlineError | None = None
+        self._thread = threading.Thread(target=self._run, name="follow-ledger", daemon=True)
+
+    def start(self) -> None:
+        """Starts to follow; the first snapshot is made in the thread too."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread, after the look it is at."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    @property
+    def serving(self) -> Serving:
+        """Raises VIEW_NOT_READY until the first snapshot is made, or what keeps it from being made."""
+        if self._serving is None:
+            raise self._failure or TransientError(
+                Condition.VIEW_NOT_READY, "the first snapshot is being loaded", mend="ask again in a moment"
+            )
+        return self._serving
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """Status code and body of /healthz: ready once a snapshot is loaded."""
+        ready = self._serving is not None
+        body: dict[str, Any] = {"ready": ready, "looked": self._looked.isoformat() if self._looked else None}
+        if self._failure is not None:
+            body["failing"] = error_body(self._failure)
+        return (200 if ready else 503), body
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._look()
+            self._stop.wait(self._pause)
+
+    def _look(self) -> None:
+        try:
+            if self._serving is None:
+                self._serving = self._open()
+            else:
+                self._serving.catch_up()
+        except SeamlineError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a thread that dies in silence would serve stale answers for ever
+            self._fail(TerminalError(Condition.KERNEL_FAILED, f"{type(error).__name__}: {error}"))
+        else:
+            self._looked, self._failure = self._clock(), None
+
+    def _fail(self, error: SeamlineError) -> None:
+        if str(error) != str(self._failure):
+            _log.error("cannot follow the ledger: %s", error)
+        self._failure = error
+
+
+def error_body(error: SeamlineError) -> dict[str, str]:
+    """An error as JSON values."""
+    body = {"condition": error.condition.value, "got": error.got, "allowed": error.allowed, "mend": error.mend}
+    return body | ({"where": error.where} if error.where else {})
+
+
+def status_code(error: SeamlineError) -> int:
+    """The HTTP status of an error."""
+    if error.condition in STATUS_CODES:
+        return STATUS_CODES[error.condition]
+    if isinstance(error, UserError):
+        return 400
+    return 503 if isinstance(error, TransientError) else 500
+
+
+def create_app(follower: Follower) -> FastAPI:
+    """The routes over a follower."""
+    app = FastAPI(title="Seamline", docs_url=None, redoc_url=None)
+    app.add_exception_handler(SeamlineError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+
+    @app.get("/v1/query")
+    def query_by_get(
+        sql: Annotated[str, Query()],
+        format: Annotated[str, Query()] = "json",  # noqa: A002 - the parameter's public name
+        as_of: Annotated[int | None, Query()] = None,
+    ) -> Response:
+        return answer(follower.serving, Ask(sql=sql, format=format, as_of=as_of))
+
+    @app.post("/v1/query")
+    def query_by_post(ask: Ask) -> Response:
+        return answer(follower.serving, ask)
+
+    @app.get("/v1/status")
+    def status() -> Response:
+        return JSONResponse(follower.serving.status().to_json())
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        code, body = follower.health()
+        return JSONResponse(body, status_code=code)
+
+    return app
+
+
+def answer(serving: Serving, ask: Ask) -> Response:
+    """One answer in the format that was asked for. Raises what `Serving.query` raises, INPUT_INVALID for the format."""
+    if ask.format not in FORMATS:
+        raise UserError(
+            Condition.INPUT_INVALID, f"format {ask.format!r}", allowed=", ".join(FORMATS), mend="name one of these"
+        )
+    form = FORMATS[ask.format]
+    found = serving.query(ask.sql, as_of=ask.as_of)
+    headers = {}
+    if not form.carries_provenance:
+        headers["Seamline-Provenance"] = json.dumps(found.provenance.to_json(links=False))
+    return Response(form.encode(found), media_type=form.media, headers=headers)
+
+
+def run_serving(project: Project) -> None:
+    """Serves a project until SIGTERM or SIGINT: requests that are running are finished first.
+
+    Raises INPUT_INVALID where the port is taken. The address is in `.seamline/serving.json` while it runs.
+    """
+    settings = project.settings.serving
+    listening = listen(settings.host, settings.port)
+    address = project.state / ADDRESS
+    _write_address(project, listening)
+    follower = Follower(project.lake, project.settings)
+    follower.start()
+    config = uvicorn.Config(
+        create_app(follower), log_level="warning", access_log=False, timeout_graceful_shutdown=settings.query_seconds
+    )
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:  # uvicorn stops on both, then raises them again for the handlers that stood before: those do nothing
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        follower.stop()
+        address.unlink(missing_ok=True)
+        listening.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 takes a free one. Raises INPUT_INVALID where it is taken."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(128)  # bound is not enough: another process could still listen on the same address
+    except OSError as error:
+        listening.close()
+        raise UserError(
+            Condition.INPUT_INVALID,
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            allowed="a free port",
+            mend="stop what listens there, or set serving.port (0 takes a free one)",
+        ) from error
+    return listening
+
+
+def _write_address(project: Project, listening: socket.socket) -> None:
+    host, port = listening.getsockname()[:2]
+    reach = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    said = {"url": f"http://{reach}:{port}", "host": host, "port": port, "pid": os.getpid()}
+    path = project.state / ADDRESS
+    fresh = path.with_suffix(".tmp")
+    fresh.write_text(json.dumps(said) + "\n", encoding="utf-8")
+    fresh.replace(path)  # a reader never sees half of it
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, SeamlineError):
+        raise error
+    code = status_code(error)
+    headers = {"Retry-After": "1"} if code == 503 else None
+    return JSONResponse(error_body(error), status_code=code, headers=headers)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": str(error)}
+    named = ".".join(str(part) for part in first["loc"] if part not in ("body", "query")) or "the request"
+    wrong = UserError(
+        Condition.INPUT_INVALID, f"{named}: {first['msg']}", allowed="sql (text), format, as_of (an epoch's number)",
+        mend="docs/http.md describes the request",
+    )  # fmt: skip
+    return JSONResponse(error_body(wrong), status_code=400)
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    code = error.status_code if isinstance(error, HTTPException) else 500
+    wrong = UserError(
+        Condition.INPUT_INVALID, f"{request.method} {request.url.path}",
+        allowed="GET or POST /v1/query, GET /v1/status, GET /healthz", mend="docs/http.md describes them",
+    )  # fmt: skip
+    return JSONResponse(error_body(wrong), status_code=code)

@@ -1,0 +1,103 @@
+"""Answers as bytes: JSON, CSV and Arrow. docs/http.md says how each type is written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import ipc
+
+from seamline.serving.provenance import Answer
+
+PROVENANCE = "seamline.provenance"
+"""Key of an Arrow schema's metadata."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to write an answer. Where the provenance is not in the body, it goes into a header, without links."""
+
+    media: str
+    encode: Callable[[Answer], bytes]
+    carries_provenance: bool
+
+
+def value(item: Any) -> Any:
+    """A value as JSON: what JSON numbers cannot hold exactly (decimals, NaN, infinities) is text."""
+    if item is None or isinstance(item, bool | int | str):
+        return item
+    if isinstance(item, float):
+        return item if math.isfinite(item) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(item, "NaN")
+    if isinstance(item, dict):
+        return {str(key): value(inner) for key, inner in item.items()}
+    if isinstance(item, list | tuple):
+        return [value(inner) for inner in item]
+    return _text(item)
+
+
+def _text(item: Any) -> str:
+    if isinstance(item, datetime):
+        return item.astimezone(UTC).isoformat().replace("+00:00", "Z") if item.tzinfo else item.isoformat()
+    if isinstance(item, date | time):
+        return item.isoformat()
+    if isinstance(item, Decimal):
+        return format(item, "f")
+    if isinstance(item, bytes):
+        return b64encode(item).decode()
+    if isinstance(item, timedelta):
+        return f"PT{item.total_seconds():.6f}S"
+    return str(item)
+
+
+def to_json(answer: Answer) -> bytes:
+    """`{"columns": […], "rows": [[…]], "provenance": {view: …}}`."""
+    table = answer.table
+    body = {
+        "columns": [{"name": f.name, "type": str(f.type)} for f in table.schema],
+        "rows": list(rows(table)),
+        "provenance": answer.provenance.to_json(),
+    }
+    return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+
+
+def to_csv(answer: Answer) -> bytes:
+    """RFC 4180 with a header line; NULL is empty, nested values are JSON."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(answer.table.column_names)
+    for row in rows(answer.table):
+        writer.writerow([json.dumps(v, ensure_ascii=False) if isinstance(v, dict | list | bool) else v for v in row])
+    return buffer.getvalue().encode()
+
+
+def to_arrow(answer: Answer) -> bytes:
+    """An Arrow IPC stream; the provenance, as JSON, is in its schema's metadata."""
+    said = json.dumps(answer.provenance.to_json())
+    table = answer.table.replace_schema_metadata({PROVENANCE: said})
+    sink = pa.BufferOutputStream()
+    with ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def rows(table: pa.Table) -> Iterator[list[Any]]:
+    """Rows of values as JSON; columns may share a name."""
+    columns = [[value(item) for item in column.to_pylist()] for column in table.columns]
+    return (list(row) for row in zip(*columns, strict=True))
+
+
+FORMATS: dict[str, Format] = {
+    "json": Format("application/json", to_json, carries_provenance=True),
+    "csv": Format("text/csv; charset=utf-8", to_csv, carries_provenance=False),
+    "arrow": Format("application/vnd.apache.arrow.stream", to_arrow, carries_provenance=True),
+}
+"""By the name a request gives."""

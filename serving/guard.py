@@ -1,0 +1,171 @@
+"""Decides whether a text is one SELECT over views and allowed functions, on DuckDB's own syntax tree.
+
+The tree is DuckDB's (`json_serialize_sql`), not another parser's: what is looked at is what runs, so there is no text that
+one parser reads as harmless and the other does not. A name after FROM is a view, or a WITH name that is in scope just
+there; anything else in the tree must stand in seamline.serving.allowed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seamline.errors import Condition, UserError
+from seamline.serving.allowed import FUNCTIONS, NODES, TABLE_FUNCTIONS
+
+LONGEST = 100_000
+"""Characters of one query."""
+
+TREE = "SELECT json_serialize_sql(?, skip_null := true, skip_empty := true)"
+
+_ALLOWED = "one SELECT over the served views (WITH, subqueries, joins and set operations too)"
+_FUNCTIONS_MEND = "docs/serving.md lists the functions that a query may use"
+_NOWHERE = 2**63
+
+Node = Mapping[str, Any]
+Scope = frozenset[str]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A view named after FROM, in lower case, and the place of the name in the query."""
+
+    name: str
+    where: str
+
+
+def check(sql: str, tree: str) -> tuple[Reference, ...]:
+    """The views that an allowed query names, in order. `tree`: what TREE gives for it.
+
+    Raises QUERY_INVALID where it is not SQL, QUERY_REFUSED where it is more than is allowed, with line:column.
+    """
+    try:
+        parsed = json.loads(tree)
+        if parsed["error"]:
+            raise _unparsed(sql, parsed)
+        statements = parsed.get("statements", [])
+        if len(statements) != 1:
+            raise refused(f"{len(statements)} statements", _ALLOWED, "send one SELECT at a time")
+        checker = _Checker(sql)
+        checker.walk(statements[0]["node"], frozenset())
+    except RecursionError:
+        raise too_deep() from None
+    return tuple(dict.fromkeys(checker.references))
+
+
+def refused(got: str, allowed: str, mend: str, where: str = "") -> UserError:
+    """QUERY_REFUSED."""
+    return UserError(Condition.QUERY_REFUSED, got, allowed=allowed, mend=mend, where=where)
+
+
+def too_deep() -> UserError:
+    """A query nested deeper than the parser goes."""
+    return refused("a query nested too deeply", _ALLOWED, "write it with WITH instead of nesting")
+
+
+def place(sql: str, offset: int) -> str:
+    """`line:column` (from 1, in characters) of an offset in UTF-8 bytes; empty where DuckDB gives none."""
+    if offset >= _NOWHERE:
+        return ""
+    before = sql.encode()[:offset].decode(errors="ignore")
+    line = before.count("\n") + 1
+    return f"{line}:{len(before) - (before.rfind(chr(10)) + 1) + 1}"
+
+
+def _unparsed(sql: str, parsed: Node) -> UserError:
+    if parsed.get("error_type") == "parser":
+        where = place(sql, int(parsed["position"])) if "position" in parsed else ""
+        return UserError(
+            Condition.QUERY_INVALID, str(parsed.get("error_message", "")), allowed=_ALLOWED,
+            mend="mend the query at that place", where=where,
+        )  # fmt: skip
+    return refused("a statement that is no SELECT", _ALLOWED, "ask with SELECT; other commands change or read settings")
+
+
+class _Checker:
+    """Walks one tree. `at` is the nearest place, for nodes that have none of their own."""
+
+    def __init__(self, sql: str) -> None:
+        self.sql = sql
+        self.references: list[Reference] = []
+        self._at = ""
+
+    def walk(self, node: Any, scope: Scope) -> None:
+        """Checks a node and everything below it; `scope` holds the WITH names that can be seen here."""
+        if isinstance(node, list):
+            for item in node:
+                self.walk(item, scope)
+        elif isinstance(node, dict):
+            self._at = place(self.sql, node.get("query_location", _NOWHERE)) or self._at
+            kind = node.get("class", node.get("type"))
+            if isinstance(kind, str):
+                self._check(kind, node, scope)
+            self._below(node, scope)
+
+    def _below(self, node: Node, scope: Scope) -> None:
+        """WITH first: each name is seen by the names after it and by the query, and by itself only if recursive."""
+        for entry in node.get("cte_map", {}).get("map", []):
+            name, query = str(entry["key"]).lower(), entry["value"]
+            recursive = query.get("query_node", {}).get("type") == "RECURSIVE_CTE_NODE"
+            self.walk(query, scope | {name} if recursive else scope - {name})
+            scope = scope | {name}
+        for key, value in node.items():
+            if key != "cte_map":
+                self.walk(value, scope)
+
+    def _check(self, kind: str, node: Node, scope: Scope) -> None:
+        if kind not in NODES:
+            raise self._refused(_kinds(kind), _ALLOWED, "leave that part out")
+        if kind == "BASE_TABLE":
+            self._table(node, scope)
+        elif kind == "TABLE_FUNCTION":
+            self._table_function(node)
+        elif kind in ("FUNCTION", "WINDOW"):
+            self._function(node)
+        elif kind == "TYPE":
+            self._unqualified(node, "type")
+
+    def _table(self, node: Node, scope: Scope) -> None:
+        name = str(node.get("table_name", ""))
+        self._unqualified(node, "table")
+        if "at_clause" in node:
+            raise self._refused(
+                "AT after a view", _ALLOWED, "ask as of an epoch: 'as_of' over HTTP, --as-of in the CLI"
+            )
+        if name.lower() not in scope:
+            self.references.append(Reference(name.lower(), self._at))
+
+    def _table_function(self, node: Node) -> None:
+        name = str(node.get("function", {}).get("function_name", "")).lower()
+        if name not in TABLE_FUNCTIONS:
+            allowed = f"views; table functions {', '.join(sorted(TABLE_FUNCTIONS))}"
+            raise self._refused(f"table function {name}", allowed, "name a view after FROM")
+
+    def _function(self, node: Node) -> None:
+        name = str(node.get("function_name", "")).lower()
+        self._unqualified(node, "function")
+        if name not in FUNCTIONS:
+            raise self._refused(
+                f"function {name}", "functions that compute from their arguments alone", _FUNCTIONS_MEND
+            )
+
+    def _unqualified(self, node: Node, what: str) -> None:
+        path = node.get("qualified_name", {}).get("path", [])
+        if len(path) > 1 or any(node.get(key) for key in ("catalog", "catalog_name", "schema", "schema_name")):
+            got = f"{what} {'.'.join(map(str, path))}"
+            raise self._refused(got, f"a {what} by its name alone", "views have no schema or catalogue before them")
+
+    def _refused(self, got: str, allowed: str, mend: str) -> UserError:
+        return refused(got, allowed, mend, self._at)
+
+
+def _kinds(kind: str) -> str:
+    words = {
+        "SHOW_REF": "DESCRIBE, SHOW or SUMMARIZE",
+        "PIVOT": "PIVOT or UNPIVOT",
+        "PARAMETER": "a parameter",
+        "DEFAULT": "DEFAULT",
+    }
+    return words.get(kind, kind.replace("_NODE", "").replace("_", " ").lower())

@@ -1,0 +1,204 @@
+"""Readers that do not block each other: cursors of one hardened DuckDB, so that memory and threads are bounded once.
+
+A cursor that is used again for the same snapshot finds its views already defined.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+
+from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
+from seamline.kernel import Limits, connect, literal, quote
+from seamline.serving.guard import LONGEST, TREE, Reference, check, refused, too_deep
+
+if TYPE_CHECKING:
+    from seamline.serving.snapshot import Served
+
+KEPT = 8
+"""Idle cursors that are kept."""
+
+LARGEST = 512 * 1024 * 1024
+"""Bytes of one answer."""
+
+
+class Pool:
+    """Hands out cursors. Safe to share between threads."""
+
+    def __init__(self, limits: Limits, seconds: float) -> None:
+        self.seconds = seconds
+        self._root = connect(limits)
+        self._idle: list[Cursor] = []
+        self._lock = threading.Lock()
+        self.references = lru_cache(maxsize=512)(self._references)
+
+    @contextmanager
+    def cursor(self) -> Iterator[Cursor]:
+        """A cursor for one query; the one used last is the first to be used again."""
+        with self._lock:
+            cursor = self._idle.pop() if self._idle else Cursor(self._root.cursor())
+        try:
+            yield cursor
+        finally:
+            with self._lock:
+                keep = len(self._idle) < KEPT
+                if keep:
+                    self._idle.append(cursor)
+            if not keep:
+                cursor.close()
+
+    def _references(self, sql: str) -> tuple[Reference, ...]:
+        """The views of an allowed query. Raises QUERY_INVALID or QUERY_REFUSED. Kept: the text decides it alone."""
+        if len(sql) > LONGEST:
+            raise refused(f"a query of {len(sql):,} characters", f"{LONGEST:,} characters", "shorten it")
+        with self.cursor() as cursor:
+            return check(sql, cursor.tree(sql))
+
+
+class Cursor:
+    """One connection, used by one thread at a time."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._defined: dict[str, Served] = {}
+        self._guard = threading.Lock()
+        self._running: object | None = None
+
+    def tree(self, sql: str) -> str:
+        """DuckDB's syntax tree of a text, as JSON."""
+        try:
+            row = self._connection.execute(TREE, [sql]).fetchone()
+        except duckdb.Error as error:
+            if "expression depth" in str(error):
+                raise too_deep() from error
+            raise UserError(Condition.QUERY_INVALID, str(error).splitlines()[0], mend="mend the query") from error
+        return str(row[0]) if row else ""
+
+    def define(self, view: str, served: Served) -> None:
+        """Makes `view` the merged answer of a snapshot. DuckDB inlines it: a query's filters reach the Parquet scan."""
+        if self._defined.get(view) is served:
+            return
+        self._defined.pop(view, None)
+        source = f"_speed_{view}"
+        inputs = [source]
+        try:
+            self._connection.register(source, served.speed)
+            if isinstance(served.batch, pa.Table):
+                inputs.append(f"_batch_{view}")
+                self._connection.register(inputs[-1], served.batch)
+            self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(view)} AS {statement(served, *inputs)}")
+        except duckdb.Error as error:
+            raise _undefined(view, error) from error
+        self._defined[view] = served
+
+    def run(self, sql: str, seconds: float) -> pa.Table:
+        """Runs a checked query. Raises QUERY_TIMEOUT, QUERY_INVALID, VALUE_OUT_OF_RANGE or STORE_UNAVAILABLE."""
+        token = object()
+        timer = threading.Timer(seconds, self._interrupt, [token])
+        timer.daemon = True
+        self._running = token
+        timer.start()
+        try:
+            reader = self._connection.sql(sql).to_arrow_reader()
+            return _read(reader)
+        except duckdb.Error as error:
+            raise _said(error, seconds) from error
+        except pa.ArrowException as error:  # raised while rows are made
+            raise _said(error, seconds) from error
+        finally:
+            with self._guard:
+                self._running = None
+            timer.cancel()
+
+    def explain(self, sql: str) -> str:
+        """The plan of a checked query."""
+        return str(self._connection.execute(f"EXPLAIN {sql}").fetchall()[0][1])
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._connection.close()
+
+    def _interrupt(self, token: object) -> None:
+        with self._guard:  # never the next query's
+            if self._running is token:
+                self._connection.interrupt()
+
+
+def statement(served: Served, speed: str, batch: str = "") -> str:
+    """A view's SELECT: finalise(merge(batch partials UNION ALL speed partials))."""
+    columns = ", ".join(f"{quote(c.name)}::{c.sql_type} AS {quote(c.name)}" for c in served.definition.partial_columns)
+    sources = []
+    if served.batch is not None:
+        paths = [] if isinstance(served.batch, pa.Table) else served.batch
+        files = f"read_parquet([{', '.join(literal(path) for path in paths)}])"
+        sources.append(f"SELECT {columns} FROM {quote(batch) if batch else files}")
+    if served.speed.num_rows or not sources:
+        sources.append(f"SELECT {columns} FROM {quote(speed)}")
+    union = " UNION ALL ".join(sources)
+    return f"WITH partials AS NOT MATERIALIZED ({union})\n{served.definition.merge_and_finalise}"
+
+
+def _undefined(view: str, error: duckdb.Error) -> SeamlineError:
+    """A view's own statement failed: a file is out of reach, or there is a defect."""
+    if isinstance(error, duckdb.IOException):
+        return TransientError(Condition.STORE_UNAVAILABLE, f"view {view}: {error}", mend="ask again")
+    return TerminalError(Condition.KERNEL_FAILED, f"view {view}: {type(error).__name__}: {error}")
+
+
+def _read(reader: pa.RecordBatchReader) -> pa.Table:
+    batches, size = [], 0
+    for batch in reader:
+        size += batch.nbytes
+        if size > LARGEST:
+            raise UserError(
+                Condition.QUERY_REFUSED,
+                f"an answer of more than {LARGEST >> 20} MB",
+                allowed=f"{LARGEST >> 20} MB",
+                mend="add LIMIT, or aggregate further",
+            )
+        batches.append(batch)
+    return pa.Table.from_batches(batches, schema=reader.schema)
+
+
+def _said(error: Exception, seconds: float) -> SeamlineError:
+    """DuckDB's error in the words of a query."""
+    text = str(error)
+    first = text.splitlines()[0] if text else type(error).__name__
+    if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in first:
+        return UserError(
+            Condition.QUERY_TIMEOUT, f"the query ran longer than {seconds:g} s",
+            mend="narrow it (a filter on the time bucket is pushed down), or raise serving.query_seconds",
+        )  # fmt: skip
+    if "VALUE_OUT_OF_RANGE" in text:
+        return UserError(
+            Condition.VALUE_OUT_OF_RANGE, first, allowed="values inside their column's type",
+            mend="leave that group or that column out; docs/views.md says which ranges sums have",
+        )  # fmt: skip
+    if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in first:
+        return UserError(
+            Condition.QUERY_REFUSED, f"the query needs more memory: {first}", allowed="kernel.memory",
+            mend="narrow the query, or raise kernel.memory",
+        )  # fmt: skip
+    if isinstance(error, duckdb.IOException):
+        return TransientError(Condition.STORE_UNAVAILABLE, first, mend="ask again")
+    if isinstance(error, duckdb.InternalException | duckdb.FatalException):
+        return TerminalError(Condition.KERNEL_FAILED, first)
+    return UserError(Condition.QUERY_INVALID, first, mend="mend the query", where=_caret(text))
+
+
+def _caret(text: str) -> str:
+    """`line:column` from DuckDB's `LINE 1: SELECT …` and the caret under it; the line alone where it was shortened."""
+    lines = text.splitlines()
+    for at, line in enumerate(lines[:-1]):
+        if line.startswith("LINE ") and "^" in lines[at + 1]:
+            head, _, shown = line.partition(": ")
+            number = head.removeprefix("LINE ")
+            column = lines[at + 1].index("^") - len(head) - 2 + 1
+            return number if shown.startswith("...") else f"{number}:{column}"
+    return ""

@@ -1,0 +1,139 @@
+"""What an answer says of itself: enough for a client to check its chain without trusting this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from seamline.frontier import Frontier
+from seamline.schemas.definition import Output
+from seamline.segment import Segment, check_seam
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """One view's part in an answer. `links` meet end to end from `cut` to `reached`; `version` None: from the origin.
+
+    `newest` is the latest Kafka timestamp that is covered, `committed` when the last epoch was, `asked` when the answer
+    was made; the lags are seconds between those.
+    """
+
+    view: str
+    definition: str
+    stream: str
+    version: int | None
+    cut: Frontier
+    reached: Frontier
+    links: tuple[Segment, ...]
+    columns: tuple[Output, ...]
+    newest: datetime | None
+    committed: datetime | None
+    asked: datetime
+
+    @property
+    def epochs(self) -> tuple[int, int] | None:
+        """First and last epoch after the cut, or None."""
+        return (self.links[0].first, self.links[-1].last) if self.links else None
+
+    @property
+    def epoch_count(self) -> int:
+        """How many epochs the links stand for."""
+        return sum(link.last - link.first + 1 for link in self.links)
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """From the newest record covered until now: how old the answer is while records keep coming."""
+        return _seconds(self.newest, self.asked)
+
+    @property
+    def epoch_seconds(self) -> float | None:
+        """Since the last epoch was committed."""
+        return _seconds(self.committed, self.asked)
+
+    def check(self) -> None:
+        """Raises SEAM_HOLE or SEAM_OVERLAP where the links do not lead from the cut to `reached`."""
+        check_chain(self.definition, self.cut, self.reached, self.links)
+
+    def to_json(self, links: bool = True) -> dict[str, Any]:
+        """As JSON values; without `links` where there is little room, as in an HTTP header."""
+        said: dict[str, Any] = {
+            "definition": self.definition,
+            "stream": self.stream,
+            "version": self.version,
+            "cut": self.cut.to_json(),
+            "reached": self.reached.to_json(),
+            "epochs": {"first": self.epochs[0], "last": self.epochs[1], "count": self.epoch_count}
+            if self.epochs
+            else None,
+            "lag": {
+                "newest": _iso(self.newest),
+                "seconds": self.lag_seconds,
+                "committed": _iso(self.committed),
+                "epoch_seconds": self.epoch_seconds,
+            },
+            "columns": {c.name: {"exactness": c.exactness, "bound": c.bound} for c in self.columns},
+        }
+        if links:
+            said["links"] = [
+                {"epochs": [s.first, s.last], "start": s.start.to_json(), "end": s.end.to_json(), "rows": s.rows}
+                for s in self.links
+            ]
+        return said
+
+
+class Provenances(dict[str, Provenance]):
+    """Provenance by view."""
+
+    def to_json(self, links: bool = True) -> dict[str, Any]:
+        """As JSON values, by view."""
+        return {view: one.to_json(links) for view, one in self.items()}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rows, and what each view in them rests on."""
+
+    table: pa.Table
+    provenance: Provenances
+
+
+def check_json(said: Mapping[str, Any]) -> None:
+    """Checks one view's provenance as it came over the wire. Raises SEAM_HOLE or SEAM_OVERLAP."""
+    definition = str(said["definition"])
+    links = [
+        Segment(
+            definition,
+            Frontier.from_json(k["start"]),
+            Frontier.from_json(k["end"]),
+            int(k["epochs"][0]),
+            int(k["epochs"][1]),
+        )
+        for k in said["links"]
+    ]
+    check_chain(definition, Frontier.from_json(said["cut"]), Frontier.from_json(said["reached"]), links)
+
+
+def check_chain(definition: str, cut: Frontier, reached: Frontier, links: tuple[Segment, ...] | list[Segment]) -> None:
+    """Law 2 for an answer: links end to end from `cut`, up to `reached`. Raises SEAM_HOLE or SEAM_OVERLAP."""
+    check_seam(cut, links)
+    end = links[-1].end if links else cut
+    if end < reached:
+        check_seam(end, [Segment(definition, reached, reached.join(_beyond(reached)), 1, 1)])
+    elif end != reached:
+        check_seam(end, [Segment(definition, reached, reached.join(end), 1, 1)])
+
+
+def _beyond(frontier: Frontier) -> Frontier:
+    return Frontier({p: o + 1 for p, o in frontier.items()})
+
+
+def _seconds(since: datetime | None, now: datetime) -> float | None:
+    return None if since is None else (now - since).total_seconds()
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,72 @@
+"""One SELECT over the served views: checked, bound to an immutable snapshot, run, and answered with its provenance."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from seamline.errors import Condition, UserError
+from seamline.serving.pool import Cursor, Pool
+from seamline.serving.provenance import Answer, Provenances
+
+if TYPE_CHECKING:
+    from seamline.serving.guard import Reference
+    from seamline.serving.snapshot import Snapshot
+
+
+class Query:
+    """A checked query. Raises QUERY_INVALID or QUERY_REFUSED where it is not one SELECT over allowed things."""
+
+    def __init__(self, sql: str, pool: Pool) -> None:
+        self.sql = sql
+        self._pool = pool
+        self._references = pool.references(sql)
+
+    def views(self, snapshot: Snapshot) -> tuple[str, ...]:
+        """The views it names. Raises QUERY_INVALID for one that is not served."""
+        known = list(snapshot.views)
+        for reference in self._references:
+            if reference.name not in known:
+                raise _unknown(reference, known)
+        return tuple(reference.name for reference in self._references)
+
+    def run(self, snapshot: Snapshot) -> Answer:
+        """The answer from one snapshot; raises what a view in it raises (`Snapshot.view`) before anything runs."""
+        with self._pool.cursor() as cursor:
+            proofs = self._bind(snapshot, cursor)
+            return Answer(cursor.run(self.sql, self._pool.seconds), proofs)
+
+    def explain(self, snapshot: Snapshot) -> str:
+        """The kernel's plan."""
+        with self._pool.cursor() as cursor:
+            self._bind(snapshot, cursor)
+            return cursor.explain(self.sql)
+
+    def _bind(self, snapshot: Snapshot, cursor: Cursor) -> Provenances:
+        served = {name: snapshot.view(name) for name in self.views(snapshot)}
+        self._one_as_of(snapshot, {one.stream for one in served.values()})
+        for name, one in served.items():
+            cursor.define(name, one)
+        asked = snapshot.serving.clock()
+        return Provenances((name, one.provenance(asked)) for name, one in served.items())
+
+    def _one_as_of(self, snapshot: Snapshot, streams: set[str]) -> None:
+        """Epochs are numbered by stream: one number says nothing about two of them."""
+        if snapshot.as_of is not None and len(streams) > 1:
+            raise UserError(
+                Condition.QUERY_INVALID,
+                f"as of epoch {snapshot.as_of} of several streams: {', '.join(sorted(streams))}",
+                allowed="views of one stream, where a past epoch is asked for",
+                mend="ask each stream's views on their own",
+            )
+
+
+def _unknown(reference: Reference, known: list[str]) -> UserError:
+    close = get_close_matches(reference.name, known, n=3)
+    return UserError(
+        Condition.QUERY_INVALID,
+        f"no view is named {reference.name!r}",
+        allowed=", ".join(sorted(known)) or "(no view was applied yet)",
+        mend=f"did you mean {' or '.join(close)}?" if close else "name one of the served views after FROM",
+        where=reference.where,
+    )

@@ -1,0 +1,296 @@
+"""The merged answer as a library: follows the ledger, and hands out immutable snapshots of every view.
+
+A snapshot of a view is a base (a batch version's files, or the stream's origin) and runs of epochs after its cut. The
+order of reading makes it consistent: views first, then batch versions, then epochs, so that whatever a view names was
+put before it was read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+import pyarrow as pa
+
+from seamline.clock import Clock, system_clock
+from seamline.config import Settings
+from seamline.entries import Published
+from seamline.errors import Condition, SeamlineError, TerminalError
+from seamline.frontier import Frontier
+from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.kernel import Input, Limits
+from seamline.lake import Lake
+from seamline.schemas.catalogue import Catalogue, unknown_view
+from seamline.schemas.definition import Definition
+from seamline.segment import Chain, check_seam
+from seamline.serving.chains import Base, chain_from, epoch_links, is_seam, not_ready, past_chain, served_base
+from seamline.serving.pool import Pool
+from seamline.serving.provenance import Answer, Provenance
+from seamline.serving.query import Query
+from seamline.serving.status import Status, status_of
+from seamline.serving.tail import FANOUT, Partials, Runs, extend
+
+
+@dataclass(frozen=True)
+class Served:
+    """One view of a snapshot: what it is, and all that is merged to answer for it. Nothing in it ever changes."""
+
+    definition: Definition
+    stream: str
+    base: Base
+    batch: Input | None = field(repr=False)
+    runs: Runs = field(repr=False)
+    newest: datetime | None = None
+    committed: datetime | None = None
+
+    @property
+    def chain(self) -> Chain:
+        """The chain the answer comes from; its links are the runs in memory."""
+        links = tuple(run.segment for run in self.runs)
+        return Chain(self.definition.hash, self.base.version, self.base.cut, links)
+
+    @cached_property
+    def speed(self) -> pa.Table:
+        """The partial rows of every run, without copying them."""
+        tables = [run.table for run in self.runs]
+        return pa.concat_tables([t for t in tables if t.num_rows] or tables[:1])
+
+    def provenance(self, asked: datetime) -> Provenance:
+        """What an answer over this view says of itself."""
+        chain = self.chain
+        return Provenance(
+            view=self.definition.view, definition=self.definition.hash, stream=self.stream,
+            version=chain.version, cut=chain.cut, reached=chain.reached, links=chain.segments,
+            columns=self.definition.columns, newest=self.newest, committed=self.committed, asked=asked,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Every view at one moment, or as of one epoch. A view that cannot answer holds its error instead."""
+
+    views: Mapping[str, Served | SeamlineError]
+    serving: Serving = field(repr=False, compare=False)
+    as_of: int | None = None
+
+    def view(self, name: str) -> Served:
+        """A view. Raises VIEW_UNKNOWN, or why it cannot answer: VIEW_NOT_READY, SEAM_HOLE, KERNEL_VERSION, …"""
+        found = self.views.get(name)
+        if found is None:
+            raise unknown_view(name, list(self.views))
+        if isinstance(found, SeamlineError):
+            raise _again(found)
+        return found
+
+    def chain(self, view: str) -> Chain:
+        """The chain that answers for a view. Raises like `view`."""
+        return self.view(view).chain
+
+    def provenance(self, view: str) -> Provenance:
+        """What an answer over a view says of itself. Raises like `view`."""
+        return self.view(view).provenance(self.serving.clock())
+
+    def query(self, sql: str) -> Answer:
+        """Answers one SELECT over the views (docs/serving.md). Raises QUERY_INVALID, QUERY_REFUSED, QUERY_TIMEOUT, …"""
+        return Query(sql, self.serving.pool).run(self)
+
+
+class Serving:
+    """Follows a lake. One thread calls `catch_up`; any thread may take snapshots and query them meanwhile."""
+
+    def __init__(self, lake: Lake, settings: Settings, clock: Clock = system_clock) -> None:
+        self.lake = lake
+        self.settings = settings
+        self.clock = clock
+        kernel = settings.kernel
+        folders = (str(lake.local),) if lake.local else ()
+        self.pool = Pool(Limits(folders, kernel.memory, kernel.threads), settings.serving.query_seconds)
+        self._engine = lake.kernel(kernel.memory, kernel.threads)
+        self._lock = threading.RLock()
+        self.catalogue = Catalogue(lake)
+        self._speed: dict[str, SpeedHistory] = {}
+        self._archive: dict[str, ArchiveHistory] = {}
+        self._batch: dict[str, BatchHistory] = {}
+        self._partials: dict[str, Partials] = {}
+        self._current = Snapshot({}, self)
+        self._loaded = False
+        self.catch_up()
+
+    def catch_up(self) -> bool:
+        """Reads on in the ledger and makes a new snapshot of what it says; True where there was something new.
+
+        Raises TransientError where the lake is out of reach, TerminalError LEDGER_FORMAT for an entry it cannot read;
+        the snapshot before stays.
+        """
+        with self._lock:
+            changed = self._read()
+            if not changed and self._loaded:
+                return False
+            views = self._assemble()
+            if any(isinstance(v, SeamlineError) and is_seam(v) for v in views.values()) and self._read():
+                views = self._assemble()  # what was missing may have been put, or retired, while this was read
+            self._current = Snapshot(views, self)
+            self._loaded = True
+            return True
+
+    def snapshot(self, as_of_epoch: int | None = None, views: Iterable[str] | None = None) -> Snapshot:
+        """The newest snapshot; or one as of a past epoch (of each view's own stream), for all or some `views`.
+
+        A view that has no chain to that epoch any more raises OUT_OF_RETENTION when it is asked.
+        """
+        if as_of_epoch is None:
+            return self._current
+        with self._lock:
+            states = self.catalogue.states
+            wanted = states if views is None else {v: states[v] for v in views if v in states}
+            past = {v: self._guarded(state, as_of_epoch) for v, state in wanted.items()}
+        others = {v: s for v, s in self._current.views.items() if v not in past} if views is None else {}
+        return Snapshot({**others, **past}, self, as_of_epoch)
+
+    def query(self, sql: str, as_of: int | None = None) -> Answer:
+        """Answers one SELECT from the newest snapshot, or as of a past epoch."""
+        query = Query(sql, self.pool)
+        if as_of is None:
+            return query.run(self._current)
+        names = query.views(self._current)
+        return query.run(self.snapshot(as_of, names))
+
+    def status(self, ends: Mapping[str, Frontier] | None = None) -> Status:
+        """How far every stream and view is. `ends`: by stream, where Kafka's logs end now, if the caller asked it."""
+        with self._lock:
+            for stream in self._speed:
+                if stream in self._archive:
+                    self._archive[stream].catch_up()
+                else:
+                    self._archive[stream] = ArchiveHistory(self.lake.archive_log(stream))
+            return status_of(
+                self._speed, self._archive, self._batch, self.catalogue.states, self._current.views, ends or {},
+                self.clock(),
+            )  # fmt: skip
+
+    # reading the ledger: views, then batch versions, then epochs
+
+    def _read(self) -> bool:
+        changed = self.catalogue.catch_up()
+        for state in self.catalogue.states.values():
+            if state.served is not None and state.served not in self._batch:
+                self._batch[state.served] = BatchHistory(self.lake.batch_log(state.served))
+                changed = True
+        for batch in self._batch.values():
+            changed |= batch.catch_up()
+        for state in self.catalogue.states.values():
+            try:
+                stream = self.catalogue.contract(str(state.served)).stream
+            except SeamlineError:
+                continue  # told by the view itself
+            if stream not in self._speed:
+                self._speed[stream] = SpeedHistory(self.lake.speed_log(stream))
+                changed = True
+        for history in self._speed.values():
+            changed |= history.catch_up()
+        return changed
+
+    def _assemble(self) -> dict[str, Served | SeamlineError]:
+        return {view: self._guarded(state) for view, state in sorted(self.catalogue.states.items())}
+
+    def _guarded(self, state: Published, as_of: int | None = None) -> Served | SeamlineError:
+        """One view, or why it cannot answer: one broken view does not stop the others."""
+        try:
+            return self._view(state) if as_of is None else self._past(state, as_of)
+        except SeamlineError as error:
+            return error
+
+    # one view
+
+    def _view(self, state: Published) -> Served:
+        definition, stream = self._definition(state)
+        history, batch = self._speed[stream], self._batch[definition.hash]
+        base = served_base(state, batch, history)
+        before = self._current.views.get(state.view)
+        if not isinstance(before, Served) or before.definition.hash != definition.hash:
+            before = None
+        runs = self._runs(state.view, definition, base, history, before.runs if before else ())
+        if before is not None and before.base == base:
+            files = before.batch
+        else:
+            files = self._files(batch, base)
+        last = history.epochs.get(history.last_epoch)
+        return Served(definition, stream, base, files, runs, history.newest, last.at if last else None)
+
+    def _past(self, state: Published, epoch: int) -> Served:
+        definition, stream = self._definition(state)
+        history, batch = self._speed[stream], self._batch[definition.hash]
+        chain = past_chain(state, batch, history, epoch)
+        partials = self._of(definition)
+        runs = (partials.load(chain.segments),) if chain.segments else ()
+        base = Base(chain.version, chain.cut)
+        at = history.epochs.get(epoch)
+        return Served(
+            definition, stream, base, self._files(batch, base), runs, at.newest if at else None, at.at if at else None
+        )
+
+    def _definition(self, state: Published) -> tuple[Definition, str]:
+        if state.served is None:
+            raise not_ready(state.view, "no definition is served", f"run 'seamline batch rebuild {state.view}'")
+        definition = self.catalogue.definition(state.served)
+        if definition.hash != state.served:
+            raise TerminalError(
+                Condition.KERNEL_VERSION,
+                f"view {state.view} is served by definition {state.served}, which this release compiles otherwise",
+                allowed=f"definition {definition.hash}",
+                mend="run 'seamline views apply' and 'seamline batch rebuild', or serve with the release that wrote it",
+            )
+        return definition, self.catalogue.contract(state.served).stream
+
+    def _runs(self, view: str, definition: Definition, base: Base, history: SpeedHistory, kept: Runs) -> Runs:
+        """The runs from the base's cut to the history's frontier; those `kept` from before that still fit are used."""
+        partials = self._of(definition)
+        kept = tuple(run for run in kept if base.cut <= run.segment.start)
+        runs = self._joined(view, definition, base, history, kept) if kept else None
+        if runs is None:
+            chain = chain_from(view, definition.hash, base, history, history.frontier)
+            return (partials.load(chain.segments),) if chain.segments else ()
+        return runs
+
+    def _joined(self, view: str, definition: Definition, base: Base, history: SpeedHistory, kept: Runs) -> Runs | None:
+        """What lies before the kept runs is read from segments, and the epochs after them are added, one by one.
+
+        None where they do not meet: then the whole chain is looked at, which finds the reason.
+        """
+        partials = self._of(definition)
+        first, last = kept[0].segment, kept[-1].segment
+        try:
+            runs = kept
+            if first.start != base.cut:
+                missing = chain_from(view, definition.hash, base, history, first.start).segments
+                runs = (partials.load(missing), *kept)
+            links = list(epoch_links(definition.hash, history, range(last.last + 1, history.last_epoch + 1)))
+            check_seam(last.end, links)
+            many = len(links) > FANOUT
+            for group in [links] if many else [[link] for link in links]:
+                runs = extend(base.cut, runs, partials.load(group), partials.merge)
+        except SeamlineError as error:
+            if not is_seam(error):
+                raise
+            return None
+        return runs if runs[-1].segment.end == history.frontier else None
+
+    def _files(self, batch: BatchHistory, base: Base) -> Input | None:
+        """The files of a base, to be read in place; None where it has none."""
+        if base.version is None:
+            return None
+        paths = [file.path for files in batch.files(base.version).values() for file in files if file.rows]
+        return self.lake.read(paths) if paths else None
+
+    def _of(self, definition: Definition) -> Partials:
+        if definition.hash not in self._partials:
+            self._partials[definition.hash] = Partials(self.lake, self._engine, definition)
+        return self._partials[definition.hash]
+
+
+def _again(error: SeamlineError) -> SeamlineError:
+    """A fresh one for each raise: tracebacks of many threads must not pile up on one that is kept."""
+    return type(error)(error.condition, error.got, allowed=error.allowed, mend=error.mend, where=error.where)

@@ -1,0 +1,191 @@
+"""How far every stream and every view is: a pure summary of what was read of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from seamline.entries import Audit, Counts, Published
+from seamline.errors import Condition, SeamlineError
+from seamline.frontier import START, Frontier
+from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+
+if TYPE_CHECKING:
+    from seamline.serving.snapshot import Served
+
+
+@dataclass(frozen=True)
+class StreamStatus:
+    """One stream. `lag_records` counts offsets from the frontier to Kafka's ends, None where those were not asked for."""
+
+    name: str
+    frontier: Frontier
+    last_epoch: int
+    committed: datetime | None
+    newest: datetime | None
+    counts: Mapping[str, Counts]
+    archived: Frontier
+    archive_counts: Mapping[str, Counts]
+    lag_records: int | None
+    lag_seconds: float | None
+    archive_lag_records: int
+
+    @property
+    def total(self) -> Counts:
+        """Law 3 over all contracts, for epochs that still stand in the ledger."""
+        return sum(self.counts.values(), Counts())
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the identity of law 3 holds for every contract, in both layers."""
+        return all(c.balanced for c in (*self.counts.values(), *self.archive_counts.values()))
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "frontier": self.frontier.to_json(),
+            "last_epoch": self.last_epoch,
+            "committed": _iso(self.committed),
+            "newest": _iso(self.newest),
+            "counts": {name: counts.model_dump() for name, counts in sorted(self.counts.items())},
+            "balanced": self.balanced,
+            "archived": self.archived.to_json(),
+            "archive_counts": {name: counts.model_dump() for name, counts in sorted(self.archive_counts.items())},
+            "archive_lag_records": self.archive_lag_records,
+            "lag_records": self.lag_records,
+            "lag_seconds": self.lag_seconds,
+        }
+
+
+@dataclass(frozen=True)
+class ViewStatus:
+    """One view. `state`: ready, not ready, hole, overlap or failed; `error` says why where it is not ready.
+
+    `epochs` counts those in the chain, `links` the runs they are held in. `audit` is the served version's.
+    """
+
+    name: str
+    definition: str | None
+    version: int | None
+    state: str
+    error: str
+    cut: Frontier | None
+    reached: Frontier | None
+    epochs: int
+    links: int
+    live: tuple[str, ...]
+    audit: Audit | None
+
+    @property
+    def drift(self) -> str:
+        """In a word: `none`, `drift`, or `not compared` where no audit could."""
+        if self.audit is None or not self.audit.compared:
+            return "not compared"
+        return "none" if self.audit.clean else "drift"
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "definition": self.definition,
+            "version": self.version,
+            "state": self.state,
+            "error": self.error,
+            "cut": None if self.cut is None else self.cut.to_json(),
+            "reached": None if self.reached is None else self.reached.to_json(),
+            "epochs": self.epochs,
+            "links": self.links,
+            "live": list(self.live),
+            "drift": self.drift,
+            "audit": None if self.audit is None else self.audit.model_dump(mode="json"),
+        }
+
+
+@dataclass(frozen=True)
+class Status:
+    """Every stream and view, by name."""
+
+    streams: Mapping[str, StreamStatus]
+    views: Mapping[str, ViewStatus]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "streams": {name: stream.to_json() for name, stream in self.streams.items()},
+            "views": {name: view.to_json() for name, view in self.views.items()},
+        }
+
+
+def status_of(
+    speed: Mapping[str, SpeedHistory],
+    archive: Mapping[str, ArchiveHistory],
+    batch: Mapping[str, BatchHistory],
+    states: Mapping[str, Published],
+    views: Mapping[str, Served | SeamlineError],
+    ends: Mapping[str, Frontier],
+    now: datetime,
+) -> Status:
+    """`speed`, `archive` and `ends` by stream, `batch` by definition, `states` and `views` by view."""
+    streams = {name: stream_status(name, speed[name], archive.get(name), ends.get(name), now) for name in sorted(speed)}
+    shown = {
+        name: view_status(state, batch.get(str(state.served)), views.get(name))
+        for name, state in sorted(states.items())
+    }
+    return Status(streams, shown)
+
+
+def stream_status(
+    name: str, speed: SpeedHistory, archive: ArchiveHistory | None, end: Frontier | None, now: datetime
+) -> StreamStatus:
+    """`end`: where Kafka's logs of the stream end now."""
+    last = speed.epochs.get(speed.last_epoch)
+    archived = archive.frontier if archive else START
+    return StreamStatus(
+        name=name,
+        frontier=speed.frontier,
+        last_epoch=speed.last_epoch,
+        committed=last.at if last else None,
+        newest=speed.newest,
+        counts=dict(speed.counts),
+        archived=archived,
+        archive_counts=dict(archive.counts) if archive else {},
+        lag_records=None if end is None else speed.frontier.distance(end),
+        lag_seconds=None if speed.newest is None else (now - speed.newest).total_seconds(),
+        archive_lag_records=archived.distance(speed.frontier if end is None else end),
+    )
+
+
+def view_status(state: Published, batch: BatchHistory | None, served: Served | SeamlineError | None) -> ViewStatus:
+    """One view, from its newest state and what the snapshot made of it."""
+    version = batch.versions.get(state.version) if batch is not None and state.version is not None else None
+    error = served if isinstance(served, SeamlineError) else None
+    chain = None if served is None or isinstance(served, SeamlineError) else served.chain
+    return ViewStatus(
+        name=state.view,
+        definition=state.served,
+        version=state.version,
+        state=_state(error) if chain is None else "ready",
+        error="" if error is None else str(error),
+        cut=chain.cut if chain else (version.cut if version else None),
+        reached=chain.reached if chain else None,
+        epochs=sum(s.last - s.first + 1 for s in chain.segments) if chain else 0,
+        links=len(chain.segments) if chain else 0,
+        live=state.live,
+        audit=version.audit if version else None,
+    )
+
+
+def _state(error: SeamlineError | None) -> str:
+    if error is None:
+        return "not ready"
+    words = {
+        Condition.VIEW_NOT_READY: "not ready",
+        Condition.SEAM_HOLE: "hole",
+        Condition.SEAM_OVERLAP: "overlap",
+    }
+    return words.get(error.condition, "failed")
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,249 @@
+"""The archive role: every record ever read, appended to the raw tables, then one ledger entry.
+
+`Archive` knows neither Spark nor Kafka. Files are written by the tasks; the driver commits them to each table, then
+puts the entry. A table that is ahead of the ledger (death in between) is restored before anything else is done.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from functools import partial
+from typing import Any
+
+from seamline.claims import claim
+from seamline.clock import Clock, system_clock
+from seamline.commitpoint import reach
+from seamline.entries import Archived, Counts, Imported, Maintained
+from seamline.frontier import Frontier
+from seamline.history import ArchiveHistory
+from seamline.kernel import Kernel, Limits
+from seamline.lake import Lake
+from seamline.ledger import Writer
+from seamline.schemas.project import Project
+from seamline.streaming import refile
+from seamline.streaming.entrypoint import main_of, opened
+from seamline.streaming.epoch import Check, check_age, no_check
+from seamline.streaming.following import Following
+from seamline.streaming.inbox import Inbox
+from seamline.streaming.kafka import Cluster, Topic
+from seamline.streaming.query import Reading, Runner, stopping
+from seamline.streaming.raw import RawFile, RawTable
+from seamline.streaming.shelves import FilingJob, Shelf, filing_task, fitted, make_shelves
+from seamline.streaming.tasks import Tasks, gather
+
+CROWDED = 24
+"""Small files of one event date that are put together."""
+
+VACUUM_HOURS = 168
+"""Files of older table versions stay for this long: far longer than any run reads a version."""
+
+
+class Archive:
+    """The archive of one stream between its claim and its end. Not safe to use from several threads at once.
+
+    `origin`: where a stream without entries begins; `check` raises where a topic is not the one it was.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        stream: str,
+        writer: Writer,
+        shelves: Sequence[Shelf],
+        *,
+        engine: Kernel | None = None,
+        clock: Clock = system_clock,
+        check: Check = no_check,
+        origin: Frontier | None = None,
+    ) -> None:
+        self.lake = lake
+        self.stream = stream
+        self.writer = writer
+        self.clock = clock
+        self.check = check
+        self.origin = origin or Frontier()
+        self.engine = engine or lake.kernel()
+        self.history = ArchiveHistory(lake.archive_log(stream))
+        self.tables: dict[str, RawTable] = {}
+        self.shelves: tuple[Shelf, ...] = ()
+        self._touched: set[str] = set()
+        self.use(shelves)
+
+    @property
+    def frontier(self) -> Frontier:
+        """Where the next entry starts."""
+        return self.history.frontier if self.history.entries else self.origin
+
+    def use(self, shelves: Sequence[Shelf]) -> None:
+        """Files by these from now on: tables are made, restored and widened; what was refused before is tried again."""
+        new = []
+        for shelf in shelves:
+            if shelf.table not in self.tables:
+                table = RawTable(self.lake, shelf.table, shelf.schema(self.engine))
+                table.restore(self.history.tables.get(shelf.table, 0))
+                self.tables[shelf.table] = table
+                new += [shelf] if shelf.table not in self.history.tables else []
+        self.shelves = tuple(fitted(shelf, self.tables[shelf.table], self.engine) for shelf in shelves)
+        by_table = {shelf.table: shelf for shelf in self.shelves}
+        refile.fill_new(self, [by_table[shelf.table] for shelf in new])
+        refile.refile(self)
+
+    def run_batch(self, tasks: Tasks) -> Archived | None:
+        """Files and commits what `tasks` read. None, and nothing committed, where they read nothing."""
+        began = self.clock()
+        limits = Limits(self.engine.limits.folders, self.engine.limits.memory, 1)
+        job = FilingJob(self.lake.uri, self.shelves, self.frontier, limits)
+        seen = gather(tasks(partial(filing_task, job=job)))
+        if not seen.read:
+            return None
+        counts = {
+            label: Counts(read=read, rejected=seen.rejected[label], counted=read - seen.rejected[label])
+            for label, read in sorted(seen.read.items())
+        }
+        files = [RawFile(**one) for one in seen.files]
+        entry = Archived(
+            at=began, claim=self.writer.claim, start=self.frontier, end=self.frontier.join(seen.end), tables={},
+            dates={}, counts=counts, newest=seen.newest,
+        )  # fmt: skip
+        return self.commit(entry, files)
+
+    def commit(self, entry: Archived, files: Sequence[RawFile]) -> Archived:
+        """Adds files to their tables, one Delta commit each, then puts the entry, which names the versions."""
+        reach("archive.before-delta")
+        by_table: dict[str, list[RawFile]] = {}
+        for file in files:
+            by_table.setdefault(file.table, []).append(file)
+        for path, of_table in sorted(by_table.items()):
+            self.tables[path].add(of_table)
+        reach("archive.after-delta")
+        self.check()
+        check_age(entry.at, self.clock())
+        dates = {path: tuple(sorted({date.fromisoformat(f.day) for f in fs})) for path, fs in sorted(by_table.items())}
+        entry = entry.model_copy(update={"tables": self.versions(), "dates": dates})
+        self.writer.put(entry)
+        reach("archive.after-entry")
+        self.history.catch_up()
+        self._touched |= by_table.keys()
+        return entry
+
+    def take_import(
+        self, imported: Imported, files: Sequence[RawFile], counts: Mapping[str, Counts]
+    ) -> Archived | None:
+        """Makes a whole file part of the archive; None where it is already."""
+        if imported.source in self.history.imports:
+            return None
+        entry = Archived(
+            at=self.clock(), claim=self.writer.claim, start=self.frontier, end=self.frontier, tables={}, dates={},
+            counts=dict(counts), imports=(imported,),
+        )  # fmt: skip
+        return self.commit(entry, files)
+
+    def versions(self) -> dict[str, int]:
+        """Every raw table of the stream and its version; those that are not written any more too."""
+        return {**self.history.tables, **{path: table.version for path, table in self.tables.items()}}
+
+    def maintain(self) -> Maintained | None:
+        """Puts small files of crowded dates together, in tables touched since the last time."""
+        before = self.versions()
+        for path in sorted(self._touched):
+            days = self.tables[path].crowded(CROWDED)
+            if days:
+                self.tables[path].compact(days)
+        self._touched.clear()
+        return self._maintained(before)
+
+    def vacuum(self) -> Maintained | None:
+        """Deletes files that no table version of the last days names."""
+        before = self.versions()
+        for table in self.tables.values():
+            table.vacuum(VACUUM_HOURS)
+        return self._maintained(before)
+
+    def _maintained(self, before: Mapping[str, int]) -> Maintained | None:
+        after = self.versions()
+        if after == before:
+            return None
+        entry = Maintained(at=self.clock(), claim=self.writer.claim, tables=after)
+        self.writer.put(entry)
+        self.history.catch_up()
+        return entry
+
+
+class ArchiveRole:
+    """Binds `Archive` to the project's contracts, the cluster's topics and the inbox of imports."""
+
+    def __init__(self, project: Project, stream: str, writer: Writer, cluster: Cluster, clock: Clock) -> None:
+        self._cluster = cluster
+        self._following = Following(project, stream)
+        self._stream = stream
+        self._sources: Iterable[str] = ()
+        self._inbox = Inbox(project.lake, stream)
+        self._vacuumed_at = self._maintained_at = clock()
+        self._clock = clock
+        kernel = project.settings.kernel
+        engine = project.lake.kernel(kernel.memory, kernel.threads)
+        self.archive = Archive(
+            project.lake, stream, writer, self._shelves(), engine=engine, clock=clock, check=self._check
+        )
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return tuple(sorted({shelf.topic for shelf in self.archive.shelves}))
+
+    @property
+    def frontier(self) -> Frontier:
+        return self.archive.frontier
+
+    def begin(self, topics: Mapping[str, Topic], earliest: Frontier) -> None:
+        self._sources = [topic.source for topic in topics.values()]
+        self.archive.origin = earliest
+
+    def batch(self, tasks: Tasks) -> None:
+        self.archive.run_batch(tasks)
+
+    def idle(self) -> None:
+        if self._following.reload() | self._following.look():
+            shelves = self._shelves()
+            if [(s.table, s.version) for s in shelves] != [(s.table, s.version) for s in self.archive.shelves]:
+                self.archive.use(shelves)
+        self._inbox.take_all(self.archive)
+        now = self._clock()
+        if (now - self._maintained_at).total_seconds() > 60:
+            self._maintained_at = now
+            self.archive.maintain()
+        if (now - self._vacuumed_at).total_seconds() > 86_400:
+            self._vacuumed_at = now
+            self.archive.vacuum()
+
+    def _shelves(self) -> tuple[Shelf, ...]:
+        following = self._following
+        return make_shelves(following.contracts, [contract for _, contract in following.live], self._stream)
+
+    def _check(self) -> None:
+        self._cluster.check_ids(self._sources)
+
+
+def run_archive(
+    project: Project,
+    stream: str,
+    *,
+    spark: Any = None,
+    stop: threading.Event | None = None,
+    clock: Clock = system_clock,
+) -> None:
+    """Runs the archive of a stream until SIGTERM, SIGINT or `stop`. Raises what `run_speed` raises."""
+    stop = stop or threading.Event()
+    settings = project.settings
+    reading = Reading(settings.archive.trigger_ms, settings.archive.max_records, settings.kafka.options)
+    cluster = Cluster(project.bootstrap, settings.kafka.options)
+    with stopping(stop), claim(project.lake, project.lake.archive_log(stream), "archive", clock) as writer:
+        role = ArchiveRole(project, stream, writer, cluster, clock)
+        with opened(project, f"archive-{stream}", spark) as session:
+            Runner(session, cluster, role, reading, stop, settings.kafka.partitions).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main_of(run_archive))

@@ -1,0 +1,185 @@
+"""What of a speed log is compacted, retired and swept. Every decision is a pure function over frozen values.
+
+- Compaction puts adjacent segments together, never across a cut that a served, restorable or reserved version has.
+- Retirement drops epochs that a compacted segment stands for, and epochs beyond retention, once every such cut has
+passed them.
+- A sweep deletes files that no standing entry lists, a day after they were written; entries go oldest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from seamline.entries import Claim, Compacted, DataFile, EntryBase, Epoch, Published, Retired
+from seamline.frontier import START, Frontier
+from seamline.history import BatchHistory, SpeedHistory, expired, unretirable
+from seamline.streaming.epoch import SWEPT_AFTER
+
+GRACE = timedelta(hours=1)
+"""What was retired stays readable for this long: longer than the longest query."""
+
+TIERS = 3
+"""How often segments may be compacted again: with 64 to one, 262,144 epochs become one segment."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One segment of a stream's whole range, as an epoch or a compacted entry committed it."""
+
+    first: int
+    last: int
+    start: Frontier
+    end: Frontier
+    files: Mapping[str, DataFile | None]
+    ids: DataFile | None
+    at: datetime
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it stands for."""
+        return self.last - self.first + 1
+
+
+def cover(history: SpeedHistory) -> list[Link]:
+    """The fewest segments that cover what stands, oldest first: compacted ones where there are any, else epochs."""
+    links: list[Link] = []
+    for span, entry in sorted(history.compacted.items(), key=lambda item: (item[0][0], -item[0][1])):
+        if not links or span[0] > links[-1].last:
+            links.append(Link(*span, entry.start, entry.end, entry.files, entry.ids, entry.at))
+    covered = {number for link in links for number in range(link.first, link.last + 1)}
+    links += [
+        Link(number, number, epoch.start, epoch.end, epoch.files, epoch.ids, epoch.at)
+        for number, epoch in history.epochs.items()
+        if number not in covered
+    ]
+    return sorted(links, key=lambda link: link.first)
+
+
+def plan_compaction(links: Sequence[Link], cuts: Iterable[Frontier], size: int) -> tuple[Link, ...]:
+    """The first run of `size` adjacent segments of like width that may become one; empty where there is none.
+
+    They meet end to end, list the same definitions, and hold none of `cuts` inside.
+    """
+    cuts = list(cuts)
+    run: list[Link] = []
+    for link in links:
+        if run and not _joins(run, link, cuts, size):
+            run = []
+        if _tier(link, size) < TIERS:
+            run.append(link)
+        if len(run) == size and size > 1:
+            return tuple(run)
+    return ()
+
+
+def _joins(run: list[Link], link: Link, cuts: list[Frontier], size: int) -> bool:
+    before = run[-1]
+    meets = before.last + 1 == link.first and before.end == link.start
+    alike = before.files.keys() == link.files.keys() and _tier(before, size) == _tier(link, size)
+    return meets and alike and not any(_inside(cut, run[0].start, link.end) for cut in cuts)
+
+
+def _inside(cut: Frontier, start: Frontier, end: Frontier) -> bool:
+    return not cut <= start and not end <= cut
+
+
+def _tier(link: Link, size: int) -> int:
+    tier, width = 0, size
+    while link.epochs >= width and size > 1:
+        tier, width = tier + 1, width * size
+    return tier
+
+
+def needed_cuts(
+    definitions: Iterable[str],
+    states: Iterable[Published],
+    batches: Mapping[str, BatchHistory],
+    history: SpeedHistory,
+    keep_versions: int,
+    now: datetime,
+) -> list[Frontier]:
+    """Every cut from which a chain may have to start: served, restorable, reserved, or of a first version to come.
+
+    `definitions`: those of the stream that are live. A definition served from the origin keeps everything.
+    """
+    states = list(states)
+    cuts: list[Frontier] = []
+    for definition in definitions:
+        batch = batches[definition]
+        served = [s.version for s in states if s.served == definition]
+        if None in served:
+            cuts.append(START)
+        kept = {*sorted(batch.versions)[-keep_versions:], *(v for v in served if v is not None)}
+        cuts += [batch.versions[number].cut for number in sorted(kept) if number in batch.versions]
+        cuts += [reserved.cut for reserved in batch.held(now)]
+        if not batch.versions:
+            listed = [epoch for epoch in history.epochs.values() if definition in epoch.files]
+            cuts += [min(listed, key=lambda epoch: epoch.number).start] if listed else []
+    return cuts
+
+
+def plan_retirement(
+    history: SpeedHistory, cuts: Iterable[Frontier], now: datetime, retention: timedelta, horizon: timedelta
+) -> tuple[int, tuple[tuple[int, int], ...]] | None:
+    """(last epoch beyond retention, spans whose epochs a compacted segment stands for); None where nothing can go.
+
+    `horizon`: the longest dedup horizon; an epoch stays as long as its ids are remembered, unless its ids were
+    compacted too. The newest epoch always stays.
+    """
+    bound = unretirable(cuts, history.frontier)
+    last = 0
+    for number in sorted(history.epochs):
+        epoch = history.epochs[number]
+        old = expired(epoch.at, now, max(retention, horizon))
+        if number >= history.last_epoch or not (old and epoch.end <= bound):
+            break
+        last = number
+    spans = tuple(
+        span
+        for span, entry in sorted(history.compacted.items())
+        if last < span[1] < history.last_epoch
+        and entry.end <= bound
+        and any(number in history.epochs for number in range(span[0], span[1] + 1))
+    )
+    return (last, spans) if last or spans else None
+
+
+def standing(entries: Iterable[tuple[int, EntryBase]], now: datetime) -> dict[int, Epoch | Compacted]:
+    """Entries by number that a reader may still use: what was retired counts until GRACE is over."""
+    kept: dict[int, Epoch | Compacted] = {}
+    for number, entry in entries:
+        if isinstance(entry, Epoch | Compacted):
+            kept[number] = entry
+        elif isinstance(entry, Retired) and now - entry.at > GRACE:
+            kept = {n: e for n, e in kept.items() if not _dropped(e, entry)}
+    return kept
+
+
+def _dropped(entry: Epoch | Compacted, retired: Retired) -> bool:
+    if isinstance(entry, Compacted):
+        return entry.last <= retired.last
+    replaced = any(first <= entry.number <= last for first, last in retired.replaced)
+    return entry.number <= retired.last or replaced
+
+
+def files_of(entries: Iterable[Epoch | Compacted]) -> set[str]:
+    """The paths that entries list."""
+    listed = (file for entry in entries for file in (*entry.files.values(), entry.ids))
+    return {file.path for file in listed if file is not None}
+
+
+def plan_sweep(
+    entries: Sequence[tuple[int, EntryBase]], files: Iterable[tuple[str, datetime]], now: datetime
+) -> tuple[list[str], list[int]]:
+    """(files to delete, entries to remove, oldest first) of one speed log; `files` are (path, when written).
+
+    Entries go from the oldest up to the first that stands; the newest epoch and the newest claim always stay.
+    """
+    kept = standing(entries, now)
+    used = files_of(kept.values())
+    swept = [path for path, written in files if path not in used and now - written > SWEPT_AFTER]
+    newest = [max((n for n, e in entries if isinstance(e, kind)), default=0) for kind in (Epoch, Claim)]
+    first = min([*kept, *newest], default=0)
+    return swept, [number for number, _ in entries if number < first]

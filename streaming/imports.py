@@ -1,0 +1,154 @@
+"""Files of events straight into the archive: each is a source of its own, known by its content's hash.
+
+The rows are written first; then the archive's one writer commits them, whoever that is: the running archive role,
+which finds the request in its inbox, or this very process, where none runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+
+import pyarrow as pa
+
+from seamline.claims import claim
+from seamline.clock import Clock, system_clock
+from seamline.entries import Counts, Imported
+from seamline.errors import Condition, ConflictError, TransientError
+from seamline.history import ArchiveHistory
+from seamline.schemas.project import Project
+from seamline.streaming.archive import Archive
+from seamline.streaming.following import Following
+from seamline.streaming.inbox import Inbox
+from seamline.streaming.raw import RawFile, clashing_columns
+from seamline.streaming.shelves import Shelf, file_records, make_shelves
+from seamline.streaming.tasks import RECORDS, gather
+
+CHUNK = 100_000
+"""Rows decoded at once."""
+
+WAIT_SECONDS = 120.0
+LOOK_SECONDS = 0.2
+
+Values = Callable[[], Iterable[bytes]]
+"""Gives the bytes of each record, from the first on, every time it is called."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """What an import did. `already`: the same content was imported for this contract before, and nothing was done."""
+
+    source: str
+    contract: str
+    counts: Counts
+    already: bool
+
+
+def import_events(
+    project: Project,
+    contract: str,
+    values: Values,
+    *,
+    clock: Clock = system_clock,
+    wait_seconds: float = WAIT_SECONDS,
+) -> Import:
+    """Archives one file's records. They are served from the next batch version on.
+
+    Offsets are row numbers, and every row has the instant of the import as its timestamp, which is stored: what is
+    valid depends on that, not on when it is looked at. Raises CONTRACT_UNKNOWN, and STORE_UNAVAILABLE where the
+    running archive does not take it within `wait_seconds` (it still may).
+    """
+    stream = project.contract(contract).stream
+    source = f"import:{content_hash(contract, values())}"
+    history = ArchiveHistory(project.lake.archive_log(stream))
+    if source in history.imports:
+        return Import(source, contract, Counts(), already=True)
+    following = Following(project, stream)
+    shelves = make_shelves(following.contracts, [one for _, one in following.live], stream)
+    files, counts = _write(project, contract, shelves, source, values(), clock())
+    whole = sum(counts.values(), Counts())
+    Inbox(project.lake, stream).put(Imported(source=source, contract=contract, rows=whole.read), files, counts)
+    _have_committed(project, stream, shelves, history, source, clock, wait_seconds)
+    return Import(source, contract, whole, already=False)
+
+
+def content_hash(contract: str, values: Iterable[bytes]) -> str:
+    """Of the records and the contract they are for, however the file was packed."""
+    digest = hashlib.sha256(contract.encode())
+    for value in values:
+        digest.update(len(value).to_bytes(8, "big") + value)
+    return digest.hexdigest()
+
+
+def _write(
+    project: Project, contract: str, shelves: Iterable[Shelf], source: str, values: Iterable[bytes], now: datetime
+) -> tuple[list[RawFile], dict[str, Counts]]:
+    kernel = project.settings.kernel
+    engine = project.lake.kernel(kernel.memory, kernel.threads)
+    topic = project.contract(contract).topic
+    mine = [
+        replace(shelf, left_out=clashing_columns(project.lake, shelf.table, shelf.schema(engine)))
+        for shelf in shelves
+        if shelf.contract == contract or (not shelf.contract and shelf.topic == topic)
+    ]
+    files: list[RawFile] = []
+    counts: dict[str, Counts] = {}
+    for records in _chunks(source, values, now):
+        seen = gather(file_records(engine, project.lake, mine, records))
+        files += [RawFile(**one) for one in seen.files]
+        for label, read in seen.read.items():
+            rejected = seen.rejected[label]
+            more = Counts(read=read, rejected=rejected, counted=read - rejected)
+            counts[label] = counts.get(label, Counts()) + more
+    return files, counts
+
+
+def _chunks(source: str, values: Iterable[bytes], now: datetime) -> Iterator[pa.Table]:
+    iterator = iter(values)
+    first = 0
+    while chunk := list(islice(iterator, CHUNK)):
+        rows = len(chunk)
+        columns = [
+            pa.array([source] * rows, pa.string()),
+            pa.array([0] * rows, pa.int32()),
+            pa.array(range(first, first + rows), pa.int64()),
+            pa.array([now] * rows, pa.timestamp("us", "UTC")),
+            pa.nulls(rows, pa.binary()),
+            pa.array(chunk, pa.binary()),
+        ]
+        yield pa.table(columns, schema=RECORDS)
+        first += rows
+
+
+def _have_committed(
+    project: Project,
+    stream: str,
+    shelves: Iterable[Shelf],
+    history: ArchiveHistory,
+    source: str,
+    clock: Clock,
+    seconds: float,
+) -> None:
+    """Commits what is in the inbox as the log's writer, or waits until the one there is has."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with claim(project.lake, project.lake.archive_log(stream), "import", clock) as writer:
+                archive = Archive(project.lake, stream, writer, tuple(shelves), clock=clock)
+                Inbox(project.lake, stream).take_all(archive)
+        except ConflictError:
+            pass  # another process writes the log, and looks into its inbox
+        history.catch_up()
+        if source in history.imports:
+            return
+        if time.monotonic() > deadline:
+            raise TransientError(
+                Condition.STORE_UNAVAILABLE,
+                f"the archive of stream {stream} has not taken {source} within {seconds:.0f} s",
+                mend="see whether its archive role runs: it takes the request as soon as it does",
+            )
+        time.sleep(LOOK_SECONDS)

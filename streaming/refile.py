@@ -1,0 +1,125 @@
+"""Records that are filed again from their bytes: what a mended contract accepts, and all of them for a new layout.
+
+Each is one `archived` entry over an empty range. Dying before it changes nothing; afterwards nothing is left to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from seamline.entries import Archived, Counts
+from seamline.kernel import Input, literal
+from seamline.lake import Lake
+from seamline.streaming.plan import UNCLAIMED
+from seamline.streaming.raw import RawFile, RawTable, write_raw
+from seamline.streaming.shelves import Shelf
+
+if TYPE_CHECKING:
+    from seamline.streaming.archive import Archive
+
+_RECORDS = """SELECT _source AS source, _partition AS "partition", _offset AS "offset", _timestamp AS "timestamp",
+  _key AS key, _value AS value"""
+_POSITION = ("_source", "_partition", "_offset")
+
+
+def refile(archive: Archive) -> Archived | None:
+    """Files what an older decoding rejected, or no contract claimed, and the present one accepts."""
+    files: list[RawFile] = []
+    counts: dict[str, Counts] = {}
+    for shelf in archive.shelves:
+        if shelf.label == UNCLAIMED:
+            continue
+        mended = _accepted(archive, shelf, shelf)
+        files += _written(archive, shelf, mended)
+        _count(counts, shelf.label, Counts(counted=mended.num_rows, rejected=-mended.num_rows))
+        for other in archive.shelves:
+            if other.label == UNCLAIMED and other.topic == shelf.topic:
+                claimed = _accepted(archive, shelf, other)
+                files += _written(archive, shelf, claimed)
+                _count(counts, shelf.label, Counts(read=claimed.num_rows, counted=claimed.num_rows))
+                _count(counts, UNCLAIMED, Counts(read=-claimed.num_rows, rejected=-claimed.num_rows))
+    return archive.commit(_entry(archive, counts), files) if files else None
+
+
+def fill_new(archive: Archive, shelves: Iterable[Shelf]) -> Archived | None:
+    """Fills new tables of contracts that had another layout, from all bytes of the former tables."""
+    files: list[RawFile] = []
+    for shelf in shelves:
+        if shelf.label != UNCLAIMED:
+            files += _filled(archive, shelf)
+    return archive.commit(_entry(archive, {}), files) if files else None
+
+
+def _filled(archive: Archive, shelf: Shelf) -> list[RawFile]:
+    """One former table after the other, date by date; a position that an earlier one held is not filed twice."""
+    prefix = Lake.raw_path(shelf.contract, "")
+    former = sorted(path for path in archive.history.tables if path.startswith(prefix) and path != shelf.table)
+    written: list[RawFile] = []
+    done: list[str] = []
+    for path in former:
+        table = RawTable(archive.lake, path, version=archive.history.tables[path])
+        for day in table.days():
+            inputs: dict[str, Input] = {"raw": archive.lake.read(table.files(day))}
+            but = ""
+            if done:
+                inputs["done"] = archive.lake.read(done, [*_POSITION])
+                but = f"ANTI JOIN done USING ({', '.join(_POSITION)})"
+            once = f"QUALIFY row_number() OVER (PARTITION BY {', '.join(_POSITION)}) = 1"
+            records = archive.engine.run(f"{_RECORDS} FROM raw {but} {once}", inputs)
+            written += _written(archive, shelf, archive.engine.run(shelf.statement, {"records": records}))
+        done += table.files()
+    return written
+
+
+def _accepted(archive: Archive, shelf: Shelf, source: Shelf) -> pa.Table:
+    """Rejected rows of the table of `source` under another version than its present one, that `shelf` accepts now.
+
+    Without those that stand accepted in the shelf's own table already.
+    """
+    files = archive.tables[source.table].files()
+    if not files:
+        return pa.table({"_reject": pa.array([], pa.string())})
+    inputs: dict[str, Input] = {"raw": archive.lake.read(files)}
+    where = f"_reject IS NOT NULL AND _contract_version NOT IN ({literal(source.version)}, {literal(source.marked)})"
+    if source is not shelf:
+        where += f" AND {_of_topic(archive, shelf)}"
+    candidates = archive.engine.run(f"{_RECORDS} FROM raw WHERE {where}", inputs)
+    if not candidates.num_rows:
+        return pa.table({"_reject": pa.array([], pa.string())})
+    accepted = archive.engine.run(f"SELECT * FROM ({shelf.statement}) WHERE _reject IS NULL", {"records": candidates})
+    mine = archive.tables[shelf.table].files()
+    if not mine:
+        return accepted
+    stands = f"SELECT {', '.join(_POSITION)} FROM raw WHERE _reject IS NULL"
+    new = f"SELECT * FROM accepted ANTI JOIN ({stands}) USING ({', '.join(_POSITION)})"
+    return archive.engine.run(new, {"accepted": accepted, "raw": archive.lake.read(mine)})
+
+
+def _of_topic(archive: Archive, shelf: Shelf) -> str:
+    """Records of the shelf's topic, and of files that were imported for its contract."""
+    imports = [one.source for one in archive.history.imports.values() if one.contract == shelf.contract]
+    listed = f" OR _source IN ({', '.join(map(literal, imports))})" if imports else ""
+    return f"(split_part(_source, '@', 1) = {literal(shelf.topic)}{listed})"
+
+
+def _written(archive: Archive, shelf: Shelf, rows: pa.Table) -> Sequence[RawFile]:
+    return write_raw(archive.engine, archive.lake, shelf.table, rows) if rows.num_rows else []
+
+
+def _entry(archive: Archive, counts: dict[str, Counts]) -> Archived:
+    return Archived(
+        at=archive.clock(),
+        claim=archive.writer.claim,
+        start=archive.frontier,
+        end=archive.frontier,
+        tables={},
+        dates={},
+        counts={label: one for label, one in counts.items() if one != Counts()},
+    )
+
+
+def _count(counts: dict[str, Counts], label: str, more: Counts) -> None:
+    counts[label] = counts.get(label, Counts()) + more

@@ -1,0 +1,139 @@
+"""Which raw table a record is filed in, and by which statement: the archive's plan, and what one of its tasks does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from seamline.errors import UserError
+from seamline.frontier import Frontier, topic_of
+from seamline.kernel import Kernel, Limits, kernel, literal, quote
+from seamline.lake import Lake
+from seamline.schemas.contracts import Contract
+from seamline.schemas.decode import claims_version, decode_statement, unclaimed_statement
+from seamline.streaming.plan import UNCLAIMED
+from seamline.streaming.raw import RawTable, files_table, write_raw
+from seamline.streaming.tasks import RECORDS, Row, above, ranges_of, tally, to_ipc
+
+BYTES = "bytes:"
+"""Put before the contract version of rows whose typed columns the table cannot hold: readers decode them from bytes."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One raw table for the records of one topic. `statement`: `records` to the table's rows.
+
+    `left_out`: columns that the table holds with another type.
+    """
+
+    table: str
+    topic: str
+    label: str
+    contract: str
+    version: str
+    decode: str
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def statement(self) -> str:
+        """The SELECT whose rows are filed."""
+        columns = ", ".join(map(quote, ("_id_hi", "_id_lo", *self.left_out)))
+        version = f" REPLACE ({literal(self.marked)} AS _contract_version)" if self.left_out else ""
+        return f"SELECT * EXCLUDE ({columns}){version} FROM ({self.decode})"
+
+    @property
+    def marked(self) -> str:
+        """The version its rows carry."""
+        return f"{BYTES}{self.version}" if self.left_out else self.version
+
+    def schema(self, engine: Kernel) -> pa.Schema:
+        """Columns and types of its rows."""
+        return engine.run(self.statement, {"records": RECORDS.empty_table()}).schema
+
+
+def make_shelves(contracts: Iterable[Contract], live: Iterable[Contract], stream: str) -> tuple[Shelf, ...]:
+    """The raw tables of a stream: one for each contract and layout, and one for what no contract claims.
+
+    `contracts` are the project's and go before those that live on in a definition alone.
+    """
+    current = {contract.name: contract for contract in contracts}
+    others = sorted(live, key=lambda contract: contract.decoding)
+    for contract in others:
+        current.setdefault(contract.name, contract)
+    by_table = {(contract.name, contract.layout): contract for contract in current.values()}
+    for contract in others:
+        by_table.setdefault((contract.name, contract.layout), contract)
+    shelves = [
+        Shelf(
+            table=Lake.raw_path(name, layout),
+            topic=contract.topic,
+            label=name if current[name].layout == layout else f"{name}@{layout}",
+            contract=name,
+            version=contract.decoding,
+            decode=decode_statement(contract),
+        )
+        for (name, layout), contract in sorted(by_table.items())
+    ]
+    for topic in sorted({contract.topic for contract in current.values()}):
+        shared = [contract for contract in current.values() if contract.topic == topic]
+        shelves.append(_unclaimed(topic, shared, stream))
+    return tuple(shelves)
+
+
+def _unclaimed(topic: str, shared: list[Contract], stream: str) -> Shelf:
+    try:
+        statement = unclaimed_statement(shared)
+    except UserError:  # one that lives on in a definition alone clashes with the project's
+        shared = shared[:1]
+        statement = unclaimed_statement(shared)
+    table = Lake.unclaimed_path(stream)
+    return Shelf(table, topic, UNCLAIMED, UNCLAIMED, claims_version(shared), statement)
+
+
+def fitted(shelf: Shelf, table: RawTable, engine: Kernel) -> Shelf:
+    """The shelf as its table can hold it: new columns are added to the table, those with another type left out."""
+    whole = replace(shelf, left_out=())
+    return replace(whole, left_out=table.fit(whole.schema(engine)))
+
+
+@dataclass(frozen=True)
+class FilingJob:
+    """What every task of one append does. `start`: records below it are covered already and are ignored."""
+
+    uri: str
+    shelves: tuple[Shelf, ...]
+    start: Frontier
+    limits: Limits
+
+
+def filing_task(records: pa.Table, job: FilingJob) -> list[Row]:
+    """One task's records decoded and written as files of the raw tables; no row goes back.
+
+    Rows: a `range`, and for each shelf a `tally` and its `file`s.
+    """
+    lake, engine = Lake(job.uri, None), kernel(job.limits)
+    ranges = ranges_of(records)
+    records = above(records, ranges, job.start)
+    if not records.num_rows:
+        return []
+    rows = [Row("range", "", to_ipc(ranges))]
+    for source in pc.unique(records["source"]).to_pylist():
+        here = records.filter(pc.equal(records["source"], source))
+        shelves = [shelf for shelf in job.shelves if shelf.topic == topic_of(source)]
+        rows += file_records(engine, lake, shelves, here)
+    return rows
+
+
+def file_records(engine: Kernel, lake: Lake, shelves: Sequence[Shelf], records: pa.Table) -> list[Row]:
+    """Records of one source, written to every shelf that claims them."""
+    rows: list[Row] = []
+    for shelf in shelves:
+        decoded = engine.run(shelf.statement, {"records": records})
+        if decoded.num_rows:
+            rejected = decoded.num_rows - decoded["_reject"].null_count
+            rows.append(tally(shelf.label, decoded.num_rows, rejected))
+            rows.append(Row("file", shelf.table, to_ipc(files_table(write_raw(engine, lake, shelf.table, decoded)))))
+    return rows

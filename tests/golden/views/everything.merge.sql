@@ -1,0 +1,22 @@
+SELECT
+  partials."quarter",
+  partials."Shop",
+  partials."city",
+  coalesce(sum(partials."orders"), 0)::BIGINT AS "orders",
+  coalesce(sum(partials."counted"), 0)::BIGINT AS "counted",
+  sum(partials."pieces") AS "pieces",
+  sum(partials."price") AS "price",
+  sum(partials."amount__high") AS "amount__high",
+  sum(partials."amount__low") AS "amount__low",
+  sum(partials."weight") AS "weight",
+  sum(partials."mean_pieces__sum") AS "mean_pieces__sum",
+  coalesce(sum(partials."mean_pieces__count"), 0)::BIGINT AS "mean_pieces__count",
+  sum(partials."mean_paid__high") AS "mean_paid__high",
+  sum(partials."mean_paid__low") AS "mean_paid__low",
+  coalesce(sum(partials."mean_paid__count"), 0)::BIGINT AS "mean_paid__count",
+  min(partials."first_day") AS "first_day",
+  max(partials."heaviest") AS "heaviest",
+  list_sort(list_distinct(flatten(list(partials."buyers"))))[:4096] AS "buyers",
+  (combine_aggr(to_aggregate_state(partials."spread"::STRUCT(count UBIGINT, mean DOUBLE, dsquared DOUBLE), 'stddev_samp', ['DOUBLE'])))::STRUCT(count BIGINT, mean DOUBLE, dsquared DOUBLE) AS "spread"
+FROM partials
+GROUP BY ALL

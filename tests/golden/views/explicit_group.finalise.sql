@@ -1,0 +1,5 @@
+SELECT
+  partials."Shop",
+  partials."settled",
+  partials."n" AS "n"
+FROM partials

@@ -1,0 +1,6 @@
+SELECT
+  partials."Shop",
+  partials."settled",
+  coalesce(sum(partials."n"), 0)::BIGINT AS "n"
+FROM partials
+GROUP BY ALL

@@ -1,0 +1,7 @@
+SELECT
+  TRY(cast(events."Shop" as integer)) AS "number",
+  sum((TRY(events."pieces" // 0)))::DECIMAL(38,0) AS "none",
+  count(*) AS "n"
+FROM events
+WHERE TRY(events."pieces"::tinyint > 1)
+GROUP BY ALL

@@ -1,0 +1,6 @@
+SELECT
+  partials."city",
+  partials."tag",
+  max(partials."last_name") AS "last_name"
+FROM partials
+GROUP BY ALL

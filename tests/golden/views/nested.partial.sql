@@ -1,0 +1,6 @@
+SELECT
+  events."buyer"."home"."city" AS "city",
+  TRY(events."tags"[1]) AS "tag",
+  max(events."buyer"."name") AS "last_name"
+FROM events
+GROUP BY ALL

@@ -1,0 +1,161 @@
+"""Law 6: a batch version audits what was served, finds drift, and tells explained differences apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from lakes import DAY, VIEW, Bench, order, orders
+from obstore.store import LocalStore
+
+from seamline.config import BatchSection, Settings
+from seamline.errors import Condition, SeamlineError
+from seamline.history import SpeedHistory
+from seamline.jobs.audit import GROUP, compare, compare_statement
+from seamline.jobs.retention import retain
+from seamline.schemas.catalogue import Catalogue
+
+HOLD = BatchSection(hold_on_drift=True)  # type: ignore[call-arg]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def tamper(bench: Bench, epoch: int) -> None:
+    """Counts 100 more orders in an epoch's file, as a broken speed layer would have."""
+    (file,) = SpeedHistory(bench.lake.speed_log("main")).epochs[epoch].files.values()
+    assert file is not None
+    path = bench.lake.absolute(file.path)
+    table = pq.read_table(path)
+    more = [n + 100 for n in table["orders"].to_pylist()]
+    pq.write_table(table.set_column(table.schema.get_field_index("orders"), "orders", [more]), path)
+
+
+def test_drift_is_found_recorded_and_put_right(bench: Bench) -> None:
+    bench.send(*orders(4))
+    bench.both()
+    bench.batch.refresh("sales")
+    bench.send(*orders(4, "p"))
+    bench.both()
+    tamper(bench, 2)
+    outcome = bench.batch.refresh("sales")
+    assert [(d.column, d.groups, float(d.largest)) for d in outcome.audit.drift] == [("orders", 2, 100.0)]
+    assert bench.versions().versions[outcome.version or 0].audit == outcome.audit
+    assert bench.answer() == bench.expected(*orders(4), *orders(4, "p"))
+
+
+def test_a_version_with_drift_is_held_if_so_configured_until_an_operator_serves_it(bench: Bench) -> None:
+    bench.send(*orders(4))
+    bench.both()
+    tamper(bench, 1)
+    held = replace(bench.batch, settings=HOLD)
+    for _ in range(2):  # the second finds it made already
+        with pytest.raises(SeamlineError) as raised:
+            held.refresh("sales")
+        assert raised.value.condition is Condition.DRIFT_HELD
+    assert bench.served[1] is None
+    assert list(bench.versions().versions) == [2]
+    bench.batch.rollback("sales", 2)
+    assert bench.answer() == bench.expected(*orders(4))
+
+
+def test_copies_beyond_the_horizon_explain_their_difference(bench: Bench) -> None:
+    bench.send(*orders(3))
+    bench.both()
+    bench.wait(minutes=90)
+    bench.send(*orders(2))
+    bench.both()
+    outcome = bench.batch.refresh("sales")
+    assert outcome.counts.duplicate == 2
+    assert outcome.audit.drift == ()
+    assert {d.explained for d in outcome.audit.explained} == {"2 copies beyond the dedup horizon"}
+    assert bench.answer() == bench.expected(*orders(3))
+
+
+def test_an_import_does_not_hide_drift(bench: Bench) -> None:
+    bench.send(*orders(4))
+    bench.both()
+    bench.batch.refresh("sales")
+    bench.send(*orders(2, "p"))
+    bench.both()
+    bench.import_file("f", *orders(8))
+    tamper(bench, 2)
+    audit = bench.batch.refresh("sales").audit
+    assert [d.column for d in audit.drift] == ["orders"]
+    assert {d.column for d in audit.explained} >= {"amount", "ids"}
+
+
+def test_a_lost_record_is_drift(bench: Bench) -> None:
+    bench.send(*orders(4))
+    bench.speed()
+    lost = bench.log[0][1]
+    bench.log[0][1] = (lost[0], order("another", DAY + timedelta(hours=5)))
+    bench.archive()
+    assert GROUP in {d.column for d in bench.batch.refresh("sales").audit.drift}
+
+
+def test_copies_that_disagree_are_counted(bench: Bench) -> None:
+    bench.send(order("x", amount=1), order("x", amount=2))
+    bench.both()
+    assert bench.batch.refresh("sales").audit.disagreeing_copies == 1
+
+
+def test_without_a_chain_there_is_nothing_to_compare_with(bench: Bench) -> None:
+    bench.send(*orders(4))
+    bench.both()
+    bench.apply(VIEW.replace("FROM orders", "FROM orders WHERE amount > 1"))
+    bench.send(*orders(4, "p"))
+    bench.both()
+    audit = bench.batch.refresh("sales").audit
+    assert not audit.compared
+    assert "no chain" in audit.note
+
+
+def test_floats_are_equal_within_the_stated_tolerance(bench: Bench) -> None:
+    bench.send(*[order(f"o{n}", weight=0.1 * n) for n in range(50)])
+    bench.both()
+    bench.send(*[order(f"p{n}", weight=1e9 / (n + 1)) for n in range(50)])
+    bench.both()
+    assert bench.batch.refresh("sales").audit.clean
+
+
+def test_a_view_without_keys_is_compared_too(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, view="CREATE MATERIALIZED VIEW sales AS SELECT count(*) AS orders FROM orders")
+    bench.send(*orders(4))
+    bench.both()
+    tamper(bench, 1)
+    audit = bench.batch.refresh("sales").audit
+    assert (audit.groups, [d.column for d in audit.drift]) == (1, ["orders"])
+    (definition,) = Catalogue(bench.lake).live()
+    assert compare(bench.lake, bench.lake.kernel(), definition, [], []) == (1, ())
+
+
+def test_the_comparing_statement(bench: Bench, golden: Callable[[str, str], None]) -> None:
+    (definition,) = Catalogue(bench.lake).live()
+    golden("units/compare.sql", compare_statement(definition))
+
+
+def test_retention_keeps_what_served_and_restorable_versions_need(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, store=LocalStore(str(tmp_path)))
+    for n in range(20):
+        bench.send(order(f"o{n}", DAY + timedelta(days=n % 4)))
+        bench.both()
+        bench.batch.refresh("sales")
+    expected = bench.answer()
+    bench.clock.advance(timedelta(days=3650))  # files carry the machine's time
+    settings = Settings(batch=BatchSection(keep_versions=2))  # type: ignore[call-arg]
+    first = retain(bench.lake, settings, bench.clock)
+    again = retain(bench.lake, settings, bench.clock)
+    assert first.entries > 0
+    assert again.files > 0
+    assert len(bench.versions().versions) < 20
+    assert bench.answer() == expected
+    bench.send(order("more"))
+    bench.both()
+    assert bench.batch.refresh("sales").counts.counted == 21

@@ -1,0 +1,479 @@
+"""Views: what is read, what is refused and where, what is compiled, and that the answer is the SELECT's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seamline.errors import Condition, UserError
+from seamline.kernel import kernel
+from seamline.schemas.contracts import Contract, event_schema, parse_contract
+from seamline.schemas.definition import Definition
+from seamline.schemas.language import ALLOWED
+from seamline.schemas.views import PROPERTIES, compile_view, load_views, parse_views
+
+ROOT = Path(__file__).parent.parent
+GITHUB = ROOT / "examples/github"
+CONTRACT = """
+apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: 1.0.0
+status: active
+schema:
+  - name: orders
+    logicalType: object
+    physicalType: topic
+    physicalName: orders
+    properties:
+      - {name: id, logicalType: string, required: true}
+      - {name: placed, logicalType: timestamp, required: true}
+      - {name: Shop, logicalType: string}
+      - {name: amount, logicalType: number, physicalType: "decimal(38,2)"}
+      - {name: price, logicalType: number, physicalType: "decimal(10,2)"}
+      - {name: pieces, logicalType: integer}
+      - {name: weight, logicalType: number}
+      - {name: paid, logicalType: boolean}
+      - {name: day, logicalType: date}
+      - {name: tags, logicalType: array, items: {logicalType: string}}
+      - name: buyer
+        logicalType: object
+        properties:
+          - {name: name, logicalType: string}
+          - name: home
+            logicalType: object
+            properties:
+              - {name: city, logicalType: string}
+customProperties:
+  - {property: seamline.eventTime, value: placed}
+"""
+
+
+@pytest.fixture(scope="module")
+def orders() -> Contract:
+    return parse_contract(CONTRACT, "orders.yaml")
+
+
+@pytest.fixture(scope="module")
+def github() -> Contract:
+    path = GITHUB / "contracts/github_events.yaml"
+    return parse_contract(path.read_text(), str(path))
+
+
+def compiled(select: str, contract: Contract, name: str = "v") -> Definition:
+    (view,) = parse_views(f"CREATE MATERIALIZED VIEW {name} AS\n{select}", "views/v.sql")
+    return compile_view(view, contract)
+
+
+def answer(definition: Definition, *parts: pa.Table) -> list[dict[str, Any]]:
+    """The view's rows, in no order, from partials of each part."""
+    partials = pa.concat_tables([kernel().run(definition.partial, {"events": part}) for part in parts])
+    return rows(kernel().run(definition.merge_and_finalise, {"partials": partials}))
+
+
+def rows(table: pa.Table) -> list[dict[str, Any]]:
+    return sorted(table.to_pylist(), key=repr)
+
+
+def batch(contract: Contract, events: list[dict[str, Any]]) -> pa.Table:
+    """Events as an Arrow table of the contract's types."""
+    kinds = event_schema(contract)
+    empty = kernel().run("SELECT " + ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in kinds.items()))
+    return pa.Table.from_pylist(events, schema=empty.schema)
+
+
+# --- what every answer is checked against -----------------------------------------------------------------
+
+EVENTS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "id": st.integers(0, 10**9).map(str),
+            "dt": st.datetimes(datetime(2015, 2, 22), datetime(2015, 2, 24), timezones=st.just(UTC)),
+            "repo": st.sampled_from(["r1", "r2", "ünï"]),
+            "type": st.sampled_from(["push", "watch", "golem", "pr"]),
+            "actor": st.sampled_from([f"u{n}" for n in range(8)]),
+            "commits": st.none() | st.integers(0, 2**62),
+            "action": st.sampled_from([None, "opened", "closed"]),
+            "age": st.none() | st.datetimes(datetime(2014, 1, 1), datetime(2015, 1, 1), timezones=st.just(UTC)),
+        }
+    ),
+    max_size=20,
+)
+
+
+@pytest.mark.parametrize("path", sorted(GITHUB.glob("views/*.sql")), ids=lambda path: path.stem)
+def test_an_example_views_answer_is_its_own_select_over_the_events(path: Path, github: Contract) -> None:
+    (view,) = parse_views(path.read_text(), str(path))
+    definition = compile_view(view, github)
+
+    @given(EVENTS, EVENTS)
+    def equal(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> None:
+        parts = batch(github, one), batch(github, other)
+        both = pa.concat_tables(parts)
+        own = rows(kernel().run(definition.select_over("events"), {"events": both}))
+        assert answer(definition, *parts) == own
+
+    equal()
+
+
+CASES = {
+    "everything": """SELECT time_bucket(INTERVAL '15 minutes', placed) AS quarter, Shop, lower(buyer.home.city) AS city,
+        count(*) AS orders, count(pieces) AS counted, sum(pieces) AS pieces, sum(price) AS price, sum(amount) AS amount,
+        sum(weight) AS weight, avg(pieces) AS mean_pieces, avg(amount) FILTER (WHERE paid) AS mean_paid,
+        min(day) AS first_day, max(weight) AS heaviest, approx_count_distinct(buyer.name) AS buyers,
+        stddev_samp(weight) AS spread
+        FROM orders WHERE pieces > 0 AND Shop IS NOT NULL GROUP BY ALL""",
+    "global": "SELECT count(*) AS n, sum(pieces) FILTER (WHERE paid) AS paid, approx_count_distinct(Shop) AS shops"
+    " FROM orders",
+    "explicit_group": "SELECT Shop, paid AS settled, count(*) AS n FROM orders AS o GROUP BY o.shop, 2",
+    "nested": "SELECT orders.buyer.home.city, tags[1] AS tag, max(buyer.name) AS last_name FROM orders GROUP BY ALL",
+    "guarded": "SELECT cast(Shop AS INTEGER) AS number, sum(pieces // 0) AS none, count(*) AS n FROM orders"
+    " WHERE pieces::TINYINT > 1 GROUP BY ALL",
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_three_statements_are_golden(case: str, orders: Contract, golden: Callable[[str, str], None]) -> None:
+    definition = compiled(CASES[case], orders)
+    for name in ("partial", "merge", "finalise"):
+        golden(f"views/{case}.{name}.sql", getattr(definition, name))
+
+
+ORDER = {
+    "id": "1",
+    "placed": datetime(2026, 1, 1, 10, 7, tzinfo=UTC),
+    "Shop": "a",
+    "pieces": 3,
+    "paid": True,
+    "tags": ["x", "y"],
+    "buyer": {"name": "Ann", "home": {"city": "Oslo"}},
+}
+ORDERS = [
+    ORDER,
+    ORDER | {"id": "2", "Shop": "b", "pieces": 5, "paid": False, "tags": []},
+    ORDER | {"id": "3", "buyer": {"name": "Bo", "home": {"city": "Rome"}}, "weight": 1.5},
+    ORDER | {"id": "4", "Shop": None, "pieces": None, "buyer": None},
+    {
+        "id": "5",
+        "placed": datetime(2026, 1, 1, 10, 31, tzinfo=UTC),
+        "pieces": 7,
+        "Shop": "a",
+        "paid": None,
+        "weight": 2.5,
+    },
+]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "guarded"])
+def test_each_shape_of_view_answers_as_its_own_select(case: str, orders: Contract) -> None:
+    definition = compiled(CASES[case], orders)
+    parts = [batch(orders, ORDERS[:2]), batch(orders, []), batch(orders, ORDERS[2:])]
+    own = kernel().run(definition.select_over("events"), {"events": pa.concat_tables(parts)})
+    assert answer(definition, *parts) == rows(own)
+
+
+def test_an_expression_that_fails_on_a_row_is_null_and_a_condition_that_fails_leaves_it_out(orders: Contract) -> None:
+    definition = compiled(CASES["guarded"], orders)
+    events = [
+        ORDER | {"Shop": "7", "pieces": 2},
+        ORDER | {"Shop": "x", "pieces": 2},
+        ORDER | {"Shop": "8", "pieces": 10**9},
+    ]
+    assert answer(definition, batch(orders, events)) == rows(
+        pa.Table.from_pylist([{"number": 7, "none": None, "n": 1}, {"number": None, "none": None, "n": 1}])
+    )
+
+
+def test_a_view_without_keys_counts_nothing_as_zero(orders: Contract) -> None:
+    definition = compiled(CASES["global"], orders)
+    no_partials = kernel().run(definition.partial, {"events": batch(orders, [])}).slice(0, 0)
+    assert rows(kernel().run(definition.merge_and_finalise, {"partials": no_partials})) == [
+        {"n": 0, "paid": None, "shops": 0}
+    ]
+
+
+def test_inspect_names_what_is_out_of_range_and_keeps_the_rest(orders: Contract) -> None:
+    definition = compiled("SELECT Shop, sum(amount) AS total FROM orders GROUP BY ALL", orders)
+    large = Decimal("9" * 36 + ".00")
+    part = batch(orders, [ORDER | {"amount": large}, ORDER | {"Shop": "b", "amount": Decimal("1.50")}])
+    partials = pa.concat_tables([kernel().run(definition.partial, {"events": part})] * 2)
+    merged = kernel().run(definition.merge, {"partials": partials})
+    inspected = kernel().run(definition.inspect, {"partials": merged}).to_pylist()
+    found = {row["Shop"]: row for row in inspected}
+    assert found["b"]["total"] == Decimal("3.00")
+    assert found["b"]["_error_total"] is None
+    assert found["a"]["total"] is None
+    assert found["a"]["_error_total"].startswith("VALUE_OUT_OF_RANGE: column total")
+
+
+def test_names_types_and_exactness_are_known_before_there_is_data(orders: Contract) -> None:
+    definition = compiled(CASES["everything"], orders)
+    partials = kernel().run(definition.partial, {"events": batch(orders, [])})
+    declared = {column.name: column.sql_type for column in definition.columns}
+    assert kernel().describe(definition.finalise, {"partials": partials}) == declared
+    stored = {column.name: column.sql_type for column in definition.partial_columns}
+    assert kernel().describe(definition.merge, {"partials": partials}) == stored
+    own = kernel().describe(definition.select_over("events"), {"events": batch(orders, [])})
+    assert declared == {k: "DECIMAL(38,0)" if t == "HUGEINT" else t for k, t in own.items()}
+    assert [key.name for key in definition.keys] == ["quarter", "Shop", "city"]
+    exactness = {c.name: c.exactness for c in definition.columns}
+    assert exactness["amount"] == "exact"
+    assert exactness["weight"] == exactness["spread"] == "approximate (float)"
+    assert exactness["buyers"] == "approximate"
+
+
+# --- the definition's hash ---------------------------------------------------------------------------------
+
+PLAIN = "SELECT Shop, sum(pieces + 1) AS n FROM orders WHERE paid GROUP BY ALL"
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        "select  shop,\n -- a comment\n SUM( pieces+1 ) as N from ORDERS where PAID group by all",
+        'SELECT "Shop", sum(o."pieces" + 1) AS n FROM orders o WHERE /* that is */ paid GROUP BY 1',
+        "SELECT Shop, sum(pieces + 1) AS n, FROM orders WHERE paid GROUP BY shop",
+    ],
+)
+def test_spelling_does_not_change_the_definition(same: str, orders: Contract) -> None:
+    one, other = compiled(PLAIN, orders), compiled(same, orders)
+    assert (one.hash, one.normalised) == (other.hash, other.normalised)
+    assert (one.partial, one.merge, one.finalise) == (other.partial, other.merge, other.finalise)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        PLAIN.replace("+ 1", "+ 2"),
+        PLAIN.replace("AS n", "AS m"),
+        PLAIN.replace("WHERE paid ", ""),
+        PLAIN.replace("sum", "max"),
+        PLAIN.replace("SELECT Shop", "SELECT upper(Shop) AS Shop"),
+    ],
+)
+def test_a_changed_expression_is_another_definition(other: str, orders: Contract) -> None:
+    assert compiled(PLAIN, orders).hash != compiled(other, orders).hash
+
+
+def test_a_changed_contract_is_another_definition_and_properties_are_not(orders: Contract) -> None:
+    changed = parse_contract(CONTRACT.replace("decimal(10,2)", "decimal(12,2)"), "orders.yaml")
+    assert compiled(PLAIN, orders).hash != compiled(PLAIN, changed).hash
+    text = f"CREATE MATERIALIZED VIEW v TBLPROPERTIES ('owner' = 'me') AS {PLAIN}"
+    (owned,) = parse_views(text, "v.sql")
+    assert owned.properties == {"owner": "me"}
+    assert compile_view(owned, orders).hash == compiled(PLAIN, orders).hash
+    assert re.fullmatch(r"[0-9a-f]{16}", compiled(PLAIN, orders).hash)
+
+
+def test_a_definition_is_made_again_from_its_own_text(orders: Contract) -> None:
+    definition = compiled(CASES["everything"], orders)
+    (again,) = parse_views(definition.text, "ledger")
+    assert compile_view(again, orders) == definition
+
+
+# --- refusals ----------------------------------------------------------------------------------------------
+
+REFUSED = [
+    ("count(DISTINCT Shop) AS n FROM orders", "2:14", "DISTINCT aggregates"),
+    ("count(*) AS n, row_number() OVER () AS r FROM orders", "2:23", "window function"),
+    ("count(*) AS n FROM orders JOIN other USING (id)", "2:34", "a join"),
+    ("count(*) AS n FROM orders, other", "2:35", "join"),
+    ("count(*) AS n FROM (SELECT 1)", "2:", "one contract|subquery"),
+    ("sum((SELECT 1)) AS n FROM orders", "2:", "subquery"),
+    ("count(*) AS n FROM orders ORDER BY 1", "2:34", "ORDER BY"),
+    ("count(*) AS n FROM orders LIMIT 5", "2:34", "LIMIT"),
+    ("Shop, count(*) AS n FROM orders GROUP BY ALL HAVING n > 1", "2:53", "HAVING"),
+    ("DISTINCT Shop, count(*) AS n FROM orders GROUP BY ALL", "2:8", "DISTINCT"),
+    ("count(*) AS n FROM orders WHERE peices > 1", "2:40", "did you mean 'pieces'"),
+    ("buyer.nme AS x, count(*) AS n FROM orders GROUP BY ALL", "2:8", "nme"),
+    ("median(pieces) AS n FROM orders", "2:8", "aggregate median"),
+    ("summ(pieces) AS n FROM orders", "2:8", "unknown function summ"),
+    ("count(*) AS n, max(random()) AS r FROM orders", "2:27", "not give the same value"),
+    ("count(*) AS n FROM orders WHERE placed < now()", "2:49", "not give the same value"),
+    ("count(*) AS n FROM orders WHERE placed < current_timestamp", "2:49", "not give the same value"),
+    ("max(uuid()) AS n FROM orders", "2:12", "not give the same value"),
+    ("sum(pieces) / count(*) AS n FROM orders", "2:8", "compute with them in the query"),
+    ("1 + sum(pieces) AS n FROM orders", "2:12", "inside an expression"),
+    ("sum(max(pieces)) AS n FROM orders", "2:12", "inside an expression"),
+    ("* FROM orders", "2:8", r"SELECT \*"),
+    ("Shop || 'x', count(*) AS n FROM orders GROUP BY ALL", "2:8", "without a name"),
+    ("count(*) FROM orders", "2:8", "without a name"),
+    ("Shop, count(*) AS shop FROM orders GROUP BY ALL", "2:14", "twice"),
+    ("count(*) AS _n FROM orders", "2:8", "kept for Seamline"),
+    ("count(*) AS a__b FROM orders", "2:8", "kept for Seamline"),
+    ("Shop FROM orders GROUP BY ALL", "2:8", "no aggregate"),
+    ("Shop, count(*) AS n FROM orders", "2:8", "GROUP BY"),
+    ("Shop, paid, count(*) AS n FROM orders GROUP BY Shop", "2:14", "'paid' is not in GROUP BY"),
+    ("upper(Shop) AS Shop, count(*) AS n FROM orders GROUP BY Shop", "2:64", "is no key"),
+    ("time_bucket(INTERVAL '30 seconds', placed) AS t, count(*) AS n FROM orders GROUP BY ALL", "2:8", "1 minute"),
+    ("time_bucket(INTERVAL '1 week', placed) AS t, count(*) AS n FROM orders GROUP BY ALL", "2:8", "1 day"),
+    (
+        "time_bucket(INTERVAL '1 day', placed, 'Asia/Seoul') AS t, count(*) AS n FROM orders GROUP BY ALL",
+        "2:8",
+        "bucket",
+    ),
+    ("sum(Shop) AS n FROM orders", "2:8", "VARCHAR"),
+    ("sum(pieces, 2) AS n FROM orders", "2:", "argument"),
+    ("sum(*) AS n FROM orders", "2:8", r"sum\(\*\)"),
+    ("pieces::HUGEINT AS big, count(*) AS n FROM orders GROUP BY ALL", "2:8", r"DECIMAL\(38,0\)"),
+    ("1 AS one, count(*) AS n FROM orders GROUP BY ALL", "2:8", "uses no field"),
+    ("count(*) AS n FROM orders WHERE pieces", "2:40", "condition"),
+    ("count(*) AS n FROM orders WHERE Shop + 1 > tags", "2:40", "VIEW_INVALID"),
+    ("count(*) AS n FROM orders WHERE read_text('/etc/passwd') = ''", "2:40", "read_text"),
+    ("count(*) AS n FROM orders WHERE _offset > 1", "2:40", "unknown field"),
+    ("count(*) FILTER (paid) AS n FROM orders", "2:", "WHERE|parsed|Expecting"),
+    ("count(*) AS n FROM nowhere", "2:27", "unknown contract"),
+    ("count(*) AS n FROM orders UNION ALL SELECT 1", "2:", "set operations"),
+    ("count(*) AS n FROM orders WHERE (((", "2:", "VIEW_INVALID"),
+    ("list_transform(tags, x -> upper(x)) AS t, count(*) AS n FROM orders GROUP BY ALL", "2:", "lambda|list"),
+    ("pieces AS p, count(*) FILTER (WHERE p > 1) AS n FROM orders GROUP BY ALL", "2:44", "write its expression out"),
+]
+
+
+@pytest.mark.parametrize(("select", "place", "says"), REFUSED, ids=lambda value: str(value)[:40])
+def test_what_a_view_cannot_have_is_refused_at_its_place(select: str, place: str, says: str, orders: Contract) -> None:
+    with pytest.raises(UserError) as refused:
+        compiled(f"SELECT {select}", orders)
+    assert refused.value.condition is Condition.VIEW_INVALID
+    assert re.search(says, str(refused.value)), refused.value
+    assert refused.value.where.startswith(f"views/v.sql:{place}"), refused.value
+    assert refused.value.allowed or refused.value.mend
+
+
+STATEMENTS = [
+    ("SELECT 1", "1:1", "CREATE MATERIALIZED VIEW"),
+    ("CREATE VIEW v AS SELECT count(*) AS n FROM t", "1:1", "CREATE MATERIALIZED VIEW"),
+    ("CREATE MATERIALIZED VIEW Über AS SELECT count(*) AS n FROM t", "1:26", "letters"),
+    ("CREATE MATERIALIZED VIEW v TBLPROPERTIES ('ownr' = 'x') AS SELECT count(*) AS n FROM t", "1:43", "'owner'"),
+    ("CREATE MATERIALIZED VIEW v TBLPROPERTIES ('speed.retention' = 'long') AS SELECT 1", "1:63", "7 days"),
+    ("CREATE MATERIALIZED VIEW v TBLPROPERTIES (owner = x) AS SELECT 1", "1:42", "quote"),
+    ("CREATE MATERIALIZED VIEW v AS VALUES (1)", "1:28", "AS SELECT"),
+    ("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n", "1:31", "no FROM"),
+    ("CREATE MATERIALIZED VIEW v AS SELECT 'x", "1:1", "quote"),
+    ("", "1:1", "no view"),
+    ("-- nothing", "1:1", "no view"),
+    ("CREATE", "1:1", "CREATE MATERIALIZED VIEW"),
+    ("CREATE MATERIALIZED VIEW v AS SELECT", "1:", "VIEW_INVALID"),
+]
+
+
+@pytest.mark.parametrize(("text", "place", "says"), STATEMENTS, ids=lambda value: str(value)[:40])
+def test_a_statement_that_is_no_view_is_refused_at_its_place(text: str, place: str, says: str) -> None:
+    with pytest.raises(UserError) as refused:
+        parse_views(text, "v.sql")
+    assert says in str(refused.value)
+    assert refused.value.where.startswith(f"v.sql:{place}"), refused.value
+
+
+@given(st.text(max_size=60), st.integers(0, 200), st.integers(0, 30))
+def test_mutated_text_raises_nothing_but_its_own_error(orders: Contract, noise: str, at: int, cut: int) -> None:
+    whole = f"CREATE MATERIALIZED VIEW v AS {CASES['everything']}"
+    try:
+        for view in parse_views(whole[:at] + noise + whole[at + cut :], "v.sql"):
+            compile_view(view, orders)
+    except UserError as error:
+        assert error.condition is Condition.VIEW_INVALID  # noqa: PT017
+
+
+# --- folders and documentation -----------------------------------------------------------------------------
+
+
+def test_a_folder_of_views_may_hold_several_in_a_file_but_no_name_twice(tmp_path: Path) -> None:
+    one = "CREATE MATERIALIZED VIEW {} AS SELECT count(*) AS n FROM orders;\n"
+    (tmp_path / "a.sql").write_text(one.format("a") + "\n" + one.format("b"))
+    (tmp_path / "c.sql").write_text(one.format("c"))
+    assert list(load_views(tmp_path)) == ["a", "b", "c"]
+    assert load_views(tmp_path)["b"].source.place(0) == f"{tmp_path}/a.sql:3:1"
+    (tmp_path / "d.sql").write_text("\n" + one.format("a"))
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path}/d.sql:2:1")) as refused:
+        load_views(tmp_path)
+    assert f"{tmp_path}/a.sql:1:1" in str(refused.value)
+
+
+def test_the_examples_compile(github: Contract) -> None:
+    views = load_views(GITHUB / "views")
+    assert list(views) == ["daily_reach", "repo_activity", "type_minutes"]
+    assert all(compile_view(view, github).contract == "github_events" for view in views.values())
+
+
+CALLS = {
+    "time_bucket": "time_bucket(INTERVAL '1 hour', placed)",
+    "date_trunc": "date_trunc('hour', placed)",
+    "datetrunc": "datetrunc('hour', placed)",
+    "date_part": "date_part('hour', placed)",
+    "datepart": "datepart('hour', placed)",
+    "extract": "extract(hour FROM placed)",
+    "strftime": "strftime(placed, '%Y')",
+    "strptime": "strptime(Shop, '%Y')",
+    "make_date": "make_date(pieces, 1, 1)",
+    "last_day": "last_day(day)",
+    "to_timestamp": "to_timestamp(pieces)",
+    "cast": "cast(pieces AS VARCHAR)",
+    "try_cast": "try_cast(Shop AS DECIMAL(10,2))",
+    "if": "if(paid, 1, 2)",
+    "nullif": "nullif(pieces, 1)",
+    "mod": "mod(pieces, 2)",
+    "power": "power(pieces, 2)",
+    "pow": "pow(pieces, 2)",
+    "gcd": "gcd(pieces, 2)",
+    "lcm": "lcm(pieces, 2)",
+    "replace": "replace(Shop, 'a', 'b')",
+    "translate": "translate(Shop, 'a', 'b')",
+    "regexp_replace": "regexp_replace(Shop, 'a', 'b')",
+    "lpad": "lpad(Shop, 3, 'x')",
+    "rpad": "rpad(Shop, 3, 'x')",
+    "repeat": "repeat(Shop, 2)",
+    "left": "left(Shop, 2)",
+    "right": "right(Shop, 2)",
+    "substring": "substring(Shop, 2, 3)",
+    "substr": "substr(Shop, 2)",
+    "split_part": "split_part(Shop, '/', 1)",
+    "concat_ws": "concat_ws('/', Shop, id)",
+    "chr": "chr(pieces::INTEGER)",
+    "struct_extract": "struct_extract(buyer, 'name')",
+    "list_value": "list_value(pieces)",
+    "list_extract": "list_extract(tags, 1)",
+    "array_to_string": "array_to_string(tags, ',')",
+    "flatten": "flatten([tags])",
+    "list_sum": "list_sum([pieces])",
+}
+ARGUMENTS = [
+    "Shop",
+    "pieces",
+    "weight",
+    "placed",
+    "tags",
+    "Shop, 'x'",
+    "placed, placed",
+    "'day', placed, placed",
+    "tags, 'x'",
+    "'{}', '$.x'",
+]
+
+
+@pytest.mark.parametrize("name", sorted(ALLOWED))
+def test_every_documented_function_runs(name: str, orders: Contract) -> None:
+    tried = [CALLS[name]] if name in CALLS else [f"{name}({arguments})" for arguments in ARGUMENTS]
+    for call in tried:
+        try:
+            definition = compiled(f"SELECT count(Shop) FILTER (WHERE ({call}) IS NULL) AS n FROM orders", orders)
+        except UserError:
+            continue
+        assert answer(definition, batch(orders, ORDERS))
+        return
+    pytest.fail(f"no call of {name} binds")
+
+
+def test_the_reference_page_lists_every_function_and_property() -> None:
+    text = (ROOT / "docs/views.md").read_text()
+    assert all(f"`{name}`" in text for name in ALLOWED)
+    assert all(f"| `{name}` | {known.about} |" in text for name, known in PROPERTIES.items())
