@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from seamline.entries import Archived, Counts, EntryBase, Epoch, Published, Reserved, Version
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import START, Frontier
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
 from seamline.kernel import KERNEL_VERSION
 from seamline.ledger import Log
 from seamline.schemas.contracts import Contract
@@ -180,29 +180,36 @@ def depth(batch: BatchHistory, number: int | None) -> int:
     return steps
 
 
-def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta) -> Reserved:
-    """Holds the epochs after the cut until the run is published."""
+def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta, view_entry: int) -> Reserved:
+    """Holds the epochs after the cut until the run is published. `view_entry`: the view's newest state."""
     return Reserved(
-        at=now, run=run, cut=plan.cut, until=now + lasting, base=plan.base, archive_entry=plan.archive_entry
+        at=now,
+        run=run,
+        cut=plan.cut,
+        until=now + lasting,
+        base=plan.base,
+        archive_entry=plan.archive_entry,
+        view_entry=view_entry,
     )
 
 
-def continued(plan: Plan, state: Published, batch: BatchHistory, now: datetime) -> Reserved | None:
+def continued(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetime) -> Reserved | None:
     """The newest reservation that still holds and works from the same base: a run started again goes on with it."""
-    held = [r for r in batch.held(now) if _same_start(plan, state, r)]
+    held = [r for r in batch.held(now) if _same_start(plan, view, r)]
     return max(held, key=lambda r: r.at) if held else None
 
 
-def unpublished(plan: Plan, state: Published, batch: BatchHistory, now: datetime) -> int | None:
+def unpublished(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetime) -> int | None:
     """The newest version whose run holds its reservation, started where this plan would, and was not published."""
-    runs = {r.run for r in batch.reserved.values() if r.until > now and _same_start(plan, state, r)}
-    done = [n for n, version in batch.versions.items() if version.run in runs and n != plan.against]
-    return max(done, default=None)
+    runs = {r.run for r in batch.reserved.values() if r.until > now and _same_start(plan, view, r)}
+    return max((n for n, version in batch.versions.items() if version.run in runs), default=None)
 
 
-def _same_start(plan: Plan, state: Published, reserved: Reserved) -> bool:
-    """A run without a base starts from nothing, so only a change of the view since it began sets it apart."""
-    return reserved.base == plan.base and (plan.base is not None or state.at <= reserved.at)
+def _same_start(plan: Plan, view: ViewHistory, reserved: Reserved) -> bool:
+    """Whether the view has served the same ever since the run began: whoever changed that, a refresh or an operator,
+    a run from before it must not undo it."""
+    since = [state for number, state in view.states.items() if number >= reserved.view_entry]
+    return reserved.base == plan.base and len({(state.served, state.version) for state in since}) == 1
 
 
 def resumed(plan: Plan, reserved: Reserved, contract: Contract, archive: ArchiveHistory, batch: BatchHistory) -> Plan:

@@ -67,6 +67,7 @@ class Run:
         self.clock = batch.clock
         self.rebuild = rebuild
         self.catalogue = Catalogue(batch.lake)
+        self.history = self.catalogue.history(view)
         self.state = newest_state(self.catalogue, view)
 
     def go(self) -> Outcome:
@@ -74,7 +75,7 @@ class Run:
         plan = self._plan()
         if isinstance(plan, Nothing):
             return Outcome(self.state.view, reason=plan.reason)
-        waiting = unpublished(plan, self.state, self.logs.batch, self.clock())
+        waiting = unpublished(plan, self.history, self.logs.batch, self.clock())
         if waiting is not None and self._as_far(waiting, plan):
             return self._publish(waiting)
         self.reserved = self._reserve(plan)
@@ -88,7 +89,7 @@ class Run:
 
     def _plan(self) -> Plan | Nothing:
         reasons = []
-        for definition in targets(self.catalogue.history(self.state.view).states.values()):
+        for definition in targets(self.history.states.values()):
             self.definition: Definition = self.catalogue.definition(definition)
             self.contract: Contract = self.catalogue.contract(definition)
             # the speed log first: the archive may pass an epoch meanwhile, never the other way round
@@ -110,10 +111,10 @@ class Run:
 
     def _reserve(self, plan: Plan) -> Reserved:
         """A reservation that holds: the one this run was killed with, or a new one."""
-        mine = continued(plan, self.state, self.logs.batch, self.clock())
+        mine = continued(plan, self.history, self.logs.batch, self.clock())
         if mine is None:
             lasting = timedelta(minutes=self.batch.settings.reservation_minutes)
-            mine = reservation(plan, new_attempt(), self.clock(), lasting)
+            mine = reservation(plan, new_attempt(), self.clock(), lasting, self.history.number)
             self.logs.batch.log.put(self.logs.batch.number + 1, mine)
             self.logs.batch.catch_up()
         reach("batch.after-reserve")

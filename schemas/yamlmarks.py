@@ -56,7 +56,8 @@ class Marks:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            raise self._error(line, column, f"not YAML: {error.problem}", "YAML 1.1", "mend the syntax") from error
+            got = "not YAML: " + ", ".join(part for part in (error.context, error.problem) if part)
+            raise self._error(line, column, got, "one document of YAML 1.1", "mend the syntax") from error
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             text = " ".join(str(error).split())[:200]
             raise self._error(1, 1, f"not YAML: {text}", "YAML 1.1", "mend the value, or quote it") from error

@@ -56,7 +56,7 @@ class Ask(BaseModel):
 
 
 class Follower:
-    """Keeps one `Serving` up to date, in a thread. A failed look leaves the snapshot before, and is told by /healthz."""
+    """Keeps one `Serving` up to date, in a thread. A look that fails leaves the snapshot before; /healthz tells."""
 
     def __init__(self, lake: Lake, settings: Settings, clock: Clock = system_clock) -> None:
         self._open: Callable[[], Serving] = partial(Serving, lake, settings, clock)
@@ -76,6 +76,8 @@ class Follower:
         """Ends the thread, after the look it is at."""
         self._stop.set()
         self._thread.join(timeout=10)
+        if self._serving is not None:
+            self._serving.close()
 
     @property
     def serving(self) -> Serving:

@@ -1,8 +1,8 @@
 """Decides whether a text is one SELECT over views and allowed functions, on DuckDB's own syntax tree.
 
-The tree is DuckDB's (`json_serialize_sql`), not another parser's: what is looked at is what runs, so there is no text that
-one parser reads as harmless and the other does not. A name after FROM is a view, or a WITH name that is in scope just
-there; anything else in the tree must stand in seamline.serving.allowed.
+The tree is DuckDB's (`json_serialize_sql`), not another parser's: what is looked at is what runs, so there is no text
+that one parser reads as harmless and the other does not. A name after FROM is a view, or a WITH name that is in scope
+just there; anything else in the tree must stand in seamline.serving.allowed.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ A cursor that is used again for the same snapshot finds its views already define
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -36,6 +37,7 @@ class Pool:
         self._root = connect(limits)
         self._idle: list[Cursor] = []
         self._lock = threading.Lock()
+        self.close = weakref.finalize(self, _close, self._root, self._idle)  # also when the interpreter ends
         self.references = lru_cache(maxsize=512)(self._references)
 
     @contextmanager
@@ -61,6 +63,12 @@ class Pool:
             return check(sql, cursor.tree(sql))
 
 
+def _close(root: duckdb.DuckDBPyConnection, idle: list[Cursor]) -> None:
+    for cursor in idle:
+        cursor.close()
+    root.close()
+
+
 class Cursor:
     """One connection, used by one thread at a time."""
 
@@ -73,12 +81,12 @@ class Cursor:
     def tree(self, sql: str) -> str:
         """DuckDB's syntax tree of a text, as JSON."""
         try:
-            row = self._connection.execute(TREE, [sql]).fetchone()
+            found = self._connection.execute(TREE, [sql]).fetchall()
         except duckdb.Error as error:
             if "expression depth" in str(error):
                 raise too_deep() from error
             raise UserError(Condition.QUERY_INVALID, str(error).splitlines()[0], mend="mend the query") from error
-        return str(row[0]) if row else ""
+        return str(found[0][0])
 
     def define(self, view: str, served: Served) -> None:
         """Makes `view` the merged answer of a snapshot. DuckDB inlines it: a query's filters reach the Parquet scan."""
@@ -88,7 +96,8 @@ class Cursor:
         source = f"_speed_{view}"
         inputs = [source]
         try:
-            self._connection.register(source, served.speed)
+            if served.speed is not None:
+                self._connection.register(source, served.speed)
             if isinstance(served.batch, pa.Table):
                 inputs.append(f"_batch_{view}")
                 self._connection.register(inputs[-1], served.batch)
@@ -138,8 +147,11 @@ def statement(served: Served, speed: str, batch: str = "") -> str:
         paths = [] if isinstance(served.batch, pa.Table) else served.batch
         files = f"read_parquet([{', '.join(literal(path) for path in paths)}])"
         sources.append(f"SELECT {columns} FROM {quote(batch) if batch else files}")
-    if served.speed.num_rows or not sources:
+    if served.speed is not None:
         sources.append(f"SELECT {columns} FROM {quote(speed)}")
+    if not sources:
+        nothing = ", ".join(f"NULL::{c.sql_type} AS {quote(c.name)}" for c in served.definition.partial_columns)
+        sources.append(f"SELECT {nothing} WHERE false")
     union = " UNION ALL ".join(sources)
     return f"WITH partials AS NOT MATERIALIZED ({union})\n{served.definition.merge_and_finalise}"
 

@@ -53,10 +53,10 @@ class Served:
         return Chain(self.definition.hash, self.base.version, self.base.cut, links)
 
     @cached_property
-    def speed(self) -> pa.Table:
-        """The partial rows of every run, without copying them."""
-        tables = [run.table for run in self.runs]
-        return pa.concat_tables([t for t in tables if t.num_rows] or tables[:1])
+    def speed(self) -> pa.Table | None:
+        """The partial rows of every run, without copying them; None where there are none."""
+        tables = [run.table for run in self.runs if run.table.num_rows]
+        return pa.concat_tables(tables) if tables else None
 
     def provenance(self, asked: datetime) -> Provenance:
         """What an answer over this view says of itself."""
@@ -171,6 +171,10 @@ class Serving:
                 self.clock(),
             )  # fmt: skip
 
+    def close(self) -> None:
+        """Ends its connections; no query may run any more."""
+        self.pool.close()
+
     # reading the ledger: views, then batch versions, then epochs
 
     def _read(self) -> bool:
@@ -213,10 +217,7 @@ class Serving:
         if not isinstance(before, Served) or before.definition.hash != definition.hash:
             before = None
         runs = self._runs(state.view, definition, base, history, before.runs if before else ())
-        if before is not None and before.base == base:
-            files = before.batch
-        else:
-            files = self._files(batch, base)
+        files = before.batch if before is not None and before.base == base else self._files(batch, base)
         last = history.epochs.get(history.last_epoch)
         return Served(definition, stream, base, files, runs, history.newest, last.at if last else None)
 

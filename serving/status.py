@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StreamStatus:
-    """One stream. `lag_records` counts offsets from the frontier to Kafka's ends, None where those were not asked for."""
+    """One stream. `lag_records`: offsets from the frontier to Kafka's ends; None where those were not asked for."""
 
     name: str
     frontier: Frontier

@@ -198,7 +198,7 @@ class Cluster:
 
 
 def check_range(frontier: Frontier, earliest: Frontier, end: Frontier) -> None:
-    """Raises RECORDS_EXPIRED where records from `frontier` on are gone, at the log's start or (after a loss) its end."""
+    """Raises RECORDS_EXPIRED where records from `frontier` on are gone, at the log's start or (a loss) its end."""
     for partition, offset in frontier.items():
         if partition not in end:
             continue

@@ -55,7 +55,7 @@ def write_raw(engine: Kernel, lake: Lake, table: str, rows: pa.Table) -> list[Ra
         path = f"{table}/{DATE}={day.isoformat()}/{new_attempt()}.parquet"
         statement = f"SELECT * EXCLUDE ({DATE}) FROM rows WHERE {DATE} = DATE '{day.isoformat()}'"
         written = lake.write(engine, statement, {"rows": rows}, path)
-        here = rows.filter(pc.equal(rows[DATE], day)) if len(files) or written < rows.num_rows else rows
+        here = rows.filter(pc.equal(rows[DATE], day)) if files or written < rows.num_rows else rows
         size = Path(lake.absolute(path)).stat().st_size if lake.local else _remote_size(lake, path)
         files.append(RawFile(table, path, day.isoformat(), size, written, here["_reject"].null_count))
     return files
@@ -113,8 +113,8 @@ class RawTable:
         if self.version != expected:
             raise ConflictError(
                 Condition.WRITER_CONFLICT,
-                f"raw table {self.path} came to version {self.version} where {expected} was next: another process
-                wrote it", allowed="one archive process a stream",
+                f"raw table {self.path} came to version {self.version}, not {expected}: another process wrote it",
+                allowed="one archive process a stream",
                 mend="stop the other one; on the next start the table is restored to what the ledger names",
                 where=self.path,
             )

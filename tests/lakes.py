@@ -16,6 +16,7 @@ from deltalake import DeltaTable, write_deltalake
 from obstore.store import MemoryStore
 
 from seamline.clock import ManualClock
+from seamline.config import BatchSection
 from seamline.entries import Archived, Claim, Imported
 from seamline.frontier import Frontier, Partition, topic_source
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
@@ -79,6 +80,7 @@ class Bench:
         self.folder = folder
         self.clock = ManualClock(datetime(2024, 6, 1, tzinfo=UTC))
         self.lake = Lake(str(folder), store if store is not None else MemoryStore())
+        self.settings = BatchSection()  # type: ignore[call-arg]
         self.contract = contract(extra)
         self.source = topic_source("orders", "id1")
         self.log: dict[int, list[tuple[datetime, bytes | None]]] = {0: [], 1: []}
@@ -97,7 +99,7 @@ class Bench:
     @property
     def batch(self) -> Batch:
         """The batch layer, with units run in this process."""
-        return Batch(self.lake, clock=self.clock)
+        return Batch(self.lake, settings=self.settings, clock=self.clock)
 
     @property
     def served(self) -> tuple[str | None, int | None]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lakes import DAY, VIEW, Bench, contract, order, orders
 
 from seamline.commitpoint import hooked
+from seamline.config import BatchSection
 from seamline.entries import Counts
 from seamline.errors import Condition, SeamlineError
 from seamline.jobs.unit import UnitResult, UnitTask, local_runner
@@ -277,6 +281,26 @@ def test_an_operators_rollback_wins_over_a_refresh_under_way(bench: Bench) -> No
     assert bench.answer() == bench.expected(*orders(3), *orders(3, "p"), *orders(3, "q"))
 
 
+def test_a_version_that_an_operator_went_back_from_is_not_served_again(bench: Bench) -> None:
+    for id_ in "abc":
+        bench.send(order(id_))
+        bench.both()
+        if id_ != "c":
+            bench.batch.refresh("sales")
+    first, second = sorted(bench.versions().versions)
+    bench.batch.rollback("sales", first)
+    outcome = bench.batch.refresh("sales")
+    assert outcome.version not in (first, second)
+    assert bench.versions().versions[outcome.version or 0].base == first
+    assert bench.answer() == bench.expected(order("a"), order("b"), order("c"))
+
+
+def test_each_rebuild_is_a_version_of_its_own(bench: Bench) -> None:
+    bench.send(*orders(3))
+    bench.both()
+    assert len({bench.batch.rebuild("sales").version for _ in range(3)}) == 3
+
+
 def test_a_reservation_that_ran_out_publishes_nothing(bench: Bench) -> None:
     bench.send(*orders(3))
     bench.both()
@@ -325,3 +349,69 @@ def test_rebuild_recomputes_every_date_and_is_audited_against_what_was_served(be
     assert outcome.audit.compared
     assert outcome.audit.clean
     assert bench.versions().versions[outcome.version or 0].complete
+
+
+# --- any order of everything
+
+POINTS = ("batch.after-reserve", "batch.after-unit", "batch.after-files", "batch.after-version", "batch.after-publish")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("send"), st.integers(0, 12)),
+        st.tuples(st.just("speed"), st.just(0)),
+        st.tuples(st.just("archive"), st.just(0)),
+        st.tuples(st.just("refresh"), st.just(0)),
+        st.tuples(st.just("rebuild"), st.just(0)),
+        st.tuples(st.just("kill"), st.integers(0, len(POINTS) - 1)),
+        st.tuples(st.just("rollback"), st.integers(0, 3)),
+        st.tuples(st.just("wait"), st.integers(1, 4)),  # all together within the dedup horizon
+    ),
+    max_size=14,
+)
+
+
+def take(bench: Bench, step: str, value: int) -> list[bytes]:
+    """Does one step; gives what it sent."""
+
+    def die(reached: str) -> None:
+        if reached == POINTS[value]:
+            raise Death
+
+    if step == "send":
+        sent = [order(f"o{value}", DAY + timedelta(hours=9 * value), amount=value), order(f"o{value + 1}")]
+        bench.send(*sent, partition=value % 2)
+        return sent
+    if step == "kill":
+        with hooked(die), suppress(Death):
+            bench.batch.refresh("sales")
+    elif step == "rollback":
+        versions = sorted(bench.versions().versions)
+        if versions:
+            bench.batch.rollback("sales", versions[value % len(versions)])
+    elif step == "wait":
+        bench.wait(minutes=value)
+    elif step in ("speed", "archive"):
+        getattr(bench, step)()
+    else:
+        getattr(bench.batch, step)("sales")
+    return []
+
+
+@settings(max_examples=settings().max_examples // 3)
+@given(steps=STEPS)
+def test_whatever_happens_in_whatever_order_the_answer_is_exact(
+    steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bench = Bench(tmp_path_factory.mktemp("lake"))
+    bench.settings = BatchSection(reservation_minutes=6)  # type: ignore[call-arg]
+    sent = [order("first")]
+    bench.send(*sent)
+    bench.both()
+    for step, value in steps:
+        sent += take(bench, step, value)
+    bench.both()
+    assert bench.answer() == bench.expected(*sent)
+    bench.batch.refresh("sales")
+    assert bench.answer() == bench.expected(*sent)
+    assert all(version.audit.drift == () for version in bench.versions().versions.values())
+    bench.batch.rebuild("sales")
+    assert bench.answer() == bench.expected(*sent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,9 +21,11 @@ from seamline.schemas.contracts import (
     load_contracts,
     parse_contract,
 )
-from seamline.schemas.settings import Discriminator
+from seamline.schemas.rules import OPTIONS, PREDICATES
+from seamline.schemas.settings import KNOWN, Discriminator
 from seamline.schemas.types import instant_literal, parse_duration, parse_instant
 
+DOCS = Path(__file__).parents[1] / "docs" / "contracts.md"
 EXAMPLES = Path(__file__).parents[1] / "examples" / "github" / "contracts"
 
 TEXT = """\
@@ -199,7 +202,7 @@ def test_only_event_time_event_id_and_discriminator_change_the_layout() -> None:
 
 
 def test_hashes_are_the_same_in_every_process() -> None:
-    """They name tables and definitions on disk. A change of this value rebuilds every user's views: count DECODER up."""
+    """They name tables and definitions on disk: a change of these values rebuilds every user's views."""
     github = load_contracts(EXAMPLES)["github_events"]
     assert (github.decoding, github.layout) == ("4c30e82e347bdf43", "387f026ede2128d8")
 
@@ -391,6 +394,18 @@ def test_a_folder_with_a_broken_file_is_refused_whole(tmp_path: Path) -> None:
         load_contracts(tmp_path)
     with pytest.raises(UserError, match="there is no folder"):
         load_contracts(tmp_path / "none")
+
+
+def test_the_example_in_the_documentation_is_a_contract_and_all_properties_are_documented() -> None:
+    text = DOCS.read_text()
+    for example in re.findall(r"```yaml\n(apiVersion.*?)```", text, re.DOTALL):
+        contract = parse(example)
+        assert contract.event_id
+        kernel(Limits()).describe(empty_table_statement(contract))
+    for name in KNOWN:
+        assert f"`seamline.{name}`" in text
+    for option in (*OPTIONS, *(f"rule {kind}" for kind in PREDICATES)):
+        assert f"`{option}" in text, option
 
 
 def shared(name: str, discriminator: str = "", stream: str = "main") -> Contract:

@@ -1,4 +1,4 @@
-"""The batch layer through spark-submit, on executors in processes of their own that have the package from --py-files."""
+"""The batch layer through spark-submit: executors are processes of their own, with the package from --py-files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def build_zip(into: Path, imported: Path) -> Path:
             for path in sorted((ROOT / folder).rglob("*")):
                 name = f"{package}/{path.relative_to(ROOT / folder)}"
                 if path.is_file() and "__pycache__" not in name:
-                    archive.writestr(name, path.read_bytes() + (note.encode() if name == "seamline/__init__.py" else b""))
+                    archive.writestr(
+                        name, path.read_bytes() + (note.encode() if name == "seamline/__init__.py" else b"")
+                    )
     return into
 
 

@@ -151,7 +151,10 @@ class Maintained(EntryBase):
 
 
 class Reserved(EntryBase):
-    """A batch run works towards this cut; no compaction may cross it, no epoch after it go, until `until`."""
+    """A batch run works towards this cut; no compaction may cross it, no epoch after it go, until `until`.
+
+    `view_entry` is the view's newest state that the run saw: once another version was served, it starts afresh.
+    """
 
     kind: Literal["reserved"] = "reserved"
     run: str
@@ -159,6 +162,7 @@ class Reserved(EntryBase):
     until: datetime
     base: int | None = None
     archive_entry: int
+    view_entry: int = 0
 
 
 class ColumnDrift(Value):

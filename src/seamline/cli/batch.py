@@ -12,7 +12,7 @@ from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, grou
 from seamline.cli.progress import progress
 
 if TYPE_CHECKING:
-    from seamline.jobs.batch import Outcome
+    from seamline.jobs.run import Outcome
 
 ViewArgument = Annotated[str | None, typer.Argument(help="One view; default: all.")]
 
@@ -48,15 +48,10 @@ def run(folder: Path, view: str | None, as_json: bool, *, whole: bool) -> None:
     word = "rebuild" if whole else "refresh"
     outcomes = []
     with SparkUnits(project) as units:
+        batch = Batch(project.lake, units, project.settings.batch, project.settings.kernel)
         for name in wanted:
             with progress(f"{word} {name}") as advance:
-                batch = Batch(
-                    project.lake,
-                    runner=units,
-                    settings=project.settings.batch,
-                    kernel=project.settings.kernel,
-                    progress=lambda done, total, advance=advance: advance(1, f"date {done} of {total}"),  # type: ignore[misc]
-                )
+                units.watch = lambda done, total, advance=advance: advance(0, f"{done} of {total} dates")
                 outcomes.append(batch.rebuild(name) if whole else batch.refresh(name))
     if as_json:
         show_json([summary(outcome) for outcome in outcomes])

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.options import HERE, ProjectOption, examples
+from seamline.cli.console import note, show_json, show_table
+from seamline.cli.events import EventFile
+from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
+from seamline.cli.progress import Advance, progress
+
+if TYPE_CHECKING:
+    from seamline.schemas.contracts import Contract
 
 
 def add(app: typer.Typer) -> None:
     """Adds the command."""
     app.command(
         name="import",
-        epilog=examples("seamline import 2025.jsonl.gz --contract orders"),
+        epilog=examples(
+            "seamline import 2025.jsonl.gz --contract orders",
+            "seamline import january.csv february.csv --contract orders --json",
+        ),
     )(import_)
 
 
@@ -22,5 +32,42 @@ def import_(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON lines or CSV; plain, .gz or .bz2.")],
     contract: Annotated[str, typer.Option("--contract", help="The contract of these events.")],
     project: ProjectOption = HERE,
+    as_json: JsonOption = False,
 ) -> None:
-    """Take files of events into the archive without Kafka. They are served from the next batch version on."""
+    """Take files of events into the archive, without Kafka. They are served from the next batch version on.
+
+    A file is known by its content: one that was imported before is not taken again.
+    """
+    from seamline.schemas.project import load_project
+    from seamline.streaming.imports import import_events
+
+    loaded = load_project(project)
+    wanted = loaded.contract(contract)
+    for path in files:
+        with EventFile(path):
+            pass
+    done: list[dict[str, Any]] = []
+    for path in files:
+        with progress(f"import {path.name}", path.stat().st_size * 2) as advance:
+            taken = import_events(loaded, contract, lambda path=path, by=advance: values(path, wanted, by))  # type: ignore[misc]
+        done.append({"file": str(path), "already": taken.already, **taken.counts.model_dump(), "source": taken.source})
+    if as_json:
+        show_json(done)
+        return
+    columns = ("file", "read", "counted", "rejected", "result")
+    results = ["imported before: nothing done" if one["already"] else "imported" for one in done]
+    show_table(columns, [(*(one[c] for c in columns[:-1]), word) for one, word in zip(done, results, strict=True)])
+    if not all(one["already"] for one in done):
+        note("they are served from the next batch version on: 'seamline batch refresh' makes it")
+
+
+def values(path: Path, contract: Contract, advance: Advance) -> Iterator[bytes]:
+    """The records of one file, from the first on; tells the bytes read. An import reads twice: hash, then rows."""
+    with EventFile(path) as file:
+        before = 0
+        for number, value in enumerate(file.values(contract)):
+            yield value
+            if number % 1000 == 0:
+                advance(file.done - before, f"{number} records")
+                before = file.done
+        advance(file.done - before)

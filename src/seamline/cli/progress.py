@@ -58,7 +58,7 @@ def _lines(what: str, total: float | None) -> Advance:
         done += by
         if time.monotonic() - last >= EVERY:
             last = time.monotonic()
-            share = f"{done / total:.0%}" if total else f"{done:.0f}"
-            note(f"{what}: {share}{f', {words}' if words else ''}")
+            share = f"{done / total:.0%}" if total else f"{done:.0f}" if done else ""
+            note(f"{what}: {', '.join(filter(None, (share, words)))}")
 
     return advance

@@ -15,9 +15,7 @@ from seamline.cli.options import HERE, ProjectOption, examples
 from seamline.errors import Condition, UserError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from seamline.serving.provenance import Provenance, Provenances
+    from seamline.serving.provenance import Answer, Provenance
 
 
 class Format(StrEnum):
@@ -68,35 +66,30 @@ def query(
     answer = Serving(loaded.lake, loaded.settings).query(sql, as_of=as_of)
     for one in answer.provenance.values():
         one.check()
-    write(answer.table, form, answer.provenance if provenance else None)
+    write(answer, form, proof=provenance)
 
 
-def write(table: pa.Table, form: Format, proof: Provenances | None = None) -> None:
-    """Writes rows to stdout in a format, with the provenance where it does not disturb."""
-    if form is Format.JSON:
-        rows = table.to_pylist()
-        show_json(rows if proof is None else {"rows": rows, "provenance": proof.to_json()})
-        return
+def write(answer: Answer, form: Format, *, proof: bool) -> None:
+    """Writes an answer to stdout, with its provenance where it does not disturb."""
+    from seamline.serving.encode import FORMATS, rows
+
+    names = answer.table.column_names
     if form is Format.TABLE:
-        show_table(table.column_names, zip(*(column.to_pylist() for column in table.columns), strict=True))
-        say(f"{table.num_rows} row{'' if table.num_rows == 1 else 's'}")
-        for one in (proof or {}).values():
+        count = answer.table.num_rows
+        show_table(names, rows(answer.table))
+        say(f"{count} row{'' if count == 1 else 's'}")
+        for one in answer.provenance.values() if proof else ():
             say()
             show_table(("provenance", one.view), list(_summary(one)))
-        return
-    sys.stdout.flush()
-    if form is Format.CSV:
-        from pyarrow import csv
-
-        csv.write_csv(_printable(table), sys.stdout.buffer)
+    elif form is Format.JSON:
+        found = [dict(zip(names, row, strict=True)) for row in rows(answer.table)]
+        show_json({"rows": found, "provenance": answer.provenance.to_json()} if proof else found)
     else:
-        from pyarrow import ipc
-
-        with ipc.new_stream(sys.stdout.buffer, table.schema) as stream:
-            stream.write_table(table)
-    sys.stdout.buffer.flush()
-    if proof is not None:
-        note(json.dumps(proof.to_json()))
+        sys.stdout.flush()
+        sys.stdout.buffer.write(FORMATS[form].encode(answer))
+        sys.stdout.buffer.flush()
+        if proof:
+            note(json.dumps(answer.provenance.to_json()))
 
 
 def _summary(proof: Provenance) -> Iterator[tuple[str, object]]:
@@ -112,14 +105,3 @@ def _summary(proof: Provenance) -> Iterator[tuple[str, object]]:
     for column in proof.columns:
         if column.exactness != "exact":
             yield column.name, f"{column.exactness}: {column.bound}" if column.bound else column.exactness
-
-
-def _printable(table: pa.Table) -> pa.Table:
-    """Nested columns as JSON text: CSV knows only plain values."""
-    import pyarrow as pa
-
-    for index, field in enumerate(table.schema):
-        if pa.types.is_nested(field.type):
-            texts = [None if v is None else json.dumps(v, default=str) for v in table.column(index).to_pylist()]
-            table = table.set_column(index, field.name, pa.array(texts, pa.string()))
-    return table

@@ -81,9 +81,9 @@ def _scheduler(project: Project, stream: str) -> None:
 
 
 def _serving(project: Project, stream: str) -> None:
-    from seamline.serving.http import serve
+    from seamline.serving.app import run_serving
 
-    serve(project)
+    run_serving(project)
 
 
 ROLES: Mapping[RoleName, Callable[[Project, str], None]] = {

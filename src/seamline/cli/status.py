@@ -1,16 +1,153 @@
-"""`seamline status`."""
+"""`seamline status`: how far streams, views and roles are. It reads the lake, and asks Kafka where its logs end."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
 
+from seamline.cli.console import duration, note, say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
+from seamline.clock import system_clock
+from seamline.errors import SeamlineError
+
+if TYPE_CHECKING:
+    from seamline.frontier import Frontier
+    from seamline.schemas.project import Project
+    from seamline.serving.status import Status, StreamStatus, ViewStatus
+    from seamline.supervisor import RoleState
+
+ASK_SECONDS = 3.0
+"""How long Kafka may take to say where its logs end."""
 
 
 def add(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command(name="status", epilog=examples("seamline status --json"))(status)
+    app.command(name="status", epilog=examples("seamline status", "seamline status --json"))(status)
 
 
-def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
-    """How far each stream and each view is, and how the roles are."""
+def status(
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+    counts: Annotated[bool, typer.Option("--counts", help="Add law 3's counts of each contract.")] = False,
+) -> None:
+    """Show how far each stream is, what each view is served from, and how the roles are."""
+    from seamline.schemas.project import load_project
+    from seamline.serving.snapshot import Serving
+
+    loaded = load_project(project)
+    ends, why = log_ends(loaded)
+    found = Serving(loaded.lake, loaded.settings).status(ends)
+    states = role_states(loaded)
+    if as_json:
+        show_json({**found.to_json(), "roles": [asdict(state) for state in states], "kafka": why or "answers"})
+        return
+    if why:
+        note(f"lag in records is not known: {why}")
+    _show_streams(found)
+    say()
+    _show_views(found)
+    if counts:
+        say()
+        _show_counts(found)
+    if states:
+        say()
+        columns = ("role", "state", "pid", "restarts", "reason", "log")
+        show_table(columns, [[getattr(state, column) for column in columns] for state in states])
+
+
+def log_ends(project: Project) -> tuple[dict[str, Frontier], str]:
+    """Where Kafka's logs of each stream end now; or nothing, and why that is not known."""
+    from seamline.streaming.kafka import Cluster
+
+    try:
+        cluster = Cluster(project.bootstrap, project.settings.kafka.options, patience=ASK_SECONDS)
+    except SeamlineError as error:
+        return {}, error.got
+    try:
+        return {
+            stream: cluster.end(cluster.topics({c.topic for c in project.contracts_of(stream)}).values())
+            for stream in project.streams
+        }, ""
+    except SeamlineError as error:
+        return {}, error.got
+    finally:
+        cluster.close()
+
+
+def role_states(project: Project) -> list[RoleState]:
+    """The roles' states as the supervisor last wrote them; those of a supervisor that is gone count as stopped."""
+    from seamline.cli.up import ROLES, roles
+    from seamline.supervisor import read_state
+
+    found = (read_state(project.state / ROLES, role.name) for role in roles(project, {}))
+    return [alive(state) for state in found if state is not None]
+
+
+def alive(state: RoleState) -> RoleState:
+    """The state, unless its process is gone and nobody has noted it: then nobody looks after it any more."""
+    from dataclasses import replace
+
+    from seamline.process import born
+    from seamline.supervisor import State
+
+    if state.pid is None or born(state.pid) == state.born:
+        return state
+    return replace(state, state=State.STOPPED, pid=None, reason="its supervisor is gone")
+
+
+def _show_streams(found: Status) -> None:
+    columns = ("stream", "last epoch", "committed", "lag records", "lag", "archive lag", "law 3", "frontier")
+    show_table(columns, [_stream(stream) for stream in found.streams.values()])
+
+
+def _stream(stream: StreamStatus) -> tuple[object, ...]:
+    total = stream.total
+    law = f"{total.read} = {total.counted} + {total.rejected} + {total.duplicate}"
+    return (
+        stream.name,
+        stream.last_epoch or "none",
+        f"{duration(_age(stream))} ago" if stream.committed else None,
+        stream.lag_records,
+        _lag(stream),
+        stream.archive_lag_records,
+        law if stream.balanced else f"BROKEN: {law}",
+        stream.frontier,
+    )
+
+
+def _age(stream: StreamStatus) -> float:
+    """Seconds since the last epoch."""
+    return max(0.0, (system_clock() - stream.committed).total_seconds()) if stream.committed else 0.0
+
+
+def _lag(stream: StreamStatus) -> str | None:
+    """Seconds since the newest record that was read; where nothing waits to be read, that is no lag."""
+    if stream.lag_records == 0:
+        return "none"
+    return None if stream.lag_seconds is None else duration(max(0.0, stream.lag_seconds))
+
+
+def _show_views(found: Status) -> None:
+    columns = ("view", "state", "definition", "version", "epochs after the cut", "drift", "cut")
+    show_table(columns, [_view(view) for view in found.views.values()])
+    for view in found.views.values():
+        if view.error:
+            note(f"{view.name}: {view.error}")
+
+
+def _view(view: ViewStatus) -> tuple[object, ...]:
+    version = "none yet" if view.version is None else view.version
+    return view.name, view.state, view.definition, version, view.epochs, view.drift, view.cut
+
+
+def _show_counts(found: Status) -> None:
+    rows: list[tuple[Any, ...]] = []
+    for stream in found.streams.values():
+        layers: Mapping[str, Mapping[str, Any]] = {"speed": stream.counts, "archive": stream.archive_counts}
+        for layer, counts in layers.items():
+            for contract, c in sorted(counts.items()):
+                rows.append((layer, contract or "(unclaimed)", c.read, c.counted, c.rejected, c.duplicate))
+    show_table(("layer", "contract", "read", "counted", "rejected", "duplicate"), rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 class SparkUnits:
-    """A runner of units. A refresh that finds nothing to do never starts a JVM."""
+    """A runner of units; a refresh that finds nothing to do starts no JVM. `watch` is told (done, all) of a run."""
 
     def __init__(self, project: Project) -> None:
+        self.watch: Callable[[int, int], None] | None = None
         self._project = project
         self._session: Any = None
 
@@ -40,4 +41,4 @@ class SparkUnits:
             extra = {"spark.driver.memory": settings.driver_memory, **settings.conf}
             log = self._project.state / "logs" / "spark-batch.log"
             self._session = session("seamline-batch", settings.master, extra, log=log)
-        return spark_runner(self._session)
+        return spark_runner(self._session, self.watch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from seamline.cli.console import note
 from seamline.cli.options import HERE, ProjectOption, examples
 from seamline.cli.signals import on_signals
 from seamline.clock import system_clock
-from seamline.errors import Condition, ConflictError, SeamlineError
+from seamline.errors import Condition, ConflictError
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from seamline.schemas.project import Project
     from seamline.supervisor import Role, RoleState, Supervisor
 
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 LOCK = "up.lock"
 ROLES = "roles"
 """Folder of the roles' states, in the project's .seamline."""
@@ -42,7 +42,7 @@ class Stack:
     def poll(self) -> Mapping[str, RoleState]:
         """Looks at the broker and every role once, starts again what died; returns the roles' states."""
         if self.broker is not None and not self.broker.is_running():
-            self.broker.start()
+            _keep_address(self.project, self.broker.start())
         return self.supervisor.poll()
 
     def stop(self) -> None:
@@ -155,15 +155,21 @@ def roles(project: Project, env: Mapping[str, str]) -> list[Role]:
 
 def _broker(project: Project, say: Any) -> tuple[Broker | None, str]:
     from seamline.broker import Broker
-    from seamline.schemas.project import BOOTSTRAP
 
     if project.settings.kafka.bootstrap_servers:
         return None, project.bootstrap
     say("starting the embedded broker…")
     broker = Broker(project.state / "broker", project.state / "logs" / "broker.log").start()
-    (project.state / BOOTSTRAP).write_text(broker.bootstrap + "\n", encoding="utf-8")
+    _keep_address(project, broker)
     say(f"broker: {broker.bootstrap}")
     return broker, broker.bootstrap
+
+
+def _keep_address(project: Project, broker: Broker) -> None:
+    """Other commands find the embedded broker by this file."""
+    from seamline.schemas.project import BOOTSTRAP
+
+    (project.state / BOOTSTRAP).write_text(broker.bootstrap + "\n", encoding="utf-8")
 
 
 def _answers(project: Project) -> bool:
@@ -172,12 +178,15 @@ def _answers(project: Project) -> bool:
 
     try:
         return httpx.get(f"{serving_address(project)}/healthz", timeout=1).status_code == 200
-    except (httpx.HTTPError, SeamlineError):
+    except httpx.HTTPError:
         return False
 
 
 def serving_address(project: Project) -> str:
-    """Where the serving role listens."""
-    serving = project.settings.serving
-    host = "127.0.0.1" if serving.host in EVERYWHERE else serving.host
-    return f"http://{host}:{serving.port}"
+    """Where the serving role listens: what it says itself, else what is configured."""
+    from seamline.serving.app import ADDRESS
+
+    try:
+        return str(json.loads((project.state / ADDRESS).read_text(encoding="utf-8"))["url"])
+    except (OSError, ValueError):
+        return f"http://{project.settings.serving.host}:{project.settings.serving.port}"

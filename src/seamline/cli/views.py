@@ -147,7 +147,8 @@ def _line(project: Project, name: str, state: Published | None) -> dict[str, Any
     elif written == served:
         word = "served"
     else:
-        word = "being built" if written in state.live else "changed, not applied"
+        built = written in state.live and _batch(project, written or "").versions
+        word = "built, not served" if built else "being built" if written in state.live else "changed, not applied"
     return {
         "view": name,
         "contract": view.contract if view else _contract_of(state),
@@ -188,7 +189,7 @@ def _versions(project: Project, state: Published | None) -> list[dict[str, Any]]
                 {
                     "definition": record.definition,
                     "version": number,
-                    "at": version.at,
+                    "at": version.at.replace(microsecond=0),
                     "cut": str(version.cut),
                     "counted": version.counts.counted,
                     "audit": _audit(version.audit.compared, version.audit.clean),

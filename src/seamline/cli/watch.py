@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from seamline.cli.console import cell, duration, is_terminal, note
 from seamline.clock import system_clock
+from seamline.errors import Condition, TerminalError
 from seamline.history import SpeedHistory
 from seamline.supervisor import tail
 
@@ -78,8 +79,12 @@ def _looks(stack: Stack, stop: threading.Event) -> Iterator[Mapping[str, RoleSta
         states = stack.poll()
         yield states
         if all(state.state in ENDED for state in states.values()):
-            note("no role is left to run: see the logs, mend what they say, start again")
-            return
+            raise TerminalError(
+                Condition.PROCESS_FAILED,
+                "no role is left to run",
+                mend="see the logs, mend what they say, start again",
+                where=str(stack.project.state / "logs"),
+            )
         stop.wait(LOOK_SECONDS)
 
 

@@ -1,0 +1,101 @@
+"""One writer a log: a second one is refused by name, a dead one is replaced at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import obstore
+import pytest
+from seamline.claims import LEASE, claim, is_claimed, read_lease
+from seamline.clock import ManualClock, system_clock
+from seamline.entries import Epoch
+from seamline.errors import Condition, ConflictError
+from seamline.frontier import Frontier, Partition
+from seamline.lake import Lake
+
+from stream_parts import NOW, memory_lake
+
+HOLD = """
+import sys
+from seamline.claims import claim
+from seamline.lake import Lake
+lake = Lake.open(sys.argv[1])
+with claim(lake, lake.speed_log("main"), "speed"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def put_lease(lake: Lake, host: str, pid: int, until: str) -> None:
+    lease = {"holder": "speed-old", "host": host, "pid": pid, "born": 1.0, "until": until}
+    obstore.put(lake.store, "leases/speed/main.json", json.dumps(lease).encode())
+
+
+def test_a_second_process_is_refused_with_the_holder_and_its_epoch_and_a_killed_one_is_replaced(tmp_path: Path) -> None:
+    lake = Lake.open(str(tmp_path))
+    log = lake.speed_log("main")
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        end = Frontier({Partition("t@1", 0): 1})
+        log.put(2, Epoch(at=NOW, number=7, claim=1, start=Frontier(), end=end, files={}))
+        with pytest.raises(ConflictError) as refused, claim(lake, log, "speed"):
+            pass
+        assert refused.value.condition is Condition.WRITER_CONFLICT
+        assert f"pid {child.pid}" in str(refused.value)
+        assert "epoch 7" in str(refused.value)
+    finally:
+        child.kill()
+        child.wait()
+    with claim(lake, log, "speed") as writer:
+        assert writer.claim == 3
+        assert is_claimed(lake, log)
+    assert not is_claimed(lake, log)
+
+
+def test_a_live_lease_of_another_machine_holds_until_it_runs_out() -> None:
+    lake, clock = memory_lake(), ManualClock(NOW)
+    put_lease(lake, "elsewhere", 1, (NOW + LEASE).isoformat())
+    log = lake.speed_log("main")
+    with pytest.raises(ConflictError), claim(lake, log, "speed", clock):
+        pass
+    clock.advance(LEASE)
+    with claim(lake, log, "speed", clock) as writer:
+        assert writer.claim == 1
+
+
+def test_a_lease_of_a_process_that_is_gone_or_of_its_process_id_used_again_does_not_hold() -> None:
+    lake = memory_lake()
+    put_lease(lake, socket.gethostname(), os.getpid(), (system_clock() + LEASE).isoformat())
+    with claim(lake, lake.speed_log("main"), "speed"):
+        held = read_lease(lake, lake.speed_log("main"))
+        assert held is not None
+        assert held.pid == os.getpid()
+        assert held.holder != "speed-old"
+
+
+def test_a_lease_is_renewed_while_the_block_lasts() -> None:
+    from waiting import wait_until
+
+    lake = memory_lake()
+    log = lake.speed_log("main")
+    with claim(lake, log, "speed", lease=timedelta(seconds=0.3)):
+        first = read_lease(lake, log)
+        wait_until(lambda: (now := read_lease(lake, log)) and first and now.until > first.until, 10, "renewal")
+    assert read_lease(lake, log) is None
+
+
+def test_a_damaged_lease_is_no_obstacle() -> None:
+    lake = memory_lake()
+    obstore.put(lake.store, "leases/speed/main.json", b"{")
+    with claim(lake, lake.speed_log("main"), "speed") as writer:
+        assert writer.claim == 1

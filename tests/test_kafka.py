@@ -1,0 +1,96 @@
+"""What the streaming layer asks of Kafka before it reads: the same topics, nothing expired, nothing compacted away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from seamline.errors import Condition, SeamlineError, TransientError
+from seamline.frontier import START, Frontier, Partition
+from seamline.streaming.kafka import Cluster, check_range, python_options, starting_offsets
+
+from stream_parts import event, produce
+from waiting import wait_until
+
+
+def at(**offsets: int) -> Frontier:
+    return Frontier({Partition("t@1", int(name[1:])): offset for name, offset in offsets.items()})
+
+
+def condition(call: Callable[[], object]) -> Condition:
+    with pytest.raises(SeamlineError) as caught:
+        call()
+    return caught.value.condition
+
+
+def test_starting_offsets_come_from_the_ledger_and_a_new_partition_from_its_earliest() -> None:
+    assert json.loads(starting_offsets(at(p0=7), at(p0=3, p1=5))) == {"t": {"0": 7, "1": 5}}
+
+
+def test_a_range_that_is_gone_is_named() -> None:
+    check_range(at(p0=3), at(p0=3), at(p0=3))
+    with pytest.raises(SeamlineError) as expired:
+        check_range(at(p0=3), at(p0=5), at(p0=9))
+    assert expired.value.condition is Condition.RECORDS_EXPIRED
+    assert "offsets 3 to 5 of t/0" in str(expired.value)
+    assert condition(lambda: check_range(at(p0=9), at(p0=0), at(p0=5))) is Condition.RECORDS_EXPIRED
+
+
+def test_kafka_options_are_translated() -> None:
+    jaas = 'org.apache.kafka.common.security.scram.ScramLoginModule required username="me" password="pass";'
+    given = {"security.protocol": "SASL_SSL", "sasl.jaas.config": jaas, "fetch.min.bytes": "1", "unknown.one": "x"}
+    options = python_options(given)
+    assert options["security_protocol"] == "SASL_SSL"
+    assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("me", "pass")
+    assert "unknown_one" not in options
+
+
+def test_a_cluster_that_does_not_answer_is_transient() -> None:
+    with pytest.raises(TransientError) as caught:
+        Cluster("127.0.0.1:1", patience=0.5).topics(["t"])
+    assert caught.value.condition is Condition.BROKER_UNAVAILABLE
+
+
+def test_topics_are_made_where_missing_and_offsets_are_asked(broker: Any, fresh_topic: Callable[..., str]) -> None:
+    cluster = Cluster(broker.bootstrap)
+    name = fresh_topic(1) + "-made"
+    assert condition(lambda: cluster.topics([name])) is Condition.TOPIC_MISSING
+    assert cluster.create_missing([name], 3) == [name]
+    assert cluster.create_missing([name], 3) == []
+    topic = cluster.topics([name])[name]
+    assert topic.partitions == (0, 1, 2)
+    produce(broker.bootstrap, name, [event(1), event(2)], partition=1)
+    assert cluster.earliest([topic]) == START
+    assert cluster.end([topic]) == Frontier({Partition(topic.source, 1): 2})
+    cluster.check_readable(START, [topic])
+    cluster.close()
+
+
+def test_a_topic_made_again_expired_or_compacted_is_refused(broker: Any, fresh_topic: Callable[..., str]) -> None:
+    from kafka import TopicPartition
+
+    cluster = Cluster(broker.bootstrap)
+    admin = cluster._admin()
+    name = fresh_topic(1)
+    topic = cluster.topics([name])[name]
+    produce(broker.bootstrap, name, [event(n) for n in range(5)])
+    read = Frontier({Partition(topic.source, 0): 2})
+    cluster.check_readable(read, [topic])
+    admin.delete_records({TopicPartition(name, 0): 4})
+    assert condition(lambda: cluster.check_readable(read, [topic])) is Condition.RECORDS_EXPIRED
+    admin.delete_topics([name])
+    wait_until(lambda: name not in admin.list_topics(), 30, "the topic is gone")
+    cluster.create_missing([name], 1)
+    again = cluster.topics([name])[name]
+    assert condition(lambda: cluster.check_readable(read, [again])) is Condition.TOPIC_RECREATED
+    with pytest.raises(SeamlineError) as recreated:
+        cluster.check_ids([topic.source])
+    assert topic.id in str(recreated.value)
+    assert again.id in str(recreated.value)
+    compacted = cluster.topics([fresh_topic(1, **{"cleanup.policy": "compact"})])
+    assert condition(lambda: cluster.check_readable(START, compacted.values())) is Condition.TOPIC_COMPACTED
+    patient = fresh_topic(1, **{"cleanup.policy": "compact", "min.compaction.lag.ms": str(48 * 3_600_000)})
+    cluster.check_readable(START, cluster.topics([patient]).values())
+    cluster.close()

@@ -1,0 +1,351 @@
+"""The speed layer's guarantees: counted once whatever arrives twice or dies, and never a record lost."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from seamline.clock import ManualClock, system_clock
+from seamline.commitpoint import hooked
+from seamline.entries import Counts
+from seamline.errors import Condition, ConflictError, SeamlineError, TerminalError
+from seamline.frontier import START, Frontier, Partition
+from seamline.history import SpeedHistory
+from seamline.ledger import Writer
+from seamline.schemas.catalogue import apply_views
+from seamline.schemas.project import load_project
+from seamline.segment import build_chain
+from seamline.streaming.compact import Link, cover, plan_compaction, plan_retirement, plan_sweep
+from seamline.streaming.epoch import SWEPT_AFTER
+from seamline.streaming.maintenance import compact_run
+from seamline.streaming.plan import make_plan
+from seamline.streaming.speed import run_speed
+
+from stream_parts import (
+    NOW,
+    VIEW,
+    answer,
+    contract,
+    definition,
+    epochs,
+    event,
+    expected,
+    make_project,
+    memory_lake,
+    open_speed,
+    produce,
+    read_so_far,
+    records,
+    run_child,
+    running,
+    tasks,
+)
+from waiting import wait_until
+
+CLICKS = contract()
+PER_HOUR = definition(CLICKS)
+MALFORMED = [b"{", b"\xff", b"null", b'{"id": "x"}', b'{"id": "x", "ts": "2026-01-01T00:00:00Z", "n": "7"}']
+
+
+class Death(BaseException):
+    """A process that ends at once."""
+
+
+def test_duplicates_and_malformed_records_are_counted_for_what_they_are() -> None:
+    lake = memory_lake()
+    speed = open_speed(lake, [CLICKS])
+    one, two = [event(1), event(2), *MALFORMED, event(1)], [event(2), event(3)]
+    committed = speed.run_batch(tasks(records(one), records(two, partition=1)))
+    assert committed is not None
+    assert committed.counts == {"clicks": Counts(read=10, counted=3, rejected=5, duplicate=2)}
+    assert committed.end == Frontier({Partition("clicks@1", 0): 8, Partition("clicks@1", 1): 2})
+    assert answer(lake, PER_HOUR) == expected(PER_HOUR, one + two, CLICKS)
+
+
+def test_a_copy_in_a_later_epoch_is_left_out_also_after_a_restart() -> None:
+    lake = memory_lake()
+    speed = open_speed(lake, [CLICKS])
+    speed.run_batch(tasks(records([event(1), event(2)])))
+    speed.run_batch(tasks(records([event(2), event(3)], first=2)))
+    again = open_speed(lake, [CLICKS])
+    committed = again.run_batch(tasks(records([event(1), event(3), event(4)], first=4)))
+    assert committed is not None
+    assert committed.counts["clicks"] == Counts(read=3, counted=1, duplicate=2)
+    assert answer(lake, PER_HOUR) == expected(PER_HOUR, [event(n) for n in (1, 2, 3, 4)], CLICKS)
+
+
+def test_of_copies_in_one_batch_the_lowest_position_stays() -> None:
+    lake = memory_lake()
+    first, second = b'{"id":"a","ts":"2026-01-01T00:00:00Z","n":1}', b'{"id":"a","ts":"2026-01-01T00:00:00Z","n":2}'
+    open_speed(lake, [CLICKS]).run_batch(tasks(records([second], partition=1), records([first], partition=0)))
+    assert [row["total"] for row in answer(lake, PER_HOUR)] == [1]
+
+
+def test_an_id_is_forgotten_once_its_horizon_is_over() -> None:
+    lake, clock = memory_lake(), ManualClock(NOW)
+    speed = open_speed(lake, [CLICKS], clock)
+    duplicates = []
+    for number, wait in enumerate([timedelta(), timedelta(minutes=59), timedelta(minutes=3)]):
+        clock.advance(wait)
+        committed = speed.run_batch(tasks(records([event(1)], first=number)))
+        assert committed is not None
+        duplicates.append(committed.counts["clicks"].duplicate)
+    assert duplicates == [0, 1, 0]
+
+
+def test_records_below_the_frontier_are_ignored_and_an_empty_batch_commits_nothing() -> None:
+    lake = memory_lake()
+    speed = open_speed(lake, [CLICKS])
+    speed.run_batch(tasks(records([event(1), event(2)])))
+    assert speed.run_batch(tasks(records([event(1), event(2)]))) is None
+    assert speed.run_batch(tasks()) is None
+    committed = speed.run_batch(tasks(records([event(2), event(3)], first=1)))
+    assert committed is not None
+    assert committed.counts["clicks"] == Counts(read=1, counted=1)
+    assert len(epochs(lake)) == 2
+
+
+@pytest.mark.parametrize("point", ["speed.before-files", "speed.after-files", "speed.after-entry"])
+def test_killed_at_any_commit_point_counts_once(point: str) -> None:
+    lake = memory_lake()
+    batches = [[event(1), event(2)], [event(2), event(3)], [event(4), b"?"]]
+
+    def die(reached: str) -> None:
+        if reached == point:
+            raise Death
+
+    for first in range(0, 6, 2):
+        batch = tasks(records(batches[first // 2], first=first))
+        with pytest.raises(Death), hooked(die):
+            open_speed(lake, [CLICKS]).run_batch(batch)
+        open_speed(lake, [CLICKS]).run_batch(batch)
+    history = SpeedHistory(lake.speed_log("main"))
+    assert history.counts == {"clicks": Counts(read=6, counted=4, rejected=1, duplicate=1)}
+    assert answer(lake, PER_HOUR) == expected(PER_HOUR, [v for batch in batches for v in batch], CLICKS)
+
+
+def test_a_writer_that_lost_its_claim_cannot_commit() -> None:
+    lake = memory_lake()
+    old = open_speed(lake, [CLICKS])
+    new = open_speed(lake, [CLICKS])
+    with pytest.raises(ConflictError) as caught:
+        old.run_batch(tasks(records([event(1)])))
+    assert caught.value.condition is Condition.WRITER_CONFLICT
+    assert new.run_batch(tasks(records([event(1)]))) is not None
+
+
+def test_a_topic_that_was_made_again_is_found_before_the_entry() -> None:
+    lake = memory_lake()
+
+    def check() -> None:
+        raise TerminalError(Condition.TOPIC_RECREATED, "clicks")
+
+    with pytest.raises(TerminalError):
+        open_speed(lake, [CLICKS], check=check).run_batch(tasks(records([event(1)])))
+    assert epochs(lake) == []
+
+
+def test_a_definition_that_comes_later_is_listed_from_then_on_and_a_hole_before() -> None:
+    lake = memory_lake()
+    speed = open_speed(lake, [CLICKS])
+    speed.run_batch(tasks(records([event(1)])))
+    later = definition(CLICKS, text=VIEW.replace("1 hour", "1 day"))
+    speed.use(make_plan([CLICKS], [(PER_HOUR, CLICKS), (later, CLICKS)]))
+    speed.run_batch(tasks(records([event(2)], first=1)))
+    history = SpeedHistory(lake.speed_log("main"))
+    assert len(build_chain(PER_HOUR.hash, None, START, history.segments(PER_HOUR.hash), history.frontier).segments) == 2
+    assert len(build_chain(later.hash, 1, epochs(lake)[0].end, history.segments(later.hash), history.frontier).segments) == 1
+    with pytest.raises(SeamlineError) as caught:
+        build_chain(later.hash, None, START, history.segments(later.hash), history.frontier)
+    assert caught.value.condition is Condition.SEAM_HOLE
+
+
+def test_two_decodings_of_one_contract_are_counted_side_by_side() -> None:
+    older = contract(n="string")
+    lake = memory_lake()
+    speed = open_speed(lake, [CLICKS], live=[(PER_HOUR, CLICKS), (definition(older, text=VIEW.replace("sum", "max")), older)])
+    committed = speed.run_batch(tasks(records([event(1), event(1)])))
+    assert committed is not None
+    assert committed.counts["clicks"] == Counts(read=2, counted=1, duplicate=1)
+    assert committed.counts[f"clicks@{older.decoding}"] == Counts(read=2, rejected=2)
+
+
+def frontier(offset: int) -> Frontier:
+    return Frontier({Partition("t@1", 0): offset}) if offset else START
+
+
+def links(count: int) -> list[Link]:
+    return [Link(n, n, frontier(n - 1), frontier(n), {"d": None}, None, NOW) for n in range(1, count + 1)]
+
+
+@given(st.integers(1, 40), st.integers(2, 6), st.lists(st.integers(0, 40), max_size=4))
+def test_compaction_never_crosses_a_cut_and_keeps_the_range(count: int, size: int, cuts: list[int]) -> None:
+    standing, at = links(count), [frontier(cut) for cut in cuts]
+    while run := plan_compaction(standing, at, size):
+        assert not any(run[0].start < cut < run[-1].end for cut in at)
+        one = Link(run[0].first, run[-1].last, run[0].start, run[-1].end, run[0].files, None, NOW)
+        place = standing.index(run[0])
+        standing[place : place + size] = [one]
+    assert standing[0].start == START
+    assert standing[-1].end == frontier(count)
+    assert all(before.end == after.start for before, after in zip(standing, standing[1:], strict=False))
+
+
+def test_epochs_that_list_other_definitions_are_not_put_together() -> None:
+    standing = links(4)
+    standing[2:] = [Link(n, n, frontier(n - 1), frontier(n), {"d": None, "e": None}, None, NOW) for n in (3, 4)]
+    assert plan_compaction(standing, [], 3) == ()
+    assert [link.first for link in plan_compaction(standing, [], 2)] == [1, 2]
+
+
+def test_a_compacted_run_answers_the_same_and_remembers_its_ids() -> None:
+    lake = memory_lake()
+    speed = open_speed(lake, [CLICKS])
+    for number in range(4):
+        speed.run_batch(tasks(records([event(number), event(max(0, number - 1))], first=2 * number)))
+    run = plan_compaction(cover(speed.history), [], 4)
+    compacted = compact_run(speed, run, {PER_HOUR.hash: PER_HOUR.merge})
+    file = compacted.files[PER_HOUR.hash]
+    assert file is not None
+    whole = lake.kernel().run(PER_HOUR.merge_and_finalise, {"partials": [lake.absolute(file.path)]}).to_pylist()
+    assert whole == answer(lake, PER_HOUR) == expected(PER_HOUR, [event(n) for n in range(4)], CLICKS)
+    committed = open_speed(lake, [CLICKS]).run_batch(tasks(records([event(n) for n in range(5)], first=8)))
+    assert committed is not None
+    assert committed.counts["clicks"] == Counts(read=5, counted=1, duplicate=4)
+
+
+def test_epochs_are_retired_only_below_every_cut_and_beyond_retention_and_never_the_newest() -> None:
+    lake, clock = memory_lake(), ManualClock(NOW)
+    speed = open_speed(lake, [CLICKS], clock)
+    for number in range(6):
+        speed.run_batch(tasks(records([event(number)], first=number)))
+        clock.advance(timedelta(hours=2))
+    history, ends = speed.history, speed.history.ends()
+    short, day, hour = timedelta(hours=5), timedelta(days=1), timedelta(hours=1)
+    assert plan_retirement(history, [START], clock(), short, hour) is None
+    assert plan_retirement(history, [ends[1], ends[4]], clock(), short, hour) == (2, ())
+    assert plan_retirement(history, [ends[5]], clock(), short, hour) == (4, ())
+    assert plan_retirement(history, [ends[5]], clock(), short, day) is None
+    clock.advance(day)
+    assert plan_retirement(history, [], clock(), short, hour) == (5, ())
+
+
+def test_replaced_epochs_go_once_every_cut_has_passed_their_segment() -> None:
+    lake = memory_lake()
+    speed = open_speed(lake, [CLICKS])
+    for number in range(5):
+        speed.run_batch(tasks(records([event(number)], first=number)))
+    compact_run(speed, plan_compaction(cover(speed.history), [], 3), {})
+    ends, long = speed.history.ends(), timedelta(days=7)
+    assert plan_retirement(speed.history, [ends[1]], system_clock(), long, long) is None
+    assert plan_retirement(speed.history, [ends[2], ends[4]], system_clock(), long, long) == (0, ((1, 3),))
+
+
+def test_a_sweep_spares_what_stands_and_what_is_young() -> None:
+    lake = memory_lake()
+    speed = open_speed(lake, [CLICKS])
+    committed = speed.run_batch(tasks(records([event(1)])))
+    assert committed is not None
+    assert committed.ids is not None
+    now = system_clock()
+    old, young = now - SWEPT_AFTER - timedelta(hours=1), now
+    listed = [(committed.ids.path, old), ("speed/main/ids/orphan.parquet", old), ("speed/main/ids/new.parquet", young)]
+    entries = list(lake.speed_log("main").entries())
+    assert plan_sweep(entries, listed, now) == (["speed/main/ids/orphan.parquet"], [])
+
+
+# ---------------------------------------------------------------- through Spark and a broker
+
+
+def test_history_and_live_records_are_counted_exactly_once_and_a_new_partition_is_read(
+    broker: Any, spark: Any, fresh_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    from kafka.admin import KafkaAdminClient
+
+    topic = fresh_topic(2)
+    project = make_project(tmp_path / "p", broker.bootstrap, topic)
+    history = [event(n) for n in range(500)] + MALFORMED
+    live = [event(n) for n in range(450, 600)]
+    grown = [event(n) for n in range(590, 620)]
+    produce(broker.bootstrap, topic, history)
+    with running(run_speed, project, spark) as raised:
+        wait_until(lambda: raised or read_so_far(project.lake) == 505, 90, "all records read")
+        produce(broker.bootstrap, topic, live)
+        wait_until(lambda: raised or read_so_far(project.lake) == 655, 60, "all records read")
+        admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        admin.create_partitions({topic: 3})
+        admin.close()
+        produce(broker.bootstrap, topic, grown, partition=2)
+        wait_until(lambda: raised or read_so_far(project.lake) == 685, 60, "all records read")
+        with pytest.raises(ConflictError) as refused:
+            run_speed(project, "main", spark=spark)
+    assert not raised
+    assert refused.value.condition is Condition.WRITER_CONFLICT
+    assert f"epoch {len(epochs(project.lake))}" in str(refused.value)
+    counts = SpeedHistory(project.lake.speed_log("main")).counts["clicks"]
+    assert counts == Counts(read=685, counted=620, rejected=5, duplicate=60)
+    assert answer(project.lake, PER_HOUR) == expected(PER_HOUR, [event(n) for n in range(620)], CLICKS)
+
+
+@pytest.mark.parametrize("point", ["speed.before-files", "speed.after-files", "speed.after-entry"])
+def test_sigkill_at_a_commit_point_then_a_restart_counts_once(
+    broker: Any, spark: Any, fresh_topic: Callable[..., str], tmp_path: Path, point: str
+) -> None:
+    topic = fresh_topic(2)
+    project = make_project(tmp_path / "p", broker.bootstrap, topic)
+    produce(broker.bootstrap, topic, [event(n) for n in range(100)] + [event(7)])
+    child = run_child("speed", project, stop_at=point)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    assert len(epochs(project.lake)) == (1 if point == "speed.after-entry" else 0)
+    produce(broker.bootstrap, topic, [event(n) for n in range(90, 110)])
+    with running(run_speed, project, spark) as raised:
+        wait_until(lambda: raised or read_so_far(project.lake) == 121, 90, "all records read")
+    assert not raised
+    assert answer(project.lake, PER_HOUR) == expected(PER_HOUR, [event(n) for n in range(110)], CLICKS)
+
+
+def test_a_topic_deleted_and_made_again_is_refused_while_it_runs_and_at_the_next_start(
+    broker: Any, spark: Any, fresh_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    from kafka.admin import KafkaAdminClient
+
+    topic = fresh_topic(1)
+    project = make_project(tmp_path / "p", broker.bootstrap, topic, partitions=1)
+    produce(broker.bootstrap, topic, [event(1)])
+    with running(run_speed, project, spark) as raised:
+        wait_until(lambda: raised or read_so_far(project.lake) == 1, 90, "all records read")
+        admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        admin.delete_topics([topic])
+        wait_until(lambda: topic not in admin.list_topics(), 30, "all records read")
+        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
+        admin.close()
+        produce(broker.bootstrap, topic, [event(2), event(3)])
+        wait_until(lambda: raised, 90, "all records read")
+    with pytest.raises(TerminalError) as refused:
+        run_speed(project, "main", spark=spark)
+    assert refused.value.condition is Condition.TOPIC_RECREATED
+    assert [getattr(error, "condition", error) for error in raised] == [Condition.TOPIC_RECREATED]
+    assert read_so_far(project.lake) == 1
+
+
+def test_a_view_applied_while_the_stream_runs_gets_epochs(
+    broker: Any, spark: Any, fresh_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    topic = fresh_topic(1)
+    project = make_project(tmp_path / "p", broker.bootstrap, topic, partitions=1)
+    produce(broker.bootstrap, topic, [event(1)])
+    with running(run_speed, project, spark) as raised:
+        wait_until(lambda: raised or read_so_far(project.lake) == 1, 90, "all records read")
+        (tmp_path / "p" / "views" / "per_day.sql").write_text(VIEW.format(name="per_day").replace("hour", "day"))
+        changed = load_project(project.folder)
+        apply_views(changed.lake, changed.views, changed.contracts, system_clock)
+        produce(broker.bootstrap, topic, [event(2)])
+        wait_until(lambda: raised or read_so_far(project.lake) == 2, 60, "all records read")
+    assert not raised
+    assert [len(epoch.files) for epoch in epochs(project.lake)] == [1, 2]
