@@ -6,7 +6,7 @@ the ledger keeps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from seamline.schemas.algebra import Exactness
 
@@ -47,7 +47,7 @@ class Definition:
     hash: str
     text: str
     normalised: str
-    properties: dict[str, str]
+    properties: dict[str, str] = field(hash=False)
     keys: tuple[Column, ...]
     columns: tuple[Output, ...]
     partial_columns: tuple[Column, ...]

@@ -114,7 +114,7 @@ def find_fields(source: Source, clauses: Clauses, fields: Mapping[str, str]) -> 
             if start in grouping and names[0].lower() in aliases:
                 continue
             raise _unknown_field(source, start, names[0], by_name, aliases)
-        path = "".join(f".{quote(part)}" for part in names[1:])
+        path = "".join(f".{quote(part.lower())}" for part in names[1:])
         found[start] = Field(start, end, f"events.{quote(name)}{path}", not path)
     return found
 

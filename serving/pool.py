@@ -114,10 +114,10 @@ class Cursor:
         self._running = token
         timer.start()
         try:
-            reader = self._connection.sql(sql).to_arrow_reader()
-            return _read(reader)
+            with self._connection.sql(sql).to_arrow_reader() as reader:  # closed, or the cursor stays busy
+                return _read(reader)
         except duckdb.Error as error:
-            raise _said(error, seconds) from error
+            raise self._placed(sql, error, seconds) from error
         except pa.ArrowException as error:  # raised while rows are made
             raise _said(error, seconds) from error
         finally:
@@ -132,6 +132,15 @@ class Cursor:
     def close(self) -> None:
         """Ends the connection."""
         self._connection.close()
+
+    def _placed(self, sql: str, error: duckdb.Error, seconds: float) -> SeamlineError:
+        """The error; where the query does not bind, with the place, which DuckDB says to `execute` only."""
+        if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
+            try:
+                self._connection.execute(f"EXPLAIN\n{sql}").fetchall()
+            except duckdb.Error as again:
+                return _said(again, seconds, before=1)
+        return _said(error, seconds)
 
     def _interrupt(self, token: object) -> None:
         with self._guard:  # never the next query's
@@ -178,8 +187,8 @@ def _read(reader: pa.RecordBatchReader) -> pa.Table:
     return pa.Table.from_batches(batches, schema=reader.schema)
 
 
-def _said(error: Exception, seconds: float) -> SeamlineError:
-    """DuckDB's error in the words of a query."""
+def _said(error: Exception, seconds: float, before: int = 0) -> SeamlineError:
+    """DuckDB's error in the words of a query that stands `before` lines down."""
     text = str(error)
     first = text.splitlines()[0] if text else type(error).__name__
     if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in first:
@@ -201,16 +210,17 @@ def _said(error: Exception, seconds: float) -> SeamlineError:
         return TransientError(Condition.STORE_UNAVAILABLE, first, mend="ask again")
     if isinstance(error, duckdb.InternalException | duckdb.FatalException):
         return TerminalError(Condition.KERNEL_FAILED, first)
-    return UserError(Condition.QUERY_INVALID, first, mend="mend the query", where=_caret(text))
+    told, _, shown = text.partition("\n\nLINE ")
+    hint = " ".join(told.splitlines()[1:])
+    return UserError(Condition.QUERY_INVALID, first, mend=hint or "mend the query", where=_caret(shown, before))
 
 
-def _caret(text: str) -> str:
-    """`line:column` from DuckDB's `LINE 1: SELECT …` and the caret under it; the line alone where it was shortened."""
-    lines = text.splitlines()
-    for at, line in enumerate(lines[:-1]):
-        if line.startswith("LINE ") and "^" in lines[at + 1]:
-            head, _, shown = line.partition(": ")
-            number = head.removeprefix("LINE ")
-            column = lines[at + 1].index("^") - len(head) - 2 + 1
-            return number if shown.startswith("...") else f"{number}:{column}"
-    return ""
+def _caret(shown: str, before: int) -> str:
+    """`line:column` from `1: SELECT …` and the caret under it; the line alone where DuckDB shortened it."""
+    head, _, line = shown.partition(": ")
+    text, _, marks = line.partition("\n")
+    if not head.isdigit() or "^" not in marks:
+        return ""
+    number = int(head) - before
+    column = marks.index("^") - len(f"LINE {head}: ") + 1
+    return str(number) if text.startswith("...") else f"{number}:{column}"

@@ -192,6 +192,7 @@ class Cluster:
             self._client = KafkaAdminClient(
                 bootstrap_servers=self.bootstrap.split(","),
                 request_timeout_ms=10_000,
+                bootstrap_timeout_ms=min(5_000, int(1000 * self.patience)),
                 **python_options(self.options),
             )
         return self._client

@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import weakref
 from datetime import datetime, timedelta
-from functools import cache
 
 import duckdb
 import pyarrow as pa
@@ -36,10 +35,16 @@ class Remembered:
     """The ids of one stream. Positions order copies: of several in one batch the lowest stays."""
 
     def __init__(self, limits: Limits) -> None:
-        self._connection = _connection(limits)
+        self._limits = limits
+        if limits not in _connections:
+            _connections[limits] = connect(limits)
         self._prefix = f"ids_{new_attempt()}"
         self._horizons: dict[str, timedelta] = {}
-        weakref.finalize(self, _forget, self._connection, self._prefix, self._horizons).atexit = False
+        weakref.finalize(self, _forget, limits, self._prefix, self._horizons).atexit = False
+
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        return _connections[self._limits]
 
     @property
     def decodings(self) -> frozenset[str]:
@@ -103,15 +108,17 @@ class Remembered:
                 self._connection.unregister(name)
 
 
-@cache
-def _connection(limits: Limits) -> duckdb.DuckDBPyConnection:
-    """A hardened DuckDB of its own: the kernel proper runs statements only and keeps nothing."""
-    connection = connect(limits)
-    atexit.register(_connection.cache_clear)
-    atexit.register(connection.close)
-    return connection
+_connections: dict[Limits, duckdb.DuckDBPyConnection] = {}
+"""A DuckDB of its own for each lake and limits: the kernel proper runs statements only and keeps nothing."""
 
 
-def _forget(connection: duckdb.DuckDBPyConnection, prefix: str, horizons: dict[str, timedelta]) -> None:
-    for decoding in horizons:
-        connection.execute(f'DROP TABLE IF EXISTS "{prefix}_{decoding}"')
+def _forget(limits: Limits, prefix: str, horizons: dict[str, timedelta]) -> None:
+    for decoding in horizons if limits in _connections else ():
+        _connections[limits].execute(f'DROP TABLE IF EXISTS "{prefix}_{decoding}"')
+
+
+@atexit.register
+def _close() -> None:
+    """As in the kernel: what is still open when the interpreter ends is reported as a leak on stderr."""
+    while _connections:
+        _connections.popitem()[1].close()

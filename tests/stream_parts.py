@@ -156,7 +156,7 @@ def running(run: Callable[..., None], project: Project, spark: Any) -> Iterator[
     def body() -> None:
         try:
             run(project, "main", spark=spark, stop=stop)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - handed to the test
             raised.append(error)
 
     thread = threading.Thread(target=body)

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stream_parts import contract, event, make_project, memory_lake, produce, records, run_child, running, tasks
+from waiting import wait_until
+
 from seamline.claims import claim
 from seamline.clock import system_clock
 from seamline.commitpoint import hooked
@@ -22,9 +25,6 @@ from seamline.streaming.archive import Archive, run_archive
 from seamline.streaming.imports import import_events
 from seamline.streaming.raw import RawTable
 from seamline.streaming.shelves import make_shelves
-
-from stream_parts import contract, event, make_project, memory_lake, produce, records, run_child, running, tasks
-from waiting import wait_until
 
 CLICKS = contract()
 TABLE = Lake.raw_path("clicks", CLICKS.layout)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import obstore
 import pytest
+from stream_parts import NOW, memory_lake
+
 from seamline.claims import LEASE, claim, is_claimed, read_lease
 from seamline.clock import ManualClock, system_clock
 from seamline.entries import Epoch
 from seamline.errors import Condition, ConflictError
 from seamline.frontier import Frontier, Partition
 from seamline.lake import Lake
-
-from stream_parts import NOW, memory_lake
 
 HOLD = """
 import sys

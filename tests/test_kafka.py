@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from stream_parts import event, produce
+from waiting import wait_until
+
 from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.frontier import START, Frontier, Partition
 from seamline.streaming.kafka import Cluster, check_range, python_options, starting_offsets
-
-from stream_parts import event, produce
-from waiting import wait_until
 
 
 def at(**offsets: int) -> Frontier:

@@ -5,28 +5,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from seamline.clock import ManualClock, system_clock
-from seamline.commitpoint import hooked
-from seamline.entries import Counts
-from seamline.errors import Condition, ConflictError, SeamlineError, TerminalError
-from seamline.frontier import START, Frontier, Partition
-from seamline.history import SpeedHistory
-from seamline.ledger import Writer
-from seamline.schemas.catalogue import apply_views
-from seamline.schemas.project import load_project
-from seamline.segment import build_chain
-from seamline.streaming.compact import Link, cover, plan_compaction, plan_retirement, plan_sweep
-from seamline.streaming.epoch import SWEPT_AFTER
-from seamline.streaming.maintenance import compact_run
-from seamline.streaming.plan import make_plan
-from seamline.streaming.speed import run_speed
-
 from stream_parts import (
     NOW,
     VIEW,
@@ -47,6 +32,21 @@ from stream_parts import (
     tasks,
 )
 from waiting import wait_until
+
+from seamline.clock import ManualClock, system_clock
+from seamline.commitpoint import hooked
+from seamline.entries import Counts
+from seamline.errors import Condition, ConflictError, SeamlineError, TerminalError
+from seamline.frontier import START, Frontier, Partition
+from seamline.history import SpeedHistory
+from seamline.schemas.catalogue import apply_views
+from seamline.schemas.project import load_project
+from seamline.segment import build_chain
+from seamline.streaming.compact import Link, cover, plan_compaction, plan_retirement, plan_sweep
+from seamline.streaming.epoch import SWEPT_AFTER
+from seamline.streaming.maintenance import compact_run
+from seamline.streaming.plan import make_plan
+from seamline.streaming.speed import run_speed
 
 CLICKS = contract()
 PER_HOUR = definition(CLICKS)
@@ -160,7 +160,10 @@ def test_a_definition_that_comes_later_is_listed_from_then_on_and_a_hole_before(
     speed.run_batch(tasks(records([event(2)], first=1)))
     history = SpeedHistory(lake.speed_log("main"))
     assert len(build_chain(PER_HOUR.hash, None, START, history.segments(PER_HOUR.hash), history.frontier).segments) == 2
-    assert len(build_chain(later.hash, 1, epochs(lake)[0].end, history.segments(later.hash), history.frontier).segments) == 1
+    assert (
+        len(build_chain(later.hash, 1, epochs(lake)[0].end, history.segments(later.hash), history.frontier).segments)
+        == 1
+    )
     with pytest.raises(SeamlineError) as caught:
         build_chain(later.hash, None, START, history.segments(later.hash), history.frontier)
     assert caught.value.condition is Condition.SEAM_HOLE
@@ -169,7 +172,9 @@ def test_a_definition_that_comes_later_is_listed_from_then_on_and_a_hole_before(
 def test_two_decodings_of_one_contract_are_counted_side_by_side() -> None:
     older = contract(n="string")
     lake = memory_lake()
-    speed = open_speed(lake, [CLICKS], live=[(PER_HOUR, CLICKS), (definition(older, text=VIEW.replace("sum", "max")), older)])
+    speed = open_speed(
+        lake, [CLICKS], live=[(PER_HOUR, CLICKS), (definition(older, text=VIEW.replace("sum", "max")), older)]
+    )
     committed = speed.run_batch(tasks(records([event(1), event(1)])))
     assert committed is not None
     assert committed.counts["clicks"] == Counts(read=2, counted=1, duplicate=1)
@@ -194,7 +199,7 @@ def test_compaction_never_crosses_a_cut_and_keeps_the_range(count: int, size: in
         standing[place : place + size] = [one]
     assert standing[0].start == START
     assert standing[-1].end == frontier(count)
-    assert all(before.end == after.start for before, after in zip(standing, standing[1:], strict=False))
+    assert all(before.end == after.start for before, after in pairwise(standing))
 
 
 def test_epochs_that_list_other_definitions_are_not_put_together() -> None:

@@ -77,8 +77,9 @@ class Kernel:
         return {name: kind for name, kind, *_ in rows}
 
     def close(self) -> None:
-        """Ends the connection; the kernel cannot run anything afterwards."""
+        """Ends and drops the connection; the kernel cannot run anything afterwards."""
         self._connection.close()
+        del self._connection
 
     def interrupt(self) -> None:
         """Stops the statement that is running, from another thread."""

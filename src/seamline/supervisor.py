@@ -160,13 +160,17 @@ class Supervisor:
             )
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Stops the roles in reverse order: SIGTERM, SIGKILL after `seconds`. Returns when all are gone."""
+        """Stops the roles: SIGTERM to all in reverse order, SIGKILL after `seconds`. Returns when all are gone.
+
+        They wind up side by side: none needs another to stop, since all they share is the ledger.
+        """
         with self._mutex:
+            for child in reversed(self._children.values()):
+                child.terminate()
             for name in reversed(self._roles):
                 child = self._children.pop(name, None)
                 state = self._states[name]
                 if child is not None:
-                    child.terminate()
                     child.wait(seconds)
                     code = child.exit_code()
                     child.clear()

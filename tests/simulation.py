@@ -1,0 +1,450 @@
+"""A whole stream of one lake in one process: the real parts of every layer, their deaths, and a model of the truth.
+
+Time, Kafka and Spark alone are played: the clock is moved by hand, the topic is lists of records, tasks are a loop. What is
+in memory can be lost at any commit point; what is in the lake cannot.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from obstore.store import MemoryStore
+from truth import SOURCE, Counting, Event, Record, Tally, Topic, answer, differences, ordered
+
+from seamline.clock import ManualClock
+from seamline.commitpoint import hooked
+from seamline.config import ArchiveSection, BatchSection, Settings, SpeedSection
+from seamline.entries import Audit, Claim, Counts, Epoch, Published
+from seamline.errors import Condition, ConflictError, SeamlineError
+from seamline.frontier import Frontier, Partition
+from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.jobs.batch import Batch, Outcome
+from seamline.lake import Lake
+from seamline.ledger import Writer
+from seamline.schemas.catalogue import Catalogue, apply_views
+from seamline.schemas.contracts import Contract, parse_contract
+from seamline.schemas.views import parse_views
+from seamline.serving.chains import topics_only
+from seamline.serving.snapshot import Served, Serving, Snapshot
+from seamline.streaming.archive import Archive
+from seamline.streaming.epoch import Speed
+from seamline.streaming.maintenance import Maintenance
+from seamline.streaming.plan import make_plan
+from seamline.streaming.shelves import make_shelves
+from seamline.streaming.tasks import RECORDS, Row, Task
+
+T = TypeVar("T")
+
+STREAM = "main"
+HORIZON = timedelta(hours=10)
+BEGIN = datetime(2024, 6, 1, 12, tzinfo=UTC)
+
+CONTRACT = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: 1.0.0
+status: active
+schema:
+  - name: orders
+    properties:
+      - {name: id, logicalType: string}
+      - {name: placed, logicalType: timestamp}
+      - {name: shop, logicalType: string}
+      - {name: amount, logicalType: integer LEAST}
+      - {name: weight, logicalType: number}
+      - {name: buyer, logicalType: string}
+customProperties:
+  - {property: seamline.eventTime, value: placed}
+  - {property: seamline.eventId, value: id}
+  - {property: seamline.dedupHorizon, value: 10 hours}
+"""
+
+LEAST: tuple[int | None, ...] = (0, None)
+"""The least amount that the contract takes, before and after it is mended."""
+
+SALES = """CREATE MATERIALIZED VIEW sales AS
+SELECT time_bucket(INTERVAL '1 hour', placed) AS hour, shop, count(*) AS orders, sum(amount) AS amount,
+       min(amount) AS least, max(placed) AS latest, avg(weight) AS weight,
+       approx_count_distinct(buyer) FILTER (WHERE amount > 0) AS buyers
+FROM orders GROUP BY ALL"""
+
+CHANGED = """CREATE MATERIALIZED VIEW sales AS
+SELECT upper(shop) AS place, count(amount) AS priced, avg(amount) FILTER (WHERE buyer = 'x') AS mean,
+       max(weight) AS heaviest, approx_count_distinct(id) AS ids
+FROM orders WHERE amount IS DISTINCT FROM 2 GROUP BY ALL"""
+
+CHANGED_AGAIN = """CREATE MATERIALIZED VIEW sales AS
+SELECT count(*) AS orders, sum(weight) AS weight, min(placed) AS earliest, approx_count_distinct(buyer) AS buyers
+FROM orders"""
+
+DAILY = """CREATE MATERIALIZED VIEW daily AS
+SELECT time_bucket(INTERVAL '1 day', placed) AS day, buyer, count(*) AS orders, min(shop) AS shop
+FROM orders GROUP BY ALL"""
+
+SKETCHES = frozenset({"buyers", "ids"})
+
+SETTINGS = Settings(
+    speed=SpeedSection(compact_epochs=2, retention_hours=1),  # type: ignore[call-arg]
+    archive=ArchiveSection(),  # type: ignore[call-arg]
+    batch=BatchSection(keep_versions=2),  # type: ignore[call-arg]
+)
+
+
+class Killed(BaseException):
+    """Power is lost. No layer may know of it, let alone catch it."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the model remembers of a definition: the view's text, and which amounts its contract takes."""
+
+    text: str
+    least: int | None
+
+
+class World:
+    """One stream, its lake, and everything that happens to it. `folder` is made empty."""
+
+    def __init__(self, folder: Path, origin: Sequence[int] = (0, 0)) -> None:
+        for path in folder.iterdir():
+            shutil.rmtree(path)
+        self.clock = ManualClock(BEGIN)
+        self.lake = Lake(str(folder), MemoryStore())
+        self.topic = Topic(origin)
+        self.contracts = [
+            parse_contract(CONTRACT.replace(" LEAST", rule), "orders.yaml")
+            for rule in (", logicalTypeOptions: {minimum: 0}", "")
+        ]
+        self.mended = 0
+        self.known: dict[str, Known] = {}
+        self.ready: set[str] = set()
+        self.audits: list[Audit] = []
+        self._speed: tuple[Speed, Maintenance] | None = None
+        self._archive: Archive | None = None
+        self._passes: dict[str, Counting] = {}
+        self._checked: dict[str, int] = {}
+        self.apply(SALES)
+        self.ready.add("sales")
+        self.history = SpeedHistory(self.lake.speed_log(STREAM))
+        self.serving = Serving(self.lake, SETTINGS, self.clock)
+
+    # what users do
+
+    @property
+    def contract(self) -> Contract:
+        """The project's contract, as it stands now."""
+        return self.contracts[self.mended]
+
+    def apply(self, text: str) -> None:
+        """`seamline views apply`."""
+        views = {view.name: view for view in parse_views(text, "views.sql")}
+        for applied in apply_views(self.lake, views, {"orders": self.contract}, self.clock):
+            self.known[applied.definition] = Known(text, LEAST[self.mended])
+
+    def send(self, partition: int, value: bytes | None, event: Event | None = None, gap: int = 0) -> None:
+        """A producer's record, at the present Kafka timestamp."""
+        self.topic.send(partition, self.clock(), value, event, gap)
+
+    def wait(self, by: timedelta) -> None:
+        """Time passes."""
+        self.clock.advance(by)
+
+    # processes, and their deaths
+
+    def perform(
+        self, action: Callable[[], T], die_at: int = 0, meanwhile: Callable[[], object] | None = None
+    ) -> T | None:
+        """Runs an action; at its commit point number `die_at` everything in memory is lost, or `meanwhile` happens."""
+        reached = 0
+
+        def hook(_: str) -> None:
+            nonlocal reached
+            reached += 1
+            if reached == die_at:
+                if meanwhile is None:
+                    raise Killed
+                meanwhile()
+
+        try:
+            with hooked(hook):
+                return action()
+        except Killed:
+            self.lose_memory()
+            return None
+
+    def lose_memory(self) -> None:
+        """Every streaming process is gone; whoever comes next reads the ledger."""
+        self._speed = self._archive = None
+
+    @property
+    def speed(self) -> Speed:
+        """The speed process; it starts, or looks at the views, first."""
+        return self._speed_process()[0]
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """The speed process's upkeep."""
+        return self._speed_process()[1]
+
+    def _speed_process(self) -> tuple[Speed, Maintenance]:
+        if self._speed is None:
+            catalogue = Catalogue(self.lake)
+            writer = Writer.take(self.lake.speed_log(STREAM), Claim(at=self.clock(), holder="speed"))
+            live = [(d, catalogue.contract(d.hash)) for d in catalogue.live(STREAM)]
+            plan = make_plan([self.contract], live)
+            speed = Speed(self.lake, STREAM, writer, plan, clock=self.clock, origin=self.topic.origin)
+            self._speed = speed, Maintenance(speed, catalogue, SETTINGS)
+        speed, maintenance = self._speed
+        catalogue = maintenance.catalogue
+        catalogue.catch_up()
+        plan = make_plan([self.contract], [(d, catalogue.contract(d.hash)) for d in catalogue.live(STREAM)])
+        if plan != speed.plan:
+            speed.use(plan)
+        return self._speed
+
+    @property
+    def archive(self) -> Archive:
+        """The archive process; it starts, or looks at the contracts, first."""
+        live = (d.hash for d in Catalogue(self.lake).live(STREAM))
+        catalogue = Catalogue(self.lake)
+        shelves = make_shelves([self.contract], [catalogue.contract(d) for d in live], STREAM)
+        if self._archive is None:
+            writer = Writer.take(self.lake.archive_log(STREAM), Claim(at=self.clock(), holder="archive"))
+            self._archive = Archive(
+                self.lake,
+                STREAM,
+                writer,
+                shelves,
+                clock=self.clock,
+                origin=self.topic.origin,
+                engine=self.lake.kernel(),
+            )
+        elif [s.version for s in shelves] != [s.version for s in self._archive.shelves]:
+            self._archive.use(shelves)
+        return self._archive
+
+    @property
+    def batch(self) -> Batch:
+        """A batch job."""
+        return Batch(self.lake, settings=SETTINGS.batch, clock=self.clock)
+
+    # what processes do
+
+    def run_speed(self, takes: Sequence[int], split: int = 1, again: int = 0) -> Epoch | None:
+        """One micro-batch: up to so many records of each partition, in so many tasks, some of them delivered again."""
+        speed = self.speed
+        return speed.run_batch(self._tasks(speed.frontier, takes, split, again))
+
+    def run_archive(self, takes: Sequence[int], again: int = 0) -> None:
+        """One append. A second archive process may have written the table meanwhile: then it starts afresh."""
+        try:
+            archive = self.archive
+            archive.run_batch(self._tasks(archive.frontier, takes, 1, again))
+        except ConflictError:
+            self._archive = None
+
+    def refresh(self, view: str, *, rebuild: bool = False) -> Outcome:
+        """One batch run. Whatever it publishes is audited and counted right."""
+        outcome = self.batch.rebuild(view) if rebuild else self.batch.refresh(view)
+        if outcome.version is not None:
+            self.ready.add(view)
+        return outcome
+
+    def rollback(self, view: str, choice: int) -> None:
+        """An operator serves another version that still stands, perhaps of the former definition."""
+        state = Catalogue(self.lake).states[view]
+        choices: list[tuple[str, int | None]] = [
+            (d, n) for d in state.live for n in (None, *BatchHistory(self.lake.batch_log(d)).versions)
+        ]
+        definition, version = choices[choice % len(choices)]
+        try:
+            self.batch.rollback(view, version, definition)
+        except SeamlineError as error:
+            allowed = (Condition.SEAM_HOLE, Condition.OUT_OF_RETENTION)
+            assert error.condition in allowed, error
+
+    def second_speed(self) -> None:
+        """Another speed process takes the claim; the first one's next entry is refused, and changes nothing."""
+        old = self.speed
+        self._speed = None
+        number = self.speed.writer.claim
+        try:
+            epoch = old.run_batch(self._tasks(old.frontier, [99] * 9, 1, 0))
+        except ConflictError as error:
+            assert error.condition is Condition.WRITER_CONFLICT  # noqa: PT017 - it need not be raised
+        else:
+            assert epoch is None, "two writers"
+        assert self.lake.speed_log(STREAM).last() == number
+
+    def second_archive(self) -> None:
+        """The same for the archive, whose first process dies between its Delta commit and the refused entry."""
+        old = self.archive
+        self._archive = None
+        number = self.archive.writer.claim
+        number = max(number, self.lake.archive_log(STREAM).last())
+        try:
+            old.run_batch(self._tasks(old.frontier, [99] * 9, 1, 0))
+        except ConflictError as error:
+            assert error.condition is Condition.WRITER_CONFLICT  # noqa: PT017 - it need not be raised
+        assert self.lake.archive_log(STREAM).last() == number
+
+    def _tasks(self, start: Frontier, takes: Sequence[int], split: int, again: int) -> Callable[[Task], Iterable[Row]]:
+        rows: list[dict[str, Any]] = []
+        for number, records in enumerate(self.topic.partitions):
+            at = start[Partition(SOURCE, number)]
+            below = [r for r in records if r.offset < at]
+            above = [r for r in records if r.offset >= at]
+            rows += [_row(number, r) for r in (below[len(below) - again :] if again else [])]
+            rows += [_row(number, r) for r in above[: takes[number % len(takes)]]]
+        parts = [rows[n::split] for n in range(split)][::-1]
+        tables = [pa.Table.from_pylist(part, schema=RECORDS) for part in parts if part]
+        return lambda task: [row for table in tables for row in task(table)]
+
+    # the truth
+
+    def check(self) -> None:
+        """Every law, as far as what is committed shows it."""
+        if not self.serving.catch_up():
+            return
+        self.history.catch_up()
+        self._check_epochs()
+        snapshot = self.serving.snapshot()
+        for view in self.serving.catalogue.states:
+            self.check_view(snapshot, view, self.history.frontier)
+        self._check_versions()
+
+    def check_view(self, snapshot: Snapshot, view: str, until: Frontier) -> None:
+        """Laws 2 and 5: one chain that reaches `until`, and the answer of a single pass over exactly that."""
+        state = self.serving.catalogue.states[view]
+        served = snapshot.views[view]
+        if isinstance(served, SeamlineError):
+            early = not self.history.last_epoch or (view not in self.ready and state.version is None)
+            assert early, served
+            assert served.condition is Condition.VIEW_NOT_READY, served
+            return
+        proof = snapshot.provenance(view)
+        proof.check()
+        assert proof.reached == until, (proof.reached, until)
+        known = self.known[proof.definition]
+        truth = Counting(known.least)
+        truth.take(self.topic.between(Frontier(), until))
+        wrong = differences(self._answer(served), answer(known.text, truth.events), SKETCHES)
+        assert not wrong, f"{view} at {until} from {proof.cut} ({proof.version}): {wrong}"
+
+    def check_past(self, view: str, epoch: int) -> None:
+        """A past answer is that of its own frontier; it may be asked for as long as its chain stands."""
+        at = self.history.epochs.get(epoch)
+        snapshot = self.serving.snapshot(epoch, [view])
+        served = snapshot.views[view]
+        if at is not None and not isinstance(served, SeamlineError):
+            self.check_view(snapshot, view, at.end)
+        elif isinstance(served, SeamlineError):
+            assert served.condition is Condition.OUT_OF_RETENTION, served
+            state = self.serving.catalogue.states[view]
+            assert at is None or state.served not in at.files or not self._stands(state, at), served
+
+    def _stands(self, state: Published, at: Epoch) -> bool:
+        """Whether the served version's cut lies at or before an epoch's end, so that a chain leads there."""
+        if state.version is None:
+            return min(self.history.epochs) == 1
+        versions = BatchHistory(self.lake.batch_log(str(state.served))).versions
+        return topics_only(versions[state.version].cut) <= at.end
+
+    def serve_afresh(self) -> None:
+        """Serving starts again, and reads the whole ledger."""
+        self.serving = Serving(self.lake, SETTINGS, self.clock)
+        for view in self.serving.catalogue.states:
+            self.check_view(self.serving.snapshot(), view, self.history.frontier)
+
+    def _answer(self, served: Served) -> list[dict[str, Any]]:
+        """What serving's cursor runs, without its parser."""
+        engine, definition = self.lake.kernel(), served.definition
+        tables = [served.speed] if served.speed is not None else []
+        if served.batch is not None:
+            tables.append(engine.run("SELECT * FROM batch", {"batch": served.batch}))
+        if not tables:
+            return ordered(engine.run(definition.merge_and_finalise, {"partials": _empty(definition)}))
+        partials = pa.concat_tables(tables, promote_options="permissive")
+        return ordered(engine.run(definition.merge_and_finalise, {"partials": partials}))
+
+    def _check_epochs(self) -> None:
+        """Law 3 for each epoch, by label; every label's ids are remembered from the epoch on that first read it."""
+        for number in sorted(self.history.epochs):
+            if number <= self._checked.get("epochs", 0):
+                continue
+            epoch = self.history.epochs[number]
+            self._checked["epochs"] = number
+            labels = {c.decoding: least for c, least in zip(self.contracts, LEAST, strict=True)}
+            assert set(epoch.decodings) <= set(labels)
+            for decoding in epoch.decodings:
+                counting = self._passes.setdefault(decoding, Counting(labels[decoding]))
+                tally = counting.take(self.topic.between(epoch.start, epoch.end))
+                said = [c for label, c in epoch.counts.items() if _of(self, decoding, label, epoch)]
+                assert [_tally(c) for c in said] == [tally], (epoch.counts, tally)
+
+    def _check_versions(self) -> None:
+        """Laws 3 and 6 for every batch version: its counts are the truth's, and it found what was served."""
+        for definition, known in self.known.items():
+            history = BatchHistory(self.lake.batch_log(definition))
+            for number, version in history.versions.items():
+                if number <= self._checked.get(definition, 0):
+                    continue
+                self._checked[definition] = number
+                self.audits.append(version.audit)
+                truth = Counting(known.least)
+                tally = truth.take(self.topic.between(Frontier(), topics_only(version.cut)))
+                assert _tally(version.counts) == tally, (number, version, tally)
+                assert version.audit.clean, version.audit
+                assert not version.audit.explained, version.audit
+                assert version.audit.disagreeing_copies == 0
+
+    def finish(self) -> None:
+        """Everything is read, archived and refreshed: the last answers are those over all records."""
+        self.run_speed([999])
+        self.run_archive([999])
+        if self._archive is None:
+            self.run_archive([999])
+        self.check()
+        archived = ArchiveHistory(self.lake.archive_log(STREAM))
+        for view in self.serving.catalogue.states:
+            outcome = self.refresh(view)
+            assert outcome.version is None or outcome.cut == archived.frontier
+        self.check()
+        fresh = Serving(self.lake, SETTINGS, self.clock)
+        for view in self.serving.catalogue.states:
+            self.check_view(fresh.snapshot(), view, self.history.frontier)
+
+
+def _of(world: World, decoding: str, label: str, epoch: Epoch) -> bool:
+    """Whether `label` is the name a decoding was counted under: plain for the project's, at that time."""
+    if "@" in label:
+        return label == f"orders@{decoding}"
+    others = {name.split("@")[1] for name in epoch.counts if "@" in name}
+    return decoding not in others and label == "orders"
+
+
+def _tally(counts: Counts) -> Tally:
+    assert counts.balanced
+    return Tally(counts.read, counts.counted, counts.rejected, counts.duplicate)
+
+
+def _empty(definition: Any) -> pa.Table:
+    return pa.table({c.name: pa.array([], pa.null()) for c in definition.partial_columns})
+
+
+def _row(partition: int, record: Record) -> dict[str, Any]:
+    return {
+        "source": SOURCE,
+        "partition": partition,
+        "offset": record.offset,
+        "timestamp": record.timestamp,
+        "key": b"",
+        "value": record.value,
+    }

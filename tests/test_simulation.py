@@ -1,0 +1,243 @@
+"""Laws 1 to 6 under any interleaving: arrival, splits, deaths, a second writer, changed views and upkeep change nothing.
+
+`HYPOTHESIS_PROFILE=long` runs thousands of cases; the quick profile runs a few seconds' worth.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from simulation import BEGIN, CHANGED, CHANGED_AGAIN, DAILY, HORIZON, SALES, SKETCHES, World
+from truth import Counting, Event, answer, differences, ordered
+
+from seamline.frontier import Frontier
+from seamline.schemas.catalogue import Catalogue
+
+LONG = os.environ.get("HYPOTHESIS_PROFILE", "quick") == "long"
+
+HOURS = st.sampled_from([-50, -25, -1, 0, 0, 20, 30])
+"""Event times from the beginning; 30 hours ahead are rejected until the clock has come closer."""
+
+CONTENT = st.builds(
+    Event,
+    id=st.sampled_from(["1", "2", "3", "4", "5", "6", None]),
+    placed=st.builds(lambda h: BEGIN + timedelta(hours=h), HOURS),
+    shop=st.sampled_from(["a", "b", None]),
+    amount=st.sampled_from([0, 1, 2, 7, -1, None]),
+    weight=st.sampled_from([0.5, -2.25, 1024.0, None]),  # dyadic: sums are exact in any order
+    buyer=st.sampled_from(["x", "y", "z", None]),
+)
+
+MALFORMED = st.sampled_from(
+    [
+        None,
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b'{"id": "1"}',
+        b'{"id": "1", "placed": "yesterday"}',
+        b'{"id": "1", "placed": "9999-01-01T00:00:00Z"}',
+        b'{"id": 1, "placed": "2024-06-01T12:00:00Z"}',
+        b'{"id": "1", "placed": "2024-06-01T12:00:00Z", "amount": 1.5}',
+        b'{"id": "1", "placed": "2024-06-01T12:00:00Z", "weight": NaN}',
+    ]
+)
+
+TAKES = st.lists(st.sampled_from([0, 1, 2, 5, 99]), min_size=3, max_size=3)
+"""How many records of each partition one micro-batch reads."""
+
+DEATH = st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5, 6])
+"""The commit point at which everything in memory is lost; mostly none."""
+
+
+class Stream(RuleBasedStateMachine):
+    """Any order of everything that users and processes do. After each step every answer is the truth."""
+
+    folder: Path
+
+    @initialize(origin=st.lists(st.sampled_from([0, 3]), min_size=3, max_size=3))
+    def begin(self, origin: list[int]) -> None:
+        self.world = World(self.folder, origin)
+        self.generation = 0
+        self.events: dict[tuple[str, Any], Event] = {}
+        self.waited = timedelta()
+
+    # producers
+
+    @rule(
+        contents=st.lists(st.tuples(CONTENT, st.integers(0, 3)), min_size=1, max_size=4),
+        partition=st.integers(0, 2),
+        gap=st.sampled_from([0, 0, 0, 2]),
+    )
+    def send(self, contents: list[tuple[Event, int]], partition: int, gap: int) -> None:
+        for content, dress in contents:
+            event = self._named(content)
+            self.world.send(partition, event.encode(dress), event, gap)
+
+    @rule(value=MALFORMED, partition=st.integers(0, 2))
+    def send_malformed(self, value: bytes | None, partition: int) -> None:
+        self.world.send(partition, value)
+
+    @precondition(lambda self: self.events)
+    @rule(choice=st.integers(0, 99), partition=st.integers(0, 2), dress=st.integers(0, 3))
+    def send_a_copy(self, choice: int, partition: int, dress: int) -> None:
+        event = list(self.events.values())[choice % len(self.events)]
+        self.world.send(partition, event.encode(dress), event)
+
+    def _named(self, content: Event) -> Event:
+        """One content for each id and time, so that copies agree; ids of another horizon are other ids."""
+        if content.id is None:
+            return content
+        event = Event(**{**vars(content), "id": f"{self.generation}-{content.id}"})
+        return self.events.setdefault((str(event.id), event.placed), event)
+
+    # time: a copy comes within the horizon of the event, which has been read by then
+
+    @precondition(lambda self: self.waited < HORIZON / 2)
+    @rule()
+    def wait(self) -> None:
+        self.world.run_speed([999])
+        self.waited += timedelta(minutes=70)
+        self.world.wait(timedelta(minutes=70))
+
+    @rule()
+    def wait_for_a_horizon(self) -> None:
+        self.world.run_speed([999])
+        self.world.wait(HORIZON + timedelta(minutes=5))
+        self.generation += 1
+        self.waited = timedelta()
+        self.events = {}
+
+    # processes
+
+    @rule(takes=TAKES, split=st.integers(1, 3), again=st.sampled_from([0, 0, 3]), die_at=DEATH)
+    def speed(self, takes: list[int], split: int, again: int, die_at: int) -> None:
+        self.world.perform(lambda: self.world.run_speed(takes, split, again), die_at)
+
+    @rule(takes=TAKES, again=st.sampled_from([0, 0, 3]), die_at=DEATH)
+    def archive(self, takes: list[int], again: int, die_at: int) -> None:
+        self.world.perform(lambda: self.world.run_archive(takes, again), die_at)
+
+    @rule(die_at=DEATH)
+    def compact(self, die_at: int) -> None:
+        self.world.perform(lambda: self.world.maintenance.compact(), die_at)
+
+    @rule()
+    def retire(self) -> None:
+        self.world.maintenance.retire()
+
+    @rule()
+    def sweep(self) -> None:
+        self.world.maintenance.sweep()
+
+    @rule(view=st.sampled_from(["sales", "daily"]), rebuild=st.sampled_from([False, False, True]), die_at=DEATH)
+    def batch(self, view: str, rebuild: bool, die_at: int) -> None:  # noqa: FBT001 - hypothesis names them
+        if view in self.world.serving.catalogue.states:
+            self.world.perform(lambda: self.world.refresh(view, rebuild=rebuild), die_at)
+
+    @rule(point=st.integers(1, 5), others=st.lists(st.sampled_from(["speed", "archive", "compact", "batch", "apply"])))
+    def batch_while_others_work(self, point: int, others: list[str]) -> None:
+        def meanwhile() -> None:
+            for other in others:
+                self._other(other)
+
+        self.world.perform(lambda: self.world.refresh("sales"), point, meanwhile)
+
+    def _other(self, name: str) -> None:
+        actions: dict[str, Callable[[], object]] = {
+            "speed": lambda: self.world.run_speed([2]),
+            "archive": lambda: self.world.run_archive([2]),
+            "compact": lambda: (self.world.maintenance.compact(), self.world.maintenance.retire()),
+            "batch": lambda: self.world.refresh("sales"),
+            "apply": lambda: self.world.apply(CHANGED),
+        }
+        actions[name]()
+
+    # operators
+
+    @rule()
+    def lose_power(self) -> None:
+        self.world.lose_memory()
+
+    @rule()
+    def start_a_second_speed_process(self) -> None:
+        self.world.second_speed()
+
+    @rule()
+    def start_a_second_archive_process(self) -> None:
+        self.world.second_archive()
+
+    @rule(text=st.sampled_from([SALES, CHANGED, CHANGED_AGAIN, DAILY]))
+    def apply(self, text: str) -> None:
+        self.world.apply(text)
+
+    @rule()
+    def mend_the_contract(self) -> None:
+        self.world.mended = 1
+
+    @rule(view=st.sampled_from(["sales", "daily"]), choice=st.integers(0, 9))
+    def roll_back(self, view: str, choice: int) -> None:
+        if view in self.world.serving.catalogue.states:
+            self.world.rollback(view, choice)
+
+    # the truth
+
+    @invariant()
+    def every_answer_is_the_truth(self) -> None:
+        self.world.check()
+
+    @rule(epoch=st.integers(1, 30))
+    def ask_for_the_past(self, epoch: int) -> None:
+        self.world.check_past("sales", epoch)
+
+    @rule()
+    def serving_starts_again(self) -> None:
+        self.world.serve_afresh()
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.finish()
+
+
+def test_nothing_that_happens_moves_an_answer(tmp_path: Path) -> None:
+    class Here(Stream):
+        folder = tmp_path
+
+    profile = settings(max_examples=3000 if LONG else 12, stateful_step_count=40 if LONG else 25)
+    run_state_machine_as_test(Here, settings=profile)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder, so one kernel, for all cases."""
+    return tmp_path_factory.mktemp("lake")
+
+
+@pytest.fixture(scope="module")
+def definitions(root: Path) -> list[tuple[str, Any]]:
+    """Every view text with its compiled definition."""
+    world = World(root)
+    return [(text, _compiled(world, text)) for text in (SALES, CHANGED, CHANGED_AGAIN, DAILY)]
+
+
+def _compiled(world: World, text: str) -> Any:
+    world.apply(text)
+    (hash_,) = [h for h, known in world.known.items() if known.text == text]
+    return Catalogue(world.lake).definition(hash_)
