@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
 from seamline.broker import Broker
 from seamline.clock import system_clock
 from seamline.entries import Counts, Epoch

@@ -59,6 +59,7 @@ def write_raw(lake: Lake, contract: Contract, events: int, dates: int) -> str:
     """A raw table of `events` rows over `dates` dates; 1 in 100 is a copy."""
     table = lake.raw_path(contract.name, contract.layout)
     each = events // dates
+    kept = "(CASE WHEN i % 100 = 99 THEN i - 1 ELSE i END)"
     for n in range(dates):
         day = date(2026, 1, 1) + timedelta(days=n)
         rows = duckdb.sql(
@@ -66,9 +67,8 @@ def write_raw(lake: Lake, contract: Contract, events: int, dates: int) -> str:
             f" TIMESTAMPTZ '{day} 00:00:00+00' + to_milliseconds((i * 86400000 // {each})::BIGINT) AS _timestamp,"
             " NULL::BLOB AS _key, ('{\"id\":\"' || i || '\"}')::BLOB AS _value,"
             f" '{contract.decoding}' AS _contract_version, NULL::VARCHAR AS _reject, DATE '{day}' AS _event_date,"
-            f" '{n}-' || (CASE WHEN i % 100 = 99 THEN i - 1 ELSE i END) AS id,"
-            f" TIMESTAMPTZ '{day} 00:00:00+00'"
-            f" + to_milliseconds(((CASE WHEN i % 100 = 99 THEN i - 1 ELSE i END) * 86400000 // {each})::BIGINT) AS seen,"
+            f" '{n}-' || {kept} AS id,"
+            f" TIMESTAMPTZ '{day} 00:00:00+00' + to_milliseconds(({kept} * 86400000 // {each})::BIGINT) AS seen,"
             f" 'page' || (hash(i) % {max(1, each // 200)}) AS page, (hash(i, 1) % 5000)::BIGINT AS ms"
             f" FROM range({each}) r(i)"
         ).to_arrow_table()
@@ -125,8 +125,8 @@ def main() -> None:
         alone = select.format(bucket="time_bucket(INTERVAL '1 hour', seen)", events=distinct)
         spark.read.format("delta").load(lake.absolute(table)).createOrReplaceTempView("raw")
         by_spark = select.format(
-            bucket="date_trunc('hour', seen)", events="SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY id, seen"
-            " ORDER BY _partition, _offset) AS n FROM raw WHERE _reject IS NULL) WHERE n = 1"
+            bucket="date_trunc('hour', seen)", events="SELECT * FROM (SELECT *, row_number() OVER ("
+            "PARTITION BY id, seen ORDER BY _partition, _offset) AS n FROM raw WHERE _reject IS NULL) WHERE n = 1"
         )  # fmt: skip
         runs: dict[str, list[float]] = {"seamline": [], "duckdb": [], "spark": []}
         for _ in range(asked.rounds + 1):

@@ -45,7 +45,7 @@ def read_clauses(source: Source, tokens: list[Token]) -> Clauses:
     """Splits a SELECT's tokens. Raises VIEW_INVALID for everything that a view cannot have."""
     tree = _parse(source, tokens)
     _refuse_clauses(source, tokens, tree)
-    start = {name: at for at, name in _top_level(tokens) if name in ("from", "where", "group by")}
+    start = {name: at for at, name in _top_level(tokens) if name in ("from", "where", "group by") and begins(tokens, at)}
     if "from" not in start:
         raise source.refuse(tokens[0].start, "no FROM", ALLOWED_SELECT, "name the contract: FROM my_contract")
     edges = sorted([*start.values(), len(tokens)])
@@ -112,6 +112,11 @@ def offset(node: exp.Expression, default: int) -> int:
     """Where a tree node begins, as far as the parser says."""
     starts = [n.meta["start"] for n in node.walk() if "start" in n.meta]
     return min(starts, default=default)
+
+
+def begins(tokens: list[Token], at: int) -> bool:
+    """Whether a clause begins at a token: the FROM of IS [NOT] DISTINCT FROM begins none."""
+    return word(tokens[at]) != "from" or word(tokens[at - 1]) != "distinct"
 
 
 def _top_level(tokens: list[Token]) -> list[tuple[int, str]]:

@@ -229,3 +229,58 @@ def test_plain_tables_are_never_cut_off() -> None:
 )
 def test_durations_are_short(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_a_query_before_the_first_record_says_that_there_is_nothing_yet(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["views", "apply", "--project", str(shop)]) == 0
+    capsys.readouterr()
+    assert execute(["query", "SELECT * FROM orders_by_hour", "--project", str(shop)]) in (2, 3, 75)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "[VIEW_NOT_READY]" in said.err
+
+
+def test_status_of_a_project_that_never_ran_is_no_error(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["views", "apply", "--project", str(shop)]) == 0
+    capsys.readouterr()
+    assert execute(["status", "--project", str(shop), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["views"]["orders_by_hour"]["version"] is None
+    assert found["roles"] == []
+    assert "never started" in found["kafka"]
+
+
+def test_an_imported_file_is_served_after_a_refresh_and_never_taken_twice(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders = shop / "old.csv"
+    orders.write_text("order_id,placed_at,customer,amount\n1,2025-01-01T10:00:00Z,zoe,7.25\n2,never,yan,1\n")
+    for already in (False, True):
+        assert execute(["import", str(orders), "--contract", "orders", "--project", str(shop), "--json"]) == 0
+        (taken,) = json.loads(capsys.readouterr().out)
+        assert taken["already"] is already
+        assert (taken["read"], taken["counted"], taken["rejected"]) == ((0, 0, 0) if already else (2, 1, 1))
+
+
+def test_the_state_of_a_role_whose_process_is_gone_is_not_believed() -> None:
+    from seamline.cli.status import alive
+    from seamline.supervisor import RoleState, State
+
+    gone = alive(RoleState("speed", State.RUNNING, pid=2**22 + 1, born=1.0))
+    assert (gone.state, gone.pid) == (State.STOPPED, None)
+    assert alive(RoleState("speed", State.FAILED, reason="x")).reason == "x"
+
+
+def test_a_duty_that_fails_is_logged_and_comes_round_again(caplog: pytest.LogCaptureFixture) -> None:
+    from seamline.cli.scheduler import attempt
+
+    def fails() -> int:
+        raise TransientError(Condition.STORE_UNAVAILABLE, "the lake is away")
+
+    assert attempt("refresh", fails) is None
+    assert attempt("refresh", lambda: 1 // 0) is None
+    assert attempt("refresh", lambda: 7) == 7
+    assert "the lake is away" in caplog.text
+    assert "ZeroDivisionError" in caplog.text

@@ -82,7 +82,7 @@ class Stream(RuleBasedStateMachine):
     # producers
 
     @rule(
-        contents=st.lists(st.tuples(CONTENT, st.integers(0, 3)), min_size=1, max_size=4),
+        contents=st.lists(st.tuples(CONTENT, st.integers(0, 3)), min_size=2, max_size=6),
         partition=st.integers(0, 2),
         gap=st.sampled_from([0, 0, 0, 2]),
     )
@@ -139,13 +139,9 @@ class Stream(RuleBasedStateMachine):
     def compact(self, die_at: int) -> None:
         self.world.perform(lambda: self.world.maintenance.compact(), die_at)
 
-    @rule()
-    def retire(self) -> None:
-        self.world.maintenance.retire()
-
-    @rule()
-    def sweep(self) -> None:
-        self.world.maintenance.sweep()
+    @rule(what=st.sampled_from(["retire", "sweep"]))
+    def tidy(self, what: str) -> None:
+        self.world.maintenance.retire() if what == "retire" else self.world.maintenance.sweep()
 
     @rule(view=st.sampled_from(["sales", "daily"]), rebuild=st.sampled_from([False, False, True]), die_at=DEATH)
     def batch(self, view: str, rebuild: bool, die_at: int) -> None:  # noqa: FBT001 - hypothesis names them
@@ -172,25 +168,14 @@ class Stream(RuleBasedStateMachine):
 
     # operators
 
-    @rule()
-    def lose_power(self) -> None:
-        self.world.lose_memory()
+    @rule(what=st.sampled_from(["lose_memory", "second_speed", "second_archive", "serve_afresh"]))
+    def start_again(self, what: str) -> None:
+        getattr(self.world, what)()
 
-    @rule()
-    def start_a_second_speed_process(self) -> None:
-        self.world.second_speed()
-
-    @rule()
-    def start_a_second_archive_process(self) -> None:
-        self.world.second_archive()
-
-    @rule(text=st.sampled_from([SALES, CHANGED, CHANGED_AGAIN, DAILY]))
-    def apply(self, text: str) -> None:
+    @rule(text=st.sampled_from([SALES, CHANGED, CHANGED_AGAIN, DAILY]), mend=st.sampled_from([False, False, True]))
+    def apply(self, text: str, mend: bool) -> None:  # noqa: FBT001 - hypothesis names them
+        self.world.mended |= mend
         self.world.apply(text)
-
-    @rule()
-    def mend_the_contract(self) -> None:
-        self.world.mended = 1
 
     @rule(view=st.sampled_from(["sales", "daily"]), choice=st.integers(0, 9))
     def roll_back(self, view: str, choice: int) -> None:
@@ -206,10 +191,6 @@ class Stream(RuleBasedStateMachine):
     @rule(epoch=st.integers(1, 30))
     def ask_for_the_past(self, epoch: int) -> None:
         self.world.check_past("sales", epoch)
-
-    @rule()
-    def serving_starts_again(self) -> None:
-        self.world.serve_afresh()
 
     def teardown(self) -> None:
         if hasattr(self, "world"):

@@ -44,7 +44,8 @@ class Frontier:
     __slots__ = ("_offsets",)
 
     def __init__(self, offsets: Mapping[Partition, int] | Iterable[tuple[Partition, int]] = ()) -> None:
-        entries = {Partition(*p): int(o) for p, o in dict(offsets).items()}
+        pairs = offsets.items() if isinstance(offsets, Mapping) else offsets
+        entries = {Partition(*partition): offset for partition, offset in pairs}
         if any(offset < 0 for offset in entries.values()):
             raise ValueError(f"offsets are 0 or more, got {entries}")
         self._offsets = dict(sorted(entries.items()))

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, TypeAlias, overload
 
 import duckdb
 import pyarrow as pa
@@ -25,7 +25,7 @@ from seamline.errors import Condition, TerminalError
 KERNEL_VERSION = "duckdb-2.0"
 """Stored aggregate states carry this; another layout asks for a rebuild."""
 
-Input = pa.Table | Sequence[str]
+Input: TypeAlias = "pa.Table | Sequence[str]"
 """An Arrow table, or the paths of Parquet files read as one table."""
 
 

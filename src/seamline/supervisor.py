@@ -165,8 +165,8 @@ class Supervisor:
         They wind up side by side: none needs another to stop, since all they share is the ledger.
         """
         with self._mutex:
-            for child in reversed(self._children.values()):
-                child.terminate()
+            for running in reversed(self._children.values()):
+                running.terminate()
             for name in reversed(self._roles):
                 child = self._children.pop(name, None)
                 state = self._states[name]

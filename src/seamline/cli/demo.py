@@ -1,4 +1,4 @@
-"""`seamline demo`: the whole loop on real events, made late, doubled and broken on purpose, with a process killed in it.
+"""`seamline demo`: the whole loop on real events, made late, doubled and broken, with a process killed in it.
 
 Exit code 0 only if every answer was exact, every chain unbroken, law 3's identity held and the audit found no drift.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "github"
 CONTRACT = "github_events"
 VIEW = "repo_activity"
-COUNTING = f"SELECT sum(events) AS events, sum(commits) AS commits FROM {VIEW}"  # noqa: S608 - constants
+COUNTING = f"SELECT sum(events) AS events, sum(commits) AS commits FROM {VIEW}"
 PROMPT = 120
 """Seconds that any one step may take before the demo gives up and says which."""
 
@@ -104,8 +104,8 @@ def plan_mess(seed: int) -> Mess:
     first, second = hours()
     mess = make_mess(first, second, "repo", seed)
     note(
-        f"history: {len(mess.history):,} events; live: {mess.count('event'):,} events, {mess.count('late'):,} held back, "
-        f"{mess.count('duplicate'):,} duplicates, {mess.count('malformed'):,} malformed, out of order"
+        f"history: {len(mess.history):,} events; live: {mess.count('event'):,} events, {mess.count('late'):,} held"
+        f" back, {mess.count('duplicate'):,} duplicates, {mess.count('malformed'):,} malformed, out of order"
     )
     return mess
 
@@ -173,7 +173,7 @@ def drain(stack: Stack, sent: Sent, witness: Witness) -> None:
 
 
 def reask(witness: Witness, first: int) -> list[tuple[int, bool]]:
-    """Asks again, as of epochs that were answered before the second version, now that it is served: (epoch, unmoved)."""
+    """Asks again, as of epochs answered before the newest version, now that it is served: (epoch, unmoved)."""
     latest = witness.ask()
     before = {t.epoch: t for t in witness.testimonies if t.version == first and latest.cut <= t.reached}
     before |= {t.epoch: t for t in witness.testimonies if t.epoch and latest.cut <= t.reached}
