@@ -45,7 +45,9 @@ def read_clauses(source: Source, tokens: list[Token]) -> Clauses:
     """Splits a SELECT's tokens. Raises VIEW_INVALID for everything that a view cannot have."""
     tree = _parse(source, tokens)
     _refuse_clauses(source, tokens, tree)
-    start = {name: at for at, name in _top_level(tokens) if name in ("from", "where", "group by") and begins(tokens, at)}
+    start = {
+        name: at for at, name in _top_level(tokens) if name in ("from", "where", "group by") and begins(tokens, at)
+    }
     if "from" not in start:
         raise source.refuse(tokens[0].start, "no FROM", ALLOWED_SELECT, "name the contract: FROM my_contract")
     edges = sorted([*start.values(), len(tokens)])

@@ -49,8 +49,8 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
         list_distinct list_sum list_min list_max array_to_string flatten"""
     ),
 }
-"""Every scalar function a view may call: deterministic, and none whose result can be far larger than its arguments (such as
-repeat): running out of memory is the one failure that try semantics cannot turn into NULL. All run in tests/test_views.py."""
+"""Every scalar function a view may call. All are deterministic, and none makes values far larger than its arguments,
+as repeat does: running out of memory is the one failure that try semantics cannot turn into NULL."""
 
 ALLOWED = frozenset(name for names in FUNCTIONS.values() for name in names)
 

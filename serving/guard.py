@@ -12,11 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
+
 from seamline.errors import Condition, UserError
 from seamline.serving.allowed import FUNCTIONS, NODES, TABLE_FUNCTIONS
 
 LONGEST = 100_000
 """Characters of one query."""
+
+WITH_INSIDE_WITH = 4
+"""How deep."""
 
 TREE = "SELECT json_serialize_sql(?, skip_null := true, skip_empty := true)"
 
@@ -34,6 +39,31 @@ class Reference:
 
     name: str
     where: str
+
+
+def check_text(sql: str) -> None:
+    """What must hold before the text is parsed. Raises QUERY_REFUSED.
+
+    DuckDB's parser takes five times as long for each WITH inside a WITH where the innermost is no SQL (eight of them
+    take minutes), and cannot be interrupted. Its tokenizer reads on in linear time.
+    """
+    if len(sql) > LONGEST:
+        raise refused(f"a query of {len(sql):,} characters", f"{LONGEST:,} characters", "shorten it")
+    try:
+        text = sql.encode()
+    except UnicodeEncodeError as error:
+        raise refused("characters that are no Unicode text", "Unicode text", "mend the query") from error
+    tokens = duckdb.tokenize(sql)
+    depth, inside = 0, list[int]()
+    for (at, kind), end in zip(tokens, [*(at for at, _ in tokens[1:]), len(text)], strict=False):
+        token = text[at:end]
+        if kind == duckdb.token_type.keyword and token[:4].upper() == b"WITH" and not token[4:].strip():
+            inside = [*(level for level in inside if level < depth), depth]
+        elif kind == duckdb.token_type.operator:
+            depth += token.count(b"(") - token.count(b")")
+        if len(inside) > WITH_INSIDE_WITH:
+            got = f"WITH inside WITH, {len(inside)} deep"
+            raise refused(got, f"{WITH_INSIDE_WITH} deep", "write one WITH with a list of names", place(sql, at))
 
 
 def check(sql: str, tree: str) -> tuple[Reference, ...]:
@@ -87,12 +117,12 @@ def _unparsed(sql: str, parsed: Node) -> UserError:
 
 
 class _Checker:
-    """Walks one tree. `at` is the nearest place, for nodes that have none of their own."""
+    """Walks one tree. The last offset seen serves nodes that have none of their own."""
 
     def __init__(self, sql: str) -> None:
         self.sql = sql
         self.references: list[Reference] = []
-        self._at = ""
+        self._offset = _NOWHERE
 
     def walk(self, node: Any, scope: Scope) -> None:
         """Checks a node and everything below it; `scope` holds the WITH names that can be seen here."""
@@ -100,7 +130,8 @@ class _Checker:
             for item in node:
                 self.walk(item, scope)
         elif isinstance(node, dict):
-            self._at = place(self.sql, node.get("query_location", _NOWHERE)) or self._at
+            offset = int(node.get("query_location", _NOWHERE))
+            self._offset = offset if offset < _NOWHERE else self._offset
             kind = node.get("class", node.get("type"))
             if isinstance(kind, str):
                 self._check(kind, node, scope)
@@ -137,7 +168,7 @@ class _Checker:
                 "AT after a view", _ALLOWED, "ask as of an epoch: 'as_of' over HTTP, --as-of in the CLI"
             )
         if name.lower() not in scope:
-            self.references.append(Reference(name.lower(), self._at))
+            self.references.append(Reference(name.lower(), place(self.sql, self._offset)))
 
     def _table_function(self, node: Node) -> None:
         name = str(node.get("function", {}).get("function_name", "")).lower()
@@ -159,7 +190,7 @@ class _Checker:
             raise self._refused(got, f"a {what} by its name alone", "views have no schema or catalogue before them")
 
     def _refused(self, got: str, allowed: str, mend: str) -> UserError:
-        return refused(got, allowed, mend, self._at)
+        return refused(got, allowed, mend, place(self.sql, self._offset))
 
 
 def _kinds(kind: str) -> str:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.kernel import Limits, connect, literal, quote
-from seamline.serving.guard import LONGEST, TREE, Reference, check, refused, too_deep
+from seamline.serving.guard import TREE, Reference, check, check_text, too_deep
 
 if TYPE_CHECKING:
     from seamline.serving.snapshot import Served
@@ -57,8 +57,7 @@ class Pool:
 
     def _references(self, sql: str) -> tuple[Reference, ...]:
         """The views of an allowed query. Raises QUERY_INVALID or QUERY_REFUSED. Kept: the text decides it alone."""
-        if len(sql) > LONGEST:
-            raise refused(f"a query of {len(sql):,} characters", f"{LONGEST:,} characters", "shorten it")
+        check_text(sql)
         with self.cursor() as cursor:
             return check(sql, cursor.tree(sql))
 

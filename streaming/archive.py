@@ -13,7 +13,7 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from seamline.claims import claim
+from seamline.claims import claim, wait_while_held
 from seamline.clock import Clock, system_clock
 from seamline.commitpoint import reach
 from seamline.entries import Archived, Counts, Imported, Maintained
@@ -36,6 +36,10 @@ from seamline.streaming.tasks import Tasks, gather
 
 CROWDED = 24
 """Small files of one event date that are put together."""
+
+IMPORTING = "import"
+IMPORT_SECONDS = 60.0
+"""How long the role waits, as it starts, for an import that has claimed the log meanwhile."""
 
 VACUUM_HOURS = 168
 """Files of older table versions stay for this long: far longer than any run reads a version."""
@@ -239,7 +243,9 @@ def run_archive(
     settings = project.settings
     reading = Reading(settings.archive.trigger_ms, settings.archive.max_records, settings.kafka.options)
     cluster = Cluster(project.bootstrap, settings.kafka.options)
-    with stopping(stop), claim(project.lake, project.lake.archive_log(stream), "archive", clock) as writer:
+    log = project.lake.archive_log(stream)
+    wait_while_held(project.lake, log, IMPORTING, IMPORT_SECONDS, clock)
+    with stopping(stop), claim(project.lake, log, "archive", clock) as writer:
         role = ArchiveRole(project, stream, writer, cluster, clock)
         with opened(project, f"archive-{stream}", spark) as session:
             Runner(session, cluster, role, reading, stop, settings.kafka.partitions).run()

@@ -21,7 +21,7 @@ from seamline.entries import Counts, Imported
 from seamline.errors import Condition, ConflictError, TransientError
 from seamline.history import ArchiveHistory
 from seamline.schemas.project import Project
-from seamline.streaming.archive import Archive
+from seamline.streaming.archive import IMPORTING, Archive
 from seamline.streaming.following import Following
 from seamline.streaming.inbox import Inbox
 from seamline.streaming.raw import RawFile, clashing_columns
@@ -137,7 +137,7 @@ def _have_committed(
     deadline = time.monotonic() + seconds
     while True:
         try:
-            with claim(project.lake, project.lake.archive_log(stream), "import", clock) as writer:
+            with claim(project.lake, project.lake.archive_log(stream), IMPORTING, clock) as writer:
                 archive = Archive(project.lake, stream, writer, tuple(shelves), clock=clock)
                 Inbox(project.lake, stream).take_all(archive)
         except ConflictError:

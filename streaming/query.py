@@ -183,7 +183,10 @@ class Runner:
 
 
 def run_action(frame: Any, task: Task, sources: dict[str, str]) -> list[Row]:
-    """One Spark action: the task over each partition's records, all rows on the driver."""
+    """One Spark action: the task over the records of one or several partitions, all rows on the driver.
+
+    No more tasks than can run at once: a small batch costs what its tasks' overhead costs.
+    """
 
     def apply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         held = list(batches)
@@ -192,7 +195,8 @@ def run_action(frame: Any, task: Task, sources: dict[str, str]) -> list[Row]:
         arrays = [pa.array(column, kind.type) for column, kind in zip(columns, _RESULT, strict=True)]
         yield pa.RecordBatch.from_arrays(arrays, schema=_RESULT)
 
-    return [Row(row.kind, row.name, bytes(row.payload)) for row in frame.mapInArrow(apply, RESULT).collect()]
+    together = frame.coalesce(frame.sparkSession.sparkContext.defaultParallelism)
+    return [Row(row.kind, row.name, bytes(row.payload)) for row in together.mapInArrow(apply, RESULT).collect()]
 
 
 @contextmanager

@@ -93,6 +93,8 @@ REFUSED = [
     "SELECT ?",
     "SELECT * FROM sales AT (VERSION => 1)",
     "SELECT " + "(" * 3000 + "1" + ")" * 3000,
+    "WITH a AS (" * 9 + "SELECT 1" + ")" * 9,
+    "with a as (/* ) */" * 3000,
     "SELECT " + "NOT " * 20_000 + "true",
     "SELECT " + "1 + " * 20_000 + "1",
     "SELECT * FROM " + "(SELECT * FROM " * 5000 + "sales" + ")" * 5000,
@@ -100,6 +102,7 @@ REFUSED = [
     "SELECT 1 " + "-- " + "x" * 100_000,
     "",
     "-- nothing",
+    "SELECT '\ud800'",
 ]
 
 UNKNOWN = [
@@ -140,6 +143,8 @@ ALLOWED = [
     "INTERVAL 1 HOUR) AS h(hour) LEFT JOIN sales AS s USING (hour)",
     "SELECT unnest([1, 2]), * EXCLUDE (shop) REPLACE (orders + 1 AS orders) FROM sales",
     "SELECT COLUMNS('o.*') FROM sales",
+    "WITH a AS (WITH b AS (WITH c AS (SELECT shop FROM sales) FROM c) FROM b) SELECT * FROM a, "
+    "(WITH d AS (FROM a) FROM d)",
     "SELECT * FROM (VALUES (1, 'x')) AS v(a, b), sales WHERE EXISTS "
     "(SELECT 1 FROM shops WHERE shops.shop = sales.shop)",
     "SELECT shop, sum(orders) FROM sales GROUP BY ROLLUP (shop)",

@@ -80,6 +80,12 @@ def answer(definition: Definition, *parts: pa.Table) -> list[dict[str, Any]]:
     return rows(kernel().run(definition.merge_and_finalise, {"partials": partials}))
 
 
+def own_answer(definition: Definition, events: pa.Table) -> list[dict[str, Any]]:
+    """The view's own SELECT over the events. Distinct counts are exact here: DuckDB's own sketch may be off by a few."""
+    select = definition.select_over("events").replace("approx_count_distinct(", "count(DISTINCT ")
+    return rows(kernel().run(select, {"events": events}))
+
+
 def rows(table: pa.Table) -> list[dict[str, Any]]:
     return sorted(table.to_pylist(), key=repr)
 
@@ -119,8 +125,7 @@ def test_an_example_views_answer_is_its_own_select_over_the_events(path: Path, g
     def equal(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> None:
         parts = batch(github, one), batch(github, other)
         both = pa.concat_tables(parts)
-        own = rows(kernel().run(definition.select_over("events"), {"events": both}))
-        assert answer(definition, *parts) == own
+        assert answer(definition, *parts) == own_answer(definition, both)
 
     equal()
 
@@ -177,8 +182,7 @@ ORDERS = [
 def test_each_shape_of_view_answers_as_its_own_select(case: str, orders: Contract) -> None:
     definition = compiled(CASES[case], orders)
     parts = [batch(orders, ORDERS[:2]), batch(orders, []), batch(orders, ORDERS[2:])]
-    own = kernel().run(definition.select_over("events"), {"events": pa.concat_tables(parts)})
-    assert answer(definition, *parts) == rows(own)
+    assert answer(definition, *parts) == own_answer(definition, pa.concat_tables(parts))
 
 
 def test_an_expression_that_fails_on_a_row_is_null_and_a_condition_that_fails_leaves_it_out(orders: Contract) -> None:

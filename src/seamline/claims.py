@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -90,6 +91,16 @@ def is_claimed(lake: Lake, log: Log, clock: Clock = system_clock) -> bool:
     """Whether a living process seems to hold a log: for people and for choosing a way, never for correctness."""
     held = read_lease(lake, log)
     return held is not None and not held.is_over(clock())
+
+
+def wait_while_held(lake: Lake, log: Log, role: str, seconds: float, clock: Clock = system_clock) -> None:
+    """Waits while a living holder of `role` has the log, at most `seconds`: some hold it for a moment only."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        held = read_lease(lake, log)
+        if held is None or held.is_over(clock()) or not held.holder.startswith(f"{role}-"):
+            return
+        time.sleep(0.1)
 
 
 @contextmanager
