@@ -1,8 +1,8 @@
 """The speed side of one view in memory: a chain of runs, each the merged partials of adjacent epochs.
 
-A run is to memory what a compacted segment is to the lake. As epochs are added, the newest runs are merged by eights
-(a log-structured merge), so that a tail of n epochs has about 7 log8(n) runs at most: what a query reads, and what its
-provenance lists, does not grow with the number of epochs, and each partial row is merged about log8(n) times.
+A run is to memory what a compacted segment is to the lake. As epochs are added, the newest runs are merged by fours
+(a log-structured merge), so that a tail of n epochs has at most 3 log4(n) runs: what a query reads, and what its
+provenance lists, does not grow with the number of epochs, and each partial row is merged about log4(n) times.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from seamline.lake import Lake
 from seamline.schemas.definition import Definition
 from seamline.segment import Segment, check_seam
 
-FANOUT = 8
+FANOUT = 4
 """Runs of one level that become one run of the next."""
 
 Merge = Callable[[Sequence[pa.Table]], pa.Table]

@@ -16,7 +16,7 @@ FROM (SELECT
   sum(partials."amount") AS "amount",
   sum(partials."weight__sum") AS "weight__sum",
   coalesce(sum(partials."weight__count"), 0)::BIGINT AS "weight__count",
-  list_sort(list_distinct(flatten(list(partials."ids"))))[:4096] AS "ids",
+  CASE WHEN count(partials."ids") < 2 THEN any_value(partials."ids") ELSE list_where(list_sort(flatten(list(partials."ids"))), list_transform(list_zip(list_sort(flatten(list(partials."ids"))), list_sort(flatten(list(partials."ids")))[2:]), lambda pair: pair[1] IS DISTINCT FROM pair[2]))[:4096] END AS "ids",
   max(partials."latest") AS "latest"
 FROM partials
 GROUP BY ALL) AS partials
@@ -39,7 +39,7 @@ FROM (SELECT
   sum(partials."amount") AS "amount",
   sum(partials."weight__sum") AS "weight__sum",
   coalesce(sum(partials."weight__count"), 0)::BIGINT AS "weight__count",
-  list_sort(list_distinct(flatten(list(partials."ids"))))[:4096] AS "ids",
+  CASE WHEN count(partials."ids") < 2 THEN any_value(partials."ids") ELSE list_where(list_sort(flatten(list(partials."ids"))), list_transform(list_zip(list_sort(flatten(list(partials."ids"))), list_sort(flatten(list(partials."ids")))[2:]), lambda pair: pair[1] IS DISTINCT FROM pair[2]))[:4096] END AS "ids",
   max(partials."latest") AS "latest"
 FROM partials
 GROUP BY ALL) AS partials
