@@ -127,6 +127,7 @@ class World:
         self.known: dict[str, Known] = {}
         self.ready: set[str] = set()
         self.audits: list[Audit] = []
+        self.deaths = 0
         self._speed: tuple[Speed, Maintenance] | None = None
         self._archive: Archive | None = None
         self._passes: dict[str, Counting] = {}
@@ -177,6 +178,7 @@ class World:
             with hooked(hook):
                 return action()
         except Killed:
+            self.deaths += 1
             self.lose_memory()
             return None
 
@@ -366,8 +368,12 @@ class World:
         for view in self.serving.catalogue.states:
             self.check_view(self.serving.snapshot(), view, self.history.frontier)
 
+    def answer(self, view: str) -> list[dict[str, Any]]:
+        """What a client is told."""
+        return ordered(self.serving.query(f"SELECT * FROM {view}").table)
+
     def _answer(self, served: Served) -> list[dict[str, Any]]:
-        """What serving's cursor runs, without its parser."""
+        """The same without serving's parser: the served partials, merged and finished."""
         engine, definition = self.lake.kernel(), served.definition
         tables = [served.speed] if served.speed is not None else []
         if served.batch is not None:
@@ -403,7 +409,11 @@ class World:
                 self.audits.append(version.audit)
                 truth = Counting(known.least)
                 tally = truth.take(self.topic.between(Frontier(), topics_only(version.cut)))
-                assert _tally(version.counts) == tally, (number, version, tally)
+                said = _tally(version.counts)
+                if known.least == LEAST[self.mended]:
+                    assert said == tally, (number, version, tally)
+                else:  # a record that was filed again may be rejected twice by a contract that is no longer the project's
+                    assert (said.counted, said.duplicate) == (tally.counted, tally.duplicate), (number, version, tally)
                 assert version.audit.clean, version.audit
                 assert not version.audit.explained, version.audit
                 assert version.audit.disagreeing_copies == 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError
 
 from seamline import process
-from seamline.broker import Broker, free_ports
+from seamline.broker import Broker, Cluster, free_ports
 from seamline.errors import Condition, TransientError
 from tests.waiting import wait_until
 
@@ -132,3 +134,10 @@ def test_it_ends_with_a_parent_that_is_killed_and_starts_again_over_its_data(tmp
 def test_free_ports_differ() -> None:
     ports: Any = free_ports()
     assert ports[0] != ports[1]
+
+
+def test_a_cluster_id_that_looks_like_an_option_is_formatted(tmp_path: Path) -> None:
+    (tmp_path / "cluster.json").write_text(json.dumps(asdict(Cluster("-" + "a" * 21))))
+    with Broker(tmp_path) as started:
+        assert started.cluster_id == "-" + "a" * 21
+        assert started.is_running()

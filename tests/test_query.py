@@ -10,6 +10,7 @@ from handmade import OTHER, VIEW, Handmade, rows
 from waiting import wait_until
 
 from seamline.errors import Condition, SeamlineError
+from seamline.serving.allowed import FUNCTIONS
 from seamline.serving.query import Query
 from seamline.serving.snapshot import Serving
 
@@ -277,3 +278,10 @@ def test_as_of_over_views_of_one_stream_is_one_epoch_for_all(serving: Serving) -
     sql = "SELECT (SELECT sum(orders) FROM sales) AS a, (SELECT sum(orders) FROM shops) AS b"
     assert serving.query(sql, as_of=1).table.to_pylist() == [{"a": 20, "b": 20}]
     assert serving.query(sql).table.to_pylist() == [{"a": 40, "b": 40}]
+
+
+def test_the_documents_list_every_function_that_is_allowed() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "serving.md").read_text()
+    listed = text[text.index("## Allowed functions") : text.index("## Figures")]
+    blocks = listed.split("```")[1::2]
+    assert {word for block in blocks for word in block.removeprefix("text").split()} == FUNCTIONS

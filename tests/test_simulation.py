@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from simulation import BEGIN, CHANGED, CHANGED_AGAIN, DAILY, HORIZON, SALES, SKETCHES, World
-from truth import Counting, Event, answer, differences, ordered
+from truth import Event, answer, differences, events_table, ordered
 
-from seamline.frontier import Frontier
+from seamline.commitpoint import POINTS
+from seamline.entries import Counts
+from seamline.kernel import Limits, kernel
 from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.definition import Definition
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE", "quick") == "long"
 
@@ -212,13 +216,89 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def definitions(root: Path) -> list[tuple[str, Any]]:
+def definitions(root: Path) -> list[tuple[str, Definition]]:
     """Every view text with its compiled definition."""
+    world, compiled = World(root), []
+    for text in (SALES, CHANGED, CHANGED_AGAIN, DAILY):
+        world.apply(text)
+        (hash_,) = [h for h, known in world.known.items() if known.text == text]
+        compiled.append((text, Catalogue(world.lake).definition(hash_)))
+    return compiled
+
+
+PARTS = st.lists(st.lists(CONTENT, max_size=8), min_size=1, max_size=6)
+"""Events, split into whatever brought them: epochs, tasks, batch units."""
+
+
+@settings(max_examples=5000 if LONG else 150)
+@given(view=st.integers(0, 3), parts=PARTS, order=st.randoms(use_true_random=False))
+def test_any_split_in_any_order_merges_to_the_answer_of_one_pass(
+    root: Path, definitions: list[tuple[str, Definition]], view: int, parts: list[list[Event]], order: random.Random
+) -> None:
+    text, definition = definitions[view]
+    engine = kernel(Limits((str(root),)))
+    partials = [engine.run(definition.partial, {"events": events_table(events)}) for events in parts]
+    order.shuffle(partials)
+    while len(partials) > 1:  # any tree of merges, as compaction and serving make them
+        merged = pa.concat_tables([partials.pop(), partials.pop()])
+        partials.insert(order.randint(0, len(partials)), engine.run(definition.merge, {"partials": merged}))
+    got = ordered(engine.run(definition.merge_and_finalise, {"partials": partials[0]}))
+    assert not differences(got, answer(text, [event for events in parts for event in events]), SKETCHES)
+
+
+def day(world: World, texts: Sequence[str], at: str = "") -> None:
+    """Two rounds of everything, with a copy in the second; one process dies where it first reaches `at`."""
+    for number in range(2):
+        for one in ("a", "b", "c"):
+            event = Event(one if number else "a" + one, BEGIN - timedelta(hours=3), amount=len(one))
+            world.send(number, event.encode(), event)
+        world.send(0, b"{")
+        steps: list[Callable[[], object]] = [
+            lambda: world.run_speed([2]),
+            lambda: world.run_speed([99]),
+            lambda: world.run_archive([99]),
+            lambda: world.maintenance.compact(),
+            *(lambda text=text: world.apply(text) for text in texts),  # type: ignore[misc]
+            lambda: world.refresh("sales"),
+        ]
+        for step in steps:
+            world.perform(step, at if not world.deaths else 0)
+            world.check()
+    event = Event("a", BEGIN - timedelta(hours=3))
+    world.send(1, event.encode(1), event)
+
+
+@pytest.mark.parametrize("point", sorted(POINTS))
+def test_death_at_each_commit_point_changes_nothing(root: Path, point: str) -> None:
     world = World(root)
-    return [(text, _compiled(world, text)) for text in (SALES, CHANGED, CHANGED_AGAIN, DAILY)]
+    day(world, [], point)
+    assert world.deaths == 1, f"{point} was not reached"
+    world.finish()
+    assert all(audit.compared for audit in world.audits)
 
 
-def _compiled(world: World, text: str) -> Any:
-    world.apply(text)
-    (hash_,) = [h for h, known in world.known.items() if known.text == text]
-    return Catalogue(world.lake).definition(hash_)
+def test_a_changed_view_is_switched_to_while_answers_stay_the_truth(root: Path) -> None:
+    world = World(root)
+    day(world, [CHANGED])
+    world.finish()
+    assert world.known[str(world.serving.catalogue.states["sales"].served)].text == CHANGED
+
+
+def test_a_copy_beyond_the_horizon_counts_twice_until_the_next_version_which_explains_it(root: Path) -> None:
+    world = World(root)
+    event = Event("1", BEGIN)
+    world.send(0, event.encode(), event)
+    world.run_speed([1])
+    world.wait(HORIZON + timedelta(minutes=1))
+    world.send(1, event.encode(), event)
+    world.run_speed([1])
+    world.run_archive([9])
+    world.serving.catch_up()
+    assert [row["orders"] for row in world.answer("sales")] == [2]
+    outcome = world.refresh("sales")
+    assert outcome.audit.compared
+    assert outcome.audit.clean
+    assert {drift.explained for drift in outcome.audit.explained} == {"1 copies beyond the dedup horizon"}
+    assert outcome.counts == Counts(read=2, counted=1, duplicate=1)
+    world.serving.catch_up()
+    assert [row["orders"] for row in world.answer("sales")] == [1]

@@ -6,6 +6,7 @@ made it up decided that.
 
 from __future__ import annotations
 
+import atexit
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -142,7 +143,14 @@ class Counting:
 def _plain() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:", config={"threads": 1})
     connection.execute("SET TimeZone = 'UTC'")
+    atexit.register(_plain.cache_clear)
+    atexit.register(connection.close)
     return connection
+
+
+def events_table(events: Iterable[Event]) -> pa.Table:
+    """Events as Arrow, one column a field."""
+    return pa.Table.from_pylist([vars(event) for event in events], schema=_SCHEMA)
 
 
 def answer(view: str, events: Iterable[Event]) -> list[dict[str, Any]]:
@@ -150,7 +158,7 @@ def answer(view: str, events: Iterable[Event]) -> list[dict[str, Any]]:
     _, _, select = view.partition(" AS\n")
     exact = select.replace("approx_count_distinct(", "count(DISTINCT ")
     connection = _plain()
-    connection.register("orders", pa.Table.from_pylist([vars(event) for event in events], schema=_SCHEMA))
+    connection.register("orders", events_table(events))
     return ordered(connection.sql(exact).to_arrow_table())
 
 

@@ -216,7 +216,9 @@ class Broker:
         if (self.folder / "data" / "meta.properties").exists():
             return
         properties = str(self.folder / "server.properties")
-        command = self._java("kafka.tools.StorageTool", "format", "-t", cluster.cluster_id, "-c", properties)
+        command = self._java(
+            "kafka.tools.StorageTool", "format", f"--cluster-id={cluster.cluster_id}", "-c", properties
+        )
         child = process.start([*command, "--ignore-formatted"], log=self._output, fresh_log=True)
         child.wait(START_SECONDS)
         code = child.exit_code()
