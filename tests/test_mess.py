@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from seamline.cli.demo import make_project
 from seamline.cli.mess import MALFORMED, WINDOW, make_mess
+from seamline.errors import Condition, SeamlineError
 
 
 def line(i: int) -> bytes:
@@ -53,3 +56,11 @@ def test_live_records_arrive_out_of_order_but_not_far(mess) -> None:
     places = [SECOND.index(v) for v in order]
     assert places != sorted(places)
     assert max(abs(i - place) for i, place in enumerate(places)) <= 2 * WINDOW
+
+
+def test_a_demo_does_not_empty_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    with pytest.raises(SeamlineError) as caught:
+        make_project(tmp_path)
+    assert caught.value.condition is Condition.INPUT_INVALID
+    assert (tmp_path / "precious").exists()

@@ -20,7 +20,7 @@ import typer
 
 from seamline.cli.console import note
 from seamline.cli.options import examples
-from seamline.errors import Condition, TerminalError, TransientError
+from seamline.errors import Condition, TerminalError, TransientError, UserError
 
 if TYPE_CHECKING:
     from seamline.cli.mess import Mess, Message
@@ -32,6 +32,8 @@ EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "github"
 CONTRACT = "github_events"
 VIEW = "repo_activity"
 COUNTING = f"SELECT sum(events) AS events, sum(commits) AS commits FROM {VIEW}"
+MARK = ".demo"
+"""Stands in folders that a demo made, which another may empty."""
 PROMPT = 120
 """Seconds that any one step may take before the demo gives up and says which."""
 
@@ -65,6 +67,7 @@ def demo(
         from seamline.cli.witness import Witness
 
         sent = Sent()
+        wait(stack, (project.state / "serving.json").exists, "the serving role")
         with Witness(serving_address(project), VIEW, COUNTING) as witness:
             first = history(stack, mess, sent, witness)
             live(stack, mess, sent, witness, first, rate)
@@ -74,7 +77,7 @@ def demo(
         if keep:
             stay(project, stack)
     if not good:
-        raise TerminalError(Condition.SEAM_HOLE, "the demo did not hold: see the lines marked ✗ above")
+        raise TerminalError(Condition.PROOF_FAILED, "not everything held: see the lines marked ✗ above")
 
 
 def make_project(folder: Path) -> Project:
@@ -85,8 +88,17 @@ def make_project(folder: Path) -> Project:
         raise TransientError(
             Condition.INPUT_INVALID, "the example events are not installed", mend="run the demo from a source checkout"
         )
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise UserError(
+            Condition.INPUT_INVALID,
+            f"{folder} is not empty, and no demo made it",
+            allowed="a new folder, an empty one, or that of an earlier demo",
+            mend="name another one with --folder",
+        )
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("*.gz", "README.md", ".seamline", "lake"))
+    (folder / MARK).touch()
+    os.environ.setdefault("SEAMLINE_SERVING__PORT", "0")
     os.environ.setdefault("SEAMLINE_BATCH__REFRESH_MINUTES", "0.2")
     os.environ.setdefault("SEAMLINE_SPARK__DRIVER_MEMORY", "600m")
     return load_project(folder)

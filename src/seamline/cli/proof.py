@@ -150,9 +150,7 @@ def _ledger(project: Project, sent: int, mess: Mess, verdict: Verdict) -> None:
             len(audits) > 0 and all(audit.clean for audit in audits),
             f"audit of {view}: {len(audits)} versions, {sum(a.compared for a in audits)} compared, no drift",
         )
-    delays = [(epoch.at - epoch.newest).total_seconds() for epoch in speed.epochs.values() if epoch.newest is not None]
+    delays = sorted((e.at - e.newest).total_seconds() for e in speed.epochs.values() if e.newest is not None)
     if delays:
-        delays.sort()
-        say(
-            f"  freshness: newest record to epoch {delays[len(delays) // 2]:.2f} s at the median of {len(delays)} epochs"
-        )
+        middle = delays[len(delays) // 2]
+        say(f"  freshness: newest record to epoch {middle:.2f} s at the median of {len(delays)} epochs")
