@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, Schema
+from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
 from seamline.entries import new_attempt
@@ -108,16 +109,20 @@ class RawTable:
             AddAction(file.path.removeprefix(f"{self.path}/"), file.size, {DATE: file.day}, now, True, _stats(file))
             for file in files
         ]
-        self._delta.create_write_transaction(actions, "append", self._delta.schema(), [DATE])
+        failed: CommitFailedError | None = None
+        try:
+            self._delta.create_write_transaction(actions, "append", self._delta.schema(), [DATE])
+        except CommitFailedError as error:  # another process has restored or widened the table
+            failed = error
         self._delta.update_incremental()
-        if self.version != expected:
+        if failed is not None or self.version != expected:
             raise ConflictError(
                 Condition.WRITER_CONFLICT,
                 f"raw table {self.path} came to version {self.version}, not {expected}: another process wrote it",
                 allowed="one archive process a stream",
                 mend="stop the other one; on the next start the table is restored to what the ledger names",
                 where=self.path,
-            )
+            ) from failed
         return expected
 
     def files(self, day: str | None = None) -> list[str]:
