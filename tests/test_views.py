@@ -81,7 +81,7 @@ def answer(definition: Definition, *parts: pa.Table) -> list[dict[str, Any]]:
 
 
 def own_answer(definition: Definition, events: pa.Table) -> list[dict[str, Any]]:
-    """The view's own SELECT over the events. Distinct counts are exact here: DuckDB's own sketch may be off by a few."""
+    """The view's own SELECT over the events. Distinct counts exact: DuckDB's sketch may be off by a few."""
     select = definition.select_over("events").replace("approx_count_distinct(", "count(DISTINCT ")
     return rows(kernel().run(select, {"events": events}))
 
