@@ -110,12 +110,12 @@ def test_the_tour_leads_where_it_says(tmp_path: Path) -> None:
         view = user.folder / "views" / "orders_by_hour.sql"
         view.write_text(view.read_text().replace("FROM orders\n", "FROM orders WHERE amount >= 10\n", 1))
         user.types(apply)
-        assert user.version() == before
+        assert user.version()[0] == before[0]
         user.types(again)
         user.types(refresh)
         wait_until(lambda: user.version()[0] != before[0], STARTED, "the new definition is switched to")
         wait_until(lambda: user.counted() == 4, STARTED, "the new definition covers all of history")
         assert "served" in user.types(views)
         user.types("seamline views rollback orders_by_hour")
-        assert user.version() == before
+        assert user.version()[0] == before[0]
         wait_until(lambda: user.counted() == 6, STARTED, "the old definition went on being kept")
