@@ -221,13 +221,13 @@ def send(stack: Stack, messages: Any, sent: Sent, name: str, rate: int | None) -
     topic = stack.project.contracts[CONTRACT].topic
     producer = KafkaProducer(bootstrap_servers=stack.bootstrap, acks="all", linger_ms=5)
     began, futures = time.monotonic(), []
-    with progress(name) as report:
+    with progress(name, len(batch)) as advance:
         for number, message in enumerate(batch, start=1):
             futures.append((producer.send(topic, key=message.key, value=message.value), message.value))
             if rate and number % 20 == 0:
                 stack.poll()
                 time.sleep(max(0.0, began + number / rate - time.monotonic()))
-            report(number / len(batch), f"{number:,} of {len(batch):,} records")
+            advance(1)
         for future, value in futures:
             metadata = future.get(timeout=60)
             sent.records.append((metadata.partition, metadata.offset, value))
