@@ -157,7 +157,7 @@ def finish(run: Run, file: str) -> Any:
     try:
         return run.answer(file)
     except SeamlineError as error:
-        assert "VALUE_OUT_OF_RANGE" in str(error)  # noqa: PT017
+        assert "VALUE_OUT_OF_RANGE" in str(error)
         return "out of range"
 
 

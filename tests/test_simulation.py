@@ -1,4 +1,4 @@
-"""Laws 1 to 6 under any interleaving: arrival, splits, deaths, a second writer, changed views and upkeep change nothing.
+"""Laws 1 to 6 under any interleaving: arrival, splits, deaths, a second writer, changes and upkeep change nothing.
 
 `HYPOTHESIS_PROFILE=long` runs thousands of cases; the quick profile runs a few seconds' worth.
 """
@@ -64,6 +64,17 @@ MALFORMED = st.sampled_from(
     ]
 )
 
+SENT = st.lists(
+    st.tuples(
+        st.one_of(CONTENT, CONTENT, st.integers(0, 99), MALFORMED),  # a number: a copy of an event sent before
+        st.integers(0, 2),
+        st.integers(0, 3),
+        st.sampled_from([0, 0, 0, 2]),
+    ),
+    max_size=10,
+)
+"""What producers send: content, partition, dress, and the gap before it."""
+
 TAKES = st.lists(st.sampled_from([0, 1, 2, 5, 99]), min_size=3, max_size=3)
 """How many records of each partition one micro-batch reads."""
 
@@ -83,27 +94,41 @@ class Stream(RuleBasedStateMachine):
         self.events: dict[tuple[str, Any], Event] = {}
         self.waited = timedelta()
 
-    # producers
+    # producers, and what runs all day
 
-    @rule(
-        contents=st.lists(st.tuples(CONTENT, st.integers(0, 3)), min_size=2, max_size=6),
-        partition=st.integers(0, 2),
-        gap=st.sampled_from([0, 0, 0, 2]),
-    )
-    def send(self, contents: list[tuple[Event, int]], partition: int, gap: int) -> None:
-        for content, dress in contents:
-            event = self._named(content)
+    @rule(sent=SENT)
+    def send(self, sent: list[tuple[Any, int, int, int]]) -> None:
+        for content, partition, dress, gap in sent:
+            if isinstance(content, Event):
+                event = self._named(content)
+            elif isinstance(content, int) and self.events:
+                event = list(self.events.values())[content % len(self.events)]
+            else:
+                self.world.send(partition, content if isinstance(content, bytes) else None, None, gap)
+                continue
             self.world.send(partition, event.encode(dress), event, gap)
 
-    @rule(value=MALFORMED, partition=st.integers(0, 2))
-    def send_malformed(self, value: bytes | None, partition: int) -> None:
-        self.world.send(partition, value)
+    @rule(sent=SENT, speed=TAKES, more=SENT, ahead=TAKES, restart=st.booleans(), die_at=DEATH)
+    def a_day(self, sent: Any, speed: list[int], more: Any, ahead: list[int], restart: bool, die_at: int) -> None:
+        """The archive is behind, or further than speed; a batch version is made of what both have."""
+        self.send(sent)
+        self.speed(speed, 2, 0, 0)
+        self.send(more)
+        self.world.perform(lambda: self.world.run_archive([99]), die_at)
+        self.world.check()
+        if restart:
+            self.world.lose_memory()
+        self.speed(ahead, 1, 0, 0)
+        self.world.check()
+        self.batch("sales", False, die_at)
 
-    @precondition(lambda self: self.events)
-    @rule(choice=st.integers(0, 99), partition=st.integers(0, 2), dress=st.integers(0, 3))
-    def send_a_copy(self, choice: int, partition: int, dress: int) -> None:
-        event = list(self.events.values())[choice % len(self.events)]
-        self.world.send(partition, event.encode(dress), event)
+    @rule(sent=SENT)
+    def a_trickle(self, sent: list[tuple[Any, int, int, int]]) -> None:
+        """Every record is an epoch of its own."""
+        for one in sent:
+            self.send([one])
+            self.world.run_speed([1])
+            self.world.check()
 
     def _named(self, content: Event) -> Event:
         """One content for each id and time, so that copies agree; ids of another horizon are other ids."""
@@ -125,6 +150,7 @@ class Stream(RuleBasedStateMachine):
     def wait_for_a_horizon(self) -> None:
         self.world.run_speed([999])
         self.world.wait(HORIZON + timedelta(minutes=5))
+        self.world.maintenance.retire()
         self.generation += 1
         self.waited = timedelta()
         self.events = {}
@@ -143,14 +169,16 @@ class Stream(RuleBasedStateMachine):
     def compact(self, die_at: int) -> None:
         self.world.perform(lambda: self.world.maintenance.compact(), die_at)
 
-    @rule(what=st.sampled_from(["retire", "sweep"]))
-    def tidy(self, what: str) -> None:
-        self.world.maintenance.retire() if what == "retire" else self.world.maintenance.sweep()
+    @rule()
+    def tidy(self) -> None:
+        self.world.maintenance.retire()
+        self.world.maintenance.sweep()
 
     @rule(view=st.sampled_from(["sales", "daily"]), rebuild=st.sampled_from([False, False, True]), die_at=DEATH)
-    def batch(self, view: str, rebuild: bool, die_at: int) -> None:  # noqa: FBT001 - hypothesis names them
+    def batch(self, view: str, rebuild: bool, die_at: int) -> None:
         if view in self.world.serving.catalogue.states:
             self.world.perform(lambda: self.world.refresh(view, rebuild=rebuild), die_at)
+            self.world.check()
 
     @rule(point=st.integers(1, 5), others=st.lists(st.sampled_from(["speed", "archive", "compact", "batch", "apply"])))
     def batch_while_others_work(self, point: int, others: list[str]) -> None:
@@ -177,7 +205,7 @@ class Stream(RuleBasedStateMachine):
         getattr(self.world, what)()
 
     @rule(text=st.sampled_from([SALES, CHANGED, CHANGED_AGAIN, DAILY]), mend=st.sampled_from([False, False, True]))
-    def apply(self, text: str, mend: bool) -> None:  # noqa: FBT001 - hypothesis names them
+    def apply(self, text: str, mend: bool) -> None:
         self.world.mended |= mend
         self.world.apply(text)
 

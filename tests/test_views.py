@@ -385,7 +385,7 @@ def test_mutated_text_raises_nothing_but_its_own_error(orders: Contract, noise: 
         for view in parse_views(whole[:at] + noise + whole[at + cut :], "v.sql"):
             compile_view(view, orders)
     except UserError as error:
-        assert error.condition is Condition.VIEW_INVALID  # noqa: PT017
+        assert error.condition is Condition.VIEW_INVALID
 
 
 # --- folders and documentation -----------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What must be true: a model of a topic in plain Python, and each view's own SELECT run over it by a plain DuckDB.
 
-Nothing here goes through contracts, decoding, partials or the ledger. A record knows whether it is valid, because whoever
-made it up decided that.
+Nothing here goes through contracts, decoding, partials or the ledger. A record knows whether it is valid,
+because whoever made it up decided that.
 """
 
 from __future__ import annotations

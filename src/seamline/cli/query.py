@@ -33,7 +33,7 @@ def add(app: typer.Typer) -> None:
         name="query",
         epilog=examples(
             'seamline query "SELECT * FROM orders_by_hour ORDER BY hour"',
-            'seamline query "SELECT country, sum(revenue) AS revenue FROM orders_by_hour GROUP BY country" --provenance',
+            'seamline query "SELECT country, sum(revenue) FROM orders_by_hour GROUP BY country" --provenance',
             'seamline query "SELECT * FROM orders_by_hour" --as-of 120 --format csv',
         ),
     )(query)
