@@ -93,7 +93,10 @@ FROM orders GROUP BY ALL"""
 SKETCHES = frozenset({"buyers", "ids"})
 
 _PLACES = """SELECT _source, _partition, _offset, max(n) AS most
-FROM (SELECT _source, _partition, _offset, count(*) AS n FROM raw GROUP BY _source, _partition, _offset, _contract_version)
+FROM (
+  SELECT _source, _partition, _offset, count(*) AS n
+  FROM raw GROUP BY _source, _partition, _offset, _contract_version
+)
 GROUP BY _source, _partition, _offset ORDER BY ALL"""
 
 SETTINGS = Settings(
