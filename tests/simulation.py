@@ -331,6 +331,7 @@ class World:
         snapshot = self.serving.snapshot()
         for view in self.serving.catalogue.states:
             self.check_view(snapshot, view, self.history.frontier)
+            self.check_past(view, max(1, self.history.last_epoch - self.history.number % 5))
         self._check_versions()
 
     def check_view(self, snapshot: Snapshot, view: str, until: Frontier) -> None:
@@ -354,7 +355,7 @@ class World:
             assert not wrong, f"{view} at {until} from {proof.cut} ({proof.version}): {wrong}"
 
     def check_past(self, view: str, epoch: int) -> None:
-        """A past answer is that of its own frontier; it may be asked for as long as its chain stands."""
+        """Law 5 as of an epoch, which may be asked for as long as its chain stands."""
         at = self.history.epochs.get(epoch)
         snapshot = self.serving.snapshot(epoch, [view])
         served = snapshot.views[view]
@@ -368,7 +369,8 @@ class World:
     def _stands(self, state: Published, at: Epoch) -> bool:
         """Whether the served version's cut lies at or before an epoch's end, so that a chain leads there."""
         if state.version is None:
-            return min(self.history.epochs) == 1
+            first = self.history.epochs.get(1)
+            return first is not None and state.served in first.files
         versions = BatchHistory(self.lake.batch_log(str(state.served))).versions
         return topics_only(versions[state.version].cut) <= at.end
 
