@@ -70,7 +70,7 @@ SENT = st.lists(
         st.integers(0, 3),
         st.sampled_from([0, 0, 0, 2]),
     ),
-    max_size=10,
+    max_size=6,
 )
 """What producers send: content, partition, dress, and the gap before it."""
 
@@ -212,7 +212,7 @@ def test_nothing_that_happens_moves_an_answer(tmp_path: Path) -> None:
     class Here(Stream):
         folder = tmp_path
 
-    profile = settings(max_examples=3000 if LONG else 12, stateful_step_count=30 if LONG else 12)
+    profile = settings(max_examples=2000 if LONG else 10, stateful_step_count=25 if LONG else 10)
     run_state_machine_as_test(Here, settings=profile)
 
 
