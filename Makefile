@@ -37,7 +37,7 @@ test: setup ## every test, with a real broker and real Spark
 	$(PY) -m pytest $(ARGS)
 
 test-quick: setup ## the tests without Spark and broker, under a minute
-	$(PY) -m pytest -n 2 -m "not spark and not broker" $(ARGS)
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-quick} $(PY) -m pytest -n 2 --dist worksteal -m "not spark and not broker" $(ARGS)
 
 lint: setup ## ruff, mypy strict, import-linter
 	$(PY) -m ruff check .

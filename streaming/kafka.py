@@ -62,7 +62,7 @@ def _retrying(
 
         attempts = Retrying(
             retry=retry_if_exception_type(TransientError),
-            wait=wait_exponential_jitter(initial=0.1, max=3),
+            wait=wait_exponential_jitter(multiplier=0.1, max=3),
             stop=stop_after_delay(self.patience),
             reraise=True,
         )

@@ -32,7 +32,9 @@ from seamline.kernel import Limits, kernel
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.definition import Definition
 
-LONG = os.environ.get("HYPOTHESIS_PROFILE", "quick") == "long"
+CASES = {"quick": (3, 10, 30, 3), "landing": (10, 10, 100, 5), "long": (2000, 25, 5000, 1000)}
+HISTORIES, STEPS, SPLITS, MENDED = CASES[os.environ.get("HYPOTHESIS_PROFILE", "landing")]
+"""How many cases of each property: a case here is a whole life of a lake, or a tree of merges."""
 
 HOURS = st.sampled_from([-50, -25, -1, 0, 0, 20, 30])
 """Event times from the beginning; 30 hours ahead are rejected until the clock has come closer."""
@@ -212,7 +214,7 @@ def test_nothing_that_happens_moves_an_answer(tmp_path: Path) -> None:
     class Here(Stream):
         folder = tmp_path
 
-    profile = settings(max_examples=2000 if LONG else 10, stateful_step_count=25 if LONG else 10)
+    profile = settings(max_examples=HISTORIES, stateful_step_count=STEPS)
     run_state_machine_as_test(Here, settings=profile)
 
 
@@ -237,7 +239,7 @@ PARTS = st.lists(st.lists(CONTENT, max_size=8), min_size=1, max_size=6)
 """Events, split into whatever brought them: epochs, tasks, batch units."""
 
 
-@settings(max_examples=5000 if LONG else 100)
+@settings(max_examples=SPLITS)
 @given(view=st.integers(0, 3), parts=PARTS, order=st.randoms(use_true_random=False))
 def test_any_split_in_any_order_merges_to_the_answer_of_one_pass(
     root: Path, definitions: list[tuple[str, Definition]], view: int, parts: list[list[Event]], order: random.Random
@@ -305,7 +307,7 @@ def test_a_changed_view_is_switched_to_while_answers_stay_the_truth(root: Path) 
     assert world.known[str(world.serving.catalogue.states["sales"].served)].text == CHANGED
 
 
-@settings(max_examples=1000 if LONG else 5)
+@settings(max_examples=MENDED)
 @given(sent=st.lists(st.tuples(CONTENT, st.integers(0, 1)), min_size=1), more=st.integers(0, 9), takes=TAKES)
 def test_records_that_a_mended_contract_accepts_are_counted_once(
     root: Path, sent: list[tuple[Event, int]], more: int, takes: list[int]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -77,29 +78,41 @@ class Record:
 class Topic:
     """Records by partition, in order of offset. `origin`: the offsets that the partitions begin at; gaps may follow."""
 
-    def __init__(self, origin: Sequence[int]) -> None:
+    def __init__(self, origin: Sequence[int], source: str = SOURCE) -> None:
+        self.source = source
         self.partitions: list[list[Record]] = [[] for _ in origin]
-        self.origin = Frontier({Partition(SOURCE, n): first for n, first in enumerate(origin)})
+        self.origin = Frontier({Partition(source, n): first for n, first in enumerate(origin)})
         self._next = list(origin)
+
+    def grow(self, partitions: int) -> None:
+        """Partitions were added; they begin at 0."""
+        added = range(len(self.partitions), partitions)
+        self.partitions += [[] for _ in added]
+        self._next += [0 for _ in added]
 
     def send(self, partition: int, timestamp: datetime, value: bytes | None, event: Event | None, gap: int) -> None:
         """Appends a record, after `gap` offsets that hold none, as transaction markers take."""
-        offset = self._next[partition] + gap
+        self.place(partition, self._next[partition] + gap, timestamp, value, event)
+
+    def place(self, partition: int, offset: int, timestamp: datetime, value: bytes | None, event: Event | None) -> None:
+        """A record where a broker has put it; offsets of one partition come in order."""
+        assert offset >= self._next[partition], f"offset {offset} of partition {partition} comes too late"
         self.partitions[partition].append(Record(offset, timestamp, value, event))
         self._next[partition] = offset + 1
 
     @property
     def end(self) -> Frontier:
         """After the last record of each partition."""
-        return Frontier({Partition(SOURCE, n): offset for n, offset in enumerate(self._next)})
+        return Frontier({Partition(self.source, n): offset for n, offset in enumerate(self._next)})
 
     def between(self, start: Frontier, end: Frontier) -> Iterator[tuple[Position, Record]]:
         """Records of (start, end] in order of position."""
         for number, records in enumerate(self.partitions):
-            at = Partition(SOURCE, number)
-            for record in records:
-                if start[at] <= record.offset < end[at]:
-                    yield Position(SOURCE, number, record.offset), record
+            at = Partition(self.source, number)
+            first = bisect_left(records, start[at], key=lambda record: record.offset)
+            last = bisect_left(records, end[at], key=lambda record: record.offset)
+            for record in records[first:last]:
+                yield Position(self.source, number, record.offset), record
 
 
 @dataclass(frozen=True)
