@@ -29,6 +29,7 @@ from seamline.streaming.epoch import Check, check_age, no_check
 from seamline.streaming.following import Following
 from seamline.streaming.inbox import Inbox
 from seamline.streaming.kafka import Cluster, Topic
+from seamline.streaming.pulse import Pulse
 from seamline.streaming.query import Reading, Runner, stopping
 from seamline.streaming.raw import RawFile, RawTable
 from seamline.streaming.shelves import FilingJob, Shelf, filing_task, fitted, make_shelves
@@ -74,6 +75,7 @@ class Archive:
         self.tables: dict[str, RawTable] = {}
         self.shelves: tuple[Shelf, ...] = ()
         self._touched: set[str] = set()
+        self._unfinished = False
         self.use(shelves)
 
     @property
@@ -94,6 +96,13 @@ class Archive:
         by_table = {shelf.table: shelf for shelf in self.shelves}
         refile.fill_new(self, [by_table[shelf.table] for shelf in new])
         refile.refile(self)
+
+    def begin(self) -> None:
+        """After an attempt that did not come to its entry: as a new process would begin."""
+        if self._unfinished:
+            self._unfinished = False
+            self.tables.clear()
+            self.use(self.shelves)
 
     def run_batch(self, tasks: Tasks) -> Archived | None:
         """Files and commits what `tasks` read. None, and nothing committed, where they read nothing."""
@@ -117,6 +126,7 @@ class Archive:
     def commit(self, entry: Archived, files: Sequence[RawFile]) -> Archived:
         """Adds files to their tables, one Delta commit each, then puts the entry, which names the versions."""
         reach("archive.before-delta")
+        self._unfinished = True
         by_table: dict[str, list[RawFile]] = {}
         for file in files:
             by_table.setdefault(file.table, []).append(file)
@@ -130,6 +140,7 @@ class Archive:
         self.writer.put(entry)
         reach("archive.after-entry")
         self.history.catch_up()
+        self._unfinished = False
         self._touched |= by_table.keys()
         return entry
 
@@ -204,6 +215,7 @@ class ArchiveRole:
     def begin(self, topics: Mapping[str, Topic], earliest: Frontier) -> None:
         self._sources = [topic.source for topic in topics.values()]
         self.archive.origin = earliest
+        self.archive.begin()
 
     def batch(self, tasks: Tasks) -> None:
         self.archive.run_batch(tasks)
@@ -248,7 +260,8 @@ def run_archive(
     with stopping(stop), claim(project.lake, log, "archive", clock) as writer:
         role = ArchiveRole(project, stream, writer, cluster, clock)
         with opened(project, f"archive-{stream}", spark) as session:
-            Runner(session, cluster, role, reading, stop, settings.kafka.partitions).run()
+            pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
+            Runner(session, pulse, role, reading, stop, settings.kafka.partitions).run()
 
 
 if __name__ == "__main__":

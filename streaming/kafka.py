@@ -86,6 +86,17 @@ class Cluster:
         if client is not None:
             client.close()
 
+    def move(self, bootstrap: str) -> None:
+        """It is found at another address from now on."""
+        if bootstrap != self.bootstrap:
+            self.close()
+            self.bootstrap = bootstrap
+
+    @_retrying
+    def ping(self) -> None:
+        """Returns where it answers; raises BROKER_UNAVAILABLE where it does not."""
+        self._admin().describe_cluster()
+
     @_retrying
     def topics(self, names: Iterable[str]) -> dict[str, Topic]:
         """Topics by name. Raises TOPIC_MISSING with the names that are not there."""
@@ -191,7 +202,7 @@ class Cluster:
         if self._client is None:
             self._client = KafkaAdminClient(
                 bootstrap_servers=self.bootstrap.split(","),
-                request_timeout_ms=10_000,
+                request_timeout_ms=min(10_000, int(1000 * self.patience)),
                 bootstrap_timeout_ms=min(5_000, int(1000 * self.patience)),
                 **python_options(self.options),
             )

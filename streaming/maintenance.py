@@ -19,7 +19,6 @@ from seamline.streaming.epoch import IDS, Speed
 
 log = logging.getLogger(__name__)
 
-RETIRE_EVERY = timedelta(minutes=5)
 SWEEP_EVERY = timedelta(hours=6)
 
 _MERGED_IDS = "SELECT decoding, hi, lo, seen FROM ids WHERE seen >= {since}"
@@ -47,7 +46,7 @@ class Maintenance:
     def between_batches(self) -> None:
         """Retires and sweeps when it is due."""
         now = self.speed.clock()
-        if now - self._retired_at > RETIRE_EVERY:
+        if now - self._retired_at > timedelta(seconds=self.settings.speed.retire_seconds):
             self._retired_at = now
             self.retire()
         if now - self._swept_at > SWEEP_EVERY:

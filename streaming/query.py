@@ -1,11 +1,13 @@
 """The Spark rim that archive and speed share: one Structured Streaming query from exactly where the ledger stands.
 
 Its checkpoint is thrown away; only committed records are read; what fails is examined, so that a process ends with
-the error an operator can act on. A query is stopped between two batches, never inside one.
+the error an operator can act on. A query is stopped between two batches, never inside one. A cluster that is away is
+waited for.
 """
 
 from __future__ import annotations
 
+import logging
 import shutil
 import signal
 import tempfile
@@ -21,8 +23,11 @@ from pyspark.errors import PySparkException
 
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
 from seamline.frontier import Frontier
-from seamline.streaming.kafka import Cluster, Topic, starting_offsets
+from seamline.streaming.kafka import Topic, starting_offsets
+from seamline.streaming.pulse import Pulse, is_outage
 from seamline.streaming.tasks import Row, Task, Tasks, records_table
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 """How often the process looks for a signal or a failure."""
@@ -55,7 +60,7 @@ class Role(Protocol):
         """Where the ledger stands."""
 
     def begin(self, topics: Mapping[str, Topic], earliest: Frontier) -> None:
-        """A query is about to start over these topics."""
+        """A query is about to start over these topics: what the one before left unfinished is given up."""
 
     def batch(self, tasks: Tasks) -> None:
         """One micro-batch: commit it, or raise."""
@@ -68,10 +73,11 @@ class Runner:
     """Runs a role's query until it is told to stop: `stop` is set by a signal, or by a test."""
 
     def __init__(
-        self, spark: Any, cluster: Cluster, role: Role, reading: Reading, stop: threading.Event, partitions: int
+        self, spark: Any, pulse: Pulse, role: Role, reading: Reading, stop: threading.Event, partitions: int
     ) -> None:
         self.spark = spark
-        self.cluster = cluster
+        self.pulse = pulse
+        self.cluster = pulse.cluster
         self.role = role
         self.reading = reading
         self.stop = stop
@@ -84,17 +90,31 @@ class Runner:
 
     def run(self) -> None:
         """Reads until `stop`. Raises what a batch raised, or the error found where the query died."""
-        while not self.stop.is_set():
-            self._read = self.role.topics
-            if not self._read:
-                self.stop.wait(POLL_SECONDS)
-                self._idle()
-                continue
+        try:
+            while not self.stop.is_set():
+                self._read = self.role.topics
+                if not self._read:
+                    self.stop.wait(POLL_SECONDS)
+                    self._idle()
+                elif self.pulse.wait(self.stop):
+                    self._read_on()
+        finally:
+            self.pulse.close()
+            self.cluster.close()
+
+    def _read_on(self) -> None:
+        """One query, from where the ledger stands until it has to end, or until the cluster is away."""
+        self._error = None
+        try:
             topics = self._examine()
             earliest = self.cluster.earliest(topics.values())
             self.role.begin(topics, earliest)
             with self._query(topics, earliest) as query:
                 self._watch(query)
+        except SeamlineError as error:
+            if not is_outage(error):
+                raise
+            log.warning("reads again where the ledger stands: %s", error)
 
     def _examine(self) -> dict[str, Topic]:
         self.cluster.create_missing(self._read, self.partitions)
@@ -112,7 +132,8 @@ class Runner:
                 raise self._examined(error) from (self._error or error)
             if ended:
                 raise self._examined(query.exception() or RuntimeError("the query ended by itself"))
-            self._idle()
+            if self.pulse.feel():  # an outage that is short is over before Spark notices
+                self._idle()
 
     def _idle(self) -> None:
         if time.monotonic() < self._idle_at:
@@ -133,7 +154,7 @@ class Runner:
             return found
         first = str(self._error or error).strip().splitlines() or [type(error).__name__]
         return TransientError(
-            Condition.PROCESS_FAILED,
+            Condition.BROKER_UNAVAILABLE if self.pulse.missed else Condition.PROCESS_FAILED,
             f"the query died: {first[0][:500]}",
             mend="it starts again where the ledger stands; Spark's log says more",
         )

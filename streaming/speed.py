@@ -23,6 +23,7 @@ from seamline.streaming.following import Following
 from seamline.streaming.kafka import Cluster, Topic
 from seamline.streaming.maintenance import Maintenance
 from seamline.streaming.plan import make_plan
+from seamline.streaming.pulse import Pulse
 from seamline.streaming.query import Reading, Runner, stopping
 from seamline.streaming.tasks import Tasks
 
@@ -91,7 +92,7 @@ def run_speed(
     """Runs the speed layer of a stream until SIGTERM, SIGINT or `stop`.
 
     Raises ConflictError WRITER_CONFLICT (another process writes), TerminalError (TOPIC_RECREATED, RECORDS_EXPIRED,
-    TOPIC_COMPACTED) and TransientError (BROKER_UNAVAILABLE, PROCESS_FAILED, STORE_UNAVAILABLE).
+    TOPIC_COMPACTED) and TransientError (PROCESS_FAILED, STORE_UNAVAILABLE). A cluster that is away is waited for.
     """
     stop = stop or threading.Event()
     settings = project.settings
@@ -100,7 +101,8 @@ def run_speed(
     with stopping(stop), claim(project.lake, project.lake.speed_log(stream), "speed", clock) as writer:
         role = SpeedRole(project, stream, writer, cluster, clock)
         with opened(project, f"speed-{stream}", spark) as session:
-            Runner(session, cluster, role, reading, stop, settings.kafka.partitions).run()
+            pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
+            Runner(session, pulse, role, reading, stop, settings.kafka.partitions).run()
 
 
 if __name__ == "__main__":

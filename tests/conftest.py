@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
-# The same cases each time: a landing does not hang on luck. `quick` serves `make test-quick`; `long` looks for new ones.
+# The same cases each time, so that no landing hangs on luck. `quick` is make test-quick's; `long` looks for new cases.
 settings.register_profile("landing", max_examples=30, deadline=None, derandomize=True, suppress_health_check=SLOW)
 settings.register_profile("quick", max_examples=8, deadline=None, derandomize=True, suppress_health_check=SLOW)
 settings.register_profile("long", max_examples=2000, deadline=None, suppress_health_check=SLOW)

@@ -1,8 +1,8 @@
 """Claims: one process writes a log. A lease and an OS lock come before the claim entry, which decides.
 
-The lease says who holds a log and until when, so that a second process is refused at once and by name. The OS lock
-tells a dead holder from a living one: it ends with its process. What keeps the ledger right is neither, but
-`ledger.Writer`.
+The lease says who holds a log and until when, so that a second process is refused at once and by name, and what its
+holder waits for, so that anyone who sees the lake can tell. The OS lock tells a dead holder from a living one: it ends
+with its process. What keeps the ledger right is neither, but `ledger.Writer`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,13 +34,18 @@ LEASE = timedelta(seconds=30)
 
 @dataclass(frozen=True)
 class Lease:
-    """Who holds a log. `born` is the process's start (seconds since 1970): process ids are used again."""
+    """Who holds a log. `born` is the process's start (seconds since 1970): process ids are used again.
+
+    `waits`: what keeps it from working, and `since` when; both empty while it works.
+    """
 
     holder: str
     host: str
     pid: int
     born: float
     until: str
+    waits: str = ""
+    since: str = ""
 
     def is_over(self, now: datetime) -> bool:
         """Whether it ran out, or its process on this machine is gone."""
@@ -49,8 +54,18 @@ class Lease:
         return self.host == socket.gethostname() and _born(self.pid) != self.born
 
 
+class Holder(Writer):
+    """The writer of a log while its lease is renewed."""
+
+    lease: _Renewal
+
+    def tell(self, waits: str) -> None:
+        """Says in the lease what this process waits for; nothing, once it works again. Thread-safe."""
+        self.lease.tell(waits)
+
+
 @contextmanager
-def claim(lake: Lake, log: Log, role: str, clock: Clock = system_clock, lease: timedelta = LEASE) -> Iterator[Writer]:
+def claim(lake: Lake, log: Log, role: str, clock: Clock = system_clock, lease: timedelta = LEASE) -> Iterator[Holder]:
     """The one writer of `log` for the time of the block; `role` is how a refusal names the holder.
 
     Raises ConflictError WRITER_CONFLICT, which names the holder and where it stands, while another process holds it.
@@ -68,10 +83,11 @@ def claim(lake: Lake, log: Log, role: str, clock: Clock = system_clock, lease: t
         mine = Lease(f"{role}-{new_attempt()[:8]}", socket.gethostname(), os.getpid(), _born(os.getpid()), "")
         _write(lake, log, mine, clock() + lease)
         try:
-            writer = Writer.take(log, Claim(at=clock(), holder=f"{mine.holder} on {mine.host}, pid {mine.pid}"))
+            writer = Holder.take(log, Claim(at=clock(), holder=f"{mine.holder} on {mine.host}, pid {mine.pid}"))
         except ConflictError as error:
             raise _refused(lake, log) from error
-        with _renewed(lake, log, mine, clock, lease):
+        writer.lease = _Renewal(lake, log, mine, clock, lease)
+        with writer.lease.kept():
             yield writer
     finally:
         if lock is not None:
@@ -103,26 +119,50 @@ def wait_while_held(lake: Lake, log: Log, role: str, seconds: float, clock: Cloc
         time.sleep(0.1)
 
 
-@contextmanager
-def _renewed(lake: Lake, log: Log, mine: Lease, clock: Clock, lease: timedelta) -> Iterator[None]:
-    """Renews the lease until the block ends, then drops it, unless another process took the log over."""
-    ended = threading.Event()
+class _Renewal:
+    """Renews a lease until its block ends, then drops it, unless another process took the log over."""
 
-    def renew() -> None:
-        while not ended.wait(lease.total_seconds() / 3):
-            if not _is_mine(lake, log, mine):
-                return
-            _write(lake, log, mine, clock() + lease)
+    def __init__(self, lake: Lake, log: Log, mine: Lease, clock: Clock, lease: timedelta) -> None:
+        self._lake = lake
+        self._log = log
+        self._mine = mine
+        self._clock = clock
+        self._lease = lease
+        self._mutex = threading.Lock()
 
-    thread = threading.Thread(target=renew, name=f"lease {log.name}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        if _is_mine(lake, log, mine):
-            obstore.delete(lake.store, _path(log))
+    def tell(self, waits: str) -> None:
+        with self._mutex:
+            before = self._mine
+            since = (before.since or self._clock().isoformat()) if waits else ""
+            self._mine = replace(before, waits=waits, since=since)
+            if self._mine != before:
+                self._write()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        ended = threading.Event()
+        thread = threading.Thread(target=self._renew, args=[ended], name=f"lease {self._log.name}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            if _is_mine(self._lake, self._log, self._mine):
+                obstore.delete(self._lake.store, _path(self._log))
+
+    def _renew(self, ended: threading.Event) -> None:
+        while not ended.wait(self._lease.total_seconds() / 3):
+            with self._mutex:
+                if not self._write():
+                    return
+
+    def _write(self) -> bool:
+        """False, and nothing written, where the lease is another's by now."""
+        mine = _is_mine(self._lake, self._log, self._mine)
+        if mine:
+            _write(self._lake, self._log, self._mine, self._clock() + self._lease)
+        return mine
 
 
 def _is_mine(lake: Lake, log: Log, mine: Lease) -> bool:

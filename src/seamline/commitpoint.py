@@ -2,7 +2,11 @@
 
 The names are part of what tests rely on, so they are listed here. A simulation installs a hook
 with `hooked`; a real process obeys the environment variable SEAMLINE_STOP_AT=<point>, which kills it with
-SIGKILL at that point, as a machine that loses power would.
+SIGKILL at that point, as a machine that loses power would; <point>:SIGSTOP freezes it there until SIGCONT.
+
+A process that runs already is stopped through the folder named by SEAMLINE_STOP_FOLDER: a file there, named like a
+point and holding the signal's name (empty: SIGKILL), arms the point for whoever reaches it first. It is taken by being
+renamed to <point>.<pid>, so it stops one process once, and says which.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 POINTS = frozenset(
     {
@@ -39,8 +44,21 @@ def reach(point: str) -> None:
         raise ValueError(f"unknown commit point {point!r}")
     if _hook is not None:
         _hook(point)
-    if os.environ.get("SEAMLINE_STOP_AT") == point:
-        os.kill(os.getpid(), signal.SIGKILL)
+    wanted, _, how = os.environ.get("SEAMLINE_STOP_AT", "").partition(":")
+    if wanted == point:
+        os.kill(os.getpid(), signal.Signals[how or "SIGKILL"])
+    folder = os.environ.get("SEAMLINE_STOP_FOLDER")
+    if folder:
+        _stop_if_armed(Path(folder), point)
+
+
+def _stop_if_armed(folder: Path, point: str) -> None:
+    taken = folder / f"{point}.{os.getpid()}"
+    try:
+        os.rename(folder / point, taken)
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), signal.Signals[taken.read_text(encoding="utf-8").strip() or "SIGKILL"])
 
 
 @contextmanager

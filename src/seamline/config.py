@@ -62,6 +62,7 @@ class SpeedSection(Section):
     max_records: Positive = Field(50_000, description="offsets read in one micro-batch")
     compact_epochs: Positive = Field(64, description="adjacent epochs that are compacted into one segment")
     retention_hours: Positive = Field(168, description="hours that epochs stay restorable after a batch covers them")
+    retire_seconds: Positive = Field(300, description="seconds between looks for epochs that nobody needs any more")
 
 
 class ArchiveSection(Section):

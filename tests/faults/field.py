@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from reader import NOT_READY, Reader, check, library
 from stream_parts import running
 from truth import Event, Topic
 
-from seamline.clock import system_clock
+from seamline.clock import Clock, system_clock
 from seamline.errors import Condition
 from seamline.history import ArchiveHistory
 from seamline.jobs.batch import Batch
@@ -127,7 +128,13 @@ class Field:
     def apply(self) -> None:
         """`seamline views apply` with what is in the folder now."""
         self.project = load_project(self.project.folder)
-        apply_views(self.lake, self.project.views, self.project.contracts, system_clock)
+        for one in apply_views(self.lake, self.project.views, self.project.contracts, system_clock):
+            self.views[one.definition] = self.project.views[one.view].text
+
+    def change(self, view: str, text: str) -> None:
+        """Writes a view anew and applies it; each answer is held against the text of the definition it names."""
+        (self.project.folder / "views" / f"{view}.sql").write_text(text + ";\n")
+        self.apply()
 
     # the topic
 
@@ -172,9 +179,9 @@ class Field:
     # the roles
 
     @contextmanager
-    def speed(self, spark: Any) -> Iterator[list[BaseException]]:
+    def speed(self, spark: Any, clock: Clock = system_clock) -> Iterator[list[BaseException]]:
         """The speed role in a thread; what it raised is in the list."""
-        with running(run_speed, self.project, spark) as raised:
+        with running(partial(run_speed, clock=clock), self.project, spark) as raised:
             yield raised
 
     @contextmanager
@@ -186,10 +193,18 @@ class Field:
     @contextmanager
     def process(self, role: str, *, stop_at: str = "", **env: str) -> Iterator[subprocess.Popen[bytes]]:
         """A role as a process of its own, which SIGKILL ends at a commit point if one is named; killed at the end."""
+        with self.command("run", role, stop_at=stop_at, **env) as child:
+            yield child
+
+    @contextmanager
+    def command(
+        self, *words: str, stop_at: str = "", errors: int | None = None, **env: str
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """`seamline WORDS` as a process of its own; its errors go to `<last word>.log`, or to `errors`."""
         variables = {**os.environ, **env, **({"SEAMLINE_STOP_AT": stop_at} if stop_at else {})}
-        command = [sys.executable, "-m", "seamline", "run", role, "--project", str(self.project.folder)]
-        with (self.project.state / f"{role}.log").open("ab") as log:
-            child = subprocess.Popen(command, env=variables, stdout=SILENT, stderr=log)
+        line = [sys.executable, "-m", "seamline", *words, "--project", str(self.project.folder)]
+        with (self.project.state / f"{words[-1]}.log").open("ab") as log:
+            child = subprocess.Popen(line, env=variables, stdout=SILENT, stderr=log if errors is None else errors)
         try:
             yield child
         finally:
@@ -198,9 +213,9 @@ class Field:
                 child.kill()
             child.wait(30)
 
-    def batch(self, spark: Any) -> Batch:
+    def batch(self, spark: Any, clock: Clock = system_clock) -> Batch:
         """The batch layer, its units as Spark tasks."""
-        return Batch(self.lake, runner=spark_runner(spark))
+        return Batch(self.lake, runner=spark_runner(spark), settings=self.project.settings.batch, clock=clock)
 
     def archived(self) -> Callable[[], bool]:
         """Whether the archive has everything that was sent."""

@@ -41,6 +41,7 @@ class Seen:
     rows: tuple[str, ...]
     version: int | None
     reached: Frontier
+    definition: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def as_seen(body: Mapping[str, Any], view: str) -> Seen:
     """Reads an answer and checks its chain. Raises SEAM_HOLE or SEAM_OVERLAP."""
     said = body["provenance"][view]
     check_json(said)
-    return Seen(ordered(body["rows"]), said["version"], Frontier.from_json(said["reached"]))
+    return Seen(ordered(body["rows"]), said["version"], Frontier.from_json(said["reached"]), said["definition"])
 
 
 def tally_of(history: SpeedHistory) -> Tally:
@@ -215,6 +216,7 @@ def check(readers: Iterable[Reader], topic: Topic, views: Mapping[str, str]) -> 
     """Holds everything that was answered against the truth; gives how many answers were checked.
 
     The order of epochs is total, so answers of all readers are gone through in the order of what they cover.
+    Where definitions change on the way, `views` has the text of each under its hash too.
     """
     answers = [(seen.reached, reader.view, seen) for reader in readers for seen in reader.seen]
     counts = [(counted.frontier, "", counted) for reader in readers for counted in reader.counted]
@@ -229,6 +231,6 @@ def check(readers: Iterable[Reader], topic: Topic, views: Mapping[str, str]) -> 
                     assert said.tally == wanted, f"law 3 at {frontier}: {said.tally}, not {wanted}"
                     assert said.tally.read == said.tally.counted + said.tally.rejected + said.tally.duplicate
                 else:
-                    true = truth.answer(view, frontier)
+                    true = truth.answer(said.definition if said.definition in views else view, frontier)
                     assert said.rows == true, f"{view} at {frontier}, version {said.version}: {said.rows} not {true}"
     return len(answers)
