@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from seamline.clock import Clock, system_clock
 from seamline.commitpoint import reach
@@ -22,15 +23,30 @@ from seamline.history import SpeedHistory
 from seamline.kernel import Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
-from seamline.streaming.plan import UNCLAIMED, Plan
+from seamline.streaming.plan import UNCLAIMED, DecodingPlan, Plan
 from seamline.streaming.remembered import Remembered
-from seamline.streaming.tasks import ONE_THREAD, Gathered, Job, Tasks, decode_task, gather, to_ipc
+from seamline.streaming.tasks import (
+    KEPT_BYTES,
+    ONE_THREAD,
+    POSITIONS,
+    Gathered,
+    Job,
+    Row,
+    Tasks,
+    decode_task,
+    gather,
+    partials_without,
+    to_ipc,
+)
 
 IDS = "ids"
 """Where id files stand beside the definitions' folders."""
 
 SWEPT_AFTER = timedelta(days=1)
 """Files that no entry lists are swept once they are this old; a writer gives up at half of it."""
+
+AT_REST = timedelta(seconds=10)
+"""How long no epoch has come where a stream rests."""
 
 _IDS = """SELECT decoding, hi, lo, {seen}::UINTEGER AS seen FROM ids
 ANTI JOIN copies USING (decoding, source, "partition", "offset") WHERE hi IS NOT NULL"""
@@ -61,6 +77,7 @@ class Speed:
         check: Check = no_check,
         origin: Frontier | None = None,
         task_limits: Limits | None = None,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self.lake = lake
         self.stream = stream
@@ -69,6 +86,7 @@ class Speed:
         self.check = check
         self.engine = engine or lake.kernel()
         self.task_limits = task_limits or ONE_THREAD
+        self.kept_bytes = kept_bytes
         self.history = SpeedHistory(lake.speed_log(stream))
         self.origin = origin or Frontier()
         self._remembered = Remembered(self.engine.limits)
@@ -94,34 +112,90 @@ class Speed:
     def run_batch(self, tasks: Tasks) -> Epoch | None:
         """Decodes, deduplicates and commits what `tasks` read. None, and nothing committed, where they read nothing.
 
-        Dedup is optimistic: `tasks` is applied a second time only if copies were found. Raises what `check` raises,
+        Dedup is optimistic: partials are made again only where copies were found, from the events that the tasks sent
+        along, or, where those were too large, by applying `tasks` a second time. Raises what `check` raises,
         WRITER_CONFLICT where the claim is lost, and TransientError where the second reading differs from the first.
         """
         began = self.clock()
         if began >= self._expire_at:
             self._remembered.expire(began)
             self._expire_at = began + timedelta(minutes=1)
-        job = Job(self.plan, self.frontier, limits=self.task_limits)
+        job = Job(self.plan, self.frontier, limits=self.task_limits, kept_bytes=self.kept_bytes)
         seen = gather(tasks(partial(decode_task, job=job)))
         if not seen.read:
             return None
         copies = self._remembered.find_duplicates(seen.ids)
         if copies.num_rows:
-            again = gather(tasks(partial(decode_task, job=replace(job, without=to_ipc(copies)))))
-            check_same(seen, again)
-            mended = self._partials_of(copies)
+            touched = self._touched(copies)
+            again = self._made_here(touched, seen, copies)
+            if again is None:
+                again = gather(tasks(partial(decode_task, job=replace(job, without=to_ipc(copies)))))
+                check_same(seen, again)
+            mended = {definition for one in touched for definition, _ in one.partials}
             seen.partials = {d: t for d, t in seen.partials.items() if d not in mended} | again.partials
         return commit_epoch(self, seen, copies, began)
+
+    def announce(self) -> Epoch | None:
+        """Commits an epoch without records where one is owed (`is_owed`). None, and nothing committed, where not.
+
+        Raises what `check` raises, and WRITER_CONFLICT where the claim is lost.
+        """
+        now = self.clock()
+        if not is_owed(self.history, self.plan, now):
+            return None
+        return commit_epoch(self, Gathered(), POSITIONS.empty_table(), now)
 
     def remember(self, seen: Gathered, copies: pa.Table, at: datetime) -> None:
         """After the entry stands."""
         self.history.catch_up()
         self._remembered.add(seen.ids, copies, at)
 
-    def _partials_of(self, copies: pa.Table) -> set[str]:
-        """The definitions whose partials hold a copy."""
-        touched = set(copies["decoding"].unique().to_pylist())
-        return {definition for one in self.plan.decodings if one.decoding in touched for definition, _ in one.partials}
+    def _touched(self, copies: pa.Table) -> tuple[DecodingPlan, ...]:
+        """The decodings whose partials hold a copy."""
+        found = set(copies["decoding"].unique().to_pylist())
+        return tuple(one for one in self.plan.decodings if one.decoding in found)
+
+    def _made_here(self, touched: tuple[DecodingPlan, ...], seen: Gathered, copies: pa.Table) -> Gathered | None:
+        """Partials without the copies, from events that the tasks sent along; None where a task kept too many."""
+        rows: list[Row] = []
+        for plan in touched:
+            sent, valid = seen.events.get(plan.decoding, []), pc.equal(seen.ids["decoding"], plan.decoding)
+            if plan.partials and sum(table.num_rows for table in sent) != (pc.sum(valid).as_py() or 0):
+                return None
+            if sent:
+                left_out = copies.filter(pc.equal(copies["decoding"], plan.decoding))
+                rows += partials_without(self.engine, plan, pa.concat_tables(sent), left_out)
+        return gather(rows)
+
+
+def is_owed(history: SpeedHistory, plan: Plan, now: datetime) -> bool:
+    """Whether a stream at rest owes an epoch without records.
+
+    A first batch version can begin only where an epoch says that from there on each one lists its definition, and
+    remembers its decoding's ids since a horizon ago. Records bring such epochs; where none come, this says it:
+    when the newest epoch lacks something live, and once more when a horizon has passed since the ids are remembered.
+    """
+    newest = history.epochs.get(history.last_epoch)
+    if newest is None:
+        return False
+    decodings = {one.decoding for one in plan.decodings}
+    if not newest.files.keys() >= set(plan.definitions) or not decodings <= set(newest.decodings):
+        return True
+    if now - newest.at < AT_REST:
+        return False
+    return any(_ripened(history, one.decoding, one.horizon, now) for one in plan.decodings if one.has_id)
+
+
+def _ripened(history: SpeedHistory, decoding: str, horizon: timedelta, now: datetime) -> bool:
+    """Whether a whole horizon has passed since a decoding's first epoch, and no epoch came after that."""
+    number = history.last_epoch
+    newest = first = history.epochs[number]
+    while number in history.epochs and decoding in history.epochs[number].decodings:
+        first = history.epochs[number]
+        if first.number == 1 or first.at + horizon <= newest.at:
+            return False
+        number -= 1
+    return first.at + horizon <= now
 
 
 def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime) -> Epoch:

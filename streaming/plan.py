@@ -6,6 +6,7 @@ definitions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +22,8 @@ UNCLAIMED = ""
 
 @dataclass(frozen=True)
 class DecodingPlan:
-    """One decoding of one topic. `label`: the name it is counted under; `partials`: definition to statement."""
+    """One decoding of one topic. `label`: the name it is counted under; `partials`: definition to statement; `uses`:
+    the fields that any of them reads, and maybe more."""
 
     decoding: str
     label: str
@@ -30,6 +32,7 @@ class DecodingPlan:
     horizon: timedelta
     has_id: bool
     partials: tuple[tuple[str, str], ...] = ()
+    uses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def make_plan(contracts: Iterable[Contract], live: Iterable[tuple[Definition, Co
             horizon=contract.horizon,
             has_id=contract.event_id is not None,
             partials=tuple((d.hash, d.partial) for d, c in pairs if c.decoding == decoding),
+            uses=_uses(contract, [d.partial for d, c in pairs if c.decoding == decoding]),
         )
         for decoding, contract in sorted(by_decoding.items(), key=lambda item: (item[1].name, item[0]))
     )
@@ -85,6 +89,12 @@ def make_plan(contracts: Iterable[Contract], live: Iterable[tuple[Definition, Co
         tuple(d.hash for d, _ in pairs),
         tuple((d.hash, d.merge) for d, _ in pairs),
     )
+
+
+def _uses(contract: Contract, statements: list[str]) -> tuple[str, ...]:
+    """Fields whose names stand in a statement: each that it reads does, some others may."""
+    words = {word.lower() for statement in statements for word in re.findall(r"\w+", statement)}
+    return tuple(f.name for f in contract.fields if words.issuperset(re.findall(r"\w+", f.name.lower())))
 
 
 def _label(contract: Contract, current: Mapping[str, Contract]) -> str:

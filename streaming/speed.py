@@ -36,6 +36,7 @@ class SpeedRole:
         self._cluster = cluster
         self._following = Following(project, stream)
         self._sources: tuple[str, ...] = ()
+        self._read: frozenset[str] = frozenset()
         self.speed = Speed(
             project.lake,
             stream,
@@ -58,6 +59,7 @@ class SpeedRole:
 
     def begin(self, topics: Mapping[str, Topic], earliest: Frontier) -> None:
         self._sources = tuple(topic.source for topic in topics.values())
+        self._read = frozenset(topics)
         self.speed.origin = earliest
 
     def batch(self, tasks: Tasks) -> None:
@@ -72,6 +74,8 @@ class SpeedRole:
     def idle(self) -> None:
         if self._following.reload() | self._following.look():
             self._replan()
+        if self._read == set(self.topics):
+            self.speed.announce()
         self._maintenance.between_batches()
 
     def _replan(self) -> None:

@@ -47,6 +47,9 @@ IDS = pa.schema(
 """128-bit identities of valid events, and where each was read."""
 
 
+KEPT_BYTES = 8 << 20
+"""A task whose events are no larger than this sends them along, so that copies can be left out without reading again."""
+
 ONE_THREAD = Limits(threads=1)
 """Of a task's kernel: Spark runs as many tasks as there are cores."""
 
@@ -75,6 +78,7 @@ class Job:
     start: Frontier
     without: bytes = b""
     limits: Limits = field(default=ONE_THREAD)
+    kept_bytes: int = KEPT_BYTES
 
 
 @dataclass
@@ -82,6 +86,7 @@ class Gathered:
     """All tasks' results: the driver's view of one micro-batch."""
 
     partials: dict[str, list[pa.Table]] = field(default_factory=dict)
+    events: dict[str, list[pa.Table]] = field(default_factory=dict)
     ids: pa.Table = field(default_factory=IDS.empty_table)
     read: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
@@ -93,7 +98,8 @@ class Gathered:
 def decode_task(records: pa.Table, job: Job) -> list[Row]:
     """One task's records, of any partitions, decoded by every decoding of their topics.
 
-    Rows: a `range` (positions read), and for each decoding a `tally`, its `ids`, and a `partial` for each definition.
+    Rows: a `range` (positions read), and for each decoding a `tally`, its `ids`, a `partial` for each definition, and
+    its `events` where they are few.
     """
     engine = kernel(job.limits)
     rows: list[Row] = []
@@ -121,11 +127,10 @@ def _decode_source(engine: Kernel, job: Job, topic: str, records: pa.Table) -> l
             rows.append(tally(plan.label, decoded.num_rows, decoded.num_rows - events.num_rows))
             if plan.has_id and events.num_rows:
                 rows.append(Row("ids", plan.decoding, to_ipc(_ids(events, plan))))
+                rows += _kept(events, plan, job.kept_bytes)
+            rows += _partials(engine, plan, events)
         else:
-            events = engine.run(_WITHOUT, {"events": events, "without": left_out})
-        if events.num_rows:
-            for definition, statement in plan.partials:
-                rows.append(Row("partial", definition, to_ipc(engine.run(statement, {"events": events}))))
+            rows += partials_without(engine, plan, events, left_out)
     unclaimed_by = dict(job.plan.unclaimed).get(topic)
     if without is None and unclaimed_by:
         unclaimed = engine.run(f"SELECT count(*) AS n FROM ({unclaimed_by})", {"records": records})["n"][0].as_py()
@@ -134,6 +139,23 @@ def _decode_source(engine: Kernel, job: Job, topic: str, records: pa.Table) -> l
     return rows
 
 
+def _kept(events: pa.Table, plan: DecodingPlan, limit: int) -> list[Row]:
+    kept = events.select([*_PLACE, *plan.uses])
+    return [Row("events", plan.decoding, to_ipc(kept))] if plan.partials and kept.nbytes <= limit else []
+
+
+def partials_without(engine: Kernel, plan: DecodingPlan, events: pa.Table, without: pa.Table) -> list[Row]:
+    """A decoding's partials over `events` (positions and the fields that its plan uses) but those at `without`."""
+    return _partials(engine, plan, engine.run(_WITHOUT, {"events": events, "without": without}))
+
+
+def _partials(engine: Kernel, plan: DecodingPlan, events: pa.Table) -> list[Row]:
+    if not events.num_rows:
+        return []
+    return [Row("partial", d, to_ipc(engine.run(statement, {"events": events}))) for d, statement in plan.partials]
+
+
+_PLACE = ("_source", "_partition", "_offset")
 _WITHOUT = """SELECT * FROM events ANTI JOIN without
 ON _source = without.source AND _partition = without."partition" AND _offset = without."offset\""""
 
@@ -149,6 +171,8 @@ def gather(rows: Iterable[Row]) -> Gathered:
                 result.partials.setdefault(name, []).append(table)
         elif kind == "ids":
             ids.append(table)
+        elif kind == "events":
+            result.events.setdefault(name, []).append(table)
         elif kind == "file":
             result.files += table.to_pylist()
         elif kind == "tally":

@@ -39,7 +39,7 @@ from seamline.streaming.epoch import Speed
 from seamline.streaming.maintenance import Maintenance
 from seamline.streaming.plan import make_plan
 from seamline.streaming.shelves import make_shelves
-from seamline.streaming.tasks import RECORDS, Row, Task
+from seamline.streaming.tasks import KEPT_BYTES, RECORDS, Row, Task
 
 T = TypeVar("T")
 
@@ -211,7 +211,10 @@ class World:
             writer = Writer.take(self.lake.speed_log(STREAM), Claim(at=self.clock(), holder="speed"))
             live = [(d, catalogue.contract(d.hash)) for d in catalogue.live(STREAM)]
             plan = make_plan([self.contract], live)
-            speed = Speed(self.lake, STREAM, writer, plan, clock=self.clock, origin=self.topic.origin)
+            kept = (KEPT_BYTES, 0)[self.deaths % 2]  # each life leaves copies out in the other of two ways
+            speed = Speed(
+                self.lake, STREAM, writer, plan, clock=self.clock, origin=self.topic.origin, kept_bytes=kept
+            )
             self._speed = speed, Maintenance(speed, catalogue, SETTINGS)
         speed, maintenance = self._speed
         catalogue = maintenance.catalogue

@@ -47,6 +47,7 @@ from seamline.streaming.epoch import SWEPT_AFTER
 from seamline.streaming.maintenance import compact_run
 from seamline.streaming.plan import make_plan
 from seamline.streaming.speed import run_speed
+from seamline.streaming.tasks import KEPT_BYTES, Task
 
 CLICKS = contract()
 PER_HOUR = definition(CLICKS)
@@ -57,9 +58,10 @@ class Death(BaseException):
     """A process that ends at once."""
 
 
-def test_duplicates_and_malformed_records_are_counted_for_what_they_are() -> None:
+@pytest.mark.parametrize("kept_bytes", [KEPT_BYTES, 0], ids=["events sent along", "read again"])
+def test_duplicates_and_malformed_records_are_counted_for_what_they_are(kept_bytes: int) -> None:
     lake = memory_lake()
-    speed = open_speed(lake, [CLICKS])
+    speed = open_speed(lake, [CLICKS], kept_bytes=kept_bytes)
     one, two = [event(1), event(2), *MALFORMED, event(1)], [event(2), event(3)]
     committed = speed.run_batch(tasks(records(one), records(two, partition=1)))
     assert committed is not None
@@ -68,12 +70,25 @@ def test_duplicates_and_malformed_records_are_counted_for_what_they_are() -> Non
     assert answer(lake, PER_HOUR) == expected(PER_HOUR, one + two, CLICKS)
 
 
-def test_a_copy_in_a_later_epoch_is_left_out_also_after_a_restart() -> None:
+def test_only_events_too_large_to_send_along_are_read_again_for_their_copies() -> None:
+    applied = []
+
+    def counting(task: Task) -> list[Any]:
+        applied.append(task)
+        return list(task(records([event(1), event(1)])))
+
+    for kept_bytes in (KEPT_BYTES, 0):
+        open_speed(memory_lake(), [CLICKS], kept_bytes=kept_bytes).run_batch(counting)
+    assert len(applied) == 1 + 2
+
+
+@pytest.mark.parametrize("kept_bytes", [KEPT_BYTES, 0], ids=["events sent along", "read again"])
+def test_a_copy_in_a_later_epoch_is_left_out_also_after_a_restart(kept_bytes: int) -> None:
     lake = memory_lake()
-    speed = open_speed(lake, [CLICKS])
+    speed = open_speed(lake, [CLICKS], kept_bytes=kept_bytes)
     speed.run_batch(tasks(records([event(1), event(2)])))
     speed.run_batch(tasks(records([event(2), event(3)], first=2)))
-    again = open_speed(lake, [CLICKS])
+    again = open_speed(lake, [CLICKS], kept_bytes=kept_bytes)
     committed = again.run_batch(tasks(records([event(1), event(3), event(4)], first=4)))
     assert committed is not None
     assert committed.counts["clicks"] == Counts(read=3, counted=1, duplicate=2)
