@@ -18,7 +18,7 @@ from seamline.history import BatchHistory, SpeedHistory
 from seamline.jobs.run import Outcome, Run, newest_state
 from seamline.jobs.unit import Runner
 from seamline.lake import Lake
-from seamline.schemas.catalogue import Catalogue, publish
+from seamline.schemas.catalogue import Catalogue, dropped_view, publish
 from seamline.segment import build_chain
 
 __all__ = ["Batch", "Outcome"]
@@ -55,11 +55,14 @@ class Batch:
     def rollback(self, view: str, version: int | None, definition: str | None = None) -> Published:
         """An operator's word: serves an older (or a held) version. It wins over any run that is under way.
 
-        `definition` defaults to the served one. Raises OUT_OF_RETENTION or SEAM_HOLE where its chain no longer stands.
+        `definition` defaults to the served one. Raises OUT_OF_RETENTION or SEAM_HOLE where its chain no longer stands,
+        VIEW_UNKNOWN where the view was dropped.
         """
         catalogue = Catalogue(self.lake)
         state = newest_state(catalogue, view)
-        chosen = definition or state.served or state.live[0]
+        if state.served is None:
+            raise dropped_view(view)
+        chosen = definition or state.served
         if chosen not in state.live:
             allowed = ", ".join(state.live)
             raise UserError(Condition.VIEW_UNKNOWN, f"definition {chosen} of {view} is not live", allowed=allowed)

@@ -88,25 +88,28 @@ def plan_run(
     if base is not None and base.kernel != KERNEL_VERSION and not rebuild:
         raise _other_kernel(state.view, base)
     imports = imports_of(logs.archive, contract)
-    cut = choose_cut(logs, definition, contract, new=base is None)
+    cut = choose_cut(logs, definition, contract, base)
+    waits = ""
     if isinstance(cut, Nothing):
         if base is None:
             return cut
+        waits = f" ({cut.reason})"
         cut = base.cut  # nothing new below a cut; an import may still have touched dates
     elif base is not None and not base.cut <= cut:
         cut = base.cut
     dates = None if rebuild or base is None else dirty_dates(logs.archive, table, base, cut)
     if dates is not None and base is not None and not dates and cut == base.cut and imports == base.imports:
-        return Nothing(f"version {served} is as far as the archive and the epochs reach")
+        return Nothing(f"version {served} is as far as the archive and the epochs reach{waits}")
     number = logs.archive.number
     return Plan(state.view, definition, table, cut, None if dates is None else served, dates, number, imports, served)
 
 
-def choose_cut(logs: Logs, definition: str, contract: Contract, *, new: bool) -> Frontier | Nothing:
+def choose_cut(logs: Logs, definition: str, contract: Contract, base: Version | None) -> Frontier | Nothing:
     """The newest frontier between epochs that the archive has passed and after which every epoch lists it.
 
     A first version of a decoding whose ids speed has not remembered for a whole horizon has to wait: a copy of a record
-    below its cut could be counted again after it. A stream's very first epochs have nothing before them.
+    below its cut could be counted again after it. A stream's very first epochs have nothing before them. What was
+    dropped and came back is in this as if it were new: nobody says what was remembered in the hole after its base.
     """
     if not logs.speed.last_epoch:
         imported = any(i.contract == contract.name for i in logs.archive.imports.values())
@@ -115,6 +118,7 @@ def choose_cut(logs: Logs, definition: str, contract: Contract, *, new: bool) ->
     if not listed:
         return Nothing("the newest epoch does not list this definition yet")
     cuts = [(listed[0].start, listed[0].at), *((epoch.end, epoch.at) for epoch in listed)]
+    new = base is None or not listed[0].start <= base.cut
     if new and contract.event_id is not None:
         since = remembered_since(logs.speed, contract.decoding)
         if since is None:

@@ -1,55 +1,97 @@
 """The Spark rim of the batch layer: units and their file lists are distributed, never rows.
 
-Each task opens the lake itself, reads and writes Parquet by the kernel, leaves its marker in the lake and returns one
-small result. A task that Spark runs twice writes two files, of which the one that is returned is used.
+Each task opens the lake itself and takes a few units, one after the other: it reads and writes Parquet by the kernel,
+leaves a unit's marker in the lake and returns one small result for each. What Spark runs twice writes two files, of
+which the one that is returned is used.
 """
 
 from __future__ import annotations
 
+import heapq
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+
 from seamline.entries import new_attempt
-from seamline.jobs.unit import Runner, UnitResult, UnitTask, perform
+from seamline.errors import Condition, SeamlineError, TransientError
+from seamline.jobs.unit import Runner, UnitResult, UnitTask, perform, resume
 from seamline.lake import Lake
+from seamline.spark import from_task
 
 LOOK_SECONDS = 0.5
 """How often the driver asks Spark how far it is."""
 
+SHARES = 8
+"""Spark tasks for each core: a task costs some 20 ms whatever it does, and too few of them leave cores idle."""
+
 
 def spark_runner(spark: Any, progress: Callable[[int, int], None] | None = None) -> Runner:
-    """Runs units as Spark tasks, one each, the largest first. `progress` is told (done, total) while they run."""
+    """Runs units as Spark tasks, the largest first. `progress` is told (done, total) while they run."""
 
     def run(tasks: list[UnitTask]) -> Iterable[UnitResult]:
         if not tasks:
             return []
-        with _watched(spark.sparkContext, len(tasks), progress) as group:
-            return _collect(spark.sparkContext, tasks, group)
+        shares = share_out(tasks, spark.sparkContext.defaultParallelism)
+        with _watched(spark.sparkContext, len(tasks), len(shares), progress) as group:
+            return _collect(spark.sparkContext, shares, group)
 
     return run
 
 
-def remote(task: UnitTask) -> UnitResult:
-    """One unit, wherever Spark runs it."""
-    return perform(Lake.open(task.lake), task)
+def share_out(tasks: Sequence[UnitTask], cores: int) -> list[list[UnitTask]]:
+    """Units put together by size into a few Spark tasks for each core, largest first; every unit in one of them.
+
+    Where there are fewer units than cores, each may use several threads. Pure.
+    """
+    threads = max(1, cores // len(tasks))
+    shares: list[list[UnitTask]] = [[] for _ in range(min(len(tasks), SHARES * cores))]
+    filled = [(0, number) for number in range(len(shares))]
+    for task in sorted(tasks, key=lambda task: -task.size):
+        size, number = heapq.heappop(filled)
+        shares[number].append(replace(task, threads=threads))
+        heapq.heappush(filled, (size + max(1, task.size), number))
+    return sorted(shares, key=lambda share: -sum(task.size for task in share))
 
 
-def _collect(context: Any, tasks: list[UnitTask], group: str) -> list[UnitResult]:
-    context.setJobGroup(group, f"{len(tasks)} units of batch work", True)
+def remote(tasks: Sequence[UnitTask]) -> list[UnitResult]:
+    """Units one after the other, wherever Spark runs them; those of them that a task did before it died are not redone."""
+    context = TaskContext.get()
+    again = context is not None and context.attemptNumber() > 0
+    return [(resume if again and task.run else perform)(Lake.open(task.lake), task) for task in tasks]
+
+
+def _collect(context: Any, shares: list[list[UnitTask]], group: str) -> list[UnitResult]:
+    context.setJobGroup(group, f"{sum(map(len, shares))} units of batch work", True)
     try:
-        results: list[UnitResult] = context.parallelize(tasks, len(tasks)).map(remote).collect()
+        results: list[UnitResult] = context.parallelize(shares, len(shares)).flatMap(remote).collect()
+    except (PySparkException, Py4JError) as error:
+        raise _failed(error) from error
     finally:
         context.setLocalProperty("spark.jobGroup.id", None)
     return results
 
 
+def _failed(error: Exception) -> SeamlineError:
+    """What a unit raised, else that its process died: those that are done stay done."""
+    raised = from_task(error)
+    if raised is not None:
+        return raised
+    cause = next((line for line in str(error).splitlines() if "failure" in line), type(error).__name__)
+    mend = "run it again: it goes on with the units that are left"
+    return TransientError(Condition.PROCESS_FAILED, f"units died: {cause.strip()[:500]}", mend=mend)
+
+
 class _watched:  # noqa: N801 - a context manager reads as a word
     """Asks the status tracker from a thread of its own: collect() blocks, and results come all at once."""
 
-    def __init__(self, context: Any, total: int, progress: Callable[[int, int], None] | None) -> None:
+    def __init__(self, context: Any, total: int, shares: int, progress: Callable[[int, int], None] | None) -> None:
         self._context = context
         self._total = total
+        self._shares = shares
         self._progress = progress
         self._group = f"units-{new_attempt()}"
         self._over = threading.Event()
@@ -73,7 +115,8 @@ class _watched:  # noqa: N801 - a context manager reads as a word
                 for job in tracker.getJobIdsForGroup(self._group)
                 for stage in getattr(tracker.getJobInfo(job), "stageIds", ())
             )
-            done = sum(info.numCompletedTasks for info in stages if info is not None)
+            shares = sum(info.numCompletedTasks for info in stages if info is not None)
+            done = self._total * shares // self._shares
             if done != said and self._progress:
                 self._progress(done, self._total)
                 said = done

@@ -19,6 +19,7 @@ from seamline.schemas.definition import Definition
 
 _WHOLE = 2**63 - 1
 _POSITION = "_source, _partition, _offset"
+_SAME = "r._source = c._source AND r._partition = c._partition AND r._offset = c._offset"
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,45 @@ class Statements:
     horizon_us: int | None = None
 
     @property
-    def versions(self) -> str:
-        """How many rows carry this decoding, and how many another."""
-        own = f"_contract_version = {literal(self.decoding)}"
+    def tally(self) -> str:
+        """Rows of the range, those of another decoding, those rejected, and the positions that they stand at.
+
+        Sixty-four offsets share a group and a word of 64 bits, so positions are counted exactly and cheaply.
+        """
         return (
-            f"WITH {self._below()}\nSELECT count(*) FILTER (WHERE {own}) AS own,"
-            " count(*) FILTER (WHERE _contract_version IS DISTINCT FROM "
-            f"{literal(self.decoding)}) AS foreign_rows\nFROM below"
+            f"WITH {self._below()},\nblocks AS (\n  SELECT count(*) AS stood,"
+            f" count(*) FILTER (WHERE _contract_version IS DISTINCT FROM {literal(self.decoding)}) AS foreign_rows,\n"
+            "    count(_reject) AS rejected, bit_or(1::UBIGINT << (_offset & 63)::UBIGINT) AS places\n"
+            "  FROM below GROUP BY _source, _partition, _offset >> 6\n)\n"
+            "SELECT sum(stood) AS stood, sum(foreign_rows) AS foreign_rows, sum(rejected) AS rejected,"
+            " sum(bit_count(places)) AS positions\nFROM blocks"
+        )
+
+    @property
+    def simple(self) -> bool:
+        """Whether every row there is stands in `below`, and copies are copies however far apart."""
+        return not self.mended and self.horizon_us is None
+
+    @property
+    def doubled(self) -> str:
+        """Of simple rows: the events that stand more than once, and in how many rows."""
+        id_, time = quote(self.event_id or ""), quote(self.event_time)
+        return (
+            f"WITH {self._simple()}\nSELECT {id_} AS _id, {time} AS _time, count(*) AS _stood\nFROM records_of_unit"
+            f" WHERE _reject IS NULL AND {id_} IS NOT NULL GROUP BY ALL HAVING count(*) > 1"
+        )
+
+    @property
+    def copies(self) -> str:
+        """Of simple rows: positions of all but the first of each event in `doubled`, and which disagree with others."""
+        on = f"r.{quote(self.event_id or '')} = d._id AND r.{quote(self.event_time)} IS NOT DISTINCT FROM d._time"
+        used = ", ".join(f"r.{quote(f)}" for f in self.used) or "NULL"
+        rank = f"ORDER BY {_POSITION}"
+        return (
+            f"WITH {self._simple()},\nsuspects AS (\n  SELECT {_POSITION}, d._id, d._time, hash({used}) AS _content\n"
+            f"  FROM records_of_unit AS r JOIN doubled AS d ON {on}\n  WHERE _reject IS NULL\n)\n"
+            f"SELECT {_POSITION}, row_number() OVER (PARTITION BY _id, _time, _content {rank}) = 1 AS _disagrees\n"
+            f"FROM suspects QUALIFY row_number() OVER (PARTITION BY _id, _time {rank}) > 1"
         )
 
     @property
@@ -95,6 +128,11 @@ class Statements:
             f"  (SELECT sum(contents - 1) FROM copied) AS disagreeing, {beyond} AS beyond\nFROM places"
         )
 
+    def simple_partials(self, *, copies: bool) -> str:
+        """The view's partial rows, of simple rows; with `copies`, but for the positions in the input `copies`."""
+        source = "records_of_unit AS r ANTI JOIN copies AS c\n    ON " + _SAME if copies else "records_of_unit"
+        return self._partials([self._simple()], source)
+
     def partials(self, *, own: bool, again: bool, repeated: bool, copies: bool) -> str:
         """The view's partial rows. `repeated`: positions may stand twice; `copies`: events may."""
         ctes = [self._below(), self._rows(own=own, again=again, repeated=repeated)]
@@ -102,13 +140,21 @@ class Statements:
         if copies and self.event_id:
             rule = "NOT _first AND NOT _apart" if self.horizon_us is not None else "NOT _first"
             ctes.append(f"copies AS (\n  {self._ranked(rule)}\n)")
-            source = (
-                "records_of_unit AS r ANTI JOIN copies AS c\n"
-                "    ON r._source = c._source AND r._partition = c._partition AND r._offset = c._offset"
-            )
+            source = "records_of_unit AS r ANTI JOIN copies AS c\n    ON " + _SAME
+        return self._partials(ctes, source)
+
+    def _partials(self, ctes: list[str], source: str) -> str:
         columns = ", ".join(quote(f) for f in self.fields)
         ctes.append(f"events AS (\n  SELECT {columns}\n  FROM {source}\n  WHERE _reject IS NULL\n)")
         return "WITH " + ",\n".join(ctes) + f"\nSELECT * FROM (\n{self.partial}\n)"
+
+    def _simple(self) -> str:
+        """The rows that are read more than once, each time only the columns that are needed: never materialised."""
+        columns = f"{_POSITION}, _reject, " + ", ".join(quote(f) for f in self.fields)
+        return (
+            f"records_of_unit AS NOT MATERIALIZED (\n  SELECT {columns}\n  FROM (\n    {self.below}\n  )"
+            f" WHERE _contract_version = {literal(self.decoding)}\n)"
+        )
 
     def _below(self) -> str:
         return f"below AS (\n  {self.below}\n)"

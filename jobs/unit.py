@@ -13,6 +13,7 @@ from pathlib import Path
 
 import obstore
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from seamline.commitpoint import reach
@@ -20,6 +21,9 @@ from seamline.entries import Counts, DataFile, new_attempt
 from seamline.jobs.statements import Statements
 from seamline.kernel import Input, Kernel
 from seamline.lake import Lake
+
+MANY = 2_000_000
+"""Rows of events that stand more than once, in one unit, which a task may hold in memory (some 100 bytes each)."""
 
 
 @dataclass(frozen=True)
@@ -71,32 +75,62 @@ def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
         inputs["known"] = lake.read(task.known)
     if task.mended:
         inputs["mended"] = lake.read([task.mended])
-    own, foreign = _row(engine.run(task.statements.versions, inputs))
+    statements = task.statements
+    stood, foreign, rejected, positions = _row(engine.run(statements.tally, inputs))
+    if statements.simple and not foreign and stood == positions:
+        simple = _simple(lake, engine, task, inputs, Counts(read=stood, rejected=rejected))
+        if simple is not None:
+            return simple
     scratch = None
     if foreign:
         scratch = lake.batch_path(task.definition, task.unit, f"{new_attempt()}.decoded")
-        lake.write(engine, task.statements.decode, inputs, scratch)
+        lake.write(engine, statements.decode, inputs, scratch)
         inputs["again"] = lake.read([scratch])
     try:
-        return _count(lake, engine, task, inputs, own=bool(own), again=bool(foreign))
+        return _careful(lake, engine, task, inputs, own=stood > foreign, again=foreign > 0)
     finally:
         if scratch and lake.local:
             Path(lake.absolute(scratch)).unlink(missing_ok=True)
 
 
-def _count(
+def _simple(lake: Lake, engine: Kernel, task: UnitTask, inputs: dict[str, Input], found: Counts) -> UnitResult | None:
+    """A unit whose rows are all of one decoding, each at a position of its own: only copies need a second look.
+
+    None where there are more of them than a task may hold in memory.
+    """
+    statements, duplicate, disagreeing = task.statements, 0, 0
+    if statements.event_id:
+        doubled = engine.run(statements.doubled, inputs)
+        if (pc.sum(doubled["_stood"]).as_py() or 0) > MANY:
+            return None
+        if doubled.num_rows:
+            copies = engine.run(statements.copies, {**inputs, "doubled": doubled})
+            inputs = {**inputs, "copies": copies}
+            duplicate, disagreeing = copies.num_rows, int(pc.sum(copies["_disagrees"]).as_py())
+    counted = found.read - found.rejected - duplicate
+    counts = Counts(read=found.read, rejected=found.rejected, counted=counted, duplicate=duplicate)
+    file = _write(lake, engine, task, statements.simple_partials(copies=duplicate > 0), inputs) if counted else None
+    return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing)
+
+
+def _careful(
     lake: Lake, engine: Kernel, task: UnitTask, inputs: dict[str, Input], *, own: bool, again: bool
 ) -> UnitResult:
+    """Any unit: rows of several decodings, records filed twice, copies that were served as events."""
     statements = task.statements
     survey = engine.run(statements.survey(own=own, again=again), inputs)
     stood, read, rejected, events, disagreeing, beyond = _row(survey)
     duplicate = read - rejected - events - beyond
     counts = Counts(read=read, rejected=rejected, counted=events + beyond, duplicate=duplicate)
     partials = statements.partials(own=own, again=again, repeated=stood != read, copies=duplicate > 0)
-    path = lake.batch_path(task.definition, task.unit, new_attempt())
-    rows = lake.write(engine, partials, inputs, path) if counts.counted else 0
-    file = DataFile(path=path, rows=rows) if rows else None
+    file = _write(lake, engine, task, partials, inputs) if counts.counted else None
     return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing, beyond=beyond)
+
+
+def _write(lake: Lake, engine: Kernel, task: UnitTask, partials: str, inputs: dict[str, Input]) -> DataFile | None:
+    path = lake.batch_path(task.definition, task.unit, new_attempt())
+    rows = lake.write(engine, partials, inputs, path)
+    return DataFile(path=path, rows=rows) if rows else None
 
 
 def _row(table: pa.Table) -> tuple[int, ...]:
@@ -119,6 +153,14 @@ def finished(lake: Lake, run: str) -> dict[str, UnitResult]:
             result = UnitResult.model_validate_json(bytes(obstore.get(lake.store, item["path"]).bytes()))
             done[result.unit] = result
     return done
+
+
+def resume(lake: Lake, task: UnitTask) -> UnitResult:
+    """A unit that may have been done before, by a task that died after it: then what its marker says."""
+    try:
+        return UnitResult.model_validate_json(bytes(obstore.get(lake.store, marker(task.run, task.unit)).bytes()))
+    except FileNotFoundError:
+        return perform(lake, task)
 
 
 def perform(lake: Lake, task: UnitTask) -> UnitResult:

@@ -23,6 +23,9 @@ from seamline.schemas.views import ViewText, compile_view, parse_views
 KEPT = 3
 """Definitions of one view that stay live: the served one, the one served before, and one that is to come."""
 
+FIRST, AGAIN = "applied", "applied again"
+"""Why a view is served: it is new, or it was dropped before."""
+
 Decision = Callable[[Published | None], Published | None]
 """The next state of a view from its newest one; None where nothing is to be put."""
 
@@ -100,6 +103,15 @@ def unknown_view(view: str, known: list[str]) -> UserError:
     )
 
 
+def dropped_view(view: str) -> UserError:
+    """The view is served no more."""
+    return UserError(
+        Condition.VIEW_UNKNOWN,
+        f"view {view} was dropped",
+        mend="put its text back into views/ and run 'seamline views apply'",
+    )
+
+
 @lru_cache(maxsize=1024)
 def compile_record(record: DefinitionRecord) -> Compiled:
     """A definition from what the ledger kept of it: pure, and 20 to 30 ms, so each is compiled once in a process."""
@@ -117,11 +129,15 @@ def record(definition: Definition, contract: Contract) -> DefinitionRecord:
 
 def next_state(state: Published | None, view: str, new: DefinitionRecord, now: datetime) -> Published | None:
     """The state after a definition is applied: the first one is served from the stream's origin, a changed one is live
-    beside the served one until a batch version of it is published. None where it is live already."""
+    beside the served one until a batch version of it is published. None where it is live already.
+
+    A dropped one is served as it was at last. The epochs that came meanwhile do not list it, so it has a hole until its
+    next batch version (a definition that never had one: until its first)."""
     if state is None or state.served is None:
+        definition, version = state.dropped if state is not None and state.dropped is not None else ("", None)
         return Published(
-            at=now, view=view, definitions=(new,), live=(new.definition,), served=new.definition, version=None,
-            reason="applied",
+            at=now, view=view, definitions=(new,), live=(new.definition,), served=new.definition,
+            version=version if definition == new.definition else None, reason=AGAIN if state else FIRST,
         )  # fmt: skip
     if new.definition in state.live:
         return None
@@ -142,6 +158,16 @@ def served_state(state: Published, definition: str, version: int | None, reason:
     )  # fmt: skip
 
 
+def dropped_state(state: Published, now: datetime) -> Published | None:
+    """The state of a view that is served no more, and whose definitions get no epochs. None where it is dropped."""
+    if state.served is None:
+        return None
+    return Published(
+        at=now, view=state.view, definitions=state.definitions, live=(), served=None, version=None,
+        dropped=(state.served, state.version), reason="dropped by an operator",
+    )  # fmt: skip
+
+
 def decide(lake: Lake, view: str, decision: Decision) -> Published | None:
     """Puts a view's next state, deciding again whenever another put came first. None where there was nothing to put."""
     history = ViewHistory(lake.view_log(view))
@@ -157,13 +183,25 @@ def decide(lake: Lake, view: str, decision: Decision) -> Published | None:
         return following
 
 
+def drop_view(lake: Lake, view: str, clock: Clock) -> Published | None:
+    """An operator's word: the view is served no more, and runs under way for it publish nothing. None where it is
+    dropped already. Raises VIEW_UNKNOWN."""
+
+    def decision(state: Published | None) -> Published | None:
+        if state is None:
+            raise unknown_view(view, list(lake.views()))
+        return dropped_state(state, clock())
+
+    return decide(lake, view, decision)
+
+
 @dataclass(frozen=True)
 class Applied:
     """What applying one view did."""
 
     view: str
     definition: str
-    change: Literal["new", "changed", "unchanged"]
+    change: Literal["new", "changed", "unchanged", "returned"]
 
 
 def apply_views(
@@ -175,11 +213,16 @@ def apply_views(
     for name, (definition, contract) in compiled.items():
         new = record(definition, contract)
         put = decide(lake, name, lambda state, name=name, new=new: next_state(state, name, new, clock()))  # type: ignore[misc]
-        change: Literal["new", "changed", "unchanged"] = "unchanged"
-        if put is not None:
-            change = "new" if len(put.definitions) == 1 else "changed"
-        applied.append(Applied(name, definition.hash, change))
+        applied.append(Applied(name, definition.hash, _change(put)))
     return applied
+
+
+def _change(put: Published | None) -> Literal["new", "changed", "unchanged", "returned"]:
+    if put is None:
+        return "unchanged"
+    if put.reason == AGAIN:
+        return "returned"
+    return "new" if put.reason == FIRST else "changed"
 
 
 def compile_for(view: ViewText, contracts: Mapping[str, Contract]) -> tuple[Definition, Contract]:

@@ -114,10 +114,10 @@ def _bases(state: Published, batch: BatchHistory, history: SpeedHistory) -> list
 
 
 def epoch_links(definition: str, history: SpeedHistory, numbers: Iterable[int]) -> Iterator[Segment]:
-    """Epochs one by one, those without the definition left out (the seam check then finds the hole)."""
+    """Epochs one by one, without those that hold no records, or not the definition (the seam check finds the hole)."""
     for number in numbers:
         epoch = history.epochs.get(number)
-        if epoch is not None and definition in epoch.files:
+        if epoch is not None and definition in epoch.files and epoch.start != epoch.end:
             file = epoch.files[definition]
             files, rows = ((file.path,), file.rows) if file else ((), 0)
             yield Segment(definition, epoch.start, epoch.end, number, number, files, rows)

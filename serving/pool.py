@@ -117,7 +117,7 @@ class Cursor:
                 return _read(reader)
         except duckdb.Error as error:
             raise self._placed(sql, error, seconds) from error
-        except pa.ArrowException as error:  # raised while rows are made
+        except (pa.ArrowException, OSError) as error:  # DuckDB's, raised while rows are made: pyarrow knows its text
             raise _said(error, seconds) from error
         finally:
             with self._guard:
@@ -205,7 +205,7 @@ def _said(error: Exception, seconds: float, before: int = 0) -> SeamlineError:
             Condition.QUERY_REFUSED, f"the query needs more memory: {first}", allowed="kernel.memory",
             mend="narrow the query, or raise kernel.memory",
         )  # fmt: skip
-    if isinstance(error, duckdb.IOException):
+    if isinstance(error, duckdb.IOException) or first.startswith("IO Error"):
         return TransientError(Condition.STORE_UNAVAILABLE, first, mend="ask again")
     if isinstance(error, duckdb.InternalException | duckdb.FatalException):
         return TerminalError(Condition.KERNEL_FAILED, first)

@@ -10,28 +10,33 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 import pyarrow as pa
 
+from seamline.claims import Lease, read_lease
 from seamline.clock import Clock, system_clock
 from seamline.config import Settings
 from seamline.entries import Published
 from seamline.errors import Condition, SeamlineError, TerminalError
 from seamline.frontier import Frontier
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.history import ArchiveHistory, BatchHistory, History, SpeedHistory
 from seamline.kernel import Input, Limits
 from seamline.lake import Lake
-from seamline.schemas.catalogue import Catalogue, unknown_view
+from seamline.schemas.catalogue import Catalogue, dropped_view, unknown_view
 from seamline.schemas.definition import Definition
 from seamline.segment import Chain, check_seam
-from seamline.serving.chains import Base, chain_from, epoch_links, is_seam, not_ready, past_chain, served_base
+from seamline.serving.chains import Base, chain_from, epoch_links, is_seam, past_chain, served_base
 from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer, Provenance
 from seamline.serving.query import Query
 from seamline.serving.status import Status, status_of
 from seamline.serving.tail import FANOUT, Partials, Runs, extend
+
+
+LOOK_AFTER = timedelta(seconds=10)
+"""How long a log is at rest until it is looked for entries beyond one that is missing."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ class Serving:
         self._archive: dict[str, ArchiveHistory] = {}
         self._batch: dict[str, BatchHistory] = {}
         self._partials: dict[str, Partials] = {}
+        self._moved: dict[str, datetime] = {}
         self._current = Snapshot({}, self)
         self._loaded = False
         self.catch_up()
@@ -168,8 +174,14 @@ class Serving:
                     self._archive[stream] = ArchiveHistory(self.lake.archive_log(stream))
             return status_of(
                 self._speed, self._archive, self._batch, self.catalogue.states, self._current.views, ends or {},
-                self.clock(),
+                {stream: self._writers(stream) for stream in self._speed}, self.clock(),
             )  # fmt: skip
+
+    def _writers(self, stream: str) -> dict[str, Lease]:
+        """Who seems to hold the logs of a stream now."""
+        logs = {"speed": self.lake.speed_log(stream), "archive": self.lake.archive_log(stream)}
+        leases = {name: read_lease(self.lake, log) for name, log in logs.items()}
+        return {name: lease for name, lease in leases.items() if lease is not None and not lease.is_over(self.clock())}
 
     def close(self) -> None:
         """Ends its connections; no query may run any more."""
@@ -184,7 +196,7 @@ class Serving:
                 self._batch[state.served] = BatchHistory(self.lake.batch_log(state.served))
                 changed = True
         for batch in self._batch.values():
-            changed |= batch.catch_up()
+            changed |= self._follow(batch)
         for state in self.catalogue.states.values():
             try:
                 stream = self.catalogue.contract(str(state.served)).stream
@@ -194,8 +206,20 @@ class Serving:
                 self._speed[stream] = SpeedHistory(self.lake.speed_log(stream))
                 changed = True
         for history in self._speed.values():
-            changed |= history.catch_up()
+            changed |= self._follow(history)
         return changed
+
+    def _follow(self, history: History) -> bool:
+        """Reads on by asking for the next number. Where that is missing for a while, it may have been removed (retention
+        passed a reader that was frozen; an entry was lost), so what stands after it is looked for."""
+        now, name = self.clock(), history.log.name
+        if history.catch_up():
+            self._moved[name] = now
+            return True
+        if now - self._moved.setdefault(name, now) < LOOK_AFTER:
+            return False
+        self._moved[name] = now
+        return history.load()
 
     def _assemble(self) -> dict[str, Served | SeamlineError]:
         return {view: self._guarded(state) for view, state in sorted(self.catalogue.states.items())}
@@ -235,7 +259,7 @@ class Serving:
 
     def _definition(self, state: Published) -> tuple[Definition, str]:
         if state.served is None:
-            raise not_ready(state.view, "no definition is served", f"run 'seamline batch rebuild {state.view}'")
+            raise dropped_view(state.view)
         definition = self.catalogue.definition(state.served)
         if definition.hash != state.served:
             raise TerminalError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from seamline.claims import Lease
 from seamline.entries import Audit, Counts, Published
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import START, Frontier
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StreamStatus:
-    """One stream. `lag_records`: offsets from the frontier to Kafka's ends; None where those were not asked for."""
+    """One stream. `lag_records`: offsets from the frontier to Kafka's ends; None where those were not asked for.
+
+    `writers`: who holds the logs now (`speed`, `archive`), and what they wait for.
+    """
 
     name: str
     frontier: Frontier
@@ -31,6 +35,7 @@ class StreamStatus:
     lag_records: int | None
     lag_seconds: float | None
     archive_lag_records: int
+    writers: Mapping[str, Lease]
 
     @property
     def total(self) -> Counts:
@@ -56,6 +61,7 @@ class StreamStatus:
             "archive_lag_records": self.archive_lag_records,
             "lag_records": self.lag_records,
             "lag_seconds": self.lag_seconds,
+            "writers": {name: _writer(lease) for name, lease in sorted(self.writers.items())},
         }
 
 
@@ -124,10 +130,14 @@ def status_of(
     states: Mapping[str, Published],
     views: Mapping[str, Served | SeamlineError],
     ends: Mapping[str, Frontier],
+    writers: Mapping[str, Mapping[str, Lease]],
     now: datetime,
 ) -> Status:
-    """`speed`, `archive` and `ends` by stream, `batch` by definition, `states` and `views` by view."""
-    streams = {name: stream_status(name, speed[name], archive.get(name), ends.get(name), now) for name in sorted(speed)}
+    """`speed`, `archive`, `ends` and `writers` by stream, `batch` by definition, `states` and `views` by view."""
+    streams = {
+        name: stream_status(name, speed[name], archive.get(name), ends.get(name), writers.get(name, {}), now)
+        for name in sorted(speed)
+    }
     shown = {
         name: view_status(state, batch.get(str(state.served)), views.get(name))
         for name, state in sorted(states.items())
@@ -136,7 +146,12 @@ def status_of(
 
 
 def stream_status(
-    name: str, speed: SpeedHistory, archive: ArchiveHistory | None, end: Frontier | None, now: datetime
+    name: str,
+    speed: SpeedHistory,
+    archive: ArchiveHistory | None,
+    end: Frontier | None,
+    writers: Mapping[str, Lease],
+    now: datetime,
 ) -> StreamStatus:
     """`end`: where Kafka's logs of the stream end now."""
     last = speed.epochs.get(speed.last_epoch)
@@ -153,6 +168,7 @@ def stream_status(
         lag_records=None if end is None else speed.frontier.distance(end),
         lag_seconds=None if speed.newest is None else (now - speed.newest).total_seconds(),
         archive_lag_records=archived.distance(speed.frontier if end is None else end),
+        writers=writers,
     )
 
 
@@ -185,6 +201,16 @@ def _state(error: SeamlineError | None) -> str:
         Condition.SEAM_OVERLAP: "overlap",
     }
     return words.get(error.condition, "failed")
+
+
+def _writer(lease: Lease) -> dict[str, Any]:
+    return {
+        "holder": lease.holder,
+        "host": lease.host,
+        "pid": lease.pid,
+        "waits": lease.waits or None,
+        "since": lease.since or None,
+    }
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -17,8 +17,9 @@ from seamline.claims import claim, wait_while_held
 from seamline.clock import Clock, system_clock
 from seamline.commitpoint import reach
 from seamline.entries import Archived, Counts, Imported, Maintained
+from seamline.errors import ConflictError, TransientError
 from seamline.frontier import Frontier
-from seamline.history import ArchiveHistory
+from seamline.history import ArchiveHistory, SpeedHistory
 from seamline.kernel import Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
@@ -126,12 +127,13 @@ class Archive:
     def commit(self, entry: Archived, files: Sequence[RawFile]) -> Archived:
         """Adds files to their tables, one Delta commit each, then puts the entry, which names the versions."""
         reach("archive.before-delta")
+        self.writer.check()
         self._unfinished = True
         by_table: dict[str, list[RawFile]] = {}
         for file in files:
             by_table.setdefault(file.table, []).append(file)
         for path, of_table in sorted(by_table.items()):
-            self.tables[path].add(of_table)
+            self._add(path, of_table)
         reach("archive.after-delta")
         self.check()
         check_age(entry.at, self.clock())
@@ -143,6 +145,15 @@ class Archive:
         self._unfinished = False
         self._touched |= by_table.keys()
         return entry
+
+    def _add(self, path: str, files: Sequence[RawFile]) -> None:
+        """One Delta commit. Raises WRITER_CONFLICT where another process wrote the table: transient while the claim is
+        still this one's, since the other then cannot go on, and the next start restores the table."""
+        try:
+            self.tables[path].add(files)
+        except ConflictError as error:
+            self.writer.check()
+            raise TransientError(error.condition, error.got, mend=error.mend, where=error.where) from error
 
     def take_import(
         self, imported: Imported, files: Sequence[RawFile], counts: Mapping[str, Counts]
@@ -193,6 +204,7 @@ class ArchiveRole:
     def __init__(self, project: Project, stream: str, writer: Writer, cluster: Cluster, clock: Clock) -> None:
         self._cluster = cluster
         self._following = Following(project, stream)
+        self._lake = project.lake
         self._stream = stream
         self._sources: Iterable[str] = ()
         self._inbox = Inbox(project.lake, stream)
@@ -210,7 +222,11 @@ class ArchiveRole:
 
     @property
     def frontier(self) -> Frontier:
-        return self.archive.frontier
+        """A stream's origin is where speed began: an archive that begins later must still find all from there on."""
+        if self.archive.history.entries:
+            return self.archive.frontier
+        epochs = SpeedHistory(self._lake.speed_log(self._stream)).epochs
+        return epochs[min(epochs)].start if epochs else self.archive.frontier
 
     def begin(self, topics: Mapping[str, Topic], earliest: Frontier) -> None:
         self._sources = [topic.source for topic in topics.values()]
@@ -221,6 +237,7 @@ class ArchiveRole:
         self.archive.run_batch(tasks)
 
     def idle(self) -> None:
+        self.archive.writer.check()
         if self._following.reload() | self._following.look():
             shelves = self._shelves()
             if [(s.table, s.version) for s in shelves] != [(s.table, s.version) for s in self.archive.shelves]:

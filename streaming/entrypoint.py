@@ -9,14 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from seamline.errors import SeamlineError
+from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.schemas.project import Project, load_project
-from seamline.spark import session
+from seamline.spark import is_lost, session
 
 
 @contextmanager
 def opened(project: Project, name: str, spark: Any = None) -> Iterator[Any]:
-    """`spark` if it is given (and left open), else a session of this process, stopped at the end."""
+    """`spark` if it is given (and left open), else a session of this process, stopped at the end.
+
+    Raises TransientError PROCESS_FAILED where its JVM dies meanwhile, whatever that broke first.
+    """
     if spark is not None:
         yield spark
         return
@@ -26,8 +29,17 @@ def opened(project: Project, name: str, spark: Any = None) -> Iterator[Any]:
     opened_here = session(f"seamline-{name}", settings.master, extra, log=log)
     try:
         yield opened_here
+    except SeamlineError:
+        raise
+    except Exception as error:
+        if not is_lost(opened_here):
+            raise
+        raise TransientError(
+            Condition.PROCESS_FAILED, "Spark's JVM has died", mend=f"start again; {log} may say why it died"
+        ) from error
     finally:
-        opened_here.stop()
+        if not is_lost(opened_here):
+            opened_here.stop()
 
 
 def main_of(run: Callable[[Project, str], None], arguments: list[str] | None = None) -> int:

@@ -74,13 +74,14 @@ class Maintenance:
     def sweep(self) -> tuple[int, int]:
         """Deletes files and entries nobody can need; returns how many of each."""
         lake, source = self.speed.lake, self.speed.history.log
+        now = self.speed.clock()  # before the listing: what is listed young stays, however long this takes
         listed = [
             (item["path"], item["last_modified"])
             for batch in obstore.list(lake.store, prefix=f"speed/{self.speed.stream}/")
             for item in batch
         ]
         entries = [(n, e) for n in range(source.first(), source.last() + 1) if (e := source.read(n)) is not None]
-        files, numbers = plan_sweep(entries, listed, self.speed.clock())
+        files, numbers = plan_sweep(entries, listed, now)
         for path in files:
             obstore.delete(lake.store, path)
         for number in numbers:

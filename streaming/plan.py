@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from seamline.errors import UserError
-from seamline.schemas.contracts import Contract
+from seamline.schemas.contracts import Contract, check_topics
 from seamline.schemas.decode import decode_statement, unclaimed_statement
 from seamline.schemas.definition import Definition
 
@@ -104,12 +104,15 @@ def _label(contract: Contract, current: Mapping[str, Contract]) -> str:
 
 
 def _unclaimed(current: Mapping[str, Contract]) -> dict[str, str]:
-    """Topic to statement. Where a contract that lives on in a definition alone clashes, one contract decides."""
+    """Topic to statement, but for topics whose one contract claims every record. Where a contract that lives on in a
+    definition alone clashes, one contract decides."""
     statements: dict[str, str] = {}
     for topic in {contract.topic for contract in current.values()}:
         shared = [contract for contract in current.values() if contract.topic == topic]
         try:
-            statements[topic] = unclaimed_statement(shared)
+            check_topics(shared)
         except UserError:
-            statements[topic] = unclaimed_statement(shared[:1])
+            shared = shared[:1]
+        if any(contract.discriminator for contract in shared):
+            statements[topic] = unclaimed_statement(shared)
     return statements

@@ -21,8 +21,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 from pyspark.errors import PySparkException
 
-from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
+from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.frontier import Frontier
+from seamline.spark import from_task
 from seamline.streaming.kafka import Topic, starting_offsets
 from seamline.streaming.pulse import Pulse, is_outage
 from seamline.streaming.tasks import Row, Task, Tasks, records_table
@@ -34,6 +35,9 @@ POLL_SECONDS = 0.25
 
 IDLE_SECONDS = 1.0
 """How often it looks for something to do between batches."""
+
+CLIENT = {"request.timeout.ms": "20000", "default.api.timeout.ms": "20000"}
+"""A client that hangs after a broker came back gives up in a third of Kafka's own time; a fresh query reads on."""
 
 RESULT = "kind string, name string, payload binary"
 _RESULT = pa.schema([("kind", pa.string()), ("name", pa.string()), ("payload", pa.binary())])
@@ -146,8 +150,9 @@ class Runner:
         """Why a query died: what a batch raised, else what Kafka says now, else something transient."""
         if isinstance(self._error, SeamlineError):
             return self._error
-        if Condition.KERNEL_FAILED in str(error):  # raised inside a task, and only its text comes back
-            return TerminalError(Condition.KERNEL_FAILED, str(error)[-2000:], mend="this is a defect: report it")
+        raised = from_task(self._error or error)
+        if raised is not None:
+            return raised
         try:
             self._examine()
         except SeamlineError as found:
@@ -181,7 +186,7 @@ class Runner:
 
     def _source(self, topics: Mapping[str, Topic], earliest: Frontier) -> Any:
         options = {
-            **{f"kafka.{name}": value for name, value in self.reading.options.items()},
+            **{f"kafka.{name}": value for name, value in {**CLIENT, **self.reading.options}.items()},
             "kafka.bootstrap.servers": self.cluster.bootstrap,
             "kafka.isolation.level": "read_committed",
             "subscribe": ",".join(sorted(topics)),

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from seamline.entries import new_attempt
-from seamline.kernel import Input, Limits, connect, literal
+from seamline.kernel import Input, Limits, connect, literal, to_arrow
 from seamline.streaming.tasks import POSITIONS
 
 _FIND = """
@@ -94,7 +94,7 @@ class Remembered:
     def _find(self, statement: str, ids: pa.Table) -> pa.Table:
         self._connection.register("ids", ids)
         try:
-            return self._connection.sql(statement).to_arrow_table().cast(POSITIONS)
+            return to_arrow(self._connection, statement).cast(POSITIONS)
         finally:
             self._connection.unregister("ids")
 

@@ -72,6 +72,7 @@ class SpeedRole:
             self._maintenance.after_epoch()
 
     def idle(self) -> None:
+        self.speed.writer.check()
         if self._following.reload() | self._following.look():
             self._replan()
         if self._read == set(self.topics):

@@ -28,7 +28,7 @@ from seamline.jobs.batch import Batch, Outcome
 from seamline.jobs.raw import raw_files
 from seamline.lake import Lake
 from seamline.ledger import Writer
-from seamline.schemas.catalogue import Catalogue, apply_views
+from seamline.schemas.catalogue import Catalogue, apply_views, drop_view
 from seamline.schemas.contracts import Contract, parse_contract
 from seamline.schemas.views import parse_views
 from seamline.segment import build_chain, check_seam
@@ -158,6 +158,11 @@ class World:
         for applied in apply_views(self.lake, views, {"orders": self.contract}, self.clock):
             self.known[applied.definition] = Known(text, LEAST[self.mended])
 
+    def drop(self, view: str) -> None:
+        """`seamline views drop`: no answer until it is applied again, and then none before its next version."""
+        drop_view(self.lake, view, self.clock)
+        self.ready.discard(view)
+
     def send(self, partition: int, value: bytes | None, event: Event | None = None, gap: int = 0) -> None:
         """A producer's record, at the present Kafka timestamp."""
         self.topic.send(partition, self.clock(), value, event, gap)
@@ -278,12 +283,12 @@ class World:
         choices: list[tuple[str, int | None]] = [
             (d, n) for d in state.live for n in (None, *BatchHistory(self.lake.batch_log(d)).versions)
         ]
-        definition, version = choices[choice % len(choices)]
+        definition, version = choices[choice % len(choices)] if choices else ("", None)
         try:
             self.batch.rollback(view, version, definition)
         except SeamlineError as error:
             allowed = (Condition.SEAM_HOLE, Condition.OUT_OF_RETENTION)
-            assert error.condition in allowed, error
+            assert error.condition in (allowed if choices else (Condition.VIEW_UNKNOWN,)), error
 
     def second_speed(self) -> None:
         """Another speed process takes the claim; the first one's next entry is refused, and changes nothing."""
@@ -342,9 +347,8 @@ class World:
         state = self.serving.catalogue.states[view]
         served = snapshot.views[view]
         if isinstance(served, SeamlineError):
-            early = not self.history.last_epoch or (view not in self.ready and state.version is None)
-            assert early, served
-            assert served.condition is Condition.VIEW_NOT_READY, served
+            assert not self.history.last_epoch or view not in self.ready, served
+            assert served.condition is self._early(state), served
             return
         proof = snapshot.provenance(view)
         proof.check()
@@ -357,6 +361,12 @@ class World:
             wrong = differences(got, wanted, SKETCHES)
             assert not wrong, f"{view} at {until} from {proof.cut} ({proof.version}): {wrong}"
 
+    def _early(self, state: Published) -> Condition:
+        """What is said of a view that is not ready: a hole where it was dropped after a version, and has come back."""
+        if state.served is None:
+            return Condition.VIEW_UNKNOWN
+        return Condition.VIEW_NOT_READY if state.version is None else Condition.SEAM_HOLE
+
     def check_past(self, view: str, epoch: int) -> None:
         """Law 5 as of an epoch, which may be asked for as long as its chain stands."""
         at = self.history.epochs.get(epoch)
@@ -365,9 +375,12 @@ class World:
         if at is not None and not isinstance(served, SeamlineError):
             self.check_view(snapshot, view, at.end)
         elif isinstance(served, SeamlineError):
-            assert served.condition is Condition.OUT_OF_RETENTION, served
             state = self.serving.catalogue.states[view]
-            assert at is None or state.served not in at.files or not self._stands(state, at), served
+            if state.served is None:
+                assert served.condition is Condition.VIEW_UNKNOWN, served
+                return
+            assert served.condition is Condition.OUT_OF_RETENTION, served
+            assert view not in self.ready or at is None or state.served not in at.files or not self._stands(state, at), served
 
     def _stands(self, state: Published, at: Epoch) -> bool:
         """Whether the served version's cut lies at or before an epoch's end, so that a chain leads there."""

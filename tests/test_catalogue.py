@@ -12,7 +12,7 @@ from seamline.clock import ManualClock
 from seamline.entries import Published
 from seamline.errors import Condition, SeamlineError
 from seamline.lake import Lake
-from seamline.schemas.catalogue import KEPT, Catalogue, apply_views, decide, publish
+from seamline.schemas.catalogue import KEPT, Catalogue, apply_views, decide, drop_view, publish
 from seamline.schemas.contracts import Contract, load_contracts
 from seamline.schemas.views import parse_views
 
@@ -73,6 +73,36 @@ def test_a_switch_back_is_as_easy_and_keeps_the_other(lake: Lake, contracts: dic
     publish(lake, state(lake), first, 1, "operator", NOW)
     assert (state(lake).served, state(lake).version) == (first, 1)
     assert second in state(lake).live
+
+
+def test_a_dropped_view_has_no_epochs_and_comes_back_as_it_was_served(
+    lake: Lake, contracts: dict[str, Contract]
+) -> None:
+    first = apply(lake, contracts, "count(*) AS n")
+    seen = publish(lake, state(lake), first, 3, "version", NOW)
+    assert drop_view(lake, "v", ManualClock(NOW)) is not None
+    assert (state(lake).served, state(lake).version, state(lake).live) == (None, None, ())
+    assert Catalogue(lake).live() == ()
+    assert drop_view(lake, "v", ManualClock(NOW)) is None, "dropped before"
+    with pytest.raises(SeamlineError) as caught:
+        publish(lake, seen, first, 4, "a refresh under way", NOW)
+    assert caught.value.condition is Condition.LEDGER_CONFLICT
+    assert apply(lake, contracts, "count(*) AS n") == first
+    assert (state(lake).served, state(lake).version, state(lake).live) == (first, 3, (first,))
+
+
+def test_another_definition_after_a_drop_begins_at_the_origin(lake: Lake, contracts: dict[str, Contract]) -> None:
+    first = apply(lake, contracts, "count(*) AS n")
+    publish(lake, state(lake), first, 3, "version", NOW)
+    drop_view(lake, "v", ManualClock(NOW))
+    second = apply(lake, contracts, "sum(commits) AS c")
+    assert (state(lake).served, state(lake).version, state(lake).live) == (second, None, (second,))
+
+
+def test_a_view_that_was_never_applied_cannot_be_dropped(lake: Lake) -> None:
+    with pytest.raises(SeamlineError) as caught:
+        drop_view(lake, "v", ManualClock(NOW))
+    assert caught.value.condition is Condition.VIEW_UNKNOWN
 
 
 def test_what_lives_is_bounded(lake: Lake, contracts: dict[str, Contract]) -> None:

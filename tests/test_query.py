@@ -261,6 +261,11 @@ def test_a_group_out_of_range_is_an_error_only_where_it_is_in_the_answer(tmp_pat
     assert other.table.to_pylist() == [{"shop": "fine", "orders": 2}, {"shop": "huge", "orders": 2}]
 
 
+def test_an_error_after_the_first_rows_is_told_like_any_other(serving: Serving) -> None:
+    late = "SELECT CASE WHEN range = 900000 THEN ('VALUE_OUT_OF_RANGE: ' || range)::INT ELSE 1 END FROM range(1000000)"
+    assert error_of(serving, late).condition is Condition.VALUE_OUT_OF_RANGE
+
+
 def test_a_filter_on_the_bucket_reaches_the_parquet_scan(serving: Serving) -> None:
     hour = "TIMESTAMPTZ '2024-05-01 02:00:00+00'"
     for sql in (

@@ -152,13 +152,20 @@ class Stream(RuleBasedStateMachine):
 
     # processes
 
-    @rule(name=st.sampled_from(["speed", "archive", "sales", "daily", "compact", "tidy", "rest"]), takes=TAKES, die_at=DEATH)
+    @rule(
+        name=st.sampled_from(["speed", "archive", "sales", "daily", "compact", "tidy", "rest"]),
+        takes=TAKES,
+        die_at=DEATH,
+    )
     def one_process(self, name: str, takes: list[int], die_at: int) -> None:
         """One thing that a process does, or dies at; records may be split and delivered again."""
         self.world.perform(lambda: self._do(name, takes), die_at)
         self.world.check()
 
-    @rule(point=st.integers(1, 5), others=st.lists(st.sampled_from(["speed", "archive", "compact", "sales", "apply", "rest"])))
+    @rule(
+        point=st.integers(1, 5),
+        others=st.lists(st.sampled_from(["speed", "archive", "compact", "sales", "apply", "rest"])),
+    )
     def batch_while_others_work(self, point: int, others: list[str]) -> None:
         def meanwhile() -> None:
             for other in others:
@@ -186,14 +193,16 @@ class Stream(RuleBasedStateMachine):
 
     # operators
 
-    @rule(text=st.sampled_from([SALES, CHANGED, CHANGED_AGAIN, DAILY]), mend=st.booleans(), choice=st.integers(0, 9))
+    @rule(text=st.sampled_from([SALES, CHANGED, CHANGED_AGAIN, DAILY]), mend=st.booleans(), choice=st.integers(0, 10))
     def an_operator(self, text: str, mend: bool, choice: int) -> None:
-        """Applies a view, perhaps with a mended contract; or rolls back."""
+        """Applies a view, perhaps with a mended contract; or rolls back; or drops one."""
         if choice < 5:
             self.world.mended |= mend
             self.world.apply(text)
-        else:
+        elif choice < 10:
             self.world.rollback("sales", choice)
+        else:
+            self.world.drop("sales")
 
     @rule(what=st.sampled_from(["lose_memory", "second_speed", "second_archive", "serve_afresh"]))
     def start_again(self, what: str) -> None:

@@ -96,11 +96,13 @@ def test_the_statements_of_a_unit(bench: Bench, golden: Callable[[str, str], Non
     before = Served(Frontier({Partition("orders@i", 0): 3}), version=True, known=True) if served else None
     found = unit_statements(definition, contract(), date(2024, 5, 1), cut, ("import:f",), mended=True, served=before)
     name = "served" if served else "recomputed"
-    golden(f"units/{name}_versions.sql", found.versions)
+    golden(f"units/{name}_tally.sql", found.tally)
     golden(f"units/{name}_survey.sql", found.survey(own=True, again=True))
     golden(f"units/{name}_partials.sql", found.partials(own=True, again=True, repeated=True, copies=True))
     if not served:
-        golden("units/plain_partials.sql", found.partials(own=True, again=False, repeated=False, copies=False))
+        golden("units/simple_doubled.sql", found.doubled)
+        golden("units/simple_copies.sql", found.copies)
+        golden("units/simple_partials.sql", found.simple_partials(copies=True))
         golden("units/mended.sql", mended_statement(contract(), cut, ()))
 
 

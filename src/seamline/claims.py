@@ -2,18 +2,20 @@
 
 The lease says who holds a log and until when, so that a second process is refused at once and by name, and what its
 holder waits for, so that anyone who sees the lake can tell. The OS lock tells a dead holder from a living one: it ends
-with its process. What keeps the ledger right is neither, but `ledger.Writer`.
+with its process; only of a holder that is frozen, so that its lease runs out, the log is taken over its lock. What
+keeps the ledger right is neither, but `ledger.Writer`.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,12 +23,15 @@ from typing import Any
 import obstore
 import psutil
 from filelock import FileLock, Timeout
+from obstore.exceptions import BaseError
 
 from seamline.clock import Clock, system_clock
 from seamline.entries import Claim, Epoch, new_attempt
-from seamline.errors import ConflictError
+from seamline.errors import ConflictError, TransientError
 from seamline.lake import Lake
-from seamline.ledger import Log, Writer, writer_conflict
+from seamline.ledger import Log, Writer, unavailable, writer_conflict
+
+logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=30)
 """How long a lease holds unless it is renewed; it is renewed three times as often."""
@@ -51,6 +56,14 @@ class Lease:
         """Whether it ran out, or its process on this machine is gone."""
         if datetime.fromisoformat(self.until) <= now:
             return True
+        return self._is_gone
+
+    def is_frozen(self, now: datetime) -> bool:
+        """Whether it ran out though its process, as far as can be seen from here, is still there."""
+        return datetime.fromisoformat(self.until) <= now and not self._is_gone
+
+    @property
+    def _is_gone(self) -> bool:
         return self.host == socket.gethostname() and _born(self.pid) != self.born
 
 
@@ -71,14 +84,11 @@ def claim(lake: Lake, log: Log, role: str, clock: Clock = system_clock, lease: t
     Raises ConflictError WRITER_CONFLICT, which names the holder and where it stands, while another process holds it.
     """
     lock = _lock(lake, log)
-    if lock is not None:
-        try:
-            lock.acquire(blocking=False)
-        except Timeout as error:
-            raise _refused(lake, log) from error
+    free = _acquired(lock)
     try:
-        held = read_lease(lake, log)
-        if held is not None and not held.is_over(clock()):
+        held, now = read_lease(lake, log), clock()
+        # who has the lock and no lease is about to write one
+        if (held is not None and not held.is_over(now)) if free else (held is None or not held.is_frozen(now)):
             raise _refused(lake, log)
         mine = Lease(f"{role}-{new_attempt()[:8]}", socket.gethostname(), os.getpid(), _born(os.getpid()), "")
         _write(lake, log, mine, clock() + lease)
@@ -148,8 +158,9 @@ class _Renewal:
         finally:
             ended.set()
             thread.join()
-            if _is_mine(self._lake, self._log, self._mine):
-                obstore.delete(self._lake.store, _path(self._log))
+            with suppress(BaseError):  # what ended the block says more; the lease runs out
+                if _is_mine(self._lake, self._log, self._mine):
+                    obstore.delete(self._lake.store, _path(self._log))
 
     def _renew(self, ended: threading.Event) -> None:
         while not ended.wait(self._lease.total_seconds() / 3):
@@ -158,10 +169,14 @@ class _Renewal:
                     return
 
     def _write(self) -> bool:
-        """False, and nothing written, where the lease is another's by now."""
-        mine = _is_mine(self._lake, self._log, self._mine)
-        if mine:
-            _write(self._lake, self._log, self._mine, self._clock() + self._lease)
+        """False, and nothing written, where the lease is another's by now. A store that fails is tried again later."""
+        try:
+            mine = _is_mine(self._lake, self._log, self._mine)
+            if mine:
+                _write(self._lake, self._log, self._mine, self._clock() + self._lease)
+        except (BaseError, TransientError) as error:
+            logger.warning("the lease of %s is not renewed: %s", self._log.name, error)
+            return True
         return mine
 
 
@@ -172,7 +187,10 @@ def _is_mine(lake: Lake, log: Log, mine: Lease) -> bool:
 
 def _write(lake: Lake, log: Log, lease: Lease, until: datetime) -> None:
     payload = json.dumps({**asdict(lease), "until": until.isoformat()}).encode()
-    obstore.put(lake.store, _path(log), payload)
+    try:
+        obstore.put(lake.store, _path(log), payload)
+    except BaseError as error:
+        raise unavailable(error, _path(log)) from error
 
 
 def _path(log: Log) -> str:
@@ -185,6 +203,16 @@ def _lock(lake: Lake, log: Log) -> FileLock | None:
     path = lake.local / "leases" / f"{log.name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(str(path), thread_local=False)
+
+
+def _acquired(lock: FileLock | None) -> bool:
+    """Whether no other process has the lock; this one has it then, where there is one."""
+    if lock is not None:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return False
+    return True
 
 
 def _refused(lake: Lake, log: Log) -> ConflictError:

@@ -225,7 +225,8 @@ class Published(EntryBase):
     """The whole state of one view: its definitions, and which definition and batch version is served.
 
     `served` None: nothing is served yet. `version` None: served from the stream's origin by epochs alone.
-    A definition in `live` gets epochs; a dropped view has none.
+    A definition in `live` gets epochs; a dropped view has none, and `dropped` is what it served at last (definition,
+    version): the same definition, applied again, goes on from there.
     """
 
     kind: Literal["published"] = "published"
@@ -234,6 +235,7 @@ class Published(EntryBase):
     live: tuple[str, ...]
     served: str | None
     version: int | None
+    dropped: tuple[str, int | None] | None = None
     reason: str = ""
 
 

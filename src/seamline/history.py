@@ -39,13 +39,14 @@ class History:
         self.claim: tuple[int, Claim] | None = None
         self.load()
 
-    def load(self) -> None:
-        """Reads every entry that stands after `number`, over gaps."""
-        first, last = self.log.first(), self.log.last()
+    def load(self) -> bool:
+        """Reads every entry that stands after `number`, over gaps; True where there was something new. Lists the log."""
+        before, first, last = self.number, self.log.first(), self.log.last()
         for number in range(max(first, self.number + 1), last + 1):
             entry = self.log.read(number)
             if entry is not None:
                 self._take(number, entry)
+        return self.number > before
 
     def catch_up(self) -> bool:
         """Reads on by asking for the next number; True where there was something new."""
@@ -101,16 +102,19 @@ class SpeedHistory(History):
         self.compacted = {span: c for span, c in self.compacted.items() if span[1] > entry.last}
 
     def segments(self, definition: str) -> list[Segment]:
-        """Every segment of a definition that stands. An epoch that does not list the definition is a hole."""
+        """Every segment of a definition that stands. An epoch that does not list the definition is a hole.
+
+        An epoch without records covers nothing: it only says what is listed from there on.
+        """
         epochs = [
             _segment(definition, e.files[definition], e.start, e.end, (e.number, e.number))
             for e in self.epochs.values()
-            if definition in e.files
+            if definition in e.files and e.start != e.end
         ]
         wider = [
             _segment(definition, c.files[definition], c.start, c.end, span)
             for span, c in self.compacted.items()
-            if definition in c.files
+            if definition in c.files and c.start != c.end
         ]
         return epochs + wider
 

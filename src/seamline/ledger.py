@@ -7,16 +7,19 @@ attempt's (the answer was lost), or the caller stops, or decides again from the 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
 from pydantic import TypeAdapter, ValidationError
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from seamline.entries import FORMAT, Claim, Entry, EntryBase
 from seamline.errors import Condition, ConflictError, TerminalError, TransientError
+
+logger = logging.getLogger(__name__)
 
 _ENTRY: TypeAdapter[Any] = TypeAdapter(Entry)
 WIDTH = 20
@@ -103,11 +106,17 @@ class Writer:
         self._next = claim + 1
 
     @classmethod
-    def take(cls, log: Log, claim: Claim) -> Writer:
+    def take(cls, log: Log, claim: Claim) -> Self:
         """Puts the claim after the newest entry. Raises LEDGER_CONFLICT where another put came first."""
         number = log.last() + 1
         log.put(number, claim)
         return cls(log, number, claim.holder)
+
+    def check(self) -> None:
+        """Raises WRITER_CONFLICT where the claim is lost by now: before anything is done that no entry guards."""
+        standing = self.log.read(self._next)
+        if standing is not None:
+            raise writer_conflict(self.log.name, _describe(standing), self._next)
 
     def put(self, entry: EntryBase) -> int:
         """Puts the next entry and returns its number. Raises WRITER_CONFLICT where the claim is lost."""
@@ -157,6 +166,7 @@ _retrying = retry(
     retry=retry_if_exception_type(TransientError),
     wait=wait_exponential_jitter(multiplier=0.05, max=2),
     stop=stop_after_delay(20),
+    before_sleep=before_sleep_log(logger, logging.WARNING),
     reraise=True,
 )
 
@@ -169,7 +179,7 @@ def put_if_absent(store: Any, path: str, payload: bytes) -> bool:
     except AlreadyExistsError:
         return False
     except obstore.exceptions.BaseError as error:
-        raise TransientError(Condition.STORE_UNAVAILABLE, str(error), where=path) from error
+        raise unavailable(error, path) from error
     return True
 
 
@@ -180,7 +190,15 @@ def _get(store: Any, path: str) -> Any:
     except FileNotFoundError:
         raise
     except obstore.exceptions.BaseError as error:
-        raise TransientError(Condition.STORE_UNAVAILABLE, str(error), where=path) from error
+        raise unavailable(error, path) from error
+
+
+def unavailable(error: Exception, path: str) -> TransientError:
+    """What a store's own error means: it may be there again later."""
+    said = str(error).strip().splitlines() or [type(error).__name__]
+    return TransientError(
+        Condition.STORE_UNAVAILABLE, said[0], mend="see to the store (is it full, or away?)", where=path
+    )
 
 
 def _describe(entry: EntryBase | None) -> str:

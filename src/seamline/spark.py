@@ -18,6 +18,7 @@ from pathlib import Path
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
+from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
 from seamline.jars import spark_jars
 from seamline.java import find_java
 
@@ -46,6 +47,8 @@ LAPTOP = {
     "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
 }
 """What suits one machine, where nobody said otherwise."""
+
+_RAISED = re.compile(rf"\[(?P<condition>{Condition.KERNEL_FAILED}|{Condition.STORE_UNAVAILABLE})\] (?P<got>.*)")
 
 LOG4J = """\
 rootLogger.level = WARN
@@ -88,6 +91,12 @@ def session(
         return SparkSession.builder.appName(app).master(master).config(conf=conf).getOrCreate()
 
 
+def is_lost(session: SparkSession) -> bool:
+    """Whether the JVM behind a session made here has ended; this process cannot open another."""
+    jvm = getattr(session.sparkContext._gateway, "proc", None)
+    return jvm is not None and jvm.poll() is not None
+
+
 def is_submitted() -> bool:
     """Whether spark-submit started this process (the JVM then is its parent)."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
@@ -114,6 +123,17 @@ def local_cores(master: str) -> int | None:
     if found := re.fullmatch(r"local-cluster\[\s*(\d+)\s*,\s*(\d+)\s*,.*\]", master):
         return int(found[1]) * int(found[2])
     return None
+
+
+def from_task(error: BaseException) -> SeamlineError | None:
+    """What a task raised, of which Spark brings back the text alone; None where the text names no such condition."""
+    found = _RAISED.search(str(error))
+    if found is None:
+        return None
+    if found["condition"] == Condition.STORE_UNAVAILABLE:
+        mend = "see to the store (is it full, or away?): what has no entry never happened, and is made again"
+        return TransientError(Condition.STORE_UNAVAILABLE, found["got"], mend=mend)
+    return TerminalError(Condition.KERNEL_FAILED, found["got"], mend="this is a defect: report it")
 
 
 def default_log(app: str) -> Path:

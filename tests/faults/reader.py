@@ -18,6 +18,7 @@ import httpx
 from truth import Counting, Event, Tally, Topic, events_table
 from waiting import wait_until
 
+from seamline.clock import Clock, system_clock
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier
 from seamline.history import SpeedHistory
@@ -52,9 +53,9 @@ class Counted:
     tally: Tally
 
 
-def library(project: Project) -> Ask:
+def library(project: Project, clock: Clock = system_clock) -> Ask:
     """Asks a serving library of its own, which follows the ledger."""
-    serving = Serving(project.lake, project.settings)
+    serving = Serving(project.lake, project.settings, clock)
 
     def ask(sql: str) -> Mapping[str, Any]:
         serving.catch_up()
@@ -232,5 +233,6 @@ def check(readers: Iterable[Reader], topic: Topic, views: Mapping[str, str]) -> 
                     assert said.tally.read == said.tally.counted + said.tally.rejected + said.tally.duplicate
                 else:
                     true = truth.answer(said.definition if said.definition in views else view, frontier)
-                    assert said.rows == true, f"{view} at {frontier}, version {said.version}: {said.rows} not {true}"
+                    wrong, missing = (sorted(set(a) - set(b))[:8] for a, b in ((said.rows, true), (true, said.rows)))
+                    assert said.rows == true, f"{view} at {frontier}, version {said.version}: {wrong} not {missing}"
     return len(answers)

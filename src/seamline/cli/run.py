@@ -57,6 +57,7 @@ def log_to_stderr() -> None:
     logging.Formatter.converter = time.gmtime
     logging.getLogger("seamline").setLevel(logging.INFO)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it says each try; what it comes to, we say ourselves
 
 
 def _archive(project: Project, stream: str) -> None:

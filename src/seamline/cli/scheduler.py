@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from seamline.clock import system_clock
-from seamline.errors import SeamlineError
+from seamline.errors import Condition, SeamlineError, TransientError
 
 if TYPE_CHECKING:
     from seamline.cli.units import SparkUnits
@@ -91,7 +91,10 @@ def attempt(what: str, duty: Callable[[], Result]) -> Result | None:
 
 
 def run_scheduler(project: Project, stop: threading.Event) -> None:
-    """Runs the duties until `stop`; one that is under way is finished first."""
+    """Runs the duties until `stop`; one that is under way is finished first.
+
+    Raises TransientError PROCESS_FAILED where Spark's JVM has died: another process has to open a fresh one.
+    """
     from apscheduler.executors.pool import ThreadPoolExecutor
     from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -112,6 +115,11 @@ def run_scheduler(project: Project, stop: threading.Event) -> None:
         tried = 0.0
         try:
             while not stop.wait(LOOK_SECONDS):
+                if units.lost:
+                    raise TransientError(
+                        Condition.PROCESS_FAILED, "the JVM that batch work runs in has died",
+                        mend="the supervisor starts the scheduler again; logs/spark-batch.log may say why it died",
+                    )  # fmt: skip
                 if time.monotonic() - tried >= AGAIN_SECONDS and duties.waiting():
                     tried = time.monotonic()
                     scheduler.modify_job("refresh", next_run_time=system_clock())

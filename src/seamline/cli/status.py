@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from seamline.clock import system_clock
 from seamline.errors import SeamlineError
 
 if TYPE_CHECKING:
+    from seamline.claims import Lease
     from seamline.frontier import Frontier
     from seamline.schemas.project import Project
     from seamline.serving.status import Status, StreamStatus, ViewStatus
@@ -47,6 +49,7 @@ def status(
     if why:
         note(f"lag in records is not known: {why}")
     _show_streams(found)
+    _show_writers(found)
     say()
     _show_views(found)
     if counts:
@@ -101,6 +104,24 @@ def alive(state: RoleState) -> RoleState:
 def _show_streams(found: Status) -> None:
     columns = ("stream", "last epoch", "committed", "lag records", "lag", "archive lag", "law 3", "frontier")
     show_table(columns, [_stream(stream) for stream in found.streams.values()])
+
+
+def _show_writers(found: Status) -> None:
+    """Who holds the logs, and what they wait for: told by the lake, so on any machine."""
+    rows = [
+        (f"{name}/{stream.name}", f"waits: {lease.waits}" if lease.waits else "works", *_place(lease))
+        for stream in found.streams.values()
+        for name, lease in sorted(stream.writers.items())
+    ]
+    if rows:
+        say()
+        show_table(("writer", "state", "for", "host", "pid"), rows)
+
+
+def _place(lease: Lease) -> tuple[object, ...]:
+    since = datetime.fromisoformat(lease.since) if lease.since else None
+    waited = duration(max(0.0, (system_clock() - since).total_seconds())) if since else None
+    return waited, lease.host, lease.pid
 
 
 def _stream(stream: StreamStatus) -> tuple[object, ...]:

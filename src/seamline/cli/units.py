@@ -28,9 +28,16 @@ class SparkUnits:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
+        if self._session is not None and not self.lost:
             self._session.stop()
-            self._session = None
+        self._session = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the JVM has ended: no unit can run in this process any more."""
+        from seamline.spark import is_lost
+
+        return self._session is not None and is_lost(self._session)
 
     def _runner(self) -> Runner:
         from seamline.jobs.spark import spark_runner

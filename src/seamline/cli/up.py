@@ -15,7 +15,7 @@ from seamline.cli.console import note
 from seamline.cli.options import HERE, ProjectOption, examples
 from seamline.cli.signals import on_signals
 from seamline.clock import system_clock
-from seamline.errors import Condition, ConflictError
+from seamline.errors import Condition, ConflictError, SeamlineError
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from seamline.supervisor import Role, RoleState, Supervisor
 
 LOCK = "up.lock"
+ASK_SECONDS = 10.0
+"""How long a cluster may take to answer before the roles are started without it."""
+
 ROLES = "roles"
 """Folder of the roles' states, in the project's .seamline."""
 
@@ -84,21 +87,17 @@ def start_stack(project: Project, *, env: Mapping[str, str] | None = None, say: 
     """Starts broker, topics, views and roles; returns when all roles have been started (not yet: ready).
 
     `env` is added to every role's environment; `say` is told each step. Raises WRITER_CONFLICT where the project runs
-    already; BROKER_UNAVAILABLE, VIEW_INVALID and what else the steps raise: then nothing is left running.
+    already; VIEW_INVALID and what else the steps raise: then nothing is left running. A configured cluster that does
+    not answer is left to the roles, which go on trying.
     """
     from seamline.schemas.catalogue import apply_views
-    from seamline.streaming.kafka import Cluster
     from seamline.supervisor import Supervisor
 
     lock = hold(project)
     broker: Broker | None = None
     try:
         broker, bootstrap = _broker(project, say)
-        cluster = Cluster(bootstrap, project.settings.kafka.options)
-        made = cluster.create_missing({c.topic for c in project.contracts.values()}, project.settings.kafka.partitions)
-        cluster.close()
-        if made:
-            say(f"topics made: {', '.join(made)}")
+        _make_topics(project, bootstrap, say)
         for applied in apply_views(project.lake, project.views, project.contracts, system_clock):
             if applied.change != "unchanged":
                 say(f"view {applied.view}: {applied.change} definition {applied.definition}")
@@ -163,6 +162,24 @@ def _broker(project: Project, say: Any) -> tuple[Broker | None, str]:
     _keep_address(project, broker)
     say(f"broker: {broker.bootstrap}")
     return broker, broker.bootstrap
+
+
+def _make_topics(project: Project, bootstrap: str, say: Any) -> None:
+    from seamline.streaming.kafka import Cluster
+    from seamline.streaming.pulse import is_outage
+
+    cluster = Cluster(bootstrap, project.settings.kafka.options, patience=ASK_SECONDS)
+    try:
+        made = cluster.create_missing({c.topic for c in project.contracts.values()}, project.settings.kafka.partitions)
+    except SeamlineError as error:
+        if not is_outage(error):
+            raise
+        say(f"{error.got}; the roles go on trying, and make missing topics then")
+        return
+    finally:
+        cluster.close()
+    if made:
+        say(f"topics made: {', '.join(made)}")
 
 
 def _keep_address(project: Project, broker: Broker) -> None:

@@ -29,6 +29,7 @@ def add(app: typer.Typer) -> None:
     commands.command(name="list", epilog=examples("seamline views list --json"))(list_views)
     commands.command(name="show", epilog=examples("seamline views show orders_by_hour"))(show)
     commands.command(name="apply", epilog=examples("seamline views apply"))(apply)
+    commands.command(name="drop", epilog=examples("seamline views drop orders_by_hour"))(drop)
     commands.command(
         name="rollback",
         epilog=examples("seamline views rollback orders_by_hour", "seamline views rollback orders_by_hour --version 3"),
@@ -101,10 +102,31 @@ def apply(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
         return
     words = {
         "new": "new: served from the stream's first record on",
+        "returned": "returned: served as before it was dropped; refresh it where epochs came meanwhile",
         "changed": "changed: built beside the served definition, and switched to when its first version is done",
         "unchanged": "unchanged",
     }
     show_table(("view", "definition", "change"), [(one.view, one.definition, words[one.change]) for one in applied])
+
+
+def drop(name: NameArgument, project: ProjectOption = HERE) -> None:
+    """Take a view out of service. Its text has to be gone from views/: what stands there is put into service again.
+
+    It gets no epochs from now on. Applied again, it has a hole until its next batch version: no number is given.
+    """
+    from seamline.schemas.catalogue import drop_view
+    from seamline.schemas.project import load_project
+
+    loaded = load_project(project)
+    if name in loaded.views:
+        raise UserError(
+            Condition.VIEW_INVALID,
+            f"view {name} is still in the project",
+            mend="remove it there first: 'seamline up' and 'views apply' put what stands in views/ into service",
+            where=loaded.views[name].where,
+        )
+    done = drop_view(loaded.lake, name, system_clock)
+    say(f"{name} is no longer served" if done else f"{name} was dropped before")
 
 
 def rollback(
@@ -140,7 +162,9 @@ def _line(project: Project, name: str, state: Published | None) -> dict[str, Any
     view = project.views.get(name)
     written = compile_for(view, project.contracts)[0].hash if view else None
     served = state.served if state else None
-    if view is None:
+    if state is not None and served is None:
+        word = "dropped"
+    elif view is None:
         word = "served, not in the project"
     elif state is None:
         word = "not applied"

@@ -1,0 +1,112 @@
+"""One writer a log: a second process is refused by name, and one that was frozen past its claim changes nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+from field import Field, orders
+from waiting import wait_until
+
+from seamline.claims import LEASE
+from seamline.clock import system_clock
+from seamline.errors import Condition, ConflictError
+from seamline.history import ArchiveHistory, SpeedHistory
+from seamline.streaming.compact import files_of
+from seamline.streaming.raw import RawTable
+
+DAY = timedelta(days=1)
+
+
+class Ahead:
+    """A clock that is ahead of the system's, by as much as a test says."""
+
+    def __init__(self, by: timedelta) -> None:
+        self.by = by
+
+    def __call__(self) -> datetime:
+        return system_clock() + self.by
+
+
+def test_a_second_process_is_refused_with_the_holder_and_its_epoch_and_the_first_goes_on(
+    field: Callable[..., Field], spark: Any
+) -> None:
+    here = field()
+    with here.read() as reader, here.speed(spark) as failed, here.archive(spark) as also_failed:
+        here.send(*orders(100))
+        reader.reaches(here.topic.end)
+        wait_until(here.archived(), 90, "all archived")
+        for role in ("speed", "archive"):
+            with here.process(role) as child:
+                reader.asks()
+                assert child.wait(120) == ConflictError.exit_code
+            assert f"[{Condition.WRITER_CONFLICT}]" in said(here, role)
+            assert f"pid {os.getpid()}" in said(here, role)
+        assert f"epoch {SpeedHistory(here.lake.speed_log('main')).last_epoch}" in said(here, "speed")
+        here.send(*orders(100, "more"))
+        reader.reaches(here.topic.end)
+        wait_until(here.archived(), 90, "all archived")
+    assert not failed + also_failed
+
+
+def test_who_wakes_up_after_another_took_over_is_refused_and_only_its_own_files_are_swept(
+    field: Callable[..., Field], spark: Any
+) -> None:
+    here = field()
+    ahead = Ahead(LEASE + timedelta(seconds=1))
+    here.send(*orders(100))
+    with (
+        here.read() as reader,
+        here.process("speed", stop_at="speed.after-files:SIGSTOP") as speed,
+        here.process("archive", stop_at="archive.before-delta:SIGSTOP") as archive,
+    ):
+        wait_until(lambda: is_frozen(speed.pid) and is_frozen(archive.pid), 150, "both frozen before their entries")
+        theirs = files(here)
+        assert len(theirs) > 2, "partials, ids and raw rows"
+        with here.speed(spark, ahead) as failed, here.archive(spark, ahead) as also_failed:
+            here.send(*orders(100, "more"))
+            reader.reaches(here.topic.end)
+            wait_until(lambda: also_failed or here.archived()(), 90, "all archived")
+            for child in (speed, archive):
+                child.send_signal(signal.SIGCONT)
+                assert child.wait(120) == ConflictError.exit_code
+            assert all(f"[{Condition.WRITER_CONFLICT}]" in said(here, role) for role in ("speed", "archive"))
+            assert theirs <= files(here), "what is young is spared"
+            for path in files(here):
+                os.utime(path, times=(time.time() - 8 * DAY.total_seconds(),) * 2)
+            ahead.by += DAY + timedelta(hours=1)
+            wait_until(lambda: not theirs & files(here), 90, "the files of both are swept")
+            here.send(*orders(100, "and more"))
+            reader.reaches(here.topic.end)
+            wait_until(lambda: also_failed or here.archived()(), 90, "all archived")
+        assert listed(here) == files(here)
+    assert not failed + also_failed
+
+
+def said(here: Field, role: str) -> str:
+    """What a role's process wrote to its log."""
+    return (here.project.state / f"{role}.log").read_text()
+
+
+def is_frozen(pid: int) -> bool:
+    """Whether SIGSTOP holds a process."""
+    return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+
+
+def files(here: Field) -> set[Path]:
+    """Every data file of speed and archive."""
+    return {path for folder in ("speed", "raw") for path in (Path(here.lake.uri) / folder).rglob("*.parquet")}
+
+
+def listed(here: Field) -> set[Path]:
+    """Those of them that the ledger names."""
+    archive = ArchiveHistory(here.lake.archive_log("main"))
+    tables = [RawTable(here.lake, path, version=version) for path, version in archive.tables.items()]
+    epochs = files_of(SpeedHistory(here.lake.speed_log("main")).epochs.values())
+    return {Path(here.lake.absolute(path)) for path in (*epochs, *(f for table in tables for f in table.files()))}

@@ -1,0 +1,25 @@
+WITH records_of_unit AS NOT MATERIALIZED (
+  SELECT _source, _partition, _offset, _reject, "id", "placed", "shop", "amount", "weight"
+  FROM (
+    SELECT * FROM raw WHERE (_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END) OR (_source IN ('import:f'))
+  ) WHERE _contract_version = '602a52cbb55beac9'
+),
+events AS (
+  SELECT "id", "placed", "shop", "amount", "weight"
+  FROM records_of_unit AS r ANTI JOIN copies AS c
+    ON r._source = c._source AND r._partition = c._partition AND r._offset = c._offset
+  WHERE _reject IS NULL
+)
+SELECT * FROM (
+SELECT
+  TRY(time_bucket(interval '1 hour', events."placed")) AS "hour",
+  events."shop" AS "shop",
+  count(*) AS "orders",
+  sum((events."amount"))::DECIMAL(38,0) AS "amount",
+  sum(events."weight") AS "weight__sum",
+  count(events."weight") AS "weight__count",
+  list_sort(list(DISTINCT (hash(events."id") >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL))[:4096] AS "ids",
+  max(events."placed") AS "latest"
+FROM events
+GROUP BY ALL
+)
