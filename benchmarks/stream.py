@@ -1,142 +1,184 @@
-"""Freshness and throughput of the speed layer: real broker, real Spark, example events with fresh ids.
+"""Kafka to queryable: how many events a second, and how soon an event is in an answer.
 
-    python benchmarks/stream.py [--events 200000] [--seconds 30] [--rate 1000]
-
-Freshness is from a record's send to the moment a reader of the ledger sees the epoch that covers it. Throughput is
-events over the time from the first send to the last epoch, everything produced as fast as the producer can.
+A real broker and a real speed process, JSON records of which one in a hundred is a copy, one (hour, key) view. Soon is
+from the producer's send to the end of the first query whose answer covers the record. Events a second are counted over
+a backlog: from the first epoch's commit to the last's, so without the start of the process.
 """
 
 from __future__ import annotations
 
-import argparse
 import bisect
-import gzip
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from kafka import KafkaProducer
+from figures import Figure, Size
+from lakes import CONTRACT, EVENT_ID, VIEW
+from producer import COPY_EVERY, EPOCH
 
 from seamline.broker import Broker
 from seamline.clock import system_clock
 from seamline.history import SpeedHistory
 from seamline.schemas.catalogue import apply_views
-from seamline.schemas.project import BOOTSTRAP, load_project
+from seamline.schemas.project import BOOTSTRAP, Project, load_project
+from seamline.serving.snapshot import Serving
+from seamline.spark import session
 from seamline.streaming.kafka import Cluster
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "github"
-TOPIC = "github-events"
+TOPIC = "clicks"
+PARTITIONS = 4
+RATE = 1_000
+WARM = 10
+"""Seconds of records that are not measured."""
+
+SIZES = {Size.SMALL: (400_000, 20), Size.WHOLE: (4_000_000, 60)}
+"""Records of the backlog; seconds of steady records."""
+
+FILL = """SELECT CAST(id % 97 AS STRING) AS key, concat('{{"id": "', n, '", "seen": "',
+  date_format(timestamp_millis({epoch} + n * 10), "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"), '", "page": "page', n % 1000,
+  '", "ms": ', n % 5000, '}}') AS value
+FROM (SELECT id, CASE WHEN id % {every} = {every} - 1 THEN id - {every} DIV 2 ELSE id END AS n
+      FROM range(0, {count}, 1, {partitions}))"""
 
 
-class Seen(threading.Thread):
-    """When the ledger first showed each epoch's end, by partition."""
+class Watcher(threading.Thread):
+    """Asks the view again and again, and keeps when an answer first covered how much of each partition."""
 
-    def __init__(self, history: SpeedHistory) -> None:
+    def __init__(self, project: Project) -> None:
         super().__init__(daemon=True)
-        self.history = history
+        self.serving = Serving(project.lake, project.settings)
         self.ends: dict[int, list[tuple[int, float]]] = defaultdict(list)
         self.done = threading.Event()
 
     def run(self) -> None:
-        while not self.done.wait(0.005):
-            if self.history.catch_up():
+        while not self.done.wait(0.002):
+            if self.serving.catch_up() and (reached := self._asked()):
                 now = time.time()
-                for partition, offset in self.history.frontier.items():
-                    self.ends[partition.number].append((offset, now))
+                for partition, offset in reached.items():
+                    self.ends[partition].append((offset, now))
+
+    def _asked(self) -> dict[int, int]:
+        try:
+            answer = self.serving.query("SELECT sum(clicks) FROM pages")
+        except Exception as error:  # noqa: BLE001 - not ready before the first epoch; whatever else is told at the end
+            self.error = error
+            return {}
+        return {partition.number: offset for partition, offset in answer.provenance["pages"].reached.items()}
 
     def covered(self) -> int:
-        return sum(offset for _, offset in self.history.frontier.items())
+        return sum(ends[-1][0] for ends in list(self.ends.values()))
 
     def at(self, partition: int, offset: int) -> float:
         ends = self.ends[partition]
         return ends[bisect.bisect_right(ends, (offset, float("inf")))][1]
 
 
-def events(count: int, start: int) -> list[tuple[bytes, bytes]]:
-    """Example events with ids of their own."""
-    lines = gzip.decompress(sorted(EXAMPLE.glob("*.gz"))[0].read_bytes()).splitlines()
-    made = []
-    for i in range(count):
-        event = json.loads(lines[i % len(lines)])
-        event["id"] = str(10**10 + start + i)
-        made.append((event["repo"].encode(), json.dumps(event).encode()))
-    return made
+def measure(size: Size) -> list[Figure]:
+    """Events a second; produce-to-answer with and without an event id."""
+    count, seconds = SIZES[size]
+    rate = throughput(count)
+    found = [Figure("Kafka to queryable, dedup", rate, "events/s", sizes={"events": count}, bar="at least 40,000")]
+    for dedup, bars in ((True, ("under 0.5", "under 1.5")), (False, ("under 0.35", ""))):
+        delays = freshness(seconds, dedup=dedup)
+        sizes = {"events/s": RATE, "seconds": seconds, "copies": f"1 in {COPY_EVERY}"}
+        named = "with event id" if dedup else "without event id"
+        for part, bar in zip((50, 99), bars, strict=True):
+            value = delays[len(delays) * part // 100]
+            found.append(Figure(f"produce to answer, {named}, p{part}", value, "s", sizes=sizes, bar=bar))
+    return found
 
 
-def produce(bootstrap: str, batch: list[tuple[bytes, bytes]], rate: int) -> list[tuple[float, int, int]]:
-    """Sends all; returns (time of send, partition, offset)."""
-    producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=2, acks="all")
-    began, futures = time.time(), []
-    for i, (key, value) in enumerate(batch):
-        if rate:
-            time.sleep(max(0.0, began + i / rate - time.time()))
-        futures.append((time.time(), producer.send(TOPIC, key=key, value=value)))
-    placed = [(at, (meta := future.get(60)).partition, meta.offset) for at, future in futures]
-    producer.close()
-    return placed
+def throughput(count: int) -> float:
+    """Events/s over a backlog of `count` records."""
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder), dedup=True) as project:
+        fill(project.bootstrap, count)
+        watcher = Watcher(project)
+        watcher.start()
+        with speed(project):
+            wait_for(watcher, count)
+        watcher.done.set()
+        history = SpeedHistory(project.lake.speed_log("main"))
+        epochs = [history.epochs[number] for number in sorted(history.epochs)]
+        read = sum(counts.read for epoch in epochs[1:] for counts in epoch.counts.values())
+        return read / (epochs[-1].at - epochs[0].at).total_seconds()
 
 
-def wait_for(seen: Seen, total: int) -> None:
-    deadline = time.time() + 300
-    while seen.covered() < total:
-        if time.time() > deadline:
-            raise SystemExit(f"only {seen.covered()} of {total} records were covered within 300 s")
-        time.sleep(0.01)
+def freshness(seconds: int, *, dedup: bool) -> list[float]:
+    """Seconds from send to answer of records sent at a steady rate, sorted."""
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder), dedup=dedup) as project:
+        watcher = Watcher(project)
+        watcher.start()
+        with speed(project):
+            produce(project, WARM, 0)
+            wait_for(watcher, WARM * RATE)
+            placed = produce(project, seconds, 1_000_000)
+            wait_for(watcher, (WARM + seconds) * RATE)
+        watcher.done.set()
+        return sorted(watcher.at(partition, offset) - at for at, partition, offset in placed)
 
 
-def measure(folder: Path, count: int, seconds: int, rate: int) -> dict[str, float]:
-    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("*.gz"))
+@contextmanager
+def running(folder: Path, *, dedup: bool) -> Iterator[Project]:
+    """A project with a broker of its own and an empty topic."""
+    for name, text in (
+        ("contracts/clicks.yaml", CONTRACT if dedup else CONTRACT.replace(EVENT_ID, "")),
+        ("views/pages.sql", VIEW + ";\n"),
+        ("seamline.toml", f"[kafka]\npartitions = {PARTITIONS}\n"),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
     project = load_project(folder)
     with Broker(project.state / "broker", project.state / "broker.log") as broker:
         (project.state / BOOTSTRAP).write_text(broker.bootstrap)
-        Cluster(broker.bootstrap).create_missing([TOPIC], project.settings.kafka.partitions)
+        cluster = Cluster(broker.bootstrap)
+        cluster.create_missing([TOPIC], PARTITIONS)
+        cluster.close()
         apply_views(project.lake, project.views, project.contracts, system_clock)
-        with (project.state / "speed.log").open("wb") as log:
-            command = [sys.executable, "-m", "seamline", "run", "speed", "--project", str(folder)]
-            speed = subprocess.Popen(command, stderr=log, stdout=log)
-        seen = Seen(SpeedHistory(project.lake.speed_log("main")))
-        seen.start()
-        try:
-            produce(broker.bootstrap, events(5000, 0), 0)
-            wait_for(seen, 5000)  # warm
-            steady = produce(broker.bootstrap, events(seconds * rate, 10_000), rate)
-            wait_for(seen, 5000 + len(steady))
-            batch = events(count, 10_000_000)
-            began = time.time()
-            produce(broker.bootstrap, batch, 0)
-            sent = time.time() - began
-            wait_for(seen, 5000 + len(steady) + count)
-            took = time.time() - began
-            delays = sorted(seen.at(p, o) - at for at, p, o in steady)
-        finally:
-            seen.done.set()
-            speed.terminate()
-            speed.wait(30)
-    return {
-        "freshness p50, s": delays[len(delays) // 2],
-        "freshness p99, s": delays[len(delays) * 99 // 100],
-        "produced, events/s": count / sent,
-        "produced and queryable, events/s": count / took,
-    }
+        yield project
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument("--seconds", type=int, default=30)
-    parser.add_argument("--rate", type=int, default=1000)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        figures = measure(Path(temporary) / "project", asked.events, asked.seconds, asked.rate)
-    for name, value in figures.items():
-        print(f"{name:40} {value:12,.3f}")
+@contextmanager
+def speed(project: Project) -> Iterator[None]:
+    """The speed role, as `seamline up` starts it."""
+    command = [sys.executable, "-m", "seamline", "run", "speed", "--project", str(project.folder)]
+    with (project.state / "speed.log").open("wb") as log:
+        child = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        child.terminate()
+        child.wait(60)
 
 
-if __name__ == "__main__":
-    main()
+def fill(bootstrap: str, count: int) -> None:
+    """A backlog, written by Spark."""
+    spark = session("bench", "local[2]")
+    text = FILL.format(epoch=int(EPOCH.timestamp() * 1000), every=COPY_EVERY, count=count, partitions=PARTITIONS)
+    options = {"kafka.bootstrap.servers": bootstrap, "topic": TOPIC}
+    spark.sql(text).write.format("kafka").options(**options).save()
+    spark.stop()
+
+
+def produce(project: Project, seconds: int, first: int) -> list[tuple[float, int, int]]:
+    """Steady records from a process of its own: (time of send, partition, offset)."""
+    out = project.state / f"placed-{first}.json"
+    script = Path(__file__).with_name("producer.py")
+    arguments = [project.bootstrap, TOPIC, str(RATE), str(seconds), str(first), str(out)]
+    subprocess.run([sys.executable, str(script), *arguments], check=True)
+    return [(at, partition, offset) for at, partition, offset in json.loads(out.read_text())]
+
+
+def wait_for(watcher: Watcher, total: int) -> None:
+    """Until an answer covers `total` records."""
+    deadline = time.time() + 600
+    while watcher.covered() < total:
+        if time.time() > deadline:
+            raise SystemExit(f"only {watcher.covered()} of {total} records were covered within 600 s")
+        time.sleep(0.01)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark import TaskContext
 from pyspark.errors import PySparkException
 
 from seamline.entries import new_attempt
@@ -58,7 +59,7 @@ def share_out(tasks: Sequence[UnitTask], cores: int) -> list[list[UnitTask]]:
 
 
 def remote(tasks: Sequence[UnitTask]) -> list[UnitResult]:
-    """Units one after the other, wherever Spark runs them; those of them that a task did before it died are not redone."""
+    """Units one after the other, wherever Spark runs them; what a task did before it died is not done again."""
     context = TaskContext.get()
     again = context is not None and context.attemptNumber() > 0
     return [(resume if again and task.run else perform)(Lake.open(task.lake), task) for task in tasks]
@@ -80,9 +81,10 @@ def _failed(error: Exception) -> SeamlineError:
     raised = from_task(error)
     if raised is not None:
         return raised
-    cause = next((line for line in str(error).splitlines() if "failure" in line), type(error).__name__)
+    said = [line.strip(": ") for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    cause = next((line for line in said if "failure" in line), said[-1])
     mend = "run it again: it goes on with the units that are left"
-    return TransientError(Condition.PROCESS_FAILED, f"units died: {cause.strip()[:500]}", mend=mend)
+    return TransientError(Condition.PROCESS_FAILED, f"units died: {cause[:500]}", mend=mend)
 
 
 class _watched:  # noqa: N801 - a context manager reads as a word

@@ -233,7 +233,7 @@ def compile_for(view: ViewText, contracts: Mapping[str, Contract]) -> tuple[Defi
             f"view {view.name} reads {view.contract!r}",
             allowed=", ".join(sorted(contracts)) or "(the project has no contracts)",
             mend="name one of these after FROM, or add the contract to contracts/",
-            where=view.where,
+            where=view.source.place(view.contract_at),
         )
     return compile_view(view, contracts[view.contract]), contracts[view.contract]
 

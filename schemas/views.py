@@ -48,7 +48,10 @@ PROPERTIES: dict[str, Property] = {
 
 @dataclass(frozen=True)
 class ViewText:
-    """One view statement as written. `text` is all of it; `line` and `column` say where it begins in `where`."""
+    """One view statement as written. `text` is all of it; `line` and `column` say where it begins in `where`.
+
+    `contract_at`: the character of `text` where the contract is named.
+    """
 
     name: str
     contract: str
@@ -57,6 +60,7 @@ class ViewText:
     line: int = 1
     column: int = 1
     properties: dict[str, str] = field(default_factory=dict, hash=False)
+    contract_at: int = 0
 
     @property
     def source(self) -> Source:
@@ -216,7 +220,7 @@ def _statements(tokens: list[Token]) -> list[list[Token]]:
 def _read(source: Source) -> ViewText:
     name, properties, tokens = _header(source, source.tokens())
     table = read_clauses(source, tokens).table
-    return ViewText(name, table.text, source.text, source.file, source.line, source.column, properties)
+    return ViewText(name, table.text, source.text, source.file, source.line, source.column, properties, table.start)
 
 
 def _header(source: Source, tokens: list[Token]) -> tuple[str, dict[str, str], list[Token]]:

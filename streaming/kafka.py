@@ -25,8 +25,8 @@ from seamline.frontier import Frontier, Partition, topic_of, topic_source
 FALL_BEHIND = timedelta(days=1)
 """A compacted topic is read only if compaction leaves records alone for at least this long."""
 
-PATIENCE = 30.0
-"""Seconds that a cluster may take to answer before it counts as unavailable."""
+PATIENCE = 10.0
+"""Seconds that a cluster may take to answer before it counts as unavailable. A role then waits for it (pulse.py)."""
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

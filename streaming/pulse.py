@@ -47,11 +47,11 @@ class Pulse:
 
     def wait(self, stop: threading.Event) -> bool:
         """Returns once it answers; False where `stop` was set before."""
-        self.missed = False
         pause = 0.5
         while not stop.is_set():
             self._ask()
             if not self.away:
+                self.missed = False
                 return True
             stop.wait(pause)
             pause = min(2 * pause, LONGEST)

@@ -36,6 +36,9 @@ POLL_SECONDS = 0.25
 IDLE_SECONDS = 1.0
 """How often it looks for something to do between batches."""
 
+PATIENT_SECONDS = 2.0
+"""How long it waits for a batch to end so that it may."""
+
 CLIENT = {"request.timeout.ms": "20000", "default.api.timeout.ms": "20000"}
 """A client that hangs after a broker came back gives up in a third of Kafka's own time; a fresh query reads on."""
 
@@ -45,11 +48,15 @@ _RESULT = pa.schema([("kind", pa.string()), ("name", pa.string()), ("payload", p
 
 @dataclass(frozen=True)
 class Reading:
-    """How one stream is read: milliseconds between batches, offsets in one batch, options for Kafka's clients."""
+    """How one stream is read: milliseconds between batches, offsets in one batch, options for Kafka's clients.
+
+    A batch that follows one of fewer than `few` records is run as a single task.
+    """
 
     trigger_ms: int
     max_records: int
     options: Mapping[str, str]
+    few: int = 0
 
 
 class Role(Protocol):
@@ -91,6 +98,7 @@ class Runner:
         self._error: BaseException | None = None
         self._read: tuple[str, ...] = ()
         self._idle_at = 0.0
+        self._few = False
 
     def run(self) -> None:
         """Reads until `stop`. Raises what a batch raised, or the error found where the query died."""
@@ -140,10 +148,12 @@ class Runner:
                 self._idle()
 
     def _idle(self) -> None:
-        if time.monotonic() < self._idle_at:
-            return
-        with self._between:
+        if time.monotonic() < self._idle_at or not self._between.acquire(timeout=PATIENT_SECONDS):
+            return  # a batch that hangs must not keep the pulse from being felt
+        try:
             self.role.idle()
+        finally:
+            self._between.release()
         self._idle_at = time.monotonic() + IDLE_SECONDS
 
     def _examined(self, error: BaseException) -> SeamlineError:
@@ -201,17 +211,20 @@ class Runner:
         with self._between:
             if self._closing or self.stop.is_set() or self.role.topics != self._read:
                 return  # what has no entry never happened: the next query reads it again
+            before = self.role.frontier
+            at_once = 1 if self._few else self.spark.sparkContext.defaultParallelism
             try:
-                self.role.batch(lambda task: run_action(frame, task, sources))
+                self.role.batch(lambda task: run_action(frame, task, sources, at_once))
             except BaseException as error:
                 self._error = error
                 raise
+            self._few = before.distance(self.role.frontier) < self.reading.few
 
 
-def run_action(frame: Any, task: Task, sources: dict[str, str]) -> list[Row]:
+def run_action(frame: Any, task: Task, sources: dict[str, str], at_once: int) -> list[Row]:
     """One Spark action: the task over the records of one or several partitions, all rows on the driver.
 
-    No more tasks than can run at once: a small batch costs what its tasks' overhead costs.
+    No more tasks than can run `at_once`: a small batch costs what its tasks' overhead costs.
     """
 
     def apply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -221,8 +234,8 @@ def run_action(frame: Any, task: Task, sources: dict[str, str]) -> list[Row]:
         arrays = [pa.array(column, kind.type) for column, kind in zip(columns, _RESULT, strict=True)]
         yield pa.RecordBatch.from_arrays(arrays, schema=_RESULT)
 
-    together = frame.coalesce(frame.sparkSession.sparkContext.defaultParallelism)
-    return [Row(row.kind, row.name, bytes(row.payload)) for row in together.mapInArrow(apply, RESULT).collect()]
+    found = frame.coalesce(at_once).mapInArrow(apply, RESULT).collect()
+    return [Row(row.kind, row.name, bytes(row.payload)) for row in found]
 
 
 @contextmanager

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -167,13 +164,6 @@ def running(run: Callable[..., None], project: Project, spark: Any) -> Iterator[
         stop.set()
         thread.join(60)
         assert not thread.is_alive()
-
-
-def run_child(role: str, project: Project, stop_at: str = "") -> subprocess.CompletedProcess[str]:
-    """A role as a process of its own, until it ends by itself."""
-    env = {**os.environ, **({"SEAMLINE_STOP_AT": stop_at} if stop_at else {})}
-    command = [sys.executable, "-m", f"seamline.streaming.{role}", "--project", str(project.folder)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
 def epochs(lake: Lake) -> list[Epoch]:

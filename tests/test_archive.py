@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_parts import contract, event, make_project, memory_lake, produce, records, run_child, running, tasks
+from stream_parts import contract, event, make_project, memory_lake, produce, records, running, tasks
 from waiting import wait_until
 
 from seamline.claims import claim
 from seamline.clock import system_clock
 from seamline.commitpoint import hooked
 from seamline.entries import Claim, Counts
+from seamline.errors import Condition, ConflictError, TransientError
 from seamline.history import ArchiveHistory
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.contracts import Contract
 from seamline.schemas.project import Project, load_project
 from seamline.streaming.archive import Archive, run_archive
+from seamline.streaming.epoch import no_check
 from seamline.streaming.imports import import_events
 from seamline.streaming.raw import RawTable
 from seamline.streaming.shelves import make_shelves
@@ -91,6 +92,52 @@ def test_killed_while_a_table_is_restored_files_once() -> None:
         archive.run_batch(tasks(records([event(1)], first=1)))
     RawTable(lake, TABLE).restore(archive.history.tables[TABLE])  # and the process dies before any entry
     open_archive(lake, [CLICKS]).run_batch(tasks(records([event(1)], first=1)))
+    assert [row["_offset"] for row in raw(lake)] == [0, 1]
+
+
+def test_an_archive_that_lost_its_claim_changes_no_table() -> None:
+    lake = memory_lake()
+    old = open_archive(lake, [CLICKS])
+    old.run_batch(tasks(records([event(0)])))
+    new = open_archive(lake, [CLICKS])
+    with pytest.raises(ConflictError) as refused:
+        old.run_batch(tasks(records([event(1)], first=1)))
+    assert refused.value.condition is Condition.WRITER_CONFLICT
+    assert new.run_batch(tasks(records([event(1)], first=1))) is not None
+    assert [row["_offset"] for row in raw(lake)] == [0, 1]
+
+
+def test_what_a_process_without_a_claim_wrote_is_undone_at_the_next_start() -> None:
+    lake = memory_lake()
+    archive = open_archive(lake, [CLICKS])
+    archive.run_batch(tasks(records([event(0)])))
+
+    def write(point: str) -> None:
+        if point == "archive.before-delta":
+            RawTable(lake, TABLE).restore(0)
+
+    with pytest.raises(TransientError) as caught, hooked(write):
+        archive.run_batch(tasks(records([event(1)], first=1)))
+    assert caught.value.condition is Condition.WRITER_CONFLICT
+    open_archive(lake, [CLICKS]).run_batch(tasks(records([event(1)], first=1)))
+    assert [row["_offset"] for row in raw(lake)] == [0, 1]
+
+
+def test_an_attempt_that_lost_the_broker_before_its_entry_is_given_up_by_the_same_process() -> None:
+    lake = memory_lake()
+    archive, batch = open_archive(lake, [CLICKS]), tasks(records([event(0)]))
+
+    def away() -> None:
+        raise TransientError(Condition.BROKER_UNAVAILABLE, "gone")
+
+    archive.check = away
+    with pytest.raises(TransientError):
+        archive.run_batch(batch)
+    archive.check = no_check
+    archive.begin()
+    archive.run_batch(batch)
+    archive.begin()
+    archive.run_batch(tasks(records([event(1)], first=1)))
     assert [row["_offset"] for row in raw(lake)] == [0, 1]
 
 
@@ -187,16 +234,13 @@ def archived(project: Project) -> int:
     return sum(one.read for one in ArchiveHistory(project.lake.archive_log("main")).counts.values())
 
 
-def test_an_archive_killed_after_its_delta_commit_files_each_record_once(
+def test_a_running_archive_files_each_record_and_an_import_once(
     broker: Any, spark: Any, fresh_topic: Callable[..., str], tmp_path: Path
 ) -> None:
     topic = fresh_topic(2)
     project = make_project(tmp_path / "p", broker.bootstrap, topic)
     values = [event(n, day=1 + n % 3) for n in range(60)] + [b"?"]
     produce(broker.bootstrap, topic, values)
-    child = run_child("archive", project, stop_at="archive.after-delta")
-    assert child.returncode == -signal.SIGKILL, child.stderr
-    assert archived(project) == 0
     with running(run_archive, project, spark) as raised:
         wait_until(lambda: raised or archived(project) == 61, 90, "all records archived")
         produce(broker.bootstrap, topic, [event(1)])

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 
 import obstore
 import pytest
+from obstore.exceptions import GenericError
 from stream_parts import NOW, memory_lake
+from waiting import wait_until
 
 from seamline.claims import LEASE, claim, is_claimed, read_lease
 from seamline.clock import ManualClock, system_clock
@@ -84,14 +88,79 @@ def test_a_lease_of_a_process_that_is_gone_or_of_its_process_id_used_again_does_
 
 
 def test_a_lease_is_renewed_while_the_block_lasts() -> None:
-    from waiting import wait_until
-
     lake = memory_lake()
     log = lake.speed_log("main")
     with claim(lake, log, "speed", lease=timedelta(seconds=0.3)):
         first = read_lease(lake, log)
         wait_until(lambda: (now := read_lease(lake, log)) and first and now.until > first.until, 10, "renewal")
     assert read_lease(lake, log) is None
+
+
+def test_the_log_of_a_frozen_process_is_taken_over_once_its_lease_has_run_out(tmp_path: Path) -> None:
+    lake = Lake.open(str(tmp_path))
+    log = lake.speed_log("main")
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        child.send_signal(signal.SIGSTOP)
+        with pytest.raises(ConflictError), claim(lake, log, "speed"):
+            pass
+        with claim(lake, log, "speed", lambda: system_clock() + LEASE) as writer:
+            assert writer.claim == 2
+            child.send_signal(signal.SIGCONT)
+            child.communicate("")
+            assert is_claimed(lake, log), "who wakes up leaves the lease of the other alone"
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_who_has_the_lock_is_about_to_write_a_lease(tmp_path: Path) -> None:
+    lake = Lake.open(str(tmp_path))
+    log = lake.speed_log("main")
+    with claim(lake, log, "speed"):
+        obstore.delete(lake.store, "leases/speed/main.json")
+        with pytest.raises(ConflictError), claim(lake, log, "speed"):
+            pass
+
+
+def test_a_lease_is_renewed_again_once_the_store_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = memory_lake()
+    log = lake.speed_log("main")
+    tried = threading.Event()
+
+    def full(*_: object, **__: object) -> None:
+        tried.set()
+        raise GenericError("no space left on device")
+
+    with claim(lake, log, "speed", lease=timedelta(seconds=0.3)):
+        with monkeypatch.context() as patched:
+            patched.setattr(obstore, "put", full)
+            assert tried.wait(30)
+        first = read_lease(lake, log)
+        wait_until(lambda: (now := read_lease(lake, log)) and first and now.until > first.until, 30, "renewal")
+
+
+def test_what_a_holder_waits_for_stands_in_its_lease_since_it_began_to() -> None:
+    lake, clock = memory_lake(), ManualClock(NOW)
+    log = lake.speed_log("main")
+
+    def told() -> tuple[str, str]:
+        held = read_lease(lake, log)
+        assert held is not None
+        return held.waits, held.since
+
+    with claim(lake, log, "speed", clock) as writer:
+        assert told() == ("", "")
+        writer.tell("the broker")
+        clock.advance(timedelta(seconds=5))
+        writer.tell("the broker, still")
+        assert told() == ("the broker, still", NOW.isoformat())
+        writer.tell("")
+        assert told() == ("", "")
 
 
 def test_a_damaged_lease_is_no_obstacle() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from seamline.spark import LAPTOP, NEEDED, default_log, local_cores, plan, session
+from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
+from seamline.spark import LAPTOP, NEEDED, default_log, from_task, local_cores, plan, session
 
 JARS = [Path("/jars/a.jar"), Path("/jars/b.jar")]
 
@@ -35,12 +36,30 @@ def test_a_local_session_uses_given_jars_loopback_and_as_many_partitions_as_core
     assert made["spark.jars"] == "/jars/a.jar,/jars/b.jar"
     assert made["spark.driver.bindAddress"] == "127.0.0.1"
     assert made["spark.sql.shuffle.partitions"] == "3"
-    assert made["spark.driver.extraJavaOptions"] == "-Dlog4j2.configurationFile=file:///logs/l.properties"
+    logging, _, others = made["spark.driver.extraJavaOptions"].partition(" ")
+    assert logging == "-Dlog4j2.configurationFile=file:///logs/l.properties"
+    assert others == LAPTOP["spark.driver.extraJavaOptions"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition"),
+    [(TransientError, Condition.STORE_UNAVAILABLE), (TerminalError, Condition.KERNEL_FAILED)],
+)
+def test_what_a_task_raised_keeps_its_condition(kind: type[SeamlineError], condition: Condition) -> None:
+    raised = kind(condition, "no room", where="raw/x.parquet", mend="make some")
+    told = from_task(
+        RuntimeError(f"Job aborted\nTraceback: in run\nseamline.errors.{kind.__name__}: {raised}\n\tat org")
+    )
+    assert type(told) is kind
+    assert (told.condition, told.got) == (condition, "raw/x.parquet: no room")
+    assert from_task(RuntimeError("lost task [1]")) is None
 
 
 def test_a_cluster_keeps_its_own_network_and_sizes() -> None:
     made = plan("yarn", JARS, {}, Path("/l"))
-    assert not set(LAPTOP) & set(made)
+    assert set(LAPTOP) & set(made) == {"spark.driver.extraJavaOptions"}
+    assert made["spark.driver.extraJavaOptions"].startswith("-Dlog4j2.configurationFile=")
+    assert LAPTOP["spark.driver.extraJavaOptions"] not in made["spark.driver.extraJavaOptions"]
     assert set(NEEDED) <= set(made)
 
 
@@ -49,7 +68,7 @@ def test_what_the_user_sets_goes_over_every_default() -> None:
     made = plan("local[2]", JARS, extra, Path("/l"))
     assert made["spark.driver.memory"] == "4g"
     assert made["spark.sql.shuffle.partitions"] == "7"
-    assert made["spark.driver.extraJavaOptions"].endswith(" -Dx=1")
+    assert made["spark.driver.extraJavaOptions"].split(" ")[1:] == ["-Dx=1"]
 
 
 def test_the_log_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +27,6 @@ from stream_parts import (
     produce,
     read_so_far,
     records,
-    run_child,
     running,
     tasks,
 )
@@ -35,16 +34,17 @@ from waiting import wait_until
 
 from seamline.clock import ManualClock, system_clock
 from seamline.commitpoint import hooked
+from seamline.config import Settings
 from seamline.entries import Counts
 from seamline.errors import Condition, ConflictError, SeamlineError, TerminalError
 from seamline.frontier import START, Frontier, Partition
 from seamline.history import SpeedHistory
-from seamline.schemas.catalogue import apply_views
+from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.project import load_project
 from seamline.segment import build_chain
 from seamline.streaming.compact import Link, cover, plan_compaction, plan_retirement, plan_sweep
 from seamline.streaming.epoch import SWEPT_AFTER
-from seamline.streaming.maintenance import compact_run
+from seamline.streaming.maintenance import Maintenance, compact_run
 from seamline.streaming.plan import make_plan
 from seamline.streaming.speed import run_speed
 from seamline.streaming.tasks import KEPT_BYTES, Task
@@ -280,78 +280,24 @@ def test_a_sweep_spares_what_stands_and_what_is_young() -> None:
     assert plan_sweep(entries, listed, now) == (["speed/main/ids/orphan.parquet"], [])
 
 
+def test_a_sweep_that_is_frozen_after_its_listing_spares_what_was_young_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, clock = memory_lake(), ManualClock(system_clock())
+    speed = open_speed(lake, [CLICKS], clock)
+    maintenance = Maintenance(speed, Catalogue(lake), Settings())
+    obstore.put(lake.store, "speed/main/ids/new.parquet", b"whose entry comes meanwhile")
+    listing = obstore.list
+
+    def slow(*given: Any, **named: Any) -> Any:
+        listed = list(listing(*given, **named))
+        clock.advance(2 * SWEPT_AFTER)
+        return listed
+
+    monkeypatch.setattr(obstore, "list", slow)
+    assert maintenance.sweep() == (0, 0)
+    assert maintenance.sweep() == (1, 0)
+
+
 # ---------------------------------------------------------------- through Spark and a broker
-
-
-def test_history_and_live_records_are_counted_exactly_once_and_a_new_partition_is_read(
-    broker: Any, spark: Any, fresh_topic: Callable[..., str], tmp_path: Path
-) -> None:
-    from kafka.admin import KafkaAdminClient
-
-    topic = fresh_topic(2)
-    project = make_project(tmp_path / "p", broker.bootstrap, topic)
-    history = [event(n) for n in range(500)] + MALFORMED
-    live = [event(n) for n in range(450, 600)]
-    grown = [event(n) for n in range(590, 620)]
-    produce(broker.bootstrap, topic, history)
-    with running(run_speed, project, spark) as raised:
-        wait_until(lambda: raised or read_so_far(project.lake) == 505, 90, "all records read")
-        produce(broker.bootstrap, topic, live)
-        wait_until(lambda: raised or read_so_far(project.lake) == 655, 60, "all records read")
-        admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
-        admin.create_partitions({topic: 3})
-        admin.close()
-        produce(broker.bootstrap, topic, grown, partition=2)
-        wait_until(lambda: raised or read_so_far(project.lake) == 685, 60, "all records read")
-        with pytest.raises(ConflictError) as refused:
-            run_speed(project, "main", spark=spark)
-    assert not raised
-    assert refused.value.condition is Condition.WRITER_CONFLICT
-    assert f"epoch {len(epochs(project.lake))}" in str(refused.value)
-    counts = SpeedHistory(project.lake.speed_log("main")).counts["clicks"]
-    assert counts == Counts(read=685, counted=620, rejected=5, duplicate=60)
-    assert answer(project.lake, PER_HOUR) == expected(PER_HOUR, [event(n) for n in range(620)], CLICKS)
-
-
-@pytest.mark.parametrize("point", ["speed.before-files", "speed.after-files", "speed.after-entry"])
-def test_sigkill_at_a_commit_point_then_a_restart_counts_once(
-    broker: Any, spark: Any, fresh_topic: Callable[..., str], tmp_path: Path, point: str
-) -> None:
-    topic = fresh_topic(2)
-    project = make_project(tmp_path / "p", broker.bootstrap, topic)
-    produce(broker.bootstrap, topic, [event(n) for n in range(100)] + [event(7)])
-    child = run_child("speed", project, stop_at=point)
-    assert child.returncode == -signal.SIGKILL, child.stderr
-    assert len(epochs(project.lake)) == (1 if point == "speed.after-entry" else 0)
-    produce(broker.bootstrap, topic, [event(n) for n in range(90, 110)])
-    with running(run_speed, project, spark) as raised:
-        wait_until(lambda: raised or read_so_far(project.lake) == 121, 90, "all records read")
-    assert not raised
-    assert answer(project.lake, PER_HOUR) == expected(PER_HOUR, [event(n) for n in range(110)], CLICKS)
-
-
-def test_a_topic_deleted_and_made_again_is_refused_while_it_runs_and_at_the_next_start(
-    broker: Any, spark: Any, fresh_topic: Callable[..., str], tmp_path: Path
-) -> None:
-    from kafka.admin import KafkaAdminClient
-
-    topic = fresh_topic(1)
-    project = make_project(tmp_path / "p", broker.bootstrap, topic, partitions=1)
-    produce(broker.bootstrap, topic, [event(1)])
-    with running(run_speed, project, spark) as raised:
-        wait_until(lambda: raised or read_so_far(project.lake) == 1, 90, "all records read")
-        admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
-        admin.delete_topics([topic])
-        wait_until(lambda: topic not in admin.list_topics(), 30, "all records read")
-        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
-        admin.close()
-        produce(broker.bootstrap, topic, [event(2), event(3)])
-        wait_until(lambda: raised, 90, "all records read")
-    with pytest.raises(TerminalError) as refused:
-        run_speed(project, "main", spark=spark)
-    assert refused.value.condition is Condition.TOPIC_RECREATED
-    assert [getattr(error, "condition", error) for error in raised] == [Condition.TOPIC_RECREATED]
-    assert read_so_far(project.lake) == 1
 
 
 def test_a_view_applied_while_the_stream_runs_gets_epochs(

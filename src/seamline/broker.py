@@ -27,7 +27,14 @@ from seamline.java import find_java
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
-JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
+JVM = (
+    "-Xms128m",
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",  # a laptop's broker: no core is spent on compiling it twice
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.awt.headless=true",
+)
 
 SETTINGS = {
     "process.roles": "broker,controller",

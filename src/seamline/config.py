@@ -58,7 +58,7 @@ class KernelSection(Section):
 class SpeedSection(Section):
     """The speed layer."""
 
-    trigger_ms: int = Field(100, ge=0, description="milliseconds between micro-batches; 0 is as fast as it can")
+    trigger_ms: int = Field(25, ge=0, description="milliseconds between micro-batches; 0 is as fast as it can")
     max_records: Positive = Field(50_000, description="offsets read in one micro-batch")
     compact_epochs: Positive = Field(64, description="adjacent epochs that are compacted into one segment")
     retention_hours: Positive = Field(168, description="hours that epochs stay restorable after a batch covers them")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import traceback
@@ -66,10 +67,11 @@ def report(run: Run) -> None:
     show_table(("fault", "times", "alone", "among others"), rows, title)
     say(f"{run.hit} kills and {len(run.struck) - run.hit} other faults in {duration(run.seconds)}")
     say(
-        f"{run.checked:,} answers checked over {run.records:,} records, {run.versions} batch versions (no drift),"
+        f"{run.checked:,} answers checked over {run.records:,} records, {run.versions} batch versions audited,"
         f" {run.definitions} definitions; {run.refused} times not ready, {run.unreachable} times out of reach"
     )
-    say(f"worst recovery: {_seconds(worst(run.recovery)) or '-'} s")
+    busy = f"on {os.cpu_count()} cores with a load average of {os.getloadavg()[2]:.1f}"
+    say(f"worst recovery: {_seconds(worst(run.recovery)) or '-'} s, {busy}")
 
 
 def _seconds(value: float | None) -> str:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,8 +22,11 @@ from seamline.cli.console import note
 from seamline.frontier import Frontier
 from seamline.history import ArchiveHistory
 
-START_SECONDS = 180.0
-RECOVERY_SECONDS = 180.0
+CHECK_EVERY = 20
+"""Kills after which everything that was answered so far is checked."""
+
+START_SECONDS = 300.0
+RECOVERY_SECONDS = 300.0
 """Until answers must be fresh again after any fault. A limit that says 'never', not a bar."""
 
 
@@ -104,9 +108,12 @@ class Chaos:
 
     def strike(self, producer: Producer) -> None:
         """Faults, one after the other, until so many kills have hit."""
-        steps = deal(self.run.seed)
+        steps, due = deal(self.run.seed), CHECK_EVERY
         while self.run.hit < self.run.kills:
             self._step(next(steps), producer)
+            if due <= self.run.hit < self.run.kills:
+                self.check_so_far(producer)
+                due += CHECK_EVERY
 
     def _step(self, step: Step, producer: Producer) -> None:
         if step.alone:
@@ -122,6 +129,15 @@ class Chaos:
             return
         self.run.struck.append(Struck(step.fault.kind, step.fault.kills, time.monotonic(), alone))
         note(f"{at - self.began:6.1f} s  {self.run.hit:3}/{self.run.kills}  {step.fault.kind}: {said}")
+
+    def check_so_far(self, producer: Producer) -> None:
+        """A long run need not wait until its end to hear that an answer was wrong."""
+        self.until(lambda: self.calm(producer), RECOVERY_SECONDS, "recovery before a check")
+        heard = [copy(reader) for reader in self.readers]
+        for one in heard:
+            one.seen, one.counted = one.seen.copy(), one.counted.copy()
+        self.run.checked = check(heard, read_back(producer, self.world.project.bootstrap), self.world.texts)
+        note(f"{time.monotonic() - self.began:6.1f} s  {self.run.checked:,} answers so far, all true")
 
     def calm(self, producer: Producer) -> bool:
         """Everything runs, and answers cover what was sent after the last fault."""

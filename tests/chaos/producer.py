@@ -169,7 +169,7 @@ class Producer:
 
 def read_back(producer: Producer, bootstrap: str) -> Topic:
     """What stands in the topic, with what each record means. Raises Broken where an acknowledged one is not there."""
-    topic = Topic([0] * PARTITIONS, producer.source)
+    topic, acknowledged = Topic([0] * PARTITIONS, producer.source), list(producer.acked)
     consumer = KafkaConsumer(
         bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False, group_id=None
     )
@@ -186,7 +186,7 @@ def read_back(producer: Producer, bootstrap: str) -> Topic:
     finally:
         consumer.close()
     standing = {(number, r.offset): r.value for number, records in enumerate(topic.partitions) for r in records}
-    for acked in producer.acked:
+    for acked in acknowledged:
         if standing.get((acked.position.partition, acked.position.offset), b"nothing") != acked.value:
             raise Broken(f"the broker acknowledged {acked.value!r} at {acked.position}, where it does not stand")
     return topic

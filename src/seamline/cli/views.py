@@ -123,7 +123,7 @@ def drop(name: NameArgument, project: ProjectOption = HERE) -> None:
             Condition.VIEW_INVALID,
             f"view {name} is still in the project",
             mend="remove it there first: 'seamline up' and 'views apply' put what stands in views/ into service",
-            where=loaded.views[name].where,
+            where=loaded.views[name].source.place(0),
         )
     done = drop_view(loaded.lake, name, system_clock)
     say(f"{name} is no longer served" if done else f"{name} was dropped before")

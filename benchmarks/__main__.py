@@ -1,0 +1,72 @@
+"""Runs the benchmarks, prints one table, and writes build/bench.json.
+
+python benchmarks [name ...] [--size small|whole]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+
+from figures import Figure, Size
+
+MODULES = ("rebuild", "refresh", "answer", "stream", "recovery")
+"""Each has `measure(size)`. One is imported when its turn comes: Spark's session is its own."""
+
+OUT = Path("build") / "bench.json"
+
+
+def main() -> None:
+    """Parses what was asked, runs it, shows it, and writes it."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", default=MODULES, help=f"of {', '.join(MODULES)} (default: all)")
+    parser.add_argument("--size", type=Size, default=Size.SMALL, help="small (minutes) or whole")
+    asked = parser.parse_args()
+    if unknown := set(asked.names) - set(MODULES):
+        parser.error(f"no benchmark is named {', '.join(sorted(unknown))}; there are {', '.join(MODULES)}")
+    found: dict[str, list[Figure]] = {}
+    for name in asked.names:
+        began = time.monotonic()
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        found[name] = import_module(name).measure(asked.size)
+        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    print(table([figure for figures in found.values() for figure in figures]))
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps(report(found, asked.size), indent=2) + "\n")
+    print(f"\nwritten to {OUT}")
+
+
+def table(figures: list[Figure]) -> str:
+    """Name, value, unit, what it was compared with, and the bar."""
+    rows = [("figure", "value", "unit", "over", "bar")]
+    rows += [(f.name, f"{f.value:10,.3f}", f.unit, f.against, f.bar) for f in figures]
+    widths = [max(len(row[n]) for row in rows) for n in range(5)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * (sum(widths) + 8), *lines[1:]])
+
+
+def report(found: dict[str, list[Figure]], size: Size) -> dict[str, object]:
+    """Everything, with what it was measured on."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "size": size.value,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("seamline", "pyspark", "duckdb", "deltalake", "pyarrow")},
+        },
+        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()[0]},
+        "figures": [{"benchmark": name, **asdict(figure)} for name, figures in found.items() for figure in figures],
+    }
+
+
+if __name__ == "__main__":
+    main()
