@@ -55,9 +55,8 @@ format: setup ## formats and sorts what ruff can
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-bench: setup ## the figures of docs/benchmarks.md, measured on this machine
-	@set -e; for file in benchmarks/*.py; do \
-		[ -e "$$file" ] || { echo "no benchmarks yet"; break; }; echo "== $$file"; $(PY) $$file $(ARGS); done
+bench: setup ## the figures of docs/benchmarks.md on this machine, small (SIZE=whole as they stand there; ARGS="rebuild …")
+	@$(PY) benchmarks --size $(or $(SIZE),small) $(ARGS)
 
 zip: setup ## build/seamline.zip, for spark-submit --py-files (with deploy/submit.py as the application)
 	@rm -rf build/lib build/bdist.* build/wheel

@@ -21,7 +21,7 @@ from seamline.entries import new_attempt
 from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.jobs.unit import Runner, UnitResult, UnitTask, perform, resume
 from seamline.lake import Lake
-from seamline.spark import from_task
+from seamline.spark import from_task, local_cores
 
 LOOK_SECONDS = 0.5
 """How often the driver asks Spark how far it is."""
@@ -36,19 +36,20 @@ def spark_runner(spark: Any, progress: Callable[[int, int], None] | None = None)
     def run(tasks: list[UnitTask]) -> Iterable[UnitResult]:
         if not tasks:
             return []
-        shares = share_out(tasks, spark.sparkContext.defaultParallelism)
-        with _watched(spark.sparkContext, len(tasks), len(shares), progress) as group:
-            return _collect(spark.sparkContext, shares, group)
+        context = spark.sparkContext
+        idle = (local_cores(context.master) or 0) // len(tasks)  # nobody knows what else a cluster's cores do
+        shares = share_out(tasks, context.defaultParallelism, threads=max(1, idle))
+        with _watched(context, len(tasks), len(shares), progress) as group:
+            return _collect(context, shares, group)
 
     return run
 
 
-def share_out(tasks: Sequence[UnitTask], cores: int) -> list[list[UnitTask]]:
+def share_out(tasks: Sequence[UnitTask], cores: int, threads: int = 1) -> list[list[UnitTask]]:
     """Units put together by size into a few Spark tasks for each core, largest first; every unit in one of them.
 
-    Where there are fewer units than cores, each may use several threads. Pure.
+    `threads`: of each unit's kernel, more than one where there are fewer units than cores. Pure.
     """
-    threads = max(1, cores // len(tasks))
     shares: list[list[UnitTask]] = [[] for _ in range(min(len(tasks), SHARES * cores))]
     filled = [(0, number) for number in range(len(shares))]
     for task in sorted(tasks, key=lambda task: -task.size):

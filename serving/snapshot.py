@@ -34,7 +34,6 @@ from seamline.serving.query import Query
 from seamline.serving.status import Status, status_of
 from seamline.serving.tail import FANOUT, Partials, Runs, extend
 
-
 LOOK_AFTER = timedelta(seconds=10)
 """How long a log is at rest until it is looked for entries beyond one that is missing."""
 
@@ -210,8 +209,8 @@ class Serving:
         return changed
 
     def _follow(self, history: History) -> bool:
-        """Reads on by asking for the next number. Where that is missing for a while, it may have been removed (retention
-        passed a reader that was frozen; an entry was lost), so what stands after it is looked for."""
+        """Reads on by asking for the next number. Where that is missing for a while, it may have been removed
+        (retention passed a frozen reader; an entry was lost), so what stands after it is looked for."""
         now, name = self.clock(), history.log.name
         if history.catch_up():
             self._moved[name] = now

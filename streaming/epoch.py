@@ -48,8 +48,7 @@ SWEPT_AFTER = timedelta(days=1)
 AT_REST = timedelta(seconds=10)
 """How long no epoch has come where a stream rests."""
 
-_IDS = """SELECT decoding, hi, lo, {seen}::UINTEGER AS seen FROM ids
-ANTI JOIN copies USING (decoding, source, "partition", "offset") WHERE hi IS NOT NULL"""
+_IDS = "SELECT decoding, hi, lo, {seen}::UINTEGER AS seen FROM ids WHERE hi IS NOT NULL"
 
 Check = Callable[[], None]
 
@@ -89,7 +88,7 @@ class Speed:
         self.kept_bytes = kept_bytes
         self.history = SpeedHistory(lake.speed_log(stream))
         self.origin = origin or Frontier()
-        self._remembered = Remembered(self.engine.limits)
+        self._remembered = Remembered(self.engine)
         self._expire_at = clock()
         self.plan = plan
         self.use(plan)
@@ -145,10 +144,10 @@ class Speed:
             return None
         return commit_epoch(self, Gathered(), POSITIONS.empty_table(), now)
 
-    def remember(self, seen: Gathered, copies: pa.Table, at: datetime) -> None:
-        """After the entry stands."""
+    def remember(self, counted: pa.Table, at: datetime) -> None:
+        """After the entry stands: the ids (like IDS) that it counted."""
         self.history.catch_up()
-        self._remembered.add(seen.ids, copies, at)
+        self._remembered.add(counted, at)
 
     def _touched(self, copies: pa.Table) -> tuple[DecodingPlan, ...]:
         """The decodings whose partials hold a copy."""
@@ -204,7 +203,8 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
     at = speed.clock()
     reach("speed.before-files")
     files = {definition: _write_partials(speed, definition, seen, attempt) for definition in speed.plan.definitions}
-    ids = _write_ids(speed, seen.ids, copies, attempt, at)
+    counted = seen.ids.join(copies, keys=POSITIONS.names, join_type="left anti") if copies.num_rows else seen.ids
+    ids = _write_ids(speed, counted, attempt, at)
     epoch = Epoch(
         attempt=attempt,
         at=at,
@@ -224,7 +224,7 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
     check_age(began, speed.clock())
     speed.writer.put(epoch)
     reach("speed.after-entry")
-    speed.remember(seen, copies, at)
+    speed.remember(counted, at)
     return epoch
 
 
@@ -285,10 +285,9 @@ def _write_partials(speed: Speed, definition: str, seen: Gathered, attempt: str)
     return DataFile(path=path, rows=rows) if rows else None
 
 
-def _write_ids(speed: Speed, ids: pa.Table, copies: pa.Table, attempt: str, at: datetime) -> DataFile | None:
-    if not ids.num_rows:
+def _write_ids(speed: Speed, counted: pa.Table, attempt: str, at: datetime) -> DataFile | None:
+    if not counted.num_rows:
         return None
     path = speed.lake.speed_path(speed.stream, IDS, attempt)
-    statement = _IDS.format(seen=int(at.timestamp()))
-    rows = speed.lake.write(speed.engine, statement, {"ids": ids, "copies": copies}, path)
+    rows = speed.lake.write(speed.engine, _IDS.format(seen=int(at.timestamp())), {"ids": counted}, path)
     return DataFile(path=path, rows=rows) if rows else None

@@ -283,7 +283,7 @@ def _expired(partition: str, first: int, last: int, why: str) -> TerminalError:
 def _unavailable(bootstrap: str, error: Exception) -> TransientError:
     return TransientError(
         Condition.BROKER_UNAVAILABLE,
-        f"the cluster at {bootstrap} does not answer: {type(error).__name__}: {error}",
+        f"the cluster at {bootstrap} does not answer: {str(error) or type(error).__name__}",
         mend="see whether it runs and can be reached from here; this process tries again",
         where=bootstrap,
     )

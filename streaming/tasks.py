@@ -48,7 +48,7 @@ IDS = pa.schema(
 
 
 KEPT_BYTES = 8 << 20
-"""A task whose events are no larger than this sends them along, so that copies can be left out without reading again."""
+"""A task whose events are no larger than this sends them along: copies are then left out without reading again."""
 
 ONE_THREAD = Limits(threads=1)
 """Of a task's kernel: Spark runs as many tasks as there are cores."""
@@ -93,6 +93,18 @@ class Gathered:
     end: Frontier = field(default_factory=Frontier)
     newest: datetime | None = None
     files: list[dict[str, Any]] = field(default_factory=list)
+
+    def count(self, label: str, read: int, rejected: int) -> None:
+        """Adds one task's tally."""
+        self.read[label] = self.read.get(label, 0) + read
+        self.rejected[label] = self.rejected.get(label, 0) + rejected
+
+    def reach(self, ranges: pa.Table) -> None:
+        """Adds what one task has read, like `ranges_of`."""
+        for one in ranges.to_pylist():
+            self.end = self.end.join(Frontier({Partition(one["source"], one["partition"]): one["offset_max"] + 1}))
+            if one["timestamp_max"] is not None:
+                self.newest = max(one["timestamp_max"], self.newest or one["timestamp_max"])
 
 
 def decode_task(records: pa.Table, job: Job) -> list[Row]:
@@ -162,30 +174,22 @@ ON _source = without.source AND _partition = without."partition" AND _offset = w
 
 def gather(rows: Iterable[Row]) -> Gathered:
     """Puts the rows of all tasks together."""
-    result = Gathered()
-    ids, offsets = [], dict[Partition, int]()
+    result, ids = Gathered(), []
     for kind, name, payload in rows:
         table = from_ipc(payload)
         if kind == "partial":
             if table.num_rows:
                 result.partials.setdefault(name, []).append(table)
-        elif kind == "ids":
-            ids.append(table)
         elif kind == "events":
             result.events.setdefault(name, []).append(table)
+        elif kind == "ids":
+            ids.append(table)
         elif kind == "file":
             result.files += table.to_pylist()
         elif kind == "tally":
-            one = table.to_pylist()[0]
-            result.read[name] = result.read.get(name, 0) + one["read"]
-            result.rejected[name] = result.rejected.get(name, 0) + one["rejected"]
+            result.count(name, **table.to_pylist()[0])
         else:
-            for one in table.to_pylist():
-                at = Partition(one["source"], one["partition"])
-                offsets[at] = max(offsets.get(at, 0), one["offset_max"] + 1)
-                if one["timestamp_max"] is not None:
-                    result.newest = max(one["timestamp_max"], result.newest or one["timestamp_max"])
-    result.end = Frontier(offsets)
+            result.reach(table)
     if ids:
         result.ids = pa.concat_tables(ids)
     return result

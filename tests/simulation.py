@@ -380,7 +380,8 @@ class World:
                 assert served.condition is Condition.VIEW_UNKNOWN, served
                 return
             assert served.condition is Condition.OUT_OF_RETENTION, served
-            assert view not in self.ready or at is None or state.served not in at.files or not self._stands(state, at), served
+            stands = at is not None and state.served in at.files and self._stands(state, at)
+            assert view not in self.ready or not stands, served
 
     def _stands(self, state: Published, at: Epoch) -> bool:
         """Whether the served version's cut lies at or before an epoch's end, so that a chain leads there."""

@@ -31,7 +31,12 @@ def tamper(bench: Bench, epoch: int) -> None:
     """Counts 100 more orders in an epoch's file, as a broken speed layer would have."""
     (file,) = SpeedHistory(bench.lake.speed_log("main")).epochs[epoch].files.values()
     assert file is not None
-    path = bench.lake.absolute(file.path)
+    damage(bench, file.path)
+
+
+def damage(bench: Bench, file: str) -> None:
+    """Counts 100 more orders in a file of partials."""
+    path = bench.lake.absolute(file)
     table = pq.read_table(path)
     more = [n + 100 for n in table["orders"].to_pylist()]
     pq.write_table(table.set_column(table.schema.get_field_index("orders"), "orders", [more]), path)
@@ -76,6 +81,31 @@ def test_copies_beyond_the_horizon_explain_their_difference(bench: Bench) -> Non
     assert outcome.audit.drift == ()
     assert {d.explained for d in outcome.audit.explained} == {"2 copies beyond the dedup horizon"}
     assert bench.answer() == bench.expected(*orders(3))
+
+
+def test_copies_beyond_the_horizon_explain_their_difference_where_a_unit_came_out_the_same(bench: Bench) -> None:
+    bench.send(*orders(3))
+    bench.both()
+    bench.batch.refresh("sales")
+    bench.wait(minutes=90)
+    bench.send(*orders(2))
+    bench.both()
+    outcome = bench.batch.refresh("sales")
+    assert outcome.audit.drift == ()
+    assert {d.explained for d in outcome.audit.explained} == {"2 copies beyond the dedup horizon"}
+
+
+def test_a_rebuild_that_comes_out_the_same_is_compared_and_what_was_damaged_is_found(bench: Bench) -> None:
+    bench.send(*orders(6, step=timedelta(days=1)))
+    bench.both()
+    first = bench.batch.refresh("sales").version
+    audit = bench.batch.rebuild("sales").audit
+    assert (audit.compared, audit.groups, audit.drift) == (True, 6, ())
+    files = bench.versions().files(first or 0)["2024-05-03"]
+    damage(bench, files[0].path)
+    bench.batch.rollback("sales", first)
+    audit = bench.batch.rebuild("sales").audit
+    assert [(d.column, d.groups) for d in audit.drift] == [("orders", 1)]
 
 
 def test_an_import_does_not_hide_drift(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from seamline.entries import Counts
 from seamline.frontier import START, Frontier, Partition
 from seamline.history import ArchiveHistory
 from seamline.jobs.raw import by_day, raw_files
+from seamline.jobs.spark import SHARES, share_out
 from seamline.jobs.statements import Served, mended_statement, unit_statements, within
 from seamline.jobs.unit import UnitResult, UnitTask, run_unit
 from seamline.schemas.catalogue import Catalogue
@@ -115,3 +116,16 @@ def test_an_event_without_an_id_is_never_a_copy(bench: Bench) -> None:
     bench.send(same, same, same.replace(b"null", b'""'), order("", DAY + timedelta(0)))
     bench.archive()
     assert unit(bench).counts == Counts(read=4, counted=3, duplicate=1)
+
+
+def test_every_unit_is_in_one_share_and_shares_are_even(bench: Bench) -> None:
+    (definition,) = Catalogue(bench.lake).live()
+    statements = unit_statements(definition, contract(), DAY.date(), START, ())
+    days = [DAY.date() + timedelta(days=n) for n in range(100)]
+    tasks = [UnitTask("", "", "", day, (), statements, size=1000 + n) for n, day in enumerate(days)]
+    shares = share_out(tasks, cores=2)
+    assert sorted(task.day for share in shares for task in share) == days
+    sizes = [sum(task.size for task in share) for share in shares]
+    assert len(shares) == SHARES * 2
+    assert max(sizes) - min(sizes) < 1100
+    assert [len(share) for share in share_out(tasks[:3], cores=64)] == [1, 1, 1]

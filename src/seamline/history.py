@@ -40,7 +40,7 @@ class History:
         self.load()
 
     def load(self) -> bool:
-        """Reads every entry that stands after `number`, over gaps; True where there was something new. Lists the log."""
+        """Lists the log and reads every entry that stands after `number`, over gaps; True where there was one."""
         before, first, last = self.number, self.log.first(), self.log.last()
         for number in range(max(first, self.number + 1), last + 1):
             entry = self.log.read(number)

@@ -41,6 +41,7 @@ trigger_ms = 500
 [batch]
 refresh_minutes = 0.1
 keep_versions = 2
+reservation_minutes = 3
 [serving]
 port = 0
 """
