@@ -11,7 +11,7 @@ import pytest
 from seamline.cli import witness
 from seamline.cli.proof import TRUE_COUNTING, is_true
 from seamline.cli.truth import Prefixes, differences, true_answer
-from seamline.cli.witness import Testimony
+from seamline.cli.witness import Evidence
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import START, Frontier, Partition
 
@@ -74,8 +74,8 @@ def test_the_truth_below_a_frontier_counts_each_valid_event_once(
 def test_an_answer_that_is_ahead_of_its_frontier_is_not_true() -> None:
     prefixes = Prefixes(RECORDS, COLUMNS)
     reached = Frontier({Partition("t@1", 0): 3, Partition("t@1", 1): 3})
-    assert is_true(Testimony((("1", "2"),), None, START, reached, 1, 1), prefixes)
-    assert not is_true(Testimony((("2", "4"),), None, START, reached, 1, 1), prefixes)
+    assert is_true(Evidence((("1", "2"),), None, START, reached, 1, 1), prefixes)
+    assert not is_true(Evidence((("2", "4"),), None, START, reached, 1, 1), prefixes)
 
 
 def test_the_truth_is_the_views_own_select_over_the_files(tmp_path: Path) -> None:

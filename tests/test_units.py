@@ -107,6 +107,21 @@ def test_the_statements_of_a_unit(bench: Bench, golden: Callable[[str, str], Non
         golden("units/mended.sql", mended_statement(contract(), cut, ()))
 
 
+@pytest.mark.parametrize("copies", [0, 1, 30])
+def test_the_simple_way_and_the_careful_way_agree(bench: Bench, monkeypatch: pytest.MonkeyPatch, copies: int) -> None:
+    bench.send(*orders(40), b'{"id": 1}', None, order("", amount=9).replace(b'""', b"null"))
+    bench.send(*orders(copies), *(order(f"o{n}", shop="b", amount=n + 1) for n in range(copies)), partition=1)
+    bench.archive()
+    simple = unit(bench)
+    monkeypatch.setattr("seamline.jobs.unit.MANY", -1)
+    careful = unit(bench)
+    assert simple.model_copy(update={"file": None}) == careful.model_copy(update={"file": None})
+    assert simple.counts.duplicate == 2 * copies
+    rows = [bench.lake.kernel().run("SELECT * FROM f ORDER BY ALL", {"f": bench.lake.read([r.file.path])})
+            for r in (simple, careful) if r.file]  # fmt: skip
+    assert rows[0].to_pylist() == rows[1].to_pylist()
+
+
 def test_within_nothing_is_nothing() -> None:
     assert within(START, ()) == "false"
 

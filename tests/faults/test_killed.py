@@ -24,7 +24,7 @@ DAYS = 4
 """More event dates than units run at once."""
 
 
-def ended(child: Any, code: int = -signal.SIGKILL, seconds: float = 150) -> bool:
+def ended(child: Any, code: int = -signal.SIGKILL, seconds: float = 180) -> bool:
     """Whether a process ended so (by SIGKILL, if nothing else is said), for which it is given some time."""
     return bool(child.wait(seconds) == code)
 
@@ -42,7 +42,7 @@ def test_speed_killed_anywhere_reads_on_from_the_ledger_and_counts_once(
             assert SpeedHistory(here.lake.speed_log("main")).last_epoch == 1, "one entry, of the first life"
             reader.asks()
         with here.process("speed") as child:
-            reader.reaches(here.topic.end)
+            reader.reaches(here.topic.end, 180)
             for more in range(random.randrange(2, 20)):
                 here.send(*orders(40, f"load{more}-"), *history[:5])
             child.kill()

@@ -108,7 +108,7 @@ def test_a_full_disk_commits_nothing_says_so_and_goes_on_once_there_is_room(
     with here.read() as reader:
         with here.command("run", "speed", errors=subprocess.PIPE) as child, heard(child) as said:
             here.send(*orders(100))
-            reader.reaches(here.topic.end)
+            reader.reaches(here.topic.end, 180)
             before = last_epoch(here)
             with no_room(child):
                 here.send(*GARBAGE)  # no segment: the first that finds no room is the entry

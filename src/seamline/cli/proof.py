@@ -10,7 +10,7 @@ from seamline.cli.truth import Difference, Prefixes, differences, true_answer
 
 if TYPE_CHECKING:
     from seamline.cli.mess import Mess
-    from seamline.cli.witness import Testimony, Witness
+    from seamline.cli.witness import Evidence, Witness
     from seamline.schemas.definition import Definition
     from seamline.schemas.project import Project
 
@@ -117,7 +117,7 @@ def _testimonies(
     verdict.check(len(versions) >= 2, f"answers came from batch versions {', '.join(map(str, versions))}")
 
 
-def is_true(testimony: Testimony, prefixes: Prefixes) -> bool:
+def is_true(testimony: Evidence, prefixes: Prefixes) -> bool:
     """An answer against the truth below its frontier."""
     frontier = {p.number: offset for p, offset in testimony.reached.items()}
     true = prefixes.ask(TRUE_COUNTING, frontier)

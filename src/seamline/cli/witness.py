@@ -17,7 +17,7 @@ from seamline.segment import Segment, check_seam
 
 
 @dataclass(frozen=True)
-class Testimony:
+class Evidence:
     """One answer: its values, and what its provenance says of it."""
 
     values: tuple[Any, ...]
@@ -37,7 +37,7 @@ class Witness:
     def __init__(self, address: str, view: str, select: str, pause: float = 0.2) -> None:
         self.view = view
         self.select = select
-        self.testimonies: list[Testimony] = []
+        self.testimonies: list[Evidence] = []
         self.failures: list[str] = []
         self.unanswered = 0
         self._client = httpx.Client(base_url=address, timeout=20)
@@ -54,11 +54,11 @@ class Witness:
         self._thread.join()
 
     @property
-    def latest(self) -> Testimony | None:
+    def latest(self) -> Evidence | None:
         """The newest answer."""
         return self.testimonies[-1] if self.testimonies else None
 
-    def ask(self, sql: str = "", as_of: int | None = None) -> Testimony:
+    def ask(self, sql: str = "", as_of: int | None = None) -> Evidence:
         """One answer now, or as of a past epoch. Raises httpx.HTTPError, and TerminalError for a broken chain."""
         body: dict[str, Any] = {"sql": sql or self.select, "format": "json"}
         if as_of is not None:
@@ -83,7 +83,7 @@ class Witness:
                 self.failures.append(f"{type(error).__name__}: {error}")
 
 
-def testimony(answer: Mapping[str, Any], view: str) -> Testimony:
+def testimony(answer: Mapping[str, Any], view: str) -> Evidence:
     """Reads one JSON answer and checks its chain. Raises SEAM_HOLE or SEAM_OVERLAP."""
     said = answer["provenance"][view]
     links = [_link(said["definition"], link) for link in said["links"]]
@@ -93,7 +93,7 @@ def testimony(answer: Mapping[str, Any], view: str) -> Testimony:
         raise ValueError(f"the chain ends at {links[-1].end if links else cut}, the answer says {reached}")
     values = tuple(tuple(row) for row in answer["rows"])
     last = links[-1].last if links else 0
-    return Testimony(values, said["version"], cut, reached, last, len(links))
+    return Evidence(values, said["version"], cut, reached, last, len(links))
 
 
 def _link(definition: str, link: Mapping[str, Any]) -> Segment:
