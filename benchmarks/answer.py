@@ -25,7 +25,7 @@ from seamline.schemas.catalogue import Catalogue, publish
 from seamline.serving.snapshot import Serving
 
 DAYS = 100
-SIZES = {Size.SMALL: (1_000_000, 200, 40), Size.WHOLE: (10_000_000, 1_000, 200)}
+SIZES = {Size.SMALL: (1_000_000, 200, 30), Size.WHOLE: (10_000_000, 1_000, 50)}
 """Rows of the view, live epochs, questions of each kind."""
 EVENTS = 500
 """Events of one live epoch."""

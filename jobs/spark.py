@@ -21,7 +21,7 @@ from seamline.entries import new_attempt
 from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.jobs.unit import Runner, UnitResult, UnitTask, perform, resume
 from seamline.lake import Lake
-from seamline.spark import from_task, local_cores
+from seamline.spark import from_task, local_cores, settle_worker
 
 LOOK_SECONDS = 0.5
 """How often the driver asks Spark how far it is."""
@@ -63,7 +63,9 @@ def remote(tasks: Sequence[UnitTask]) -> list[UnitResult]:
     """Units one after the other, wherever Spark runs them; what a task did before it died is not done again."""
     context = TaskContext.get()
     again = context is not None and context.attemptNumber() > 0
-    return [(resume if again and task.run else perform)(Lake.open(task.lake), task) for task in tasks]
+    results = [(resume if again and task.run else perform)(Lake.open(task.lake), task) for task in tasks]
+    settle_worker()
+    return results
 
 
 def _collect(context: Any, shares: list[list[UnitTask]], group: str) -> list[UnitResult]:

@@ -37,6 +37,23 @@ class Served:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """What a unit's files hold: rows in its range, those of another decoding, rejected ones, the positions they stand
+    at, and rows in all."""
+
+    stood: int
+    foreign: int
+    rejected: int
+    positions: int
+    held: int
+
+    @property
+    def plain(self) -> bool:
+        """Every row is of this decoding and has a position of its own."""
+        return not self.foreign and self.stood == self.positions
+
+
+@dataclass(frozen=True)
 class Statements:
     """The texts one unit runs. `below` gives the raw rows that belong to the unit's range."""
 
@@ -55,17 +72,14 @@ class Statements:
 
     @property
     def tally(self) -> str:
-        """Rows of the range, those of another decoding, those rejected, and the positions that they stand at.
-
-        Sixty-four offsets share a group and a word of 64 bits, so positions are counted exactly and cheaply.
-        """
+        """One row, as `Tally`. 64 offsets share a group and a word of 64 bits: positions are counted, not guessed."""
         return (
             f"WITH {self._below()},\nblocks AS (\n  SELECT count(*) AS stood,"
             f" count(*) FILTER (WHERE _contract_version IS DISTINCT FROM {literal(self.decoding)}) AS foreign_rows,\n"
             "    count(_reject) AS rejected, bit_or(1::UBIGINT << (_offset & 63)::UBIGINT) AS places\n"
             "  FROM below GROUP BY _source, _partition, _offset >> 6\n)\n"
             "SELECT sum(stood) AS stood, sum(foreign_rows) AS foreign_rows, sum(rejected) AS rejected,"
-            " sum(bit_count(places)) AS positions\nFROM blocks"
+            " sum(bit_count(places)) AS positions,\n  (SELECT count(*) FROM raw) AS held\nFROM blocks"
         )
 
     @property
@@ -73,24 +87,23 @@ class Statements:
         """Whether every row there is stands in `below`, and copies are copies however far apart."""
         return not self.mended and self.horizon_us is None
 
-    @property
-    def doubled(self) -> str:
+    def doubled(self, tally: Tally) -> str:
         """Of simple rows: the events that stand more than once, and in how many rows."""
         id_, time = quote(self.event_id or ""), quote(self.event_time)
         return (
-            f"WITH {self._simple()}\nSELECT {id_} AS _id, {time} AS _time, count(*) AS _stood\nFROM records_of_unit"
-            f" WHERE _reject IS NULL AND {id_} IS NOT NULL GROUP BY ALL HAVING count(*) > 1"
+            f"WITH {self._simple(tally)}\nSELECT {id_} AS _id, {time} AS _time, count(*) AS _stood\n"
+            f"FROM records_of_unit WHERE {id_} IS NOT NULL GROUP BY ALL HAVING count(*) > 1"
         )
 
-    @property
-    def copies(self) -> str:
+    def copies(self, tally: Tally) -> str:
         """Of simple rows: positions of all but the first of each event in `doubled`, and which disagree with others."""
         on = f"r.{quote(self.event_id or '')} = d._id AND r.{quote(self.event_time)} IS NOT DISTINCT FROM d._time"
         used = ", ".join(f"r.{quote(f)}" for f in self.used) or "NULL"
         rank = f"ORDER BY {_POSITION}"
         return (
-            f"WITH {self._simple()},\nsuspects AS (\n  SELECT {_POSITION}, d._id, d._time, hash({used}) AS _content\n"
-            f"  FROM records_of_unit AS r JOIN doubled AS d ON {on}\n  WHERE _reject IS NULL\n)\n"
+            f"WITH {self._simple(tally)},\nsuspects AS (\n"
+            f"  SELECT {_POSITION}, d._id, d._time, hash({used}) AS _content\n"
+            f"  FROM records_of_unit AS r JOIN doubled AS d ON {on}\n)\n"
             f"SELECT {_POSITION}, row_number() OVER (PARTITION BY _id, _time, _content {rank}) = 1 AS _disagrees\n"
             f"FROM suspects QUALIFY row_number() OVER (PARTITION BY _id, _time {rank}) > 1"
         )
@@ -128,10 +141,10 @@ class Statements:
             f"  (SELECT sum(contents - 1) FROM copied) AS disagreeing, {beyond} AS beyond\nFROM places"
         )
 
-    def simple_partials(self, *, copies: bool) -> str:
+    def simple_partials(self, tally: Tally, *, copies: bool) -> str:
         """The view's partial rows, of simple rows; with `copies`, but for the positions in the input `copies`."""
         source = "records_of_unit AS r ANTI JOIN copies AS c\n    ON " + _SAME if copies else "records_of_unit"
-        return self._partials([self._simple()], source)
+        return self._partials([self._simple(tally)], source)
 
     def partials(self, *, own: bool, again: bool, repeated: bool, copies: bool) -> str:
         """The view's partial rows. `repeated`: positions may stand twice; `copies`: events may."""
@@ -141,20 +154,22 @@ class Statements:
             rule = "NOT _first AND NOT _apart" if self.horizon_us is not None else "NOT _first"
             ctes.append(f"copies AS (\n  {self._ranked(rule)}\n)")
             source = "records_of_unit AS r ANTI JOIN copies AS c\n    ON " + _SAME
-        return self._partials(ctes, source)
+        return self._partials(ctes, f"{source}\n  WHERE _reject IS NULL")
 
     def _partials(self, ctes: list[str], source: str) -> str:
         columns = ", ".join(quote(f) for f in self.fields)
-        ctes.append(f"events AS (\n  SELECT {columns}\n  FROM {source}\n  WHERE _reject IS NULL\n)")
+        ctes.append(f"events AS (\n  SELECT {columns}\n  FROM {source}\n)")
         return "WITH " + ",\n".join(ctes) + f"\nSELECT * FROM (\n{self.partial}\n)"
 
-    def _simple(self) -> str:
-        """The rows that are read more than once, each time only the columns that are needed: never materialised."""
-        columns = f"{_POSITION}, _reject, " + ", ".join(quote(f) for f in self.fields)
-        return (
-            f"records_of_unit AS NOT MATERIALIZED (\n  SELECT {columns}\n  FROM (\n    {self.below}\n  )"
-            f" WHERE _contract_version = {literal(self.decoding)}\n)"
-        )
+    def _simple(self, tally: Tally) -> str:
+        """The accepted rows. They are read more than once, each time only the columns needed: never materialised.
+
+        What the tally has shown to hold for every row is not asked of each again.
+        """
+        columns = ", ".join([_POSITION, *map(quote, self.fields)])
+        source = "raw" if tally.held == tally.stood else f"(\n    {self.below}\n  )"
+        where = " WHERE _reject IS NULL" if tally.rejected else ""
+        return f"records_of_unit AS NOT MATERIALIZED (\n  SELECT {columns}\n  FROM {source}{where}\n)"
 
     def _below(self) -> str:
         return f"below AS (\n  {self.below}\n)"

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from seamline.commitpoint import reach
 from seamline.entries import Counts, DataFile, new_attempt
-from seamline.jobs.statements import Statements
+from seamline.jobs.statements import Statements, Tally
 from seamline.kernel import Input, Kernel
 from seamline.lake import Lake
 
@@ -76,40 +76,41 @@ def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
     if task.mended:
         inputs["mended"] = lake.read([task.mended])
     statements = task.statements
-    stood, foreign, rejected, positions = _row(engine.run(statements.tally, inputs))
-    if statements.simple and not foreign and stood == positions:
-        simple = _simple(lake, engine, task, inputs, Counts(read=stood, rejected=rejected))
+    tally = Tally(*_row(engine.run(statements.tally, inputs)))
+    if statements.simple and tally.plain:
+        simple = _simple(lake, engine, task, inputs, tally)
         if simple is not None:
             return simple
     scratch = None
-    if foreign:
+    if tally.foreign:
         scratch = lake.batch_path(task.definition, task.unit, f"{new_attempt()}.decoded")
         lake.write(engine, statements.decode, inputs, scratch)
         inputs["again"] = lake.read([scratch])
     try:
-        return _careful(lake, engine, task, inputs, own=stood > foreign, again=foreign > 0)
+        return _careful(lake, engine, task, inputs, own=tally.stood > tally.foreign, again=tally.foreign > 0)
     finally:
         if scratch and lake.local:
             Path(lake.absolute(scratch)).unlink(missing_ok=True)
 
 
-def _simple(lake: Lake, engine: Kernel, task: UnitTask, inputs: dict[str, Input], found: Counts) -> UnitResult | None:
+def _simple(lake: Lake, engine: Kernel, task: UnitTask, inputs: dict[str, Input], tally: Tally) -> UnitResult | None:
     """A unit whose rows are all of one decoding, each at a position of its own: only copies need a second look.
 
     None where there are more of them than a task may hold in memory.
     """
     statements, duplicate, disagreeing = task.statements, 0, 0
-    if statements.event_id:
-        doubled = engine.run(statements.doubled, inputs)
+    if statements.event_id and tally.stood:
+        doubled = engine.run(statements.doubled(tally), inputs)
         if (pc.sum(doubled["_stood"]).as_py() or 0) > MANY:
             return None
         if doubled.num_rows:
-            copies = engine.run(statements.copies, {**inputs, "doubled": doubled})
+            copies = engine.run(statements.copies(tally), {**inputs, "doubled": doubled})
             inputs = {**inputs, "copies": copies}
             duplicate, disagreeing = copies.num_rows, int(pc.sum(copies["_disagrees"]).as_py())
-    counted = found.read - found.rejected - duplicate
-    counts = Counts(read=found.read, rejected=found.rejected, counted=counted, duplicate=duplicate)
-    file = _write(lake, engine, task, statements.simple_partials(copies=duplicate > 0), inputs) if counted else None
+    counted = tally.stood - tally.rejected - duplicate
+    counts = Counts(read=tally.stood, rejected=tally.rejected, counted=counted, duplicate=duplicate)
+    partials = statements.simple_partials(tally, copies=duplicate > 0)
+    file = _write(lake, engine, task, partials, inputs) if counted else None
     return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing)
 
 

@@ -67,7 +67,7 @@ class StreamStatus:
 
 @dataclass(frozen=True)
 class ViewStatus:
-    """One view. `state`: ready, not ready, hole, overlap or failed; `error` says why where it is not ready.
+    """One view. `state`: ready, not ready, hole, overlap, dropped or failed; `error` says why where it is not ready.
 
     `epochs` counts those in the chain, `links` the runs they are held in. `audit` is the served version's.
     """
@@ -199,6 +199,7 @@ def _state(error: SeamlineError | None) -> str:
         Condition.VIEW_NOT_READY: "not ready",
         Condition.SEAM_HOLE: "hole",
         Condition.SEAM_OVERLAP: "overlap",
+        Condition.VIEW_UNKNOWN: "dropped",
     }
     return words.get(error.condition, "failed")
 

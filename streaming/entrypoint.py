@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from seamline.errors import Condition, SeamlineError, TransientError
+from seamline.errors import SeamlineError
 from seamline.schemas.project import Project, load_project
-from seamline.spark import is_lost, session
+from seamline.spark import DYING, is_lost, lost, session
 
 
 @contextmanager
@@ -32,13 +32,11 @@ def opened(project: Project, name: str, spark: Any = None) -> Iterator[Any]:
     except SeamlineError:
         raise
     except Exception as error:
-        if not is_lost(opened_here):
-            raise
-        raise TransientError(
-            Condition.PROCESS_FAILED, "Spark's JVM has died", mend=f"start again; {log} may say why it died"
-        ) from error
+        if is_lost(DYING):
+            raise lost(log) from error
+        raise
     finally:
-        if not is_lost(opened_here):
+        if not is_lost():
             opened_here.stop()
 
 

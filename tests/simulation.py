@@ -217,9 +217,7 @@ class World:
             live = [(d, catalogue.contract(d.hash)) for d in catalogue.live(STREAM)]
             plan = make_plan([self.contract], live)
             kept = (KEPT_BYTES, 0)[self.deaths % 2]  # each life leaves copies out in the other of two ways
-            speed = Speed(
-                self.lake, STREAM, writer, plan, clock=self.clock, origin=self.topic.origin, kept_bytes=kept
-            )
+            speed = Speed(self.lake, STREAM, writer, plan, clock=self.clock, origin=self.topic.origin, kept_bytes=kept)
             self._speed = speed, Maintenance(speed, catalogue, SETTINGS)
         speed, maintenance = self._speed
         catalogue = maintenance.catalogue

@@ -14,7 +14,7 @@ from seamline.frontier import START, Frontier, Partition
 from seamline.history import ArchiveHistory
 from seamline.jobs.raw import by_day, raw_files
 from seamline.jobs.spark import SHARES, share_out
-from seamline.jobs.statements import Served, mended_statement, unit_statements, within
+from seamline.jobs.statements import Served, Tally, mended_statement, unit_statements, within
 from seamline.jobs.unit import UnitResult, UnitTask, run_unit
 from seamline.schemas.catalogue import Catalogue
 
@@ -101,9 +101,11 @@ def test_the_statements_of_a_unit(bench: Bench, golden: Callable[[str, str], Non
     golden(f"units/{name}_survey.sql", found.survey(own=True, again=True))
     golden(f"units/{name}_partials.sql", found.partials(own=True, again=True, repeated=True, copies=True))
     if not served:
-        golden("units/simple_doubled.sql", found.doubled)
-        golden("units/simple_copies.sql", found.copies)
-        golden("units/simple_partials.sql", found.simple_partials(copies=True))
+        tally = Tally(stood=90, foreign=0, rejected=1, positions=90, held=100)
+        golden("units/simple_doubled.sql", found.doubled(tally))
+        golden("units/simple_copies.sql", found.copies(tally))
+        golden("units/simple_partials.sql", found.simple_partials(tally, copies=True))
+        golden("units/plain_partials.sql", found.simple_partials(Tally(9, 0, 0, 9, 9), copies=False))
         golden("units/mended.sql", mended_statement(contract(), cut, ()))
 
 

@@ -7,8 +7,10 @@ there already: what was given wins, and only what Seamline cannot do without is 
 
 from __future__ import annotations
 
+import gc
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +52,9 @@ LAPTOP = {
 }
 """What suits one machine, where nobody said otherwise."""
 
+DYING = 2.0
+"""Seconds that a killed JVM may take to be gone after its connections broke."""
+
 _RAISED = re.compile(rf"\[(?P<condition>{Condition.KERNEL_FAILED}|{Condition.STORE_UNAVAILABLE})\] (?P<got>.*)")
 
 LOG4J = """\
@@ -76,27 +81,51 @@ def session(
     `extra` goes over every default, but under spark-submit not over what was given there. `log` is where Spark and
     its workers write (else SEAMLINE_SPARK_LOG, else a file in the temporary folder). While the JVM
     starts, this process's standard output and error go there too: do not draw a live display meanwhile.
-    Raises UserError JAVA_MISSING, and what jars.spark_jars raises.
+    Raises UserError JAVA_MISSING, TransientError PROCESS_FAILED where the JVM dies meanwhile, and what
+    jars.spark_jars raises.
     """
+    file = (log or default_log(app)).absolute()
+    if is_lost():
+        raise lost(file)
     running = SparkSession.getActiveSession()
     if running is not None:
         return running
     if is_submitted():
         return _submitted(app, master, extra or {})
-    file = (log or default_log(app)).absolute()
     file.parent.mkdir(parents=True, exist_ok=True)
     conf = SparkConf(loadDefaults=False)
     for key, value in plan(master, spark_jars(), extra or {}, _write_log4j(file)).items():
         conf.set(key, value)
     _prepare_environment(master)
-    with _output_to(file.with_suffix(".out")):
-        return SparkSession.builder.appName(app).master(master).config(conf=conf).getOrCreate()
+    try:
+        with _output_to(file.with_suffix(".out")):
+            return SparkSession.builder.appName(app).master(master).config(conf=conf).getOrCreate()
+    except Exception as error:
+        if is_lost(DYING):
+            raise lost(file) from error
+        raise
 
 
-def is_lost(session: SparkSession) -> bool:
-    """Whether the JVM behind a session made here has ended; this process cannot open another."""
-    jvm = getattr(session.sparkContext._gateway, "proc", None)
-    return jvm is not None and jvm.poll() is not None
+def is_lost(seconds: float = 0.0) -> bool:
+    """Whether the JVM that this process has started has ended, perhaps before its session was open.
+
+    Then no session works here any more, nor can another be opened: another process has to. The connections of one that
+    is killed break before it is gone: after an error, give it some `seconds`.
+    """
+    jvm = getattr(SparkContext._gateway, "proc", None)
+    if jvm is None:
+        return False
+    try:
+        jvm.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def lost(log: Path) -> TransientError:
+    """What to raise where `is_lost`."""
+    mend = f"start again; {log} may say why it died (was memory short?)"
+    return TransientError(Condition.PROCESS_FAILED, "Spark's JVM has died", mend=mend)
 
 
 def is_submitted() -> bool:
@@ -136,6 +165,21 @@ def from_task(error: BaseException) -> SeamlineError | None:
         mend = "see to the store (is it full, or away?): what has no entry never happened, and is made again"
         return TransientError(Condition.STORE_UNAVAILABLE, found["got"], mend=mend)
     return TerminalError(Condition.KERNEL_FAILED, found["got"], mend="this is a defect: report it")
+
+
+_settled = False
+
+
+def settle_worker() -> None:
+    """For a task's end: the modules and kernels its Python worker holds by now are never looked at for garbage again.
+
+    Spark's worker collects garbage after every task, over all that was ever imported: 50 ms of CPU each time.
+    """
+    global _settled  # noqa: PLW0603 - one worker, one heap
+    if not _settled:
+        gc.collect()
+        gc.freeze()
+        _settled = True
 
 
 def default_log(app: str) -> Path:

@@ -113,7 +113,7 @@ def test_a_full_disk_commits_nothing_says_so_and_goes_on_once_there_is_room(
             with no_room(child):
                 here.send(*GARBAGE)  # no segment: the first that finds no room is the entry
                 wait_until(lambda: any(f"[{Condition.STORE_UNAVAILABLE}] ledger/speed" in s for s in said), 90, "a try")
-                reader.asks()
+                reader.asks(1)  # within the 20 s that a put is tried for
                 assert last_epoch(here) == before
             reader.reaches(here.topic.end)
             before = last_epoch(here)

@@ -18,6 +18,7 @@ class SparkUnits:
         self.watch: Callable[[int, int], None] | None = None
         self._project = project
         self._session: Any = None
+        self._opened = False  # then Spark is imported, which takes a second
 
     def __call__(self, tasks: list[UnitTask]) -> Iterable[UnitResult]:
         return self._runner()(tasks)
@@ -37,13 +38,14 @@ class SparkUnits:
         """Whether the JVM has ended: no unit can run in this process any more."""
         from seamline.spark import is_lost
 
-        return self._session is not None and is_lost(self._session)
+        return self._opened and is_lost()
 
     def _runner(self) -> Runner:
         from seamline.jobs.spark import spark_runner
         from seamline.spark import session
 
         if self._session is None:
+            self._opened = True
             settings = self._project.settings.spark
             extra = {"spark.driver.memory": settings.driver_memory, **settings.conf}
             log = self._project.state / "logs" / "spark-batch.log"

@@ -8,5 +8,6 @@ blocks AS (
     count(_reject) AS rejected, bit_or(1::UBIGINT << (_offset & 63)::UBIGINT) AS places
   FROM below GROUP BY _source, _partition, _offset >> 6
 )
-SELECT sum(stood) AS stood, sum(foreign_rows) AS foreign_rows, sum(rejected) AS rejected, sum(bit_count(places)) AS positions
+SELECT sum(stood) AS stood, sum(foreign_rows) AS foreign_rows, sum(rejected) AS rejected, sum(bit_count(places)) AS positions,
+  (SELECT count(*) FROM raw) AS held
 FROM blocks

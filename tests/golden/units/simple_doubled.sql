@@ -1,8 +1,8 @@
 WITH records_of_unit AS NOT MATERIALIZED (
-  SELECT _source, _partition, _offset, _reject, "id", "placed", "shop", "amount", "weight"
+  SELECT _source, _partition, _offset, "id", "placed", "shop", "amount", "weight"
   FROM (
     SELECT * FROM raw WHERE (_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END) OR (_source IN ('import:f'))
-  ) WHERE _contract_version = '602a52cbb55beac9'
+  ) WHERE _reject IS NULL
 )
 SELECT "id" AS _id, "placed" AS _time, count(*) AS _stood
-FROM records_of_unit WHERE _reject IS NULL AND "id" IS NOT NULL GROUP BY ALL HAVING count(*) > 1
+FROM records_of_unit WHERE "id" IS NOT NULL GROUP BY ALL HAVING count(*) > 1

@@ -1,0 +1,21 @@
+WITH records_of_unit AS NOT MATERIALIZED (
+  SELECT _source, _partition, _offset, "id", "placed", "shop", "amount", "weight"
+  FROM raw
+),
+events AS (
+  SELECT "id", "placed", "shop", "amount", "weight"
+  FROM records_of_unit
+)
+SELECT * FROM (
+SELECT
+  TRY(time_bucket(interval '1 hour', events."placed")) AS "hour",
+  events."shop" AS "shop",
+  count(*) AS "orders",
+  sum((events."amount"))::DECIMAL(38,0) AS "amount",
+  sum(events."weight") AS "weight__sum",
+  count(events."weight") AS "weight__count",
+  list_sort(list(DISTINCT (hash(events."id") >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL))[:4096] AS "ids",
+  max(events."placed") AS "latest"
+FROM events
+GROUP BY ALL
+)
