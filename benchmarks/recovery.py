@@ -138,11 +138,14 @@ def _start(project: Project) -> subprocess.Popen[bytes]:
 def _fresh(serving: Serving, offset: int) -> None:
     """Returns once an answer covers every record below `offset`. Raises SystemExit after a deadline."""
     deadline = time.monotonic() + DEADLINE
+    new = True
     while time.monotonic() < deadline:
-        serving.catch_up()
-        answer = serving.query("SELECT sum(clicks) AS clicks FROM pages")
-        reached = answer.provenance["pages"].reached
-        if max((end for _, end in reached.items()), default=0) >= offset:
-            return
-        time.sleep(0.02)
+        if new:
+            answer = serving.query("SELECT sum(clicks) AS clicks FROM pages")
+            reached = answer.provenance["pages"].reached
+            if max((end for _, end in reached.items()), default=0) >= offset:
+                return
+        else:
+            time.sleep(0.05)
+        new = serving.catch_up()
     raise SystemExit(f"no answer covered offset {offset} within {DEADLINE:.0f} s")

@@ -23,7 +23,7 @@ from pyspark.errors import PySparkException
 
 from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.frontier import Frontier
-from seamline.spark import from_task
+from seamline.spark import from_task, settle_worker
 from seamline.streaming.kafka import Topic, starting_offsets
 from seamline.streaming.pulse import Pulse, is_outage
 from seamline.streaming.tasks import Row, Task, Tasks, records_table
@@ -233,6 +233,7 @@ def run_action(frame: Any, task: Task, sources: dict[str, str], at_once: int) ->
         columns = list(zip(*rows, strict=True)) if rows else [(), (), ()]
         arrays = [pa.array(column, kind.type) for column, kind in zip(columns, _RESULT, strict=True)]
         yield pa.RecordBatch.from_arrays(arrays, schema=_RESULT)
+        settle_worker()
 
     found = frame.coalesce(at_once).mapInArrow(apply, RESULT).collect()
     return [Row(row.kind, row.name, bytes(row.payload)) for row in found]

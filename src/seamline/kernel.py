@@ -177,7 +177,8 @@ def _bound(connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, Input]) -
                 connection.register(name, source)
             else:
                 paths = ", ".join(literal(path) for path in source)
-                read = f"SELECT * FROM read_parquet([{paths}], union_by_name = true)"
+                by_name = ", union_by_name = true" if len(source) > 1 else ""  # it opens every file once more
+                read = f"SELECT * FROM read_parquet([{paths}]{by_name})"
                 connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {read}")
             views.append(name)
         yield
