@@ -6,11 +6,11 @@ stand, and the event dates to recompute; or it says why there is nothing to do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from seamline.entries import Archived, Counts, EntryBase, Epoch, Published, Reserved, Version
+from seamline.entries import Archived, Counts, EntryBase, Published, Reserved, Version
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import START, Frontier
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
@@ -114,16 +114,16 @@ def choose_cut(logs: Logs, definition: str, contract: Contract, base: Version | 
     if not logs.speed.last_epoch:
         imported = any(i.contract == contract.name for i in logs.archive.imports.values())
         return START if imported else Nothing("the speed layer has committed no epoch yet")
-    listed = _trailing(logs.speed, lambda epoch: definition in epoch.files)
+    listed = logs.speed.trailing(lambda epoch: definition in epoch.files)
     if not listed:
         return Nothing("the newest epoch does not list this definition yet")
     cuts = [(listed[0].start, listed[0].at), *((epoch.end, epoch.at) for epoch in listed)]
     new = base is None or not listed[0].start <= base.cut
     if new and contract.event_id is not None:
-        since = remembered_since(logs.speed, contract.decoding)
+        since = logs.speed.remembered_since(contract.decoding)
         if since is None:
             return Nothing("the newest epoch does not read this contract's decoding yet")
-        cuts = [(cut, at) for cut, at in cuts if at >= since + contract.horizon] if since != _ALWAYS else cuts
+        cuts = [(cut, at) for cut, at in cuts if at >= since + contract.horizon]
         if not cuts:
             until = since + contract.horizon
             return Nothing(
@@ -131,27 +131,6 @@ def choose_cut(logs: Logs, definition: str, contract: Contract, base: Version | 
             )
     passed = [cut for cut, _ in cuts if cut <= logs.archive.frontier or cut == logs.speed.origin]
     return passed[-1] if passed else Nothing("the archive has not passed the end of an epoch yet")
-
-
-_ALWAYS = datetime.min
-
-
-def remembered_since(speed: SpeedHistory, decoding: str) -> datetime | None:
-    """Since when the ids of a decoding are remembered without a gap; `datetime.min` where since the stream's origin."""
-    listed = _trailing(speed, lambda epoch: decoding in epoch.decodings)
-    if not listed:
-        return None
-    return _ALWAYS if listed[0].number == 1 else listed[0].at
-
-
-def _trailing(speed: SpeedHistory, holds: Callable[[Epoch], bool]) -> list[Epoch]:
-    """The longest run of epochs up to the newest that stand and for which `holds`."""
-    run: list[Epoch] = []
-    number = speed.last_epoch
-    while number in speed.epochs and holds(speed.epochs[number]):
-        run.append(speed.epochs[number])
-        number -= 1
-    return run[::-1]
 
 
 def dirty_dates(archive: ArchiveHistory, table: str, base: Version, cut: Frontier) -> frozenset[date]:

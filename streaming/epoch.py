@@ -6,7 +6,7 @@ checker that asks whether the topics are still the same ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -186,15 +186,17 @@ def is_owed(history: SpeedHistory, plan: Plan, now: datetime) -> bool:
 
 
 def _ripened(history: SpeedHistory, decoding: str, horizon: timedelta, now: datetime) -> bool:
-    """Whether a whole horizon has passed since a decoding's first epoch, and no epoch came after that."""
-    number = history.last_epoch
-    newest = first = history.epochs[number]
-    while number in history.epochs and decoding in history.epochs[number].decodings:
-        first = history.epochs[number]
-        if first.number == 1 or first.at + horizon <= newest.at:
-            return False
-        number -= 1
-    return first.at + horizon <= now
+    """Whether a whole horizon has passed since a decoding's ids are remembered, and no epoch came after that."""
+    since = history.remembered_since(decoding)
+    return since is not None and history.epochs[history.last_epoch].at < since + horizon <= now
+
+
+def remembered(before: Epoch | None, decodings: Iterable[str], at: datetime) -> dict[str, datetime]:
+    """Since when the next epoch remembers its decodings, but for those read from the stream's origin on."""
+    if before is None:
+        return {}
+    kept = {one: before.remembered.get(one) if one in before.decodings else at for one in decodings}
+    return {one: since for one, since in kept.items() if since is not None}
 
 
 def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime) -> Epoch:
@@ -205,12 +207,14 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
     files = {definition: _write_partials(speed, definition, seen, attempt) for definition in speed.plan.definitions}
     counted = seen.ids.join(copies, keys=POSITIONS.names, join_type="left anti") if copies.num_rows else seen.ids
     ids = _write_ids(speed, counted, attempt, at)
+    decodings = tuple(one.decoding for one in speed.plan.decodings)
     epoch = Epoch(
         attempt=attempt,
         at=at,
         number=speed.history.last_epoch + 1,
         claim=speed.writer.claim,
-        decodings=tuple(one.decoding for one in speed.plan.decodings),
+        decodings=decodings,
+        remembered=remembered(speed.history.epochs.get(speed.history.last_epoch), decodings, at),
         start=speed.frontier,
         end=speed.frontier.join(seen.end),
         files=files,

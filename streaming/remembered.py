@@ -24,7 +24,7 @@ GROWTH = 4
 LONGEST = 16_000_000
 """A run is not merged beyond this many identities: that takes half a second, between two micro-batches."""
 
-_LOAD = "SELECT hi, lo, seen FROM ids WHERE decoding = {decoding} AND seen >= {since} ORDER BY hi"
+_LOAD = "SELECT hi, lo, seen FROM ids WHERE decoding = {decoding} AND seen >= {since}"
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ class Run:
     hi: NDArray[np.uint64]
     lo: NDArray[np.uint64]
     seen: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, hi: NDArray[np.uint64], lo: NDArray[np.uint64], seen: NDArray[np.uint32]) -> Run:
+        """From identities in any order."""
+        order = np.argsort(hi, kind="stable")
+        return cls(hi[order], lo[order], seen[order])
 
     def __len__(self) -> int:
         return len(self.hi)
@@ -114,7 +120,7 @@ class Remembered:
         statement = _LOAD.format(decoding=literal(decoding), since=int((now - horizon).timestamp()))
         for source in files:
             loaded = self._engine.run(statement, {"ids": source})
-            memory.add(Run(*(_array(loaded[name]) for name in ("hi", "lo", "seen"))))
+            memory.add(Run.of(*(_array(loaded[name]) for name in ("hi", "lo", "seen"))))
 
     def find_duplicates(self, ids: pa.Table) -> pa.Table:
         """Positions (like POSITIONS) of copies in `ids` (like IDS): within it, and of what is remembered."""
@@ -131,9 +137,8 @@ class Remembered:
         """Remembers ids (like IDS) that were counted at `at`; none of them twice."""
         for decoding, memory in self._memories.items():
             mine = _of(counted, decoding)
-            hi, lo = _array(mine["hi"]), _array(mine["lo"])
-            order = np.argsort(hi, kind="stable")
-            memory.add(Run(hi[order], lo[order], np.full(len(hi), int(at.timestamp()), np.uint32)))
+            seen = np.full(mine.num_rows, int(at.timestamp()), np.uint32)
+            memory.add(Run.of(_array(mine["hi"]), _array(mine["lo"]), seen))
 
     def expire(self, now: datetime) -> None:
         """Forgets what is older than its decoding's horizon."""

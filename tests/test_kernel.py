@@ -72,3 +72,10 @@ def test_the_time_zone_is_utc(engine: Kernel) -> None:
 def test_one_kernel_is_kept_for_the_same_limits(tmp_path: Path) -> None:
     limits = Limits(folders=(str(tmp_path),))
     assert kernel(limits) is kernel(limits)
+
+
+def test_rows_come_in_the_order_asked_for_however_many_they_are() -> None:
+    numbers = pa.table({"n": [n * 7919 % 100_003 for n in range(100_003)]})
+    assert kernel().run("SELECT n FROM numbers ORDER BY n", {"numbers": numbers})["n"].to_pylist() == list(
+        range(100_003)
+    )

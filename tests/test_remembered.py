@@ -70,6 +70,18 @@ def test_another_decoding_has_ids_of_its_own_and_no_id_is_no_copy() -> None:
     assert remembered.find_duplicates(table([((1, 1), 0, "a@1")], first=9)).num_rows == 1
 
 
+def test_after_a_restart_every_id_is_known_again_however_many_there_are() -> None:
+    batch = [((n * 7919 % 20_011, n), 0, "a@1") for n in range(20_011)]
+    files = [
+        table(part).append_column("seen", pa.array([int(NOW.timestamp())] * len(part), pa.uint32()))
+        for part in (batch[:9_000], batch[9_000:])
+    ]
+    remembered = Remembered(kernel())
+    remembered.follow("d", HOUR, list(files), NOW)
+    assert len(remembered) == len(batch)
+    assert remembered.find_duplicates(table(batch)).num_rows == len(batch)
+
+
 def test_runs_stay_few_however_many_batches_come() -> None:
     remembered = Remembered(kernel())
     remembered.follow("d", HOUR, [], NOW)

@@ -75,14 +75,16 @@ class Claim(EntryBase):
 class Epoch(EntryBase):
     """One committed micro-batch: a segment for each live definition (None where it has no rows), one range.
 
-    `decodings` are the contract decodings that were read and whose ids are remembered from here on. `counts` by
-    contract; records that no contract claims stand under the empty name. `newest` is the latest Kafka timestamp read.
+    `decodings` are the contract decodings that were read and whose ids are remembered from here on; `remembered` says
+    since when without a gap, of those that were not read from the stream's origin on. `counts` by contract; records
+    that no contract claims stand under the empty name. `newest` is the latest Kafka timestamp read.
     """
 
     kind: Literal["epoch"] = "epoch"
     number: int
     claim: int
     decodings: tuple[str, ...] = ()
+    remembered: dict[str, datetime] = {}
     start: Frontier
     end: Frontier
     files: dict[str, DataFile | None]

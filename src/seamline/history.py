@@ -6,8 +6,8 @@ between two that stand is left out, so that the ranges no longer meet and the se
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, timedelta
 
 from seamline.entries import (
     Archived,
@@ -28,6 +28,9 @@ from seamline.errors import Condition, TerminalError
 from seamline.frontier import START, Frontier
 from seamline.ledger import Log
 from seamline.segment import Segment
+
+ALWAYS = datetime.min.replace(tzinfo=UTC)
+"""Before any stream's origin."""
 
 
 class History:
@@ -76,6 +79,7 @@ class SpeedHistory(History):
         self.last_epoch = 0
         self.counts: dict[str, Counts] = {}
         self.newest: datetime | None = None
+        self.retired = 0
         super().__init__(log)
 
     def apply(self, number: int, entry: EntryBase) -> None:
@@ -100,6 +104,35 @@ class SpeedHistory(History):
             if n > entry.last and not any(first <= n <= last for first, last in entry.replaced)
         }
         self.compacted = {span: c for span, c in self.compacted.items() if span[1] > entry.last}
+        self.retired = max(self.retired, entry.last)
+
+    def trailing(self, holds: Callable[[Epoch], bool]) -> list[Epoch]:
+        """The longest run of epochs up to the newest that stand and for which `holds`."""
+        run: list[Epoch] = []
+        number = self.last_epoch
+        while number in self.epochs and holds(self.epochs[number]):
+            run.append(self.epochs[number])
+            number -= 1
+        return run[::-1]
+
+    def remembered_since(self, decoding: str) -> datetime | None:
+        """Since when the ids of a decoding are remembered without a gap; ALWAYS where since the stream's origin.
+
+        None where the newest epoch does not read it. An epoch that was lost is a gap, one that was retired is none.
+        """
+        run = self.trailing(lambda epoch: decoding in epoch.decodings)
+        if not run:
+            return None
+        if run[0].number == 1 or self._was_retired(run[0].number - 1):
+            return run[0].remembered.get(decoding, ALWAYS)
+        return run[0].at
+
+    def _was_retired(self, number: int) -> bool:
+        """Of an epoch: whether it lay beyond retention, or a compacted segment stands for it."""
+        if number in self.epochs:
+            return False
+        replaced = any(first <= number <= last for first, last in self.compacted)
+        return replaced or number <= self.retired or number < min(self.epochs)
 
     def segments(self, definition: str) -> list[Segment]:
         """Every segment of a definition that stands. An epoch that does not list the definition is a hole.
