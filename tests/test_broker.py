@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from kafka.errors import KafkaError
 
 from seamline import process
 from seamline.broker import Broker, Cluster, free_ports
+from seamline.cli.up import revived
 from seamline.errors import Condition, TransientError
 from tests.waiting import wait_until
 
@@ -80,6 +82,34 @@ def test_killed_and_started_again_it_has_its_data_its_id_and_its_port(tmp_path: 
         assert consume(address, "t", 2) == [b"1", b"2"]
     (tmp_path / "kafka" / "cluster.json").unlink()
     assert Broker(tmp_path / "kafka").cluster_id == identity  # read back from the formatted data
+
+
+def test_killed_again_while_it_is_being_started_again_it_is_started_once_more(tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "kafka").start()
+    first = broker.pid
+    broker.kill()
+
+    def second() -> int:
+        pid = int(json.loads((tmp_path / "kafka" / "cluster.json").read_text())["pid"])
+        return pid if pid != first and process.born(pid) else 0
+
+    killed: list[int] = []
+
+    def kill_it() -> None:
+        wait_until(second, 20, "a second broker")
+        killed.append(second())
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_it)
+    killer.start()
+    try:
+        revived(broker)
+        killer.join()
+        assert broker.is_running()
+        assert broker.pid not in (first, *killed, None)
+        assert killed
+    finally:
+        broker.stop()
 
 
 def test_a_port_taken_meanwhile_is_replaced(tmp_path: Path) -> None:

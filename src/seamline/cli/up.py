@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from seamline.cli.console import note
 from seamline.cli.options import HERE, ProjectOption, examples
 from seamline.cli.signals import on_signals
 from seamline.clock import system_clock
-from seamline.errors import Condition, ConflictError, SeamlineError
+from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
     from seamline.schemas.project import Project
     from seamline.supervisor import Role, RoleState, Supervisor
 
+logger = logging.getLogger(__name__)
+
 LOCK = "up.lock"
+BROKER_TRIES = 5
+"""How often a broker that died is started again before everything is given up."""
+
 ASK_SECONDS = 10.0
 """How long a cluster may take to answer before the roles are started without it."""
 
@@ -45,7 +51,7 @@ class Stack:
     def poll(self) -> Mapping[str, RoleState]:
         """Looks at the broker and every role once, starts again what died; returns the roles' states."""
         if self.broker is not None and not self.broker.is_running():
-            _keep_address(self.project, self.broker.start())
+            _keep_address(self.project, revived(self.broker))
         return self.supervisor.poll()
 
     def stop(self) -> None:
@@ -180,6 +186,17 @@ def _make_topics(project: Project, bootstrap: str, say: Any) -> None:
         cluster.close()
     if made:
         say(f"topics made: {', '.join(made)}")
+
+
+def revived(broker: Broker) -> Broker:
+    """Starts it again, more than once: what killed it may kill it while it starts, too. Raises as `Broker.start`."""
+    from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+    trying = Retrying(
+        retry=retry_if_exception_type(TransientError), stop=stop_after_attempt(BROKER_TRIES), wait=wait_fixed(1),
+        before_sleep=before_sleep_log(logger, logging.WARNING), reraise=True,
+    )  # fmt: skip
+    return trying(broker.start)
 
 
 def _keep_address(project: Project, broker: Broker) -> None:
