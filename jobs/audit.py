@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from seamline.entries import Audit, ColumnDrift
 from seamline.kernel import Input, Kernel, quote
 from seamline.lake import Lake
-from seamline.schemas.definition import Definition, Output, over
+from seamline.schemas.definition import Definition, Output
 
 TOLERANCE = 1e-9
 """Relative, for aggregates over DOUBLE, whose result depends on order."""
@@ -68,7 +68,7 @@ def empty_partials(definition: Definition) -> str:
 
 
 def _finished(definition: Definition, source: str) -> str:
-    answer = over(definition.inspect, f"({definition.merge})")
+    answer = definition.inspect_over(f"({definition.merge})")
     return f"SELECT *, true AS _here FROM (\nWITH partials AS (SELECT * FROM {source})\n{answer}\n)"
 
 

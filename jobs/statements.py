@@ -157,7 +157,7 @@ class Statements:
         return self._partials(ctes, f"{source}\n  WHERE _reject IS NULL")
 
     def _partials(self, ctes: list[str], source: str) -> str:
-        columns = ", ".join(quote(f) for f in self.fields)
+        columns = ", ".join([_POSITION, *map(quote, self.fields)])
         ctes.append(f"events AS (\n  SELECT {columns}\n  FROM {source}\n)")
         return "WITH " + ",\n".join(ctes) + f"\nSELECT * FROM (\n{self.partial}\n)"
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
-from seamline.errors import UserError
+from seamline.errors import SeamlineError, UserError
 from seamline.kernel import kernel, quote
-from seamline.schemas.algebra import ALGEBRA, Form, canonical, storable
+from seamline.schemas.algebra import ALGEBRA, Aggregate, Call, Form, Part
+from seamline.schemas.algebra.forms import canonical, fill, storable
+from seamline.schemas.calls import Measure
 from seamline.schemas.language import Source
-from seamline.schemas.selection import Key, Measure, Selection
+from seamline.schemas.selection import Computed, Key, Selection
 
 
 @dataclass(frozen=True)
@@ -25,29 +28,84 @@ class BoundKey:
 
 @dataclass(frozen=True)
 class BoundMeasure:
-    """An aggregate with the form of its argument's type. `argument` and `filter` have try semantics."""
+    """An aggregate with the form of its arguments' types. `parts`: its partial columns' names and the SQL that makes
+    them from events, by suffix; a column that another measure has already is shared. `own`: what DuckDB itself runs
+    over the events for it, where that is not the call as it is written."""
 
     name: str
     aggregate: str
-    argument: str
-    filter: str
     form: Form
+    parts: Mapping[str, tuple[str, str]]
+    own: str = ""
 
-    def column(self, suffix: str) -> str:
-        """The name of a partial column; view columns have no double underscore, so it cannot meet another."""
-        return f"{self.name}__{suffix}" if suffix else self.name
+    def stored(self, column: str) -> dict[str, str]:
+        """Suffix to the SQL of that partial column, for finishing, and the view column's name for messages."""
+        return {"column": column} | {suffix: f"partials.{quote(name)}" for suffix, (name, _) in self.parts.items()}
+
+
+@dataclass(frozen=True)
+class BoundColumn:
+    """A column over aggregates. `measures`: by the name of each call; one without pieces around it is plain."""
+
+    column: Computed
+    measures: Mapping[str, BoundMeasure]
 
     @property
-    def stored(self) -> dict[str, str]:
-        """Suffix to the SQL of that partial column, for finishing; and the column's own name."""
-        return {"column": self.name} | {
-            part.suffix: f"partials.{quote(self.column(part.suffix))}" for part in self.form.parts
+    def used(self) -> tuple[BoundMeasure, ...]:
+        """The aggregates in it; in HAVING, without those of the columns that it names."""
+        return tuple(self.measures[measure.name] for measure in self.column.measures)
+
+    @property
+    def plain(self) -> BoundMeasure | None:
+        """The one aggregate that the column is, or None where it computes from aggregates."""
+        first = self.column.pieces[0]
+        return self.measures[first.name] if isinstance(first, Measure) and len(self.column.pieces) == 1 else None
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A view's SELECT with types: its keys and columns in the user's order, its condition, and its HAVING."""
+
+    items: tuple[BoundKey | BoundColumn, ...]
+    named: Mapping[str, BoundMeasure]
+    having: BoundColumn | None
+
+    @property
+    def measures(self) -> tuple[BoundMeasure, ...]:
+        """Each aggregate once."""
+        return tuple({measure.name: measure for measure in self.named.values()}.values())
+
+    def own(self, measure: Measure) -> str:
+        """What DuckDB runs over the events for a call, or '' where it is the call as written."""
+        return self.named[measure.name].own
+
+    @property
+    def keys(self) -> tuple[BoundKey, ...]:
+        """What events are grouped by."""
+        return tuple(item for item in self.items if isinstance(item, BoundKey))
+
+    @property
+    def parts(self) -> dict[str, tuple[Part, str]]:
+        """Every partial column that is stored: its part, and the SQL that makes it from events."""
+        return {
+            measure.parts[part.suffix][0]: (part, measure.parts[part.suffix][1])
+            for measure in self.measures
+            for part in measure.form.parts
         }
+
+
+POSITION = {"_source": "VARCHAR", "_partition": "INTEGER", "_offset": "BIGINT"}
+"""Where an event was read: columns of `events` beside the contract's fields."""
+
+
+def at(event_time: str) -> str:
+    """An event's time and position, as a value of type AT."""
+    return f"{{'t': events.{quote(event_time)}, 's': events._source, 'p': events._partition, 'o': events._offset}}"
 
 
 def empty_events(fields: Mapping[str, str]) -> str:
     """A SELECT of no rows with the events' columns and types."""
-    columns = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in fields.items())
+    columns = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in {**fields, **POSITION}.items())
     return f"SELECT {columns} WHERE false"
 
 
@@ -56,35 +114,48 @@ def check_own(source: Source, offset: int, select: str) -> None:
     try:
         kernel().describe(select)
     except duckdb.Error as error:
-        raise _refused(source, offset, error) from error
+        raise refused(source, offset, error) from error
 
 
-def _refused(source: Source, offset: int, error: duckdb.Error) -> UserError:
+def refused(source: Source, offset: int, error: duckdb.Error) -> UserError:
+    """VIEW_INVALID with DuckDB's own reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[0].split("Error: ", 1)[-1]
     hints = " ".join(line for line in lines[1:] if line.startswith(("Candidate", "Did you mean")))
     return source.refuse(offset, reason, hints, "correct the expression or its types")
 
 
-def bind(source: Source, selection: Selection, fields: Mapping[str, str]) -> tuple[BoundKey | BoundMeasure, ...]:
-    """Keys and measures with their types, in order. Raises VIEW_INVALID with DuckDB's reason."""
-    binder = _Binder(source, f"WITH events AS ({empty_events(fields)})")
+def bind(source: Source, selection: Selection, fields: Mapping[str, str], event_time: str) -> Bound:
+    """Keys and columns with their types. Raises VIEW_INVALID with DuckDB's reason."""
+    binder = _Binder(source, f"WITH events AS ({empty_events(fields)})", event_time)
     if selection.where:
         binder.condition(selection.where, selection.where_offset)
-    return tuple(binder.key(item) if isinstance(item, Key) else binder.measure(item) for item in selection.items)
+    same: dict[str, BoundMeasure] = {}
+    made: dict[tuple[str, str], str] = {}
+    measures: dict[str, BoundMeasure] = {}
+    for measure in selection.measures:
+        if measure.said not in same:
+            same[measure.said] = binder.measure(measure, made)
+        measures[measure.name] = same[measure.said]
+    items = tuple(
+        binder.key(item) if isinstance(item, Key) else BoundColumn(item, measures) for item in selection.items
+    )
+    having = BoundColumn(selection.having, measures) if selection.having else None
+    return Bound(items, measures, having)
 
 
 @dataclass(frozen=True)
 class _Binder:
     source: Source
     events: str
+    event_time: str
 
     def type_of(self, sql: str, offset: int) -> str:
         """The type of an expression over one event."""
         try:
             return kernel().describe(f"{self.events} SELECT {sql} AS x FROM events")["x"]
         except duckdb.Error as error:
-            raise _refused(self.source, offset, error) from error
+            raise refused(self.source, offset, error) from error
 
     def condition(self, sql: str, offset: int) -> str:
         kind = self.type_of(f"TRY({sql})", offset)
@@ -100,17 +171,64 @@ class _Binder:
             raise self.source.refuse(item.offset, f"key {item.name!r} has type {kind}", _STORABLE, _cast(kind))
         return BoundKey(item.name, canonical(sql, kind), kind)
 
-    def measure(self, item: Measure) -> BoundMeasure:
+    def measure(self, item: Measure, made: dict[tuple[str, str], str]) -> BoundMeasure:
+        """`made`: the partial columns that stand already, by how they are made and merged; new ones are added."""
         entry = ALGEBRA[item.aggregate]
-        condition = self.condition(item.filter, item.offset) if item.filter else ""
-        argument = item.argument if item.bare else f"TRY({item.argument})"
-        kind = "BIGINT" if argument == "*" else self.type_of(argument, item.offset)
-        form = entry.form(kind)
+        where = self.condition(item.filter, item.offset) if item.filter else ""
+        arguments = [argument.sql if argument.bare else f"TRY({argument.sql})" for argument in item.arguments]
+        types = tuple(
+            "BIGINT" if sql == "*" else self.type_of(sql, argument.offset)
+            for sql, argument in zip(arguments, item.arguments, strict=True)
+        )
+        form = self.form(entry, item, Call(types, self.constants(item), item.constants))
+        values = {
+            **dict(zip("xyz", arguments, strict=False)),
+            "filter": f" FILTER (WHERE {where})" if where else "",
+            "where": where or "true",
+            "at": at(self.event_time),
+        }
+        parts = {}
+        for part in form.parts:
+            partial = fill(part.partial, values)
+            column = f"{item.name}__{part.suffix}" if part.suffix else item.name
+            parts[part.suffix] = (made.setdefault((partial, part.merge), column), partial)
+        own = fill(form.own, self.own_values(item)) if form.own else ""
+        return BoundMeasure(item.name, item.aggregate, form, parts, own)
+
+    def own_values(self, item: Measure) -> dict[str, str]:
+        """What stands for the arguments in the user's own SELECT: the very characters."""
+        order = ", ".join([quote(self.event_time), *POSITION])
+        texts = dict(zip("xyz", (argument.text for argument in item.arguments), strict=False))
+        where = item.filter_text
+        return {
+            **texts, "filter": f" FILTER (WHERE {where})" if where else "", "where": where or "true", "order": order
+        }  # fmt: skip
+
+    def form(self, entry: Aggregate, item: Measure, call: Call) -> Form:
+        """The entry's form for these types. Raises VIEW_INVALID where it takes no such types or constants."""
+        name = item.aggregate.partition(" ")[0]
+        try:
+            form = entry.form(call)
+        except ValueError as error:
+            got = f"{name}(…, {', '.join(item.constants)})"
+            raise self.source.refuse(item.offset, got, f"{entry.signature}: {error}", "write such a value") from error
         if form is None:
-            raise self.source.refuse(
-                item.offset, f"{item.aggregate}() of {kind}", f"{item.aggregate}() takes {entry.takes}", _cast(kind)
-            )
-        return BoundMeasure(item.name, item.aggregate, argument, condition, form)
+            got = f"{name}() of {', '.join(call.types)}"
+            refused = next((kind for kind in call.types if not storable(kind)), call.type)
+            raise self.source.refuse(item.offset, got, f"{entry.signature} takes {entry.takes}", _cast(refused))
+        return form
+
+    def constants(self, item: Measure) -> tuple[Any, ...]:
+        """The values of an aggregate's constants."""
+        if not item.constants:
+            return ()
+        listed = ", ".join(f"{sql} AS c{n}" for n, sql in enumerate(item.constants))
+        self.type_of(f"({item.constants[0]})", item.offset)
+        try:
+            row = kernel().run(f"SELECT {listed}").to_pylist()[0]
+        except SeamlineError as error:
+            raise self.source.refuse(item.offset, error.got, mend="write the constants out") from error
+        return tuple(row.values())
 
 
 _STORABLE = (

@@ -16,9 +16,10 @@ from seamline.entries import DefinitionRecord, Published
 from seamline.errors import Condition, ConflictError, UserError
 from seamline.history import ViewHistory
 from seamline.lake import Lake
+from seamline.schemas.compiler import compile_view
 from seamline.schemas.contracts import Contract, parse_contract
 from seamline.schemas.definition import Definition
-from seamline.schemas.views import ViewText, compile_view, parse_views
+from seamline.schemas.views import ViewText, parse_views
 
 KEPT = 3
 """Definitions of one view that stay live: the served one, the one served before, and one that is to come."""

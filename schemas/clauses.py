@@ -16,7 +16,6 @@ _CLAUSES = {
     "distinct": ("DISTINCT", "GROUP BY ALL already gives one row for each key"),
     "joins": ("a join", "join in the query over the view"),
     "laterals": ("LATERAL", "a view reads one contract"),
-    "having": ("HAVING", "filter in the query over the view"),
     "qualify": ("QUALIFY", "filter in the query over the view"),
     "windows": ("WINDOW", "use window functions in the query over the view"),
     "order": ("ORDER BY", "order in the query over the view"),
@@ -25,7 +24,8 @@ _CLAUSES = {
     "sample": ("a sample", "a view counts every event"),
     "pivots": ("PIVOT", "use FILTER (WHERE …) on each aggregate"),
 }
-ALLOWED_SELECT = "SELECT keys and aggregates FROM one contract [WHERE …] GROUP BY ALL"
+_BEGIN = ("from", "where", "group by", "having")
+ALLOWED_SELECT = "SELECT keys and aggregates FROM one contract [WHERE …] GROUP BY ALL [HAVING …]"
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Clauses:
     where: list[Token]
     group: tuple[list[Token], ...]
     grouped: bool
+    having: list[Token]
     tree: exp.Select
 
 
@@ -45,9 +46,7 @@ def read_clauses(source: Source, tokens: list[Token]) -> Clauses:
     """Splits a SELECT's tokens. Raises VIEW_INVALID for everything that a view cannot have."""
     tree = _parse(source, tokens)
     _refuse_clauses(source, tokens, tree)
-    start = {
-        name: at for at, name in _top_level(tokens) if name in ("from", "where", "group by") and begins(tokens, at)
-    }
+    start = {name: at for at, name in _top_level(tokens) if name in _BEGIN and begins(tokens, at)}
     if "from" not in start:
         raise source.refuse(tokens[0].start, "no FROM", ALLOWED_SELECT, "name the contract: FROM my_contract")
     edges = sorted([*start.values(), len(tokens)])
@@ -63,6 +62,7 @@ def read_clauses(source: Source, tokens: list[Token]) -> Clauses:
         clause.get("where", []),
         tuple(split(group)) if group else (),
         "group by" in start,
+        clause.get("having", []),
         tree,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from seamline.kernel import quote
 from seamline.schemas.algebra import Exactness
 
 
@@ -21,24 +22,32 @@ class Column:
 
 @dataclass(frozen=True)
 class Output:
-    """A column of the view. A key has no aggregate. `bound` says how far an inexact one may be off."""
+    """A column of the view. A key has no aggregate. `bound` says how far an inexact one may be off.
+
+    finished: its SQL over merged `partials`; check: SQL that is NULL or says what is out of range, or ''; uses: the
+    partial columns it is made of; combines: the aggregates that a query may apply to its finished values.
+    """
 
     name: str
     sql_type: str
     exactness: Exactness = "exact"
     aggregate: str = ""
     bound: str = ""
+    finished: str = ""
+    check: str = ""
+    uses: tuple[str, ...] = ()
+    combines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Definition:
     """A compiled view.
 
-    partial: `events` (the contract's fields) to partial rows; merge: `partials` to at most one row for
-    each key, same columns; finalise: merged `partials` to the view's columns in the user's order.
+    partial: `events` (the contract's fields, and where they were read) to partial rows; merge: `partials` to at most
+    one row for each key, same columns; merges: each partial column's merge over `partials`; having: the condition that
+    a merged row must meet, or ''.
     None of `partial` and `merge` raises on data; `finalise` raises only where a value that is out of range is
-    computed (its message contains VALUE_OUT_OF_RANGE); `inspect` is finalise for whole scans: NULL in its
-    place, and for each such column a text `_error_<column>`, NULL where all is well.
+    computed (its message contains VALUE_OUT_OF_RANGE).
     A view without keys has one row, even over no events.
     """
 
@@ -53,22 +62,45 @@ class Definition:
     partial_columns: tuple[Column, ...]
     partial: str
     merge: str
-    finalise: str
-    inspect: str
+    merges: dict[str, str] = field(hash=False)
+    having: str
     head: str
     tail: str
 
     @property
+    def finalise(self) -> str:
+        """Merged `partials` to the view's columns in the user's order."""
+        return self.finalise_over("partials")
+
+    def finalise_over(self, source: str) -> str:
+        """`finalise` reading from another source than the table `partials`."""
+        lines = [f"{output.finished} AS {quote(output.name)}" for output in self.columns]
+        return _select(lines, source) + (f"\nWHERE {self.having}" if self.having else "")
+
+    def inspect_over(self, source: str) -> str:
+        """`finalise` for whole scans, every group whatever HAVING says: a value out of range is NULL, and for each
+        such column there is a text `_error_<column>`, NULL where all is well."""
+        lines = []
+        for output in self.columns:
+            name = quote(output.name)
+            if not output.check:
+                lines.append(f"{output.finished} AS {name}")
+                continue
+            lines.append(f"CASE WHEN {output.check} IS NULL THEN {output.finished} END AS {name}")
+            lines.append(f"{output.check} AS {quote('_error_' + output.name)}")
+        return _select(lines, source)
+
+    @property
     def merge_and_finalise(self) -> str:
         """`partials` of any split to the view's columns, in one statement."""
-        return over(self.finalise, f"({self.merge})")
+        return self.finalise_over(f"({self.merge})")
 
     def select_over(self, events: str) -> str:
-        """The user's own SELECT, character by character, over another table: what every answer is checked against."""
+        """The user's own SELECT over another table, character by character but for calls that DuckDB does not have or
+        answers by the order of rows: what every answer is checked against."""
         return f"{self.head}{events}{self.tail}"
 
 
-def over(finalise: str, source: str) -> str:
-    """`finalise` reading from another source than the table `partials`."""
-    select, _, _ = finalise.rpartition("\nFROM partials")
-    return f"{select}\nFROM {source} AS partials"
+def _select(lines: list[str], source: str) -> str:
+    aliased = source if source == "partials" else f"{source} AS partials"
+    return "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM {aliased}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlglot import Token, TokenType, exp
@@ -10,18 +10,9 @@ from sqlglot import Token, TokenType, exp
 from seamline.errors import UserError
 from seamline.kernel import quote
 from seamline.schemas.algebra import ALGEBRA
-from seamline.schemas.clauses import ALLOWED_SELECT, Clauses, closing, split
-from seamline.schemas.language import (
-    Field,
-    Source,
-    check_words,
-    close,
-    engine_functions,
-    is_call,
-    is_word,
-    render,
-    word,
-)
+from seamline.schemas.calls import Measure, condition, is_bare, read_calls
+from seamline.schemas.clauses import ALLOWED_SELECT, Clauses
+from seamline.schemas.language import CLOSE, OPEN, Field, Source, check_words, close, is_call, is_word, render, word
 
 _AGGREGATES = ", ".join(ALGEBRA)
 
@@ -37,61 +28,89 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Measure:
-    """An aggregate: its algebra entry's name, its argument ('*' for count(*)), its filter or ''."""
+class KeyUse:
+    """A key named in an expression over aggregates."""
 
     name: str
-    aggregate: str
-    argument: str
-    bare: bool
-    filter: str
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A column over aggregates: pieces of SQL, and what stands between them. One aggregate alone is one piece."""
+
+    name: str
+    pieces: tuple[str | Measure | KeyUse, ...]
     offset: int
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The aggregates in it."""
+        return tuple(piece for piece in self.pieces if isinstance(piece, Measure))
+
+    @property
+    def said(self) -> str:
+        """The expression, normalised."""
+        return "".join(
+            piece if isinstance(piece, str) else quote(piece.name) if isinstance(piece, KeyUse) else piece.said
+            for piece in self.pieces
+        )
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The parts of a SELECT, in the user's order, and the condition of its WHERE, or ''."""
+    """The parts of a SELECT, in the user's order, the condition of its WHERE, or '', and its HAVING, or None."""
 
-    items: tuple[Key | Measure, ...]
+    items: tuple[Key | Computed, ...]
     where: str
     where_offset: int
+    having: Computed | None = None
 
     @property
     def keys(self) -> tuple[Key, ...]:
+        """What events are grouped by."""
         return tuple(item for item in self.items if isinstance(item, Key))
 
     @property
+    def computed(self) -> tuple[Computed, ...]:
+        """The columns over aggregates."""
+        return tuple(item for item in self.items if isinstance(item, Computed))
+
+    @property
     def measures(self) -> tuple[Measure, ...]:
-        return tuple(item for item in self.items if isinstance(item, Measure))
+        """Every call of an aggregate, the condition's too."""
+        columns = (*self.computed, *([self.having] if self.having else []))
+        return tuple(measure for column in columns for measure in column.measures)
 
     @property
     def normalised(self) -> str:
         """The same for any spacing, comments, case of words, and spelling of GROUP BY."""
-        lines = [f"{_said(item)} as {quote(item.name)}" for item in self.items]
-        return "select " + ",\n  ".join(lines) + (f"\nwhere {self.where}" if self.where else "")
-
-
-def _said(item: Key | Measure) -> str:
-    if isinstance(item, Key):
-        return item.sql
-    condition = f" filter (where {item.filter})" if item.filter else ""
-    return f"{item.aggregate}({item.argument}){condition}"
+        lines = [f"{item.sql if isinstance(item, Key) else item.said} as {quote(item.name)}" for item in self.items]
+        where = f"\nwhere {self.where}" if self.where else ""
+        return "select " + ",\n  ".join(lines) + where + (f"\nhaving {self.having.said}" if self.having else "")
 
 
 def read_selection(source: Source, clauses: Clauses, fields: Mapping[str, str]) -> Selection:
-    """Keys and measures over a contract's `fields`. Raises VIEW_INVALID."""
+    """Keys and columns over a contract's `fields`. Raises VIEW_INVALID."""
     found = find_fields(source, clauses, fields)
-    items = tuple(_read_item(source, item, found) for item in clauses.items)
+    named = [_named(source, item, found) for item in clauses.items]
+    calls = [read_calls(source, body, name, found) for body, name in named]
+    both = [(body, name, measures) for (body, name), measures in zip(named, calls, strict=True)]
+    items: list[Key | Computed] = [_key(source, body, name, found) for body, name, measures in both if not measures]
+    keys = bare_keys(items)
+    for at, (body, name, measures) in enumerate(both):
+        if measures:
+            items.insert(at, _computed(source, body, name, measures, found, keys))
     _check_names(source, items)
-    if not any(isinstance(item, Measure) for item in items):
+    if not any(calls):
         raise source.refuse(
             clauses.items[0][0].start if clauses.items[0] else 0,
             "no aggregate in the select list",
             f"at least one of {_AGGREGATES}",
             "add count(*) AS events",
         )
-    where = _condition(source, clauses.where, found) if clauses.where else ""
-    selection = Selection(items, where, clauses.where[0].start if clauses.where else 0)
+    where = condition(source, clauses.where, found) if clauses.where else ""
+    having = _having(source, clauses, found, items) if clauses.having else None
+    selection = Selection(tuple(items), where, clauses.where[0].start if clauses.where else 0, having)
     _check_grouping(source, clauses, selection, found)
     return selection
 
@@ -100,7 +119,8 @@ def find_fields(source: Source, clauses: Clauses, fields: Mapping[str, str]) -> 
     """Every use of a field, by the offset where it begins. Raises VIEW_INVALID for an unknown one."""
     by_name = {name.lower(): name for name in fields}
     aliases = {item[-1].text.lower() for item in clauses.items if len(item) > 2 and word(item[-2]) == "as"}
-    grouping = {token.start for part in clauses.group for token in part if len(part) == 1}
+    own = {token.start for part in clauses.group for token in part if len(part) == 1}
+    own |= {token.start for token in clauses.having}
     found: dict[int, Field] = {}
     for column in clauses.tree.find_all(exp.Column):
         parts = [part for part in column.parts if "start" in part.meta]
@@ -111,7 +131,7 @@ def find_fields(source: Source, clauses: Clauses, fields: Mapping[str, str]) -> 
             names = names[1:]
         name = by_name.get(names[0].lower())
         if name is None:
-            if start in grouping and names[0].lower() in aliases:
+            if start in own and names[0].lower() in aliases:
                 continue
             raise _unknown_field(source, start, names[0], by_name, aliases)
         path = "".join(f".{quote(part.lower())}" for part in names[1:])
@@ -127,29 +147,13 @@ def _unknown_field(source: Source, at: int, name: str, by_name: Mapping[str, str
     return source.refuse(at, f"unknown field {name!r}", ", ".join(by_name.values()), mend)
 
 
-def _read_item(source: Source, tokens: list[Token], fields: dict[int, Field]) -> Key | Measure:
+def _named(source: Source, tokens: list[Token], fields: dict[int, Field]) -> tuple[list[Token], str]:
     if not tokens:
         raise source.refuse(0, "an empty place in the select list", ALLOWED_SELECT, "remove a comma")
-    start = tokens[0].start
     if TokenType.STAR in (tokens[0].token_type, tokens[-1].token_type):
         mend = "name the columns that events are grouped by"
-        raise source.refuse(start, "SELECT * is not an aggregate view", ALLOWED_SELECT, mend)
-    body, name = _alias(source, tokens, fields)
-    if is_call(body, 0) and body[0].text.lower() in ALGEBRA and (end := closing(body, 1)) and _ends(body, end):
-        return _measure(source, body, end, name, fields)
-    _refuse_aggregates(source, body)
-    check_words(source, body, fields)
-    if not any(token.start in fields for token in body):
-        raise source.refuse(
-            start, f"key {name!r} uses no field", "expressions over fields", "remove it; a query can add constants"
-        )
-    return Key(name, render(source, body, fields), _bare(body, fields), start)
-
-
-def _ends(body: list[Token], end: int) -> bool:
-    return end == len(body) - 1 or (
-        end + 1 < len(body) and word(body[end + 1]) == "filter" and closing(body, end + 2) == len(body) - 1
-    )
+        raise source.refuse(tokens[0].start, "SELECT * is not an aggregate view", ALLOWED_SELECT, mend)
+    return _alias(source, tokens, fields)
 
 
 def _alias(source: Source, tokens: list[Token], fields: dict[int, Field]) -> tuple[list[Token], str]:
@@ -157,7 +161,7 @@ def _alias(source: Source, tokens: list[Token], fields: dict[int, Field]) -> tup
     if len(tokens) > 2 and word(tokens[-2]) == "as" and is_word(tokens[-1]):
         last = tokens[-1]
         return tokens[:-2], last.text if word(last) == "" else word(last)
-    if _bare(tokens, fields):
+    if is_bare(tokens, fields):
         path = fields[tokens[0].start].sql.split('"')
         return tokens, path[-2]
     raise source.refuse(
@@ -165,62 +169,88 @@ def _alias(source: Source, tokens: list[Token], fields: dict[int, Field]) -> tup
     )
 
 
-def _bare(tokens: list[Token], fields: dict[int, Field]) -> bool:
-    """Whether this is a field and nothing else: such an expression cannot fail."""
-    field = fields.get(tokens[0].start)
-    return field is not None and tokens[-1].end == field.end
+def bare_keys(items: Iterable[Key | Computed]) -> dict[str, str]:
+    """The keys that are fields: their SQL to their names."""
+    return {key.sql: key.name for key in items if isinstance(key, Key) and key.bare}
 
 
-def _measure(source: Source, body: list[Token], end: int, name: str, fields: dict[int, Field]) -> Measure:
-    aggregate = body[0].text.lower()
-    argument, condition = body[2:end], body[end + 3 : -1] if end < len(body) - 1 else []
-    star = len(argument) == 1 and argument[0].token_type == TokenType.STAR
-    if argument and word(argument[0]) in ("distinct", "all"):
-        hint = "approx_count_distinct(x)" if aggregate == "count" else "a view keyed by the distinct value"
-        raise source.refuse(argument[0].start, "DISTINCT aggregates cannot be merged", _AGGREGATES, f"use {hint}")
-    if not argument and aggregate == "count":
-        star = True
-    if star and not ALGEBRA[aggregate].star:
-        raise source.refuse(body[0].start, f"{aggregate}(*)", f"{aggregate}(expression)", "name what to aggregate")
-    if (not star and len(split(argument)) != 1) or not (star or argument):
-        raise source.refuse(
-            body[0].start, f"{aggregate} takes one argument", f"{aggregate}(expression)", "remove the other arguments"
-        )
-    text = "*"
-    if not star:
-        _refuse_aggregates(source, argument)
-        check_words(source, argument, fields)
-        text = render(source, argument, fields)
-    bare = star or _bare(argument, fields)
-    filter_ = ""
-    if end < len(body) - 1:
-        if not condition or word(body[end + 3]) != "where":
-            raise source.refuse(body[end + 1].start, "FILTER without WHERE", "FILTER (WHERE condition)")
-        filter_ = _condition(source, condition[1:], fields)
-    return Measure(name, aggregate, text, bare, filter_, body[0].start)
+def _key(source: Source, body: list[Token], name: str, fields: dict[int, Field]) -> Key:
+    check_words(source, body, fields)
+    if not any(token.start in fields for token in body):
+        mend = "remove it; a query can add constants"
+        raise source.refuse(body[0].start, f"key {name!r} uses no field", "expressions over fields", mend)
+    return Key(name, render(source, body, fields), is_bare(body, fields), body[0].start)
 
 
-def _condition(source: Source, tokens: list[Token], fields: dict[int, Field]) -> str:
-    _refuse_aggregates(source, tokens)
-    check_words(source, tokens, fields)
-    return render(source, tokens, fields)
+def _computed(
+    source: Source,
+    body: list[Token],
+    name: str,
+    measures: list[Measure],
+    fields: dict[int, Field],
+    keys: Mapping[str, str],
+) -> Computed:
+    """An expression over aggregates and keys; anything else in it is refused."""
+    outside = [t for t in body if t.start in fields and not any(m.offset <= t.start <= m.end for m in measures)]
+    spans: dict[int, Measure | KeyUse] = {measure.offset: measure for measure in measures}
+    ends = {measure.offset: measure.end for measure in measures}
+    for token in outside:
+        field = fields[token.start]
+        if field.sql not in keys:
+            mend = "put it inside an aggregate, or select it as a key"
+            got = f"{source.text[field.start : field.end + 1]} is neither a key nor inside an aggregate"
+            raise source.refuse(token.start, got, ", ".join(keys.values()) or "aggregates", mend)
+        spans[token.start], ends[token.start] = KeyUse(keys[field.sql]), field.end
+    return Computed(name, pieces(source, body, spans, ends), body[0].start)
 
 
-def _refuse_aggregates(source: Source, tokens: list[Token]) -> None:
-    for at, token in enumerate(tokens):
-        if not is_call(tokens, at):
+def pieces(
+    source: Source, body: list[Token], spans: Mapping[int, Measure | KeyUse], ends: Mapping[int, int]
+) -> tuple[str | Measure | KeyUse, ...]:
+    """The body with what stands at each of `spans` in its place; the words between are checked."""
+    check_words(source, body, {start: Field(start, ends[start], "", False) for start in spans})
+    found: list[str | Measure | KeyUse] = []
+    rest: list[Token] = []
+    skip = -1
+    for token in body:
+        if token.start <= skip:
             continue
-        name = token.text.lower()
-        if name in ALGEBRA:
-            got = f"{name}() inside an expression: only the aggregate itself can be kept and merged"
-            mend = "name each aggregate as a column of its own, and compute with them in the query"
-            raise source.refuse(token.start, got, f"{name}(…) AS name", mend)
-        if engine_functions().get(name, ("", False))[0] == "aggregate":
-            mend = close(name, ALGEBRA) or "use one of the allowed aggregates"
-            raise source.refuse(token.start, f"aggregate {name}() cannot be kept mergeable", _AGGREGATES, mend)
+        if token.start not in spans:
+            rest.append(token)
+            continue
+        if rest:
+            found.append(render(source, rest, {}) + ("" if rest[-1].token_type in OPEN else " "))
+        found.append(spans[token.start])
+        rest, skip = [], ends[token.start]
+    if rest:
+        tight = rest[0].token_type in CLOSE or rest[0].token_type in (TokenType.COMMA, TokenType.DCOLON)
+        found.append(("" if tight else " ") + render(source, rest, {}))
+    return tuple(found)
 
 
-def _check_names(source: Source, items: tuple[Key | Measure, ...]) -> None:
+def _having(source: Source, clauses: Clauses, fields: dict[int, Field], items: list[Key | Computed]) -> Computed:
+    """A condition over aggregates, keys and the view's own columns."""
+    body = clauses.having
+    measures = read_calls(source, body, "_having", fields)
+    spans: dict[int, Measure | KeyUse] = {measure.offset: measure for measure in measures}
+    ends = {measure.offset: measure.end for measure in measures}
+    keys = bare_keys(items)
+    columns = {item.name.lower(): item.name for item in items}
+    for at, token in enumerate(body):
+        if is_call(body, at) or any(m.offset <= token.start <= m.end for m in measures):
+            continue
+        field = fields.get(token.start)
+        name = keys.get(field.sql) if field else columns.get(token.text.lower()) if is_word(token) else None
+        if field and name is None:
+            mend = "put it inside an aggregate, or name a column of the view"
+            got = f"{source.text[field.start : field.end + 1]} is neither a key nor inside an aggregate"
+            raise source.refuse(token.start, got, ", ".join(columns.values()), mend)
+        if name:
+            spans[token.start], ends[token.start] = KeyUse(name), field.end if field else token.end
+    return Computed("_having", pieces(source, body, spans, ends), body[0].start)
+
+
+def _check_names(source: Source, items: list[Key | Computed]) -> None:
     seen: set[str] = set()
     for item in items:
         if item.name.startswith("_") or "__" in item.name:

@@ -1,8 +1,7 @@
-"""Views: `CREATE MATERIALIZED VIEW name TBLPROPERTIES (…) AS SELECT …`, read, checked and compiled."""
+"""Views: `CREATE MATERIALIZED VIEW name TBLPROPERTIES (…) AS SELECT …`, read and checked."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,14 +10,8 @@ from pathlib import Path
 from sqlglot import Token, TokenType
 
 from seamline.errors import Condition, UserError
-from seamline.kernel import quote
-from seamline.schemas.algebra import LAYOUT, fill
-from seamline.schemas.binding import BoundKey, BoundMeasure, bind, check_own, empty_events
-from seamline.schemas.clauses import Clauses, read_clauses
-from seamline.schemas.contracts import Contract, event_schema
-from seamline.schemas.definition import Column, Definition, Output
+from seamline.schemas.clauses import read_clauses
 from seamline.schemas.language import Source, close, is_word, word
-from seamline.schemas.selection import read_selection
 
 _FORM = "CREATE MATERIALIZED VIEW name [TBLPROPERTIES ('key' = 'value', …)] AS SELECT …"
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -97,113 +90,6 @@ def load_views(folder: str | Path) -> dict[str, ViewText]:
     return {view.name: view for view in views}
 
 
-def compile_view(view: ViewText, contract: Contract) -> Definition:
-    """The definition of a view over its contract. Pure, but that DuckDB binds it over no rows. Raises VIEW_INVALID."""
-    source = view.source
-    _, _, tokens = _header(source, source.tokens())
-    clauses = read_clauses(source, tokens)
-    if clauses.table.text.lower() != contract.name.lower():
-        raise source.refuse(clauses.table.start, f"unknown contract {clauses.table.text!r}", contract.name)
-    selection = read_selection(source, clauses, event_schema(contract))
-    bound = bind(source, selection, event_schema(contract))
-    normalised = f"view {view.name} on {contract.name}\n{selection.normalised}"
-    identity = f"{LAYOUT}\n{normalised}\n{contract.decoding}"
-    head, tail = _around_table(source, tokens, clauses)
-    check_own(source, tokens[0].start, f"{head}({empty_events(event_schema(contract))}){tail}")
-    inner = [_partial_columns(item) for item in bound]
-    return Definition(
-        view=view.name,
-        contract=contract.name,
-        hash=hashlib.sha256(identity.encode()).hexdigest()[:16],
-        text=view.text,
-        normalised=normalised,
-        properties=view.properties,
-        keys=tuple(Column(item.name, item.sql_type) for item in bound if isinstance(item, BoundKey)),
-        columns=tuple(_output(item) for item in bound),
-        partial_columns=tuple(column for columns in inner for column in columns),
-        partial=_partial(bound, selection.where),
-        merge=_merge(bound),
-        finalise=_finalise(bound),
-        inspect=_inspect(bound),
-        head=head,
-        tail=tail,
-    )
-
-
-# --- the three statements --------------------------------------------------------------------------------
-
-Bound = tuple[BoundKey | BoundMeasure, ...]
-
-
-def _partial(bound: Bound, where: str) -> str:
-    lines = []
-    for item in bound:
-        if isinstance(item, BoundKey):
-            lines.append(f"{item.sql} AS {quote(item.name)}")
-            continue
-        values = {
-            "x": item.argument,
-            "filter": f" FILTER (WHERE {item.filter})" if item.filter else "",
-            "where": item.filter or "true",
-        }
-        lines += [f"{fill(p.partial, values)} AS {quote(item.column(p.suffix))}" for p in item.form.parts]
-    condition = f"\nWHERE TRY({where})" if where else ""
-    return _select(lines, f"events{condition}", bound)
-
-
-def _merge(bound: Bound) -> str:
-    lines = []
-    for item in bound:
-        if isinstance(item, BoundKey):
-            lines.append(f"partials.{quote(item.name)}")
-            continue
-        for part in item.form.parts:
-            name = quote(item.column(part.suffix))
-            lines.append(f"{fill(part.merge, {'c': f'partials.{name}'})} AS {name}")
-    return _select(lines, "partials", bound)
-
-
-def _finalise(bound: Bound) -> str:
-    return _select([_finished(item) for item in bound], "partials")
-
-
-def _inspect(bound: Bound) -> str:
-    lines = []
-    for item in bound:
-        if isinstance(item, BoundKey) or not item.form.check:
-            lines.append(_finished(item))
-            continue
-        problem = fill(item.form.check, item.stored)
-        value = fill(item.form.finalise, item.stored)
-        lines.append(f"CASE WHEN ({problem}) IS NULL THEN {value} END AS {quote(item.name)}")
-        lines.append(f"{problem} AS {quote('_error_' + item.name)}")
-    return _select(lines, "partials")
-
-
-def _finished(item: BoundKey | BoundMeasure) -> str:
-    if isinstance(item, BoundKey):
-        return f"partials.{quote(item.name)}"
-    return f"{fill(item.form.finalise, item.stored)} AS {quote(item.name)}"
-
-
-def _select(lines: list[str], source: str, grouped: Bound = ()) -> str:
-    by = "\nGROUP BY ALL" if any(isinstance(item, BoundKey) for item in grouped) else ""
-    return "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM {source}{by}"
-
-
-def _partial_columns(item: BoundKey | BoundMeasure) -> list[Column]:
-    if isinstance(item, BoundKey):
-        return [Column(item.name, item.sql_type)]
-    return [Column(item.column(part.suffix), part.stored) for part in item.form.parts]
-
-
-def _output(item: BoundKey | BoundMeasure) -> Output:
-    if isinstance(item, BoundKey):
-        return Output(item.name, item.sql_type)
-    form = item.form
-    return Output(item.name, form.sql_type, form.exactness, item.aggregate, form.bound)
-
-
 # --- reading ---------------------------------------------------------------------------------------------
 
 
@@ -218,13 +104,13 @@ def _statements(tokens: list[Token]) -> list[list[Token]]:
 
 
 def _read(source: Source) -> ViewText:
-    name, properties, tokens = _header(source, source.tokens())
+    name, properties, tokens = header(source, source.tokens())
     table = read_clauses(source, tokens).table
     return ViewText(name, table.text, source.text, source.file, source.line, source.column, properties, table.start)
 
 
-def _header(source: Source, tokens: list[Token]) -> tuple[str, dict[str, str], list[Token]]:
-    """The name, the properties and the SELECT's tokens."""
+def header(source: Source, tokens: list[Token]) -> tuple[str, dict[str, str], list[Token]]:
+    """The name, the properties and the SELECT's tokens. Raises VIEW_INVALID."""
     start = [word(token) for token in tokens[:3]]
     if start != ["create", "materialized", "view"] or len(tokens) < 6 or not is_word(tokens[3]):
         raise source.refuse(0, f"a statement that begins {' '.join(filter(None, start))!r}", _FORM, f"write {_FORM}")
@@ -269,14 +155,6 @@ def _check_property(source: Source, key: Token, value: Token, found: dict[str, s
         raise source.refuse(key.start, f"property {key.text!r} twice", "each once", "remove one of them")
     if not known.accepts(value.text):
         raise source.refuse(value.start, f"{key.text} = {value.text!r}", known.allowed, "write such a value")
-
-
-def _around_table(source: Source, tokens: list[Token], clauses: Clauses) -> tuple[str, str]:
-    """The user's SELECT before and after the contract's name, which stays usable as a qualifier."""
-    table = clauses.table
-    aliased = clauses.alias != table.text
-    tail = source.text[table.end + 1 : tokens[-1].end + 1]
-    return source.text[tokens[0].start : table.start], tail if aliased else f" AS {quote(table.text)}{tail}"
 
 
 def _refuse_twice(views: list[ViewText]) -> None:

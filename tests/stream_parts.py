@@ -21,10 +21,11 @@ from seamline.kernel import kernel
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.catalogue import apply_views
+from seamline.schemas.compiler import compile_view
 from seamline.schemas.contracts import Contract, parse_contract
 from seamline.schemas.definition import Definition
 from seamline.schemas.project import Project, load_project
-from seamline.schemas.views import compile_view, parse_views
+from seamline.schemas.views import parse_views
 from seamline.streaming.epoch import Speed
 from seamline.streaming.plan import make_plan
 from seamline.streaming.tasks import RECORDS, Task, Tasks

@@ -2,8 +2,8 @@ WITH a AS (
 SELECT *, true AS _here FROM (
 WITH partials AS (SELECT * FROM served)
 SELECT
-  partials."hour",
-  partials."shop",
+  partials."hour" AS "hour",
+  partials."shop" AS "shop",
   partials."orders" AS "orders",
   partials."amount" AS "amount",
   CASE WHEN partials."weight__count" > 0 THEN finalize(to_aggregate_state({'count': partials."weight__count"::UBIGINT, 'value': partials."weight__sum"}::STRUCT(count UBIGINT, value DOUBLE), 'avg', ['DOUBLE'])) END AS "weight",
@@ -25,8 +25,8 @@ GROUP BY ALL) AS partials
 SELECT *, true AS _here FROM (
 WITH partials AS (SELECT * FROM recomputed)
 SELECT
-  partials."hour",
-  partials."shop",
+  partials."hour" AS "hour",
+  partials."shop" AS "shop",
   partials."orders" AS "orders",
   partials."amount" AS "amount",
   CASE WHEN partials."weight__count" > 0 THEN finalize(to_aggregate_state({'count': partials."weight__count"::UBIGINT, 'value': partials."weight__sum"}::STRUCT(count UBIGINT, value DOUBLE), 'avg', ['DOUBLE'])) END AS "weight",

@@ -3,7 +3,7 @@ WITH records_of_unit AS NOT MATERIALIZED (
   FROM raw
 ),
 events AS (
-  SELECT "id", "placed", "shop", "amount", "weight"
+  SELECT _source, _partition, _offset, "id", "placed", "shop", "amount", "weight"
   FROM records_of_unit
 )
 SELECT * FROM (

@@ -18,7 +18,7 @@ copies AS (
   ) WHERE NOT _first
 ),
 events AS (
-  SELECT "id", "placed", "shop", "amount", "weight"
+  SELECT _source, _partition, _offset, "id", "placed", "shop", "amount", "weight"
   FROM records_of_unit AS r ANTI JOIN copies AS c
     ON r._source = c._source AND r._partition = c._partition AND r._offset = c._offset
   WHERE _reject IS NULL

@@ -5,7 +5,7 @@ WITH records_of_unit AS NOT MATERIALIZED (
   ) WHERE _reject IS NULL
 ),
 events AS (
-  SELECT "id", "placed", "shop", "amount", "weight"
+  SELECT _source, _partition, _offset, "id", "placed", "shop", "amount", "weight"
   FROM records_of_unit AS r ANTI JOIN copies AS c
     ON r._source = c._source AND r._partition = c._partition AND r._offset = c._offset
 )

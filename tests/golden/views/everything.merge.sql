@@ -9,8 +9,6 @@ SELECT
   sum(partials."amount__high") AS "amount__high",
   sum(partials."amount__low") AS "amount__low",
   sum(partials."weight") AS "weight",
-  sum(partials."mean_pieces__sum") AS "mean_pieces__sum",
-  coalesce(sum(partials."mean_pieces__count"), 0)::BIGINT AS "mean_pieces__count",
   sum(partials."mean_paid__high") AS "mean_paid__high",
   sum(partials."mean_paid__low") AS "mean_paid__low",
   coalesce(sum(partials."mean_paid__count"), 0)::BIGINT AS "mean_paid__count",

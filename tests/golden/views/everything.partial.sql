@@ -9,8 +9,6 @@ SELECT
   sum(replace((events."amount")::VARCHAR, '.', '')::HUGEINT // 10000000000000000000::HUGEINT)::DECIMAL(38,0) AS "amount__high",
   sum(replace((events."amount")::VARCHAR, '.', '')::HUGEINT % 10000000000000000000::HUGEINT)::DECIMAL(38,0) AS "amount__low",
   sum(events."weight") AS "weight",
-  sum((events."pieces"))::DECIMAL(38,0) AS "mean_pieces__sum",
-  count(events."pieces") AS "mean_pieces__count",
   sum(replace((events."amount")::VARCHAR, '.', '')::HUGEINT // 10000000000000000000::HUGEINT) FILTER (WHERE TRY(events."paid"))::DECIMAL(38,0) AS "mean_paid__high",
   sum(replace((events."amount")::VARCHAR, '.', '')::HUGEINT % 10000000000000000000::HUGEINT) FILTER (WHERE TRY(events."paid"))::DECIMAL(38,0) AS "mean_paid__low",
   count(events."amount") FILTER (WHERE TRY(events."paid")) AS "mean_paid__count",

@@ -1,5 +1,5 @@
 SELECT
-  partials."Shop",
-  partials."settled",
+  partials."Shop" AS "Shop",
+  partials."settled" AS "settled",
   partials."n" AS "n"
 FROM partials

@@ -1,5 +1,5 @@
 SELECT
-  partials."number",
+  partials."number" AS "number",
   partials."none" AS "none",
   partials."n" AS "n"
 FROM partials

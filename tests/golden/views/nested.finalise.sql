@@ -1,5 +1,5 @@
 SELECT
-  partials."city",
-  partials."tag",
+  partials."city" AS "city",
+  partials."tag" AS "tag",
   partials."last_name" AS "last_name"
 FROM partials

@@ -1,0 +1,25 @@
+"""The algebra: every aggregate a view may use, as one table.
+
+Nothing else in the code knows an aggregate by name; another one is another entry, in the module of its family.
+"""
+
+from __future__ import annotations
+
+from seamline.schemas.algebra.distinct import DISTINCT
+from seamline.schemas.algebra.extremes import EXTREMES
+from seamline.schemas.algebra.forms import Aggregate, Call, Exactness, Form, Part
+from seamline.schemas.algebra.moments import MOMENTS
+from seamline.schemas.algebra.sums import SUMS
+
+__all__ = ["ALGEBRA", "LAYOUT", "NAMES", "Aggregate", "Call", "Exactness", "Form", "Part"]
+
+LAYOUT = 2
+"""Goes into every definition's hash: raise it when an entry's partial columns change."""
+
+ALGEBRA: dict[str, Aggregate] = {entry.name: entry for entry in (*SUMS, *EXTREMES, *DISTINCT, *MOMENTS)}
+"""By name; an aggregate over DISTINCT arguments is an entry of its own, `count distinct`."""
+
+NAMES: dict[str, str] = {
+    name: entry.name for entry in ALGEBRA.values() for name in (entry.name, *entry.also) if " " not in name
+}
+"""Every name that an aggregate may be called by, to its entry."""

@@ -1,0 +1,159 @@
+"""What an entry of the algebra is made of, and the few ways that most entries are written.
+
+An entry says, for each type of argument, which partial columns an aggregate has, how they are made from
+events, merged, and finished. Two kinds:
+
+- plain: ordinary columns that any Parquet reader understands;
+- state: DuckDB's exported aggregate states, stored as an ordinary struct (`EXPORT_STATE`,
+  `combine_aggr`, `finalize`).
+
+Templates are SQL. `{x}` and `{y}` are the arguments, `{filter}` a FILTER clause or nothing, `{where}` its condition
+(or `true`), `{at}` the event's time and position as a struct of type AT; in `merge`, `{c}` is the column itself; in
+`finalise`, `{high}` stands for the partial column with that suffix, `{}` for the one without, `{column}` for the view
+column's name. Every `merge` is one expression of aggregates over `{c}`, so that it can be grouped and framed anew.
+Partials and merges cannot raise on data (law 7).
+
+A value out of its type's range, or beyond an entry's limit: finishing raises `VALUE_OUT_OF_RANGE` only when that
+group's value is really computed. It is written as a failing CAST, which DuckDB evaluates for the rows and columns an
+answer needs and no others, and which (unlike `error()`) is not volatile: filters are still pushed through it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Exactness = Literal["exact", "approximate", "approximate (float)"]
+
+INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+FLOATS = ("FLOAT", "DOUBLE")
+FLOAT_BOUND = "relative 1e-9 of the sum of absolute values: the order of additions is free"
+
+AT = "STRUCT(t TIMESTAMP WITH TIME ZONE, s VARCHAR, p INTEGER, o BIGINT)"
+"""Event time, source, partition and offset: how events are put in order."""
+
+NUMBERS = "numbers: integers, decimals, FLOAT, DOUBLE"
+ORDERED = "any type that can be stored (docs/views.md)"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One partial column: `suffix` names it, `stored` is its type in Parquet and Arrow."""
+
+    suffix: str
+    partial: str
+    stored: str
+    merge: str
+
+
+@dataclass(frozen=True)
+class Form:
+    """An aggregate over arguments of given types.
+
+    check: NULL, or says what is out of range, where that can be; native: DuckDB's own type of the aggregate, where it
+    is not `sql_type`; own: what DuckDB itself runs over the events for the same answer, where the call as written is
+    not DuckDB's or its answer depends on order; combines: aggregates that are right over finished values.
+    """
+
+    parts: tuple[Part, ...]
+    finalise: str
+    sql_type: str
+    exactness: Exactness = "exact"
+    bound: str = ""
+    check: str = ""
+    native: str = ""
+    own: str = ""
+    combines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Call:
+    """How an aggregate is called: the types of its arguments, and the values and SQL of the constants after them."""
+
+    types: tuple[str, ...]
+    constants: tuple[Any, ...] = ()
+    texts: tuple[str, ...] = ()
+
+    @property
+    def type(self) -> str:
+        """The first argument's type."""
+        return self.types[0]
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One entry. `form` gives None where the arguments' types are refused (`takes` says what is allowed), and raises
+    ValueError that says what a constant must be.
+
+    arguments: how many expressions it takes; constants: the names of what may follow them, of which `needed` must;
+    star: whether `name(*)` and `name()` are allowed; also: other names of the same.
+    """
+
+    name: str
+    kind: Literal["plain", "state"]
+    takes: str
+    form: Callable[[Call], Form | None]
+    about: str = ""
+    arguments: int = 1
+    constants: tuple[str, ...] = ()
+    needed: int = 0
+    star: bool = False
+    also: tuple[str, ...] = field(default=())
+
+    @property
+    def signature(self) -> str:
+        """How it is written: `max_by(x, y[, k])`."""
+        expressions = ", ".join("xyz"[: self.arguments])
+        must = "".join(f", {name}" for name in self.constants[: self.needed])
+        may = "".join(f"[, {name}]" for name in self.constants[self.needed :])
+        name, _, distinct = self.name.partition(" ")
+        return f"{name}({'DISTINCT ' if distinct else ''}{expressions}{must}{may})"
+
+
+def single(merge: str, stored: str, partial: str, *combines: str) -> Form:
+    """A form whose only partial column is the answer itself."""
+    return Form((Part("", partial, stored, merge),), "{}", stored, combines=combines)
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Puts values for `{name}`. Other braces, such as those of struct literals, stay."""
+    return re.sub(r"\{([a-z]*)\}", lambda match: values[match[1]], template)
+
+
+def decimal_of(sql_type: str) -> tuple[int, int] | None:
+    """(precision, scale) of DECIMAL(p,s)."""
+    match = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", sql_type)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def numeric(sql_type: str) -> bool:
+    """Whether values are numbers: integers, decimals or floats."""
+    return sql_type in (*INTEGERS, *FLOATS, "HUGEINT") or decimal_of(sql_type) is not None
+
+
+def canonical(expression: str, sql_type: str) -> str:
+    """-0.0 becomes 0.0: they are equal, so which of both is kept would depend on order."""
+    return f"(({expression}) + 0)" if sql_type in FLOATS else expression
+
+
+def problem(text: str) -> str:
+    """An SQL text that names the column; `text` may go on with `' || expression || '`."""
+    return f"'VALUE_OUT_OF_RANGE: column {{column}}: {text}'"
+
+
+_STORABLE = {
+    *("BOOLEAN", "VARCHAR", "BLOB", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"),
+    *INTEGERS,
+    *FLOATS,
+}
+
+
+def storable(sql_type: str) -> bool:
+    """Whether values survive Arrow and Parquet unchanged: HUGEINT, INTERVAL, JSON, UUID and others do not."""
+    if sql_type.endswith("[]"):
+        return storable(sql_type[:-2])
+    if sql_type.startswith("STRUCT("):
+        return not re.search(r"\b(U?HUGEINT|INTERVAL|JSON|UUID|ENUM|MAP|UNION|BIT|BIGNUM|TIMETZ)\b", sql_type)
+    return sql_type in _STORABLE or decimal_of(sql_type) is not None

@@ -1,0 +1,166 @@
+"""Calls of aggregates in a view's expressions: found, taken apart, and refused where they cannot be kept mergeable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlglot import Token, TokenType
+
+from seamline.schemas.algebra import ALGEBRA, NAMES, Aggregate
+from seamline.schemas.clauses import closing, split
+from seamline.schemas.language import Field, Source, check_words, close, engine_functions, is_call, render, word
+
+_AGGREGATES = ", ".join(ALGEBRA)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An expression over one event: the user's `text`, and its SQL over `events`. A bare one is a field and cannot
+    fail."""
+
+    sql: str
+    bare: bool
+    offset: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One call of an aggregate: its algebra entry's name, its arguments (one, `*`, for count(*)), the SQL of its
+    constants, its filter or '' and that as written; `offset` and `end` are the call's first and last character."""
+
+    name: str
+    aggregate: str
+    arguments: tuple[Argument, ...]
+    constants: tuple[str, ...]
+    filter: str
+    filter_text: str
+    offset: int
+    end: int
+
+    @property
+    def said(self) -> str:
+        """The same for any spelling of the same call."""
+        name, _, distinct = self.aggregate.partition(" ")
+        inside = ", ".join([*(a.sql for a in self.arguments), *self.constants])
+        condition = f" filter (where {self.filter})" if self.filter else ""
+        return f"{name}({distinct + ' ' if distinct else ''}{inside}){condition}"
+
+
+def read_calls(source: Source, body: list[Token], name: str, fields: dict[int, Field]) -> list[Measure]:
+    """The aggregates of an expression, left to right. The one that is a whole column is named as the column is, others
+    `column__1`, `column__2`. Raises VIEW_INVALID."""
+    found: list[Measure] = []
+    at = 0
+    while at < len(body):
+        if not is_call(body, at) or body[at].text.lower() not in NAMES:
+            _refuse_other(source, body, at)
+            at += 1
+            continue
+        end = _end(body, at)
+        alone = at == 0 and end == len(body) - 1 and not name.startswith("_")
+        own = name if alone else f"{name}__{len(found) + 1}"
+        found.append(_measure(source, body[at : end + 1], own, fields))
+        at = end + 1
+    return found
+
+
+def _end(body: list[Token], at: int) -> int:
+    """The index of a call's last token: its closing bracket, or that of its FILTER."""
+    end = closing(body, at + 1)
+    follows = end + 2 < len(body) and word(body[end + 1]) == "filter"
+    return closing(body, end + 2) if follows else end
+
+
+def _measure(source: Source, call: list[Token], name: str, fields: dict[int, Field]) -> Measure:
+    end = closing(call, 1)
+    inside, distinct = call[2:end], False
+    if inside and word(inside[0]) in ("distinct", "all"):
+        distinct, inside = word(inside[0]) == "distinct", inside[1:]
+    entry = _entry(source, call[0], distinct)
+    arguments, constants = _arguments(source, call[0], entry, inside, fields)
+    filter_ = text = ""
+    if end < len(call) - 1:
+        if word(call[end + 3]) != "where" or end + 4 >= len(call) - 1:
+            raise source.refuse(call[end + 1].start, "FILTER without WHERE", "FILTER (WHERE condition)")
+        filter_, text = (
+            condition(source, call[end + 4 : -1], fields),
+            source.text[call[end + 4].start : call[-2].end + 1],
+        )
+    return Measure(name, entry.name, arguments, constants, filter_, text, call[0].start, call[-1].end)
+
+
+def _entry(source: Source, token: Token, distinct: bool) -> Aggregate:
+    name = NAMES[token.text.lower()]
+    if not distinct:
+        return ALGEBRA[name]
+    if f"{name} distinct" not in ALGEBRA:
+        allowed = ", ".join(entry.signature for entry in ALGEBRA.values() if " " in entry.name) or "none"
+        mend = f"DISTINCT makes no difference to {name}(): remove it" if name in _SAME else "use one of the allowed"
+        raise source.refuse(token.start, f"{name}(DISTINCT …) cannot be kept mergeable", allowed, mend)
+    return ALGEBRA[f"{name} distinct"]
+
+
+_SAME = ("min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "approx_count_distinct")
+
+
+def _arguments(
+    source: Source, token: Token, entry: Aggregate, inside: list[Token], fields: dict[int, Field]
+) -> tuple[tuple[Argument, ...], tuple[str, ...]]:
+    parts = split(inside) if inside else []
+    star = not parts or (len(parts) == 1 and len(parts[0]) == 1 and parts[0][0].token_type == TokenType.STAR)
+    if star and entry.star:
+        return (Argument("*", True, token.start, "*"),), ()
+    least, most = entry.arguments + entry.needed, entry.arguments + len(entry.constants)
+    if star or not least <= len(parts) <= most or not all(parts):
+        got = f"{token.text.lower()}({source.text[inside[0].start : inside[-1].end + 1] if inside else ''})"
+        raise source.refuse(token.start, got, entry.signature, "give it just these arguments")
+    for part in parts:
+        _refuse_nested(source, part)
+        check_words(source, part, fields)
+    expressions = tuple(
+        Argument(render(source, part, fields), is_bare(part, fields), part[0].start, _text(source, part))
+        for part in parts[: entry.arguments]
+    )
+    return expressions, tuple(_constant(source, part, fields, entry) for part in parts[entry.arguments :])
+
+
+def _text(source: Source, part: list[Token]) -> str:
+    return source.text[part[0].start : part[-1].end + 1]
+
+
+def _constant(source: Source, part: list[Token], fields: dict[int, Field], entry: Aggregate) -> str:
+    for token in part:
+        if token.start in fields:
+            got = f"{_text(source, part)} is no constant"
+            raise source.refuse(token.start, got, entry.signature, "write its value out")
+    return render(source, part, fields)
+
+
+def condition(source: Source, tokens: list[Token], fields: dict[int, Field]) -> str:
+    """A condition over one event. Raises VIEW_INVALID."""
+    _refuse_nested(source, tokens)
+    check_words(source, tokens, fields)
+    return render(source, tokens, fields)
+
+
+def _refuse_nested(source: Source, tokens: list[Token]) -> None:
+    for at, token in enumerate(tokens):
+        if is_call(tokens, at) and token.text.lower() in NAMES:
+            got = f"aggregate {token.text.lower()}() where each event has to have a value"
+            mend = "aggregate outside, or in a view over this one"
+            raise source.refuse(token.start, got, "scalar expressions over the event's fields", mend)
+        _refuse_other(source, tokens, at)
+
+
+def _refuse_other(source: Source, tokens: list[Token], at: int) -> None:
+    name = tokens[at].text.lower()
+    if is_call(tokens, at) and engine_functions().get(name, ("", False))[0] == "aggregate":
+        mend = close(name, NAMES) or "use one of the allowed aggregates"
+        raise source.refuse(tokens[at].start, f"aggregate {name}() cannot be kept mergeable", _AGGREGATES, mend)
+
+
+def is_bare(tokens: list[Token], fields: dict[int, Field]) -> bool:
+    """Whether this is a field and nothing else: such an expression cannot fail."""
+    field = fields.get(tokens[0].start)
+    return field is not None and tokens[-1].end == field.end

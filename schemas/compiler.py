@@ -1,0 +1,98 @@
+"""A view over its contract, compiled: one SELECT becomes three statements that run in the kernel."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlglot import Token
+
+from seamline.kernel import quote
+from seamline.schemas.algebra import LAYOUT
+from seamline.schemas.algebra.forms import fill
+from seamline.schemas.binding import Bound, bind, check_own, empty_events
+from seamline.schemas.clauses import Clauses, read_clauses
+from seamline.schemas.contracts import Contract, event_schema
+from seamline.schemas.definition import Column, Definition
+from seamline.schemas.finishing import Finisher
+from seamline.schemas.language import Source
+from seamline.schemas.selection import Selection, read_selection
+from seamline.schemas.views import ViewText, header
+
+
+def compile_view(view: ViewText, contract: Contract) -> Definition:
+    """The definition of a view over its contract. Pure, but that DuckDB binds it over no rows. Raises VIEW_INVALID."""
+    source = view.source
+    _, _, tokens = header(source, source.tokens())
+    clauses = read_clauses(source, tokens)
+    if clauses.table.text.lower() != contract.name.lower():
+        raise source.refuse(clauses.table.start, f"unknown contract {clauses.table.text!r}", contract.name)
+    fields = event_schema(contract)
+    selection = read_selection(source, clauses, fields)
+    bound = bind(source, selection, fields, contract.event_time)
+    head, tail = _own(source, tokens, clauses, selection, bound)
+    check_own(source, tokens[0].start, f"{head}({empty_events(fields)}){tail}")
+    normalised = f"view {view.name} on {contract.name}\n{selection.normalised}"
+    identity = f"{LAYOUT}\n{normalised}\n{contract.decoding}"
+    keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
+    stored = (*keys, *(Column(name, part.stored) for name, (part, _) in bound.parts.items()))
+    finisher = Finisher(source, bound, stored)
+    return Definition(
+        view=view.name,
+        contract=contract.name,
+        hash=hashlib.sha256(identity.encode()).hexdigest()[:16],
+        text=view.text,
+        normalised=normalised,
+        properties=view.properties,
+        keys=keys,
+        columns=finisher.outputs,
+        partial_columns=stored,
+        partial=_partial(bound, selection.where),
+        merge=_merge(bound),
+        merges=_merges(bound),
+        having=finisher.having,
+        head=head,
+        tail=tail,
+    )
+
+
+def _partial(bound: Bound, where: str) -> str:
+    lines = [f"{key.sql} AS {quote(key.name)}" for key in bound.keys]
+    lines += [f"{sql} AS {quote(name)}" for name, (_, sql) in bound.parts.items()]
+    condition = f"\nWHERE TRY({where})" if where else ""
+    return _select(lines, f"events{condition}", bound)
+
+
+def _merges(bound: Bound) -> dict[str, str]:
+    return {name: fill(part.merge, {"c": f"partials.{quote(name)}"}) for name, (part, _) in bound.parts.items()}
+
+
+def _merge(bound: Bound) -> str:
+    lines = [f"partials.{quote(key.name)}" for key in bound.keys]
+    lines += [f"{sql} AS {quote(name)}" for name, sql in _merges(bound).items()]
+    return _select(lines, "partials", bound)
+
+
+def _select(lines: list[str], source: str, bound: Bound) -> str:
+    return "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM {source}" + ("\nGROUP BY ALL" if bound.keys else "")
+
+
+def _own(source: Source, tokens: list[Token], clauses: Clauses, selection: Selection, bound: Bound) -> tuple[str, str]:
+    """The user's SELECT before and after the contract's name, which stays usable as a qualifier.
+
+    Calls that DuckDB does not know, or whose answer would depend on the order of events, are written as it does them.
+    """
+    table = clauses.table
+    said = {measure.offset: bound.own(measure) for measure in selection.measures}
+    changed = sorted((m.offset, m.end, said[m.offset]) for m in selection.measures if said[m.offset])
+    head = _replaced(source.text, tokens[0].start, table.start, changed)
+    tail = _replaced(source.text, table.end + 1, tokens[-1].end + 1, changed)
+    aliased = clauses.alias != table.text
+    return head, tail if aliased else f" AS {quote(table.text)}{tail}"
+
+
+def _replaced(text: str, start: int, end: int, changed: list[tuple[int, int, str]]) -> str:
+    out = ""
+    for first, last, sql in changed:
+        if start <= first < end:
+            out, start = out + text[start:first] + sql, last + 1
+    return out + text[start:end]

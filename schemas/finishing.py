@@ -1,0 +1,116 @@
+"""The last step of a view: merged partial columns to the view's own, with their types and exactness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import duckdb
+
+from seamline.kernel import kernel, quote
+from seamline.schemas.algebra.forms import Exactness, fill, storable
+from seamline.schemas.binding import Bound, BoundColumn, BoundKey, BoundMeasure, refused
+from seamline.schemas.calls import Measure
+from seamline.schemas.definition import Column, Output
+from seamline.schemas.language import Source
+from seamline.schemas.selection import KeyUse
+
+_WORST: tuple[Exactness, ...] = ("exact", "approximate (float)", "approximate")
+
+
+@dataclass(frozen=True)
+class Finisher:
+    """Finishes the columns of one view over its `stored` partial columns. Raises VIEW_INVALID at a column."""
+
+    source: Source
+    bound: Bound
+    stored: tuple[Column, ...]
+
+    @cached_property
+    def outputs(self) -> tuple[Output, ...]:
+        """The view's columns, in the user's order."""
+        return tuple(
+            Output(item.name, item.sql_type, finished=f"partials.{quote(item.name)}")
+            if isinstance(item, BoundKey)
+            else self._output(item)
+            for item in self.bound.items
+        )
+
+    @cached_property
+    def having(self) -> str:
+        """The condition over merged partials that a group must meet, or ''. One that fails leaves the group out."""
+        column = self.bound.having
+        if column is None:
+            return ""
+        check = self._check(column)
+        condition = f"TRY({self._expression(column)})"
+        if (kind := self._type(condition, column)) != "BOOLEAN":
+            got = f"a condition of type {kind}"
+            raise self.source.refuse(column.column.offset, got, "BOOLEAN", "write a comparison")
+        return f"CASE WHEN {check} IS NULL THEN {condition} ELSE ({check})::BOOLEAN END" if check else condition
+
+    def _output(self, item: BoundColumn) -> Output:
+        name, plain = item.column.name, item.plain
+        measures = item.used
+        uses = tuple(dict.fromkeys(c for m in measures for c, _ in m.parts.values()))
+        check = self._check(item)
+        if plain is not None:
+            form, value = plain.form, fill(plain.form.finalise, plain.stored(name))
+            return Output(
+                name, form.sql_type, form.exactness, plain.aggregate, form.bound, value, check, uses, form.combines
+            )
+        value = f"TRY({self._expression(item)})"
+        kind = self._type(value, item)
+        if kind in ("HUGEINT", "UHUGEINT"):
+            value, kind = f"TRY_CAST({value} AS DECIMAL(38,0))", "DECIMAL(38,0)"
+        if not storable(kind):
+            mend = "cast it: (expression)::VARCHAR"
+            raise self.source.refuse(
+                item.column.offset, f"column {name!r} has type {kind}", "a type that can be stored", mend
+            )
+        if check:
+            value = f"CASE WHEN {check} IS NULL THEN {value} ELSE ({check})::{kind} END"
+        exactness = max((m.form.exactness for m in measures), key=_WORST.index)
+        bound = "; ".join(dict.fromkeys(m.form.bound for m in measures if m.form.bound))
+        return Output(name, kind, exactness, "expression", bound, value, check, uses)
+
+    def _expression(self, item: BoundColumn) -> str:
+        """The user's expression with every aggregate finished in its place, of DuckDB's own type."""
+        return "".join(
+            piece
+            if isinstance(piece, str)
+            else self._inner(item.measures[piece.name], item.column.name)
+            if isinstance(piece, Measure)
+            else self._named(piece.name)
+            for piece in item.column.pieces
+        )
+
+    def _inner(self, measure: BoundMeasure, column: str) -> str:
+        value = fill(measure.form.finalise, measure.stored(column))
+        return f"({value})::{measure.form.native}" if measure.form.native else f"({value})"
+
+    def _named(self, name: str) -> str:
+        """A key, or (in HAVING) another column."""
+        if any(key.name == name for key in self.bound.keys):
+            return f"partials.{quote(name)}"
+        return f"({next(output.finished for output in self.outputs if output.name == name)})"
+
+    def _check(self, item: BoundColumn) -> str:
+        """NULL, or which of a column's aggregates is out of range; '' where none can be."""
+        found = [fill(m.form.check, m.stored(item.column.name)) for m in _distinct(item.used) if m.form.check]
+        named = {piece.name for piece in item.column.pieces if isinstance(piece, KeyUse)}
+        if item is self.bound.having:
+            found += [output.check for output in self.outputs if output.name in named and output.check]
+        return f"coalesce({', '.join(found)})" if len(found) > 1 else f"({found[0]})" if found else ""
+
+    def _type(self, sql: str, item: BoundColumn) -> str:
+        columns = ", ".join(f"NULL::{c.sql_type} AS {quote(c.name)}" for c in self.stored)
+        try:
+            return kernel().describe(f"SELECT {sql} AS x FROM (SELECT {columns}) AS partials")["x"]
+        except duckdb.Error as error:
+            raise refused(self.source, item.column.offset, error) from error
+
+
+def _distinct(measures: Iterable[BoundMeasure]) -> list[BoundMeasure]:
+    return list({measure.name: measure for measure in measures}.values())

@@ -1,0 +1,12 @@
+SELECT
+  events."Shop" AS "Shop",
+  events."pieces" AS "pieces",
+  sum(events."price")::DECIMAL(38,2) AS "total",
+  count(*) AS "rate__2",
+  sum((events."pieces"))::DECIMAL(38,0) AS "half__1",
+  sum(events."weight") AS "weight__1__sum",
+  count(events."weight") AS "weight__1__count",
+  bool_and(events."paid") AS "settled",
+  count(*) FILTER (WHERE TRY(events."pieces" > 2)) AS "_having__1"
+FROM events
+GROUP BY ALL
