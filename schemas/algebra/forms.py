@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Exactness = Literal["exact", "approximate", "approximate (float)"]
@@ -88,7 +88,8 @@ class Aggregate:
     ValueError that says what a constant must be.
 
     arguments: how many expressions it takes; constants: the names of what may follow them, of which `needed` must;
-    star: whether `name(*)` and `name()` are allowed; also: other names of the same.
+    star: whether `name(*)` and `name()` are allowed; also: other names of the same; tried: constants as SQL, with which
+    tests and examples call it.
     """
 
     name: str
@@ -100,7 +101,8 @@ class Aggregate:
     constants: tuple[str, ...] = ()
     needed: int = 0
     star: bool = False
-    also: tuple[str, ...] = field(default=())
+    also: tuple[str, ...] = ()
+    tried: tuple[tuple[str, ...], ...] = ((),)
 
     @property
     def signature(self) -> str:
