@@ -11,7 +11,7 @@ import duckdb
 from seamline.errors import SeamlineError, UserError
 from seamline.kernel import kernel, quote
 from seamline.schemas.algebra import ALGEBRA, Aggregate, Call, Form, Part
-from seamline.schemas.algebra.forms import canonical, fill, storable
+from seamline.schemas.algebra.forms import canonical, evaluated, fill, storable
 from seamline.schemas.calls import Measure
 from seamline.schemas.language import Source
 from seamline.schemas.selection import Computed, Key, Selection
@@ -222,13 +222,11 @@ class _Binder:
         """The values of an aggregate's constants."""
         if not item.constants:
             return ()
-        listed = ", ".join(f"{sql} AS c{n}" for n, sql in enumerate(item.constants))
         self.type_of(f"({item.constants[0]})", item.offset)
         try:
-            row = kernel().run(f"SELECT {listed}").to_pylist()[0]
+            return evaluated(item.constants)
         except SeamlineError as error:
             raise self.source.refuse(item.offset, error.got, mend="write the constants out") from error
-        return tuple(row.values())
 
 
 _STORABLE = (

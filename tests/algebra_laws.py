@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from seamline.errors import SeamlineError
 from seamline.kernel import Limits, kernel, quote
 from seamline.schemas.algebra import ALGEBRA, Call, Form
-from seamline.schemas.algebra.forms import fill
+from seamline.schemas.algebra.forms import evaluated, fill
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "BOOLEAN": st.booleans(),
@@ -93,9 +93,7 @@ class Case:
     @functools.cached_property
     def call(self) -> Call:
         """With the constants' values."""
-        listed = ", ".join(f"{sql} AS c{n}" for n, sql in enumerate(self.constants))
-        values = tuple(kernel().run(f"SELECT {listed}").to_pylist()[0].values()) if listed else ()
-        return Call(self.types, values, self.constants)
+        return Call(self.types, evaluated(self.constants), self.constants)
 
     @functools.cached_property
     def form(self) -> Form:

@@ -21,9 +21,11 @@ answer needs and no others, and which (unlike `error()`) is not volatile: filter
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from seamline.kernel import kernel
 
 Exactness = Literal["exact", "approximate", "approximate (float)"]
 
@@ -112,6 +114,12 @@ class Aggregate:
         may = "".join(f"[, {name}]" for name in self.constants[self.needed :])
         name, _, distinct = self.name.partition(" ")
         return f"{name}({'DISTINCT ' if distinct else ''}{expressions}{must}{may})"
+
+
+def evaluated(texts: Sequence[str]) -> tuple[Any, ...]:
+    """The values of constants. Raises SeamlineError KERNEL_FAILED where one has none."""
+    listed = ", ".join(f"{sql} AS c{n}" for n, sql in enumerate(texts))
+    return tuple(kernel().run(f"SELECT {listed}").to_pylist()[0].values()) if listed else ()
 
 
 def single(merge: str, stored: str, partial: str, *combines: str) -> Form:
