@@ -14,15 +14,17 @@ from seamline.schemas.clauses import Clauses, read_clauses
 from seamline.schemas.contracts import Contract, event_schema
 from seamline.schemas.definition import Column, Definition
 from seamline.schemas.finishing import Finisher
+from seamline.schemas.headers import check_sort, commented, read_header
 from seamline.schemas.language import Source
 from seamline.schemas.selection import Selection, read_selection
-from seamline.schemas.views import ViewText, header
+from seamline.schemas.views import ViewText
 
 
 def compile_view(view: ViewText, contract: Contract) -> Definition:
     """The definition of a view over its contract. Pure, but that DuckDB binds it over no rows. Raises VIEW_INVALID."""
     source = view.source
-    _, _, tokens = header(source, source.tokens())
+    header = read_header(source, source.tokens())
+    tokens = header.select
     clauses = read_clauses(source, tokens)
     if clauses.table.text.lower() != contract.name.lower():
         raise source.refuse(clauses.table.start, f"unknown contract {clauses.table.text!r}", contract.name)
@@ -36,6 +38,8 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
     stored = (*keys, *(Column(name, part.stored) for name, (part, _) in bound.parts.items()))
     finisher = Finisher(source, bound, stored)
+    columns = commented(source, header, finisher.outputs)
+    check_sort(source, header, keys, columns)
     return Definition(
         view=view.name,
         contract=contract.name,
@@ -44,7 +48,7 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
         normalised=normalised,
         properties=view.properties,
         keys=keys,
-        columns=finisher.outputs,
+        columns=columns,
         partial_columns=stored,
         partial=_partial(bound, selection.where),
         merge=_merge(bound),
@@ -52,6 +56,7 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
         having=finisher.having,
         head=head,
         tail=tail,
+        comment=header.comment,
     )
 
 

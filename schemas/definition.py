@@ -25,7 +25,8 @@ class Output:
     """A column of the view. A key has no aggregate. `bound` says how far an inexact one may be off.
 
     finished: its SQL over merged `partials`; check: SQL that is NULL or says what is out of range, or ''; uses: the
-    partial columns it is made of; combines: the aggregates that a query may apply to its finished values.
+    partial columns it is made of; combines: the aggregates that a query may apply to its finished values; comment:
+    the user's.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Output:
     check: str = ""
     uses: tuple[str, ...] = ()
     combines: tuple[str, ...] = ()
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Definition:
     having: str
     head: str
     tail: str
+    comment: str = ""
 
     @property
     def finalise(self) -> str:

@@ -20,7 +20,8 @@ from seamline.schemas.compiler import compile_view
 from seamline.schemas.contracts import Contract, event_schema, parse_contract
 from seamline.schemas.definition import Definition
 from seamline.schemas.language import ALLOWED
-from seamline.schemas.views import PROPERTIES, load_views, parse_views
+from seamline.schemas.properties import PROPERTIES
+from seamline.schemas.views import load_views, parse_views
 
 ROOT = Path(__file__).parent.parent
 GITHUB = ROOT / "examples/github"
