@@ -36,7 +36,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     ),
     "number": _names(
         """abs ceil ceiling floor round trunc sign sqrt cbrt exp ln log log2 log10 power pow mod greatest least
-        isnan isinf isfinite bit_count gcd lcm"""
+        isnan isinf isfinite bit_count gcd lcm width_bucket"""
     ),
     "condition": _names("coalesce nullif if ifnull"),
     "conversion": _names("cast try_cast typeof"),

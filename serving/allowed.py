@@ -35,7 +35,7 @@ _NUMBERS = """
 abs acos acosh asin asinh atan atan2 atanh bit_count cbrt ceil ceiling cos cosh cot degrees even exp factorial
 fdiv floor fmod gamma gcd greatest_common_divisor isfinite isinf isnan lcm least_common_multiple lgamma ln log
 log10 log2 nextafter pi pow power radians round round_even roundbankers sign signbit sin sinh sqrt tan tanh
-trunc equi_width_bins
+trunc equi_width_bins width_bucket
 """
 
 _TEXT = """

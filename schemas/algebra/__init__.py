@@ -6,8 +6,10 @@ Nothing else in the code knows an aggregate by name; another one is another entr
 from __future__ import annotations
 
 from seamline.schemas.algebra.distinct import DISTINCT
+from seamline.schemas.algebra.distribution import DISTRIBUTION
 from seamline.schemas.algebra.extremes import EXTREMES
 from seamline.schemas.algebra.forms import Aggregate, Call, Exactness, Form, Part
+from seamline.schemas.algebra.frequencies import FREQUENCIES
 from seamline.schemas.algebra.moments import MOMENTS
 from seamline.schemas.algebra.sums import SUMS
 
@@ -16,7 +18,9 @@ __all__ = ["ALGEBRA", "LAYOUT", "NAMES", "Aggregate", "Call", "Exactness", "Form
 LAYOUT = 2
 """Goes into every definition's hash: raise it when an entry's partial columns change."""
 
-ALGEBRA: dict[str, Aggregate] = {entry.name: entry for entry in (*SUMS, *EXTREMES, *DISTINCT, *MOMENTS)}
+ALGEBRA: dict[str, Aggregate] = {
+    entry.name: entry for entry in (*SUMS, *EXTREMES, *DISTINCT, *MOMENTS, *DISTRIBUTION, *FREQUENCIES)
+}
 """By name; an aggregate over DISTINCT arguments is an entry of its own, `count distinct`."""
 
 NAMES: dict[str, str] = {

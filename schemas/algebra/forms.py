@@ -129,7 +129,7 @@ def single(merge: str, stored: str, partial: str, *combines: str) -> Form:
 
 def fill(template: str, values: Mapping[str, str]) -> str:
     """Puts values for `{name}`. Other braces, such as those of struct literals, stay."""
-    return re.sub(r"\{([a-z]*)\}", lambda match: values[match[1]], template)
+    return re.sub(r"\{((?:[a-z]+[0-9]*)?)\}", lambda match: values[match[1]], template)
 
 
 def decimal_of(sql_type: str) -> tuple[int, int] | None:
