@@ -44,10 +44,7 @@ def _several(name: str, value: str, known: str, kind: str, k: int) -> Part:
     """The k least or greatest values as a list, best first. Lists and structs are put in order alike by both ways."""
     order = ", 'DESC'" if name == "max" else ""
     kept = f" FILTER (WHERE {{where}} AND {known})"
-    if k <= _HEAP:
-        partial = f"{name}({value}, {k}){kept}"
-    else:
-        partial = f"list_sort(list({value}){kept}{order})[:{k}]"
+    partial = f"{name}({value}, {k}){kept}" if k <= _HEAP else f"list_sort(list({value}){kept}{order})[:{k}]"
     merged = f"list_sort(flatten(list({{c}})){order})[:{k}]"
     return Part("", partial, f"{kind}[]", f"CASE WHEN count({{c}}) < 2 THEN any_value({{c}}) ELSE {merged} END")
 
@@ -126,7 +123,8 @@ EXTREMES = (
         "plain",
         ORDERED,
         _by("min"),
-        "x where y is least, of equal y the least x; with k a list of them, by y; rows with NULL in either are left out",
+        "x where y is least, of equal y the least x; with k a list of them, least y first; rows with NULL in"
+        " either are left out",
         arguments=2,
         constants=("k",),
         also=("arg_min", "argmin"),
