@@ -9,7 +9,7 @@ from functools import cached_property
 import duckdb
 
 from seamline.kernel import kernel, quote
-from seamline.schemas.algebra.forms import Exactness, fill, storable
+from seamline.schemas.algebra.forms import Exactness, failing, fill, storable
 from seamline.schemas.binding import Bound, BoundColumn, BoundKey, BoundMeasure, refused
 from seamline.schemas.calls import Measure
 from seamline.schemas.definition import Column, Output
@@ -70,7 +70,7 @@ class Finisher:
                 item.column.offset, f"column {name!r} has type {kind}", "a type that can be stored", mend
             )
         if check:
-            value = f"CASE WHEN {check} IS NULL THEN {value} ELSE ({check})::{kind} END"
+            value = f"CASE WHEN {check} IS NULL THEN {value} ELSE {failing(check, kind)} END"
         exactness = max((m.form.exactness for m in measures), key=_WORST.index)
         bound = "; ".join(dict.fromkeys(m.form.bound for m in measures if m.form.bound))
         return Output(name, kind, exactness, "expression", bound, value, check, uses)

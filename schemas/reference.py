@@ -42,7 +42,7 @@ def aggregates() -> str:
 def _answer(known: dict[str, Form]) -> str:
     """Exact or not, and the bound; told apart where only floats are inexact."""
     said = {
-        kind: f"approximate: {form.bound}" if form.exactness == "approximate" else form.exactness
+        kind: f"{form.exactness}: {form.bound}" if form.bound and "(float)" not in form.exactness else form.exactness
         for kind, form in known.items()
     }
     floats = {text for kind, text in said.items() if kind in FLOATS}

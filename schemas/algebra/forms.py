@@ -153,6 +153,11 @@ def problem(text: str) -> str:
     return f"'VALUE_OUT_OF_RANGE: column {{column}}: {text}'"
 
 
+def failing(text: str, sql_type: str) -> str:
+    """A CAST of an SQL text to a type that fails with it: texts and bytes would take any text."""
+    return f"({text})::BIGINT::VARCHAR::{sql_type}" if sql_type in ("VARCHAR", "BLOB") else f"({text})::{sql_type}"
+
+
 _STORABLE = {
     *("BOOLEAN", "VARCHAR", "BLOB", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"),
     *INTEGERS,
