@@ -95,9 +95,14 @@ cume_dist dense_rank fill first_value lag last_value lead nth_value ntile percen
 row_number
 """
 
+_SKETCHES = """
+theta_difference theta_intersection theta_sketch_error theta_sketch_estimate theta_union theta_union_agg
+"""
+"""Not DuckDB's own: seamline.serving.functions makes them."""
+
 FUNCTIONS = frozenset(
     word
-    for words in (_OPERATORS, _CONDITIONS, _NUMBERS, _TEXT, _TIME, _NESTED, _AGGREGATES, _WINDOWS)
+    for words in (_OPERATORS, _CONDITIONS, _NUMBERS, _TEXT, _TIME, _NESTED, _AGGREGATES, _WINDOWS, _SKETCHES)
     for word in words.split()
 )
 """Functions and operators by DuckDB's names, in lower case."""

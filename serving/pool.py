@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.kernel import Limits, connect, literal, quote
+from seamline.serving.functions import statements
 from seamline.serving.guard import TREE, Reference, check, check_text, too_deep
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Pool:
     def __init__(self, limits: Limits, seconds: float) -> None:
         self.seconds = seconds
         self._root = connect(limits)
+        for made in statements():  # cursors share the root's catalogue
+            self._root.execute(made)
         self._idle: list[Cursor] = []
         self._lock = threading.Lock()
         self.close = weakref.finalize(self, _close, self._root, self._idle)  # also when the interpreter ends
