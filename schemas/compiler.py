@@ -57,6 +57,8 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
         head=head,
         tail=tail,
         comment=header.comment,
+        where=selection.where,
+        having_said=selection.having.said if selection.having else "",
     )
 
 

@@ -26,7 +26,7 @@ class Output:
 
     finished: its SQL over merged `partials`; check: SQL that is NULL or says what is out of range, or ''; uses: the
     partial columns it is made of; combines: the aggregates that a query may apply to its finished values; comment:
-    the user's.
+    the user's; said: its expression as the definition's identity has it.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Output:
     uses: tuple[str, ...] = ()
     combines: tuple[str, ...] = ()
     comment: str = ""
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Definition:
 
     partial: `events` (the contract's fields, and where they were read) to partial rows; merge: `partials` to at most
     one row for each key, same columns; merges: each partial column's merge over `partials`; having: the condition that
-    a merged row must meet, or ''.
+    a merged row must meet, or ''; where and having_said: the conditions as the definition's identity has them.
     None of `partial` and `merge` raises on data; `finalise` raises only where a value that is out of range is
     computed (its message contains VALUE_OUT_OF_RANGE).
     A view without keys has one row, even over no events.
@@ -69,6 +70,8 @@ class Definition:
     head: str
     tail: str
     comment: str = ""
+    where: str = ""
+    having_said: str = ""
 
     @property
     def finalise(self) -> str:

@@ -31,7 +31,7 @@ class Finisher:
     def outputs(self) -> tuple[Output, ...]:
         """The view's columns, in the user's order."""
         return tuple(
-            Output(item.name, item.sql_type, finished=f"partials.{quote(item.name)}")
+            Output(item.name, item.sql_type, finished=f"partials.{quote(item.name)}", said=item.sql)
             if isinstance(item, BoundKey)
             else self._output(item)
             for item in self.bound.items
@@ -58,8 +58,9 @@ class Finisher:
         if plain is not None:
             form, value = plain.form, fill(plain.form.finalise, plain.stored(name))
             return Output(
-                name, form.sql_type, form.exactness, plain.aggregate, form.bound, value, check, uses, form.combines
-            )
+                name, form.sql_type, form.exactness, plain.aggregate, form.bound, value, check, uses, form.combines,
+                said=item.column.said,
+            )  # fmt: skip
         value = f"TRY({self._expression(item)})"
         kind = self._type(value, item)
         if kind in ("HUGEINT", "UHUGEINT"):
@@ -73,7 +74,7 @@ class Finisher:
             value = f"CASE WHEN {check} IS NULL THEN {value} ELSE {failing(check, kind)} END"
         exactness = max((m.form.exactness for m in measures), key=_WORST.index)
         bound = "; ".join(dict.fromkeys(m.form.bound for m in measures if m.form.bound))
-        return Output(name, kind, exactness, "expression", bound, value, check, uses)
+        return Output(name, kind, exactness, "expression", bound, value, check, uses, said=item.column.said)
 
     def _expression(self, item: BoundColumn) -> str:
         """The user's expression with every aggregate finished in its place, of DuckDB's own type."""

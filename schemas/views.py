@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,35 +37,68 @@ class ViewText:
 
 def parse_views(text: str, where: str) -> tuple[ViewText, ...]:
     """Every view of a file, in order. `where` names the file in messages. Raises UserError VIEW_INVALID."""
-    whole = Source(text, where)
-    views = []
-    for group in _statements(whole.tokens()):
-        start, end = group[0].start, group[-1].end + 1
-        place = whole.place(start)
-        line, column = (int(part) for part in place.rsplit(":", 2)[1:])
-        views.append(_read(Source(text[start:end], where, line, column)))
-    if not views:
-        raise whole.refuse(0, "no view in this file", FORM, "write one, or remove the file")
-    _refuse_twice(views)
-    return tuple(views)
+    return _sound(_read_text(text, where))
 
 
 def load_views(folder: str | Path) -> dict[str, ViewText]:
     """Every view of a folder's .sql files, by name. Raises UserError VIEW_INVALID, for names used twice too."""
-    views: list[ViewText] = []
-    for path in sorted(Path(folder).glob("*.sql")):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                Condition.VIEW_INVALID, "not UTF-8", allowed="UTF-8 text", mend="save it as UTF-8", where=f"{path}:1:1"
-            ) from error
-        views.extend(parse_views(text, str(path)))
-    _refuse_twice(views)
-    return {view.name: view for view in views}
+    return {view.name: view for view in _sound(_read_files(sorted(Path(folder).glob("*.sql"))))}
+
+
+def check_views(files: Iterable[Path]) -> tuple[list[ViewText], list[UserError]]:
+    """Every view of these files that can be read, each name once, and everything that is wrong with the others."""
+    read = list(_read_files(files))
+    views = [one for one in read if isinstance(one, ViewText)]
+    first = {view.name: view for view in reversed(views)}
+    errors = [*(one for one in read if isinstance(one, UserError)), *_twice(views)]
+    return [view for view in views if first[view.name] is view], errors
 
 
 # --- reading ---------------------------------------------------------------------------------------------
+
+
+def _sound(read: Iterable[ViewText | UserError]) -> tuple[ViewText, ...]:
+    """Views none of which is wrong; raises the first error."""
+    views = []
+    for one in read:
+        if isinstance(one, UserError):
+            raise one
+        views.append(one)
+    for error in _twice(views):
+        raise error
+    return tuple(views)
+
+
+def _read_files(files: Iterable[Path]) -> Iterator[ViewText | UserError]:
+    for path in files:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            where = f"{path}:1:1"
+            yield UserError(
+                Condition.VIEW_INVALID, "not UTF-8", allowed="UTF-8 text", mend="save it as UTF-8", where=where
+            )
+            continue
+        yield from _read_text(text, str(path))
+
+
+def _read_text(text: str, where: str) -> Iterator[ViewText | UserError]:
+    """Every statement of a file, in order: the view, or what is wrong with it."""
+    whole = Source(text, where)
+    try:
+        groups = _statements(whole.tokens())
+    except UserError as error:
+        yield error
+        return
+    for group in groups:
+        start, end = group[0].start, group[-1].end + 1
+        line, column = (int(part) for part in whole.place(start).rsplit(":", 2)[1:])
+        try:
+            yield _read(Source(text[start:end], where, line, column))
+        except UserError as error:
+            yield error
+    if not groups:
+        yield whole.refuse(0, "no view in this file", FORM, "write one, or remove the file")
 
 
 def _statements(tokens: list[Token]) -> list[list[Token]]:
@@ -84,11 +118,12 @@ def _read(source: Source) -> ViewText:
     return ViewText(head.name, table.text, source.text, *place, head.properties, table.start)
 
 
-def _refuse_twice(views: list[ViewText]) -> None:
+def _twice(views: Iterable[ViewText]) -> Iterator[UserError]:
+    """A refusal of every view whose name another has already."""
     first: dict[str, ViewText] = {}
     for view in views:
         if view.name in first:
             other = first[view.name].source.place(0)
             got = f"view {view.name!r} is defined twice, first at {other}"
-            raise view.source.refuse(0, got, "each name once", "rename or remove one of them")
-        first[view.name] = view
+            yield view.source.refuse(0, got, "each name once", "rename or remove one of them")
+        first.setdefault(view.name, view)
