@@ -26,6 +26,8 @@ from seamline.schemas.definition import Definition
 from seamline.schemas.properties import Keep, batch_keep, sort_keys, speed_retention, tags
 from seamline.schemas.views import parse_views
 from seamline.streaming.maintenance import Maintenance
+from tests.handmade import VIEW as HANDMADE
+from tests.handmade import Handmade, rows
 from tests.lakes import DAY, VIEW, Bench, contract, order
 
 SELECT = "SELECT shop, time_bucket(INTERVAL '1 hour', placed) AS hour, count(*) AS n, sum(amount) AS Total"
@@ -191,10 +193,10 @@ def test_serving_sort_orders_files_so_that_row_groups_are_passed_over(tmp_path: 
         definition = compile_view(view, contract())
         statements = unit_statements(definition, contract(), DAY.date(), START, ())
         path = tmp_path / f"{len(own)}.parquet"
-        rows = kernel(Limits((str(tmp_path),))).run(statements._partials([], f"({events})"), into=str(path))
+        written = kernel(Limits((str(tmp_path),))).run(statements._partials([], f"({events})"), into=str(path))
         meta = parquet.ParquetFile(path).metadata
         groups = [meta.row_group(n).column(1).statistics for n in range(meta.num_row_groups)]
-        assert rows > 2 * 122_880
+        assert written > 2 * 122_880
         spans[own] = sum(group.min <= "s150000" <= group.max for group in groups) / len(groups)
         assert definition.hash == compile_view(parse_views(VIEW, "v.sql")[0], contract()).hash
     assert list(spans.values()) == [1.0, 1 / len(groups)]
@@ -213,8 +215,8 @@ def test_sorted_and_unsorted_files_give_the_same_answer_and_audit_clean(tmp_path
     assert (outcome.audit.compared, outcome.audit.clean) == (True, True)
     files = [file for of in bench.versions().files(outcome.version or 0).values() for file in of]
     table = bench.lake.kernel().run("SELECT shop, hour FROM f", {"f": bench.lake.read([files[0].path])})
-    rows = [tuple(row.values()) for row in table.to_pylist()]
-    assert rows == sorted(rows)
+    stored = [tuple(row.values()) for row in table.to_pylist()]
+    assert stored == sorted(stored)
     assert bench.answer() == before
 
 
@@ -266,3 +268,16 @@ def test_properties_that_change_while_a_run_is_under_way_do_not_stop_it(tmp_path
     assert bench.served == (outcome.definition, outcome.version)
     assert Catalogue(bench.lake).definition(outcome.definition).comment == "said 1"
     assert len(BatchHistory(bench.lake.batch_log(outcome.definition)).versions) == 1
+
+
+def test_serving_describes_a_view_by_its_comments_and_properties_as_they_are_now(tmp_path: Path) -> None:
+    made = Handmade(tmp_path)
+    made.epoch(rows(3))
+    serving = made.serving()
+    assert serving.status().to_json()["views"]["sales"]["comment"] == ""
+    made.view(HANDMADE.replace("VIEW sales AS", "VIEW sales (shop COMMENT 'where') COMMENT 'sold' AS"))
+    assert serving.catch_up()
+    said = serving.status().to_json()["views"]["sales"]
+    assert (said["comment"], said["columns"]["shop"]["comment"]) == ("sold", "where")
+    assert said["columns"]["amounts"]["exactness"] == "approximate"
+    assert [row["orders"] for row in serving.query("SELECT sum(orders) AS orders FROM sales").table.to_pylist()] == [3]
