@@ -321,3 +321,19 @@ def test_show_tells_comments_properties_and_cost(shop: Path, capsys: pytest.Capt
     assert ["tags", "a, b"] in lines
     assert any(line[0] == "cost" and "bytes a group" in line[1] for line in lines if len(line) > 1)
     assert any(line[0] == "shop" and line[1].endswith("where") for line in lines if len(line) > 1)
+
+
+def test_list_finds_views_by_tag_and_says_what_is_not_applied_yet(shop: Path, said: Said) -> None:
+    served(shop)
+    (shop / "views/other.sql").write_text(VIEW.replace("VIEW sales", "VIEW other TBLPROPERTIES ('tags' = 'a, money')"))
+    assert [row["view"] for row in said("views", "list", "--tag", "money")] == ["other"]
+    assert said("views", "list", "--tag", "mon") == []
+    assert {row["view"]: row["state"] for row in said("views", "list")} == {"sales": "served", "other": "not applied"}
+    rewrite(shop, "VIEW sales", "VIEW sales COMMENT 'sold' TBLPROPERTIES ('tags' = 'money')")
+    states = {row["view"]: row["state"] for row in said("views", "list", "--tag", "money")}
+    assert states == {"sales": "served, properties or comments not applied", "other": "not applied"}
+    (shop / "views/other.sql").unlink()
+    said("views", "apply")
+    (shop / "views/sales.sql").unlink()
+    (row,) = said("views", "list", "--tag", "money")
+    assert (row["view"], row["state"]) == ("sales", "served, not in the project")

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 FilesArgument = Annotated[
     list[Path] | None,
-    typer.Argument(
-        metavar="[FILE]...", help="Files of views, or folders of them.", show_default="the project's views/"
-    ),
+    typer.Argument(metavar="FILE", help="Files of views, or folders of them.", show_default="the project's views/"),
 ]
 
 

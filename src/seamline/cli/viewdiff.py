@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WhatArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME|FILE]", help="A view's name, or a file of views.", show_default="every view"),
+    typer.Argument(metavar="NAME|FILE", help="A view's name, or a file of views.", show_default="every view"),
 ]
 
 

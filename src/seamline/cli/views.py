@@ -16,6 +16,7 @@ from seamline.errors import Condition, UserError
 
 if TYPE_CHECKING:
     from seamline.entries import Published
+    from seamline.schemas.catalogue import Catalogue
     from seamline.schemas.project import Project
 
 
@@ -23,7 +24,9 @@ def add(app: typer.Typer) -> None:
     """Adds the group."""
     commands = group("views", "The project's views.", "seamline views list")
     commands.callback(invoke_without_command=True)(views)
-    commands.command(name="list", epilog=examples("seamline views list --json"))(list_views)
+    commands.command(name="list", epilog=examples("seamline views list --tag money", "seamline views list --json"))(
+        list_views
+    )
     commands.command(name="show", epilog=examples("seamline views show orders_by_hour"))(show)
     viewcheck.add(commands)
     viewexplain.add(commands)
@@ -40,17 +43,24 @@ def add(app: typer.Typer) -> None:
 def views(context: typer.Context, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """The project's views."""
     if context.invoked_subcommand is None:
-        list_views(project, as_json)
+        list_views(project, as_json=as_json)
 
 
-def list_views(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+def list_views(
+    project: ProjectOption = HERE,
+    tag: Annotated[str | None, typer.Option("--tag", help="Only views that have this word among their tags.")] = None,
+    as_json: JsonOption = False,
+) -> None:
     """List the views: those of the project, and those that the lake serves."""
     from seamline.schemas.catalogue import Catalogue
     from seamline.schemas.project import load_project
 
     loaded = load_project(project)
-    states = Catalogue(loaded.lake).states
-    rows = [_line(loaded, name, states.get(name)) for name in sorted({*loaded.views, *states})]
+    catalogue = Catalogue(loaded.lake)
+    names = [
+        name for name in sorted({*loaded.views, *catalogue.states}) if tag in (None, *_tags(loaded, catalogue, name))
+    ]
+    rows = [_line(loaded, name, catalogue.states.get(name)) for name in names]
     if as_json:
         show_json(rows)
     else:
@@ -176,7 +186,7 @@ def _line(project: Project, name: str, state: Published | None) -> dict[str, Any
     elif state is None:
         word = "not applied"
     elif written == served:
-        word = "served"
+        word = "served" if _said(view.text) == _said(_sql_of(state)) else "served, properties or comments not applied"
     else:
         built = written in state.live and batch_of(project, written or "").versions
         word = "built, not served" if built else "being built" if written in state.live else "changed, not applied"
@@ -188,6 +198,24 @@ def _line(project: Project, name: str, state: Published | None) -> dict[str, Any
         "served": served,
         "version": state.version if state else None,
     }
+
+
+def _tags(project: Project, catalogue: Catalogue, name: str) -> tuple[str, ...]:
+    from seamline.schemas.properties import tags
+
+    if name in project.views:
+        return tags(project.views[name].properties)
+    return tags(catalogue.properties(catalogue.states[name].served or ""))
+
+
+def _said(sql: str) -> tuple[object, ...]:
+    from seamline.schemas.headers import header_of
+
+    return header_of(sql).said
+
+
+def _sql_of(state: Published) -> str:
+    return next((record.sql for record in state.definitions if record.definition == state.served), "")
 
 
 def _contract_of(state: Published | None) -> str | None:
