@@ -95,7 +95,10 @@ cume_dist dense_rank fill first_value lag last_value lead nth_value ntile percen
 row_number
 """
 
-FUNCTIONS = frozenset(
+MEASURE = frozenset(["measure"])
+"""Seamline's own: seamline.serving.measure writes it out."""
+
+FUNCTIONS = MEASURE | frozenset(
     word
     for words in (_OPERATORS, _CONDITIONS, _NUMBERS, _TEXT, _TIME, _NESTED, _AGGREGATES, _WINDOWS)
     for word in words.split()
