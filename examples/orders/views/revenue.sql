@@ -19,8 +19,12 @@ AS SELECT time_bucket(INTERVAL '1 day', placed) AS day, shop,
    FROM orders GROUP BY ALL;
 
 -- What is owed. `difference` is tax as it was charged against tax as it should have been: 0.00, always.
-CREATE MATERIALIZED VIEW taxes
-  TBLPROPERTIES ('owner' = 'finance', 'description' = 'Taxes by the day, tax rate and currency')
+CREATE MATERIALIZED VIEW taxes (
+    net COMMENT 'what was taxed, less what was given back',
+    tax COMMENT 'as charged, rounded once for each order',
+    difference COMMENT 'charged, less what should have been charged')
+  TBLPROPERTIES ('owner' = 'finance', 'description' = 'Taxes by the day, tax rate and currency', 'tags' = 'money, audit',
+                 'batch.retention' = '30 days')
 AS SELECT time_bucket(INTERVAL '1 day', placed) AS day, tax_rate, currency,
           sum(net) AS net,
           sum(tax) AS tax,

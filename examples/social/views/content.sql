@@ -1,6 +1,7 @@
--- Likes of each post, by the hour. `likes` is what is left after those taken back.
+-- Likes of each post, by the hour. `likes` is what is left after those taken back. Rows are stored by post, so that a
+-- query for one post reads little.
 CREATE MATERIALIZED VIEW post_likes
-  TBLPROPERTIES ('owner' = 'content', 'description' = 'Likes by the hour and post')
+  TBLPROPERTIES ('owner' = 'content', 'description' = 'Likes by the hour and post', 'serving.sort' = 'post, hour')
 AS SELECT time_bucket(INTERVAL '1 hour', happened) AS hour, post, author,
           sum(change) AS likes,
           approx_count_distinct(member) AS fans,

@@ -12,7 +12,8 @@ AS SELECT time_bucket(INTERVAL '1 day', happened) AS day, channel,
 
 -- Followers won and lost. Sums of +1 and -1 need no order: a follow may arrive after its own undoing.
 CREATE MATERIALIZED VIEW follower_counts
-  TBLPROPERTIES ('owner' = 'growth', 'description' = 'Followers won and lost, by the day and user')
+  TBLPROPERTIES ('owner' = 'growth', 'description' = 'Followers won and lost, by the day and user',
+                 'serving.sort' = 'member, day')
 AS SELECT time_bucket(INTERVAL '1 day', happened) AS day, whom AS member,
           sum(change) AS net,
           count(*) FILTER (WHERE change = 1) AS won,
