@@ -77,6 +77,8 @@ def test_the_contracts_take_and_reject_what_the_generator_meant_them_to(name: st
         )
         assert (events.num_rows, valid - events.num_rows) == (counted, twice)
     assert sum(table.num_rows for table in given.decoded.values()) == len(given.lines)
+    terms = (total(counts.counted), total(counts.rejected), total(counts.duplicates))
+    assert f"`{len(given.lines)} = {' + '.join(map(str, terms))}`" in given.readme
 
 
 @pytest.mark.parametrize("name", NAMES)
