@@ -4,7 +4,9 @@ CREATE MATERIALIZED VIEW order_values
 AS SELECT time_bucket(INTERVAL '1 hour', placed) AS hour, shop, currency,
           count(*) AS orders,
           avg(total) AS mean_value,
+          median(total) AS median_value,
           max(total) AS largest,
+          max_by(id, total) AS largest_order,
           min(total) AS smallest,
           avg(len(lines)) AS mean_lines,
           approx_count_distinct(customer.id) AS customers
@@ -15,7 +17,8 @@ CREATE MATERIALIZED VIEW refund_share
   TBLPROPERTIES ('owner' = 'shops', 'description' = 'Refunds as a share of sales, by the day and shop')
 AS SELECT time_bucket(INTERVAL '1 day', placed) AS day, shop,
           count_if(kind = 'refund') / nullif(count_if(kind = 'sale'), 0) AS of_orders,
-          -sum(total * rate) FILTER (WHERE kind = 'refund') / nullif(sum(total * rate) FILTER (WHERE kind = 'sale'), 0) AS of_money
+          -sum(total * rate) FILTER (WHERE kind = 'refund')
+            / nullif(sum(total * rate) FILTER (WHERE kind = 'sale'), 0) AS of_money
    FROM orders GROUP BY ALL HAVING count_if(kind = 'sale') >= 10;
 
 -- Where customers are, and whether they come back: orders of a day against the customers who placed them.

@@ -15,7 +15,7 @@ CREATE MATERIALIZED VIEW revenue_in_euros
 AS SELECT time_bucket(INTERVAL '1 day', placed) AS day, shop,
           sum(total * rate) AS exactly,
           round(sum(total * rate), 2) AS revenue,
-          count(*) FILTER (WHERE currency <> 'EUR') AS in_other_money
+          count(DISTINCT currency) AS currencies
    FROM orders GROUP BY ALL;
 
 -- What is owed. `difference` is tax as it was charged against tax as it should have been: 0.00, always.

@@ -9,6 +9,15 @@ AS SELECT time_bucket(INTERVAL '1 hour', happened) AS hour, post, author,
           bool_or(member = author) AS liked_by_author
    FROM likes GROUP BY ALL;
 
+-- The posts liked most on a day, and whose posts are. Likes as they were given: what was taken back later is not looked at.
+CREATE MATERIALIZED VIEW most_liked
+  TBLPROPERTIES ('owner' = 'content', 'description' = 'The most liked posts of each day')
+AS SELECT time_bucket(INTERVAL '1 day', happened) AS day,
+          approx_top_k(post, 5) AS posts,
+          mode(author) AS author,
+          count(DISTINCT post) AS posts_liked
+   FROM likes WHERE change = 1 GROUP BY ALL;
+
 -- What is written. An array's length and elements are expressions like any other.
 CREATE MATERIALIZED VIEW posts_by_hour
   TBLPROPERTIES ('owner' = 'content', 'description' = 'Posts by the hour and audience')
