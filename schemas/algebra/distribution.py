@@ -77,7 +77,9 @@ def _approx_quantile(call: Call) -> Form | None:
         raise ValueError(_Q)
     sql_type = native.replace("HUGEINT", "DECIMAL(38,0)")
     done = f"finalize({_digest('{}', kind, quantile, 'FLOAT[]' if listed else 'FLOAT')})::{sql_type}"
-    bound = "within 1.5% of the group's values by rank, 0.5% beyond the 5th and 95th percentiles; see docs/views.md"
+    bound = (
+        "within 2% of the group's values by rank; 1% below the 10th and above the 90th percentile, 0.3% beyond 1 and 99"
+    )
     return Form((part,), done, sql_type, "approximate", bound, native=native if native != sql_type else "")
 
 
@@ -109,7 +111,7 @@ def _quantile(function: str) -> Callable[[Call], Form | None]:
             return None
         done = f"TRY(list_aggregate({{}}, '{function}'{constants}))"
         many = f"len({{}}) > {VALUES_LIMIT}"
-        instead = "approx_quantile" if numeric(call.type) or call.type in _TIMES else "approx_top_k"
+        instead = "approx_quantile" if numeric(call.type) or call.type in _TIMES else "finer keys"
         said = problem(f"{function} of over {VALUES_LIMIT:,} values in one group: use {instead}")
         beyond = problem(f"{function} of values that {sql_type} does not hold")
         bad = f"len({{}}) > 0 AND {done} IS NULL"

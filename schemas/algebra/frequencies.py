@@ -167,9 +167,10 @@ def _histogram(call: Call) -> Form | None:
 #
 # One count a bin: of values above the bound before it, up to and with its own; the last one of values above all.
 # DuckDB leaves that one out where it is 0, and names it by the greatest value of the type. It puts NaN in the first
-# bin; here NaN is above all, as everywhere.
+# bin; here NaN is above all, as everywhere. Dates and times are refused: the greatest of them is beyond what Python
+# and Arrow's other readers can show.
 
-_BINNED = (*INTEGERS, *FLOATS, "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "VARCHAR")
+_BINNED = (*INTEGERS, *FLOATS, "VARCHAR")
 
 
 def _bounds_and_rest(key: str, bounds: str) -> tuple[list[str], str]:
@@ -244,7 +245,7 @@ FREQUENCIES = (
     Aggregate(
         "histogram",
         "plain",
-        ORDERED + "; with bounds, of the same type: numbers, VARCHAR, dates, times and timestamps",
+        ORDERED + "; with bounds, of the same type: numbers, VARCHAR (of a time, its epoch)",
         _histogram,
         "how many of each value, or in each bin above one bound up to the next",
         constants=("bounds",),
