@@ -53,6 +53,7 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
         partial=_partial(bound, selection.where),
         merge=_merge(bound),
         merges=_merges(bound),
+        compared=finisher.compared,
         having=finisher.having,
         head=head,
         tail=tail,

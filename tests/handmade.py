@@ -101,7 +101,9 @@ class Handmade:
     def events(self, of: Sequence[Row]) -> pa.Table:
         """Rows as the contract's fields, each at the offset that its number names."""
         columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in event_schema(self.contract).items())
-        position = "'orders@1' AS _source, 0::INTEGER AS _partition, (amount::DECIMAL(38,0) % 1000000007)::BIGINT AS _offset"
+        position = (
+            "'orders@1' AS _source, 0::INTEGER AS _partition, (amount::DECIMAL(38,0) % 1000000007)::BIGINT AS _offset"
+        )
         table = pa.table(
             {
                 "placed": pa.array(

@@ -80,7 +80,8 @@ def _approx_quantile(call: Call) -> Form | None:
     bound = (
         "within 2% of the group's values by rank; 1% below the 10th and above the 90th percentile, 0.3% beyond 1 and 99"
     )
-    return Form((part,), done, sql_type, "approximate", bound, native=native if native != sql_type else "")
+    wider = native if native != sql_type else ""
+    return Form((part,), done, sql_type, "approximate", bound, native=wider, audit="[{}.count, {}.min, {}.max]")
 
 
 # --- exact quantiles -------------------------------------------------------------------------------------

@@ -82,7 +82,8 @@ def _alone(merged: str) -> str:
 #
 # Beyond its capacity c, the (c + 1)-th largest count is taken off every count, and entries left with nothing go (Misra
 # and Gries 1982; mergeable: Agarwal et al. 2012). Each unit taken off is taken off c + 1 values at least, so no count
-# is too low by more than N / (c + 1), for N values in whatever tree of merges, and none is too high.
+# is too low by more than N / (c + 1), for N values in whatever tree of merges, and none is too high. What is left then
+# depends on the tree; counts that add up to N were never lowered, and do not.
 
 
 def _reduced(counts: str, capacity: int) -> str:
@@ -111,7 +112,10 @@ def _approx_top_k(call: Call) -> Form | None:
     bound = f"exact up to {capacity:,} distinct values in a group; above, counts are too low by at most 1/{capacity:,}"
     value = f"CASE WHEN len({{}}) > 0 THEN {_often('{}', k)} END"
     own = _often(counts.replace(canonical("{x}", kind), "{x}"), k)
-    return Form((part,), value, f"{kind}[]", "approximate", f"{bound} of the group's values", own=own)
+    whole = Part("n", "count({x}){filter}", "BIGINT", "coalesce(sum({c}), 0)::BIGINT")
+    audit = "[{n}::VARCHAR, CASE WHEN list_sum([e.count for e in {}]) = {n} THEN {}::VARCHAR END]"
+    said = f"{bound} of the group's values"
+    return Form((part, whole), value, f"{kind}[]", "approximate", said, own=own, audit=audit)
 
 
 # --- mode, entropy, histogram ----------------------------------------------------------------------------
