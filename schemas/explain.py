@@ -108,7 +108,7 @@ def cost(definition: Definition) -> Cost:
 def _stored(definition: Definition, column: Column, key: bool) -> Stored:
     users = [output for output in definition.columns if column.name in output.uses]
     cuts = [int(most) for most in _SLICE.findall(definition.merges.get(column.name, ""))]
-    size = size_of(column.sql_type, max(cuts, default=0))
+    size = size_of(column.sql_type, column.most or max(cuts, default=0))
     kind: Kind = "key" if key else "plain"
     if size.element is not None and not key:
         kind = "sketch" if any(output.exactness == "approximate" for output in users) else "bounded collection"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -16,6 +18,8 @@ from obstore.store import LocalStore
 
 from seamline.cli.init import make_project
 from seamline.cli.main import execute
+from seamline.errors import UserError
+from seamline.schemas.algebra import ALGEBRA, Aggregate
 from seamline.schemas.compiler import compile_view
 from seamline.schemas.explain import Cost, cost, size_of
 from seamline.schemas.views import parse_views
@@ -169,6 +173,24 @@ def test_the_cost_of_a_group_is_that_of_its_columns() -> None:
     assert cost_of("shop, min(id) AS m").words == "plain: 0 bytes a group and the text of shop, m"
     having = cost_of("shop, count(*) AS n", " HAVING sum(amount) > 1")
     assert [column.makes for column in having.columns] == [("shop",), ("n",), ("(HAVING)",)]
+
+
+ARGUMENTS = ("amount", "weight", "shop", "amount > 1", "amount, weight", "amount, weight, shop")
+
+
+@pytest.mark.parametrize("entry", ALGEBRA.values(), ids=ALGEBRA)
+def test_every_list_that_an_aggregate_stores_is_bounded(entry: Aggregate) -> None:
+    name, _, distinct = entry.name.partition(" ")
+    found = []
+    for arguments, constants in itertools.product(ARGUMENTS, entry.tried):
+        call = f"{name}({distinct} {', '.join([arguments, *constants])})"
+        with contextlib.suppress(UserError):
+            found.append(cost_of(f"{call} AS x, count(*) AS n"))
+    assert found
+    for one in found:
+        lists = [column.size for column in one.columns if column.size.element is not None]
+        assert all(size.most for size in lists)
+        assert (one.kind == "plain") == (not lists)
 
 
 @pytest.mark.parametrize(
