@@ -55,8 +55,10 @@ class Size:
     def _listed(self, element: Size) -> str:
         if not self.most:
             return f"({element}) for each value kept"
-        limit = element.limit
-        each = f"{self.most:,} of {element}"
+        limit, said = element.limit, str(element)
+        each = f"{self.most:,} texts" if element == Size(texts=1) else f"{self.most:,} of {said}"
+        if " + " in said:
+            each = f"{self.most:,} of ({said})"
         return f"up to {bytes_said(self.most * limit)} ({each})" if limit is not None else f"up to {each}"
 
 
