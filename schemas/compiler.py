@@ -36,7 +36,7 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
     normalised = f"view {view.name} on {contract.name}\n{selection.normalised}"
     identity = f"{LAYOUT}\n{normalised}\n{contract.decoding}"
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
-    stored = (*keys, *(Column(name, part.stored) for name, (part, _) in bound.parts.items()))
+    stored = (*keys, *(Column(name, part.stored, part.most) for name, (part, _) in bound.parts.items()))
     finisher = Finisher(source, bound, stored)
     columns = commented(source, header, finisher.outputs)
     check_sort(source, header, keys, columns)

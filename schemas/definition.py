@@ -14,10 +14,11 @@ from seamline.schemas.algebra import Exactness
 
 @dataclass(frozen=True)
 class Column:
-    """A stored column and its DuckDB type."""
+    """A stored column and its DuckDB type. `most`: how many elements its list keeps at most, where that is stated."""
 
     name: str
     sql_type: str
+    most: int = 0
 
 
 @dataclass(frozen=True)

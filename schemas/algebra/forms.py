@@ -42,12 +42,14 @@ ORDERED = "any type that can be stored (docs/views.md)"
 
 @dataclass(frozen=True)
 class Part:
-    """One partial column: `suffix` names it, `stored` is its type in Parquet and Arrow."""
+    """One partial column: `suffix` names it, `stored` is its type in Parquet and Arrow. `most`: how many elements its
+    list keeps at most, where `merge` does not say so by a slice."""
 
     suffix: str
     partial: str
     stored: str
     merge: str
+    most: int = 0
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def _approx_top_k(call: Call) -> Form | None:
         raise ValueError(f"an integer from 1 to {MOST_K}")
     capacity = max(CAPACITY, 10 * k)
     kind, counts = call.type, _counted(call.type)
-    part = Part("", _reduced(counts, capacity), _entries(kind), _alone(_reduced(_SUMMED, capacity)))
+    part = Part("", _reduced(counts, capacity), _entries(kind), _alone(_reduced(_SUMMED, capacity)), most=capacity)
     bound = f"exact up to {capacity:,} distinct values in a group; above, counts are too low by at most 1/{capacity:,}"
     value = f"CASE WHEN len({{}}) > 0 THEN {_often('{}', k)} END"
     own = _often(counts.replace(canonical("{x}", kind), "{x}"), k)
