@@ -221,6 +221,12 @@ def test_the_most_frequent_are_exact_up_to_the_capacity_and_ties_go_by_value(fol
     assert run.answer(run.merge(*files)) == {0: ["0000", "0001", "0002"]}
 
 
+def test_where_no_value_is_frequent_none_is_named(folder: Path) -> None:
+    run = Run(case_of("approx_top_k", "BIGINT", "3"), folder)
+    each_once = partial_of(run, f"SELECT 0 AS k, n AS x FROM range({CAPACITY + 1}) AS t(n)")
+    assert run.answer(run.merge(each_once, partial_of(run, "SELECT 1 AS k, NULL AS x"))) == {0: [], 1: None}
+
+
 def test_entropy_is_duckdbs_and_zero_for_one_value(folder: Path) -> None:
     run = Run(case_of("entropy", "BIGINT"), folder)
     values = "SELECT n % 3 AS k, CASE WHEN n % 3 = 0 THEN 5 ELSE n % (n % 97 + 1) END AS x FROM range(20000) AS t(n)"

@@ -109,7 +109,7 @@ def _approx_top_k(call: Call) -> Form | None:
     kind, counts = call.type, _counted(call.type)
     part = Part("", _reduced(counts, capacity), _entries(kind), _alone(_reduced(_SUMMED, capacity)))
     bound = f"exact up to {capacity:,} distinct values in a group; above, counts are too low by at most 1/{capacity:,}"
-    value = f"CASE WHEN len({{}}) > 0 THEN {_often('{}', k)} END"
+    value = _often("{}", k)
     own = _often(counts.replace(canonical("{x}", kind), "{x}"), k)
     return Form((part,), value, f"{kind}[]", "approximate", f"{bound} of the group's values", own=own)
 
@@ -210,23 +210,29 @@ def _bins(call: Call) -> Form | None:
     if rest in bounds:
         raise ValueError(f"a list of bounds other than {rest!r}, which stands for values above all")
     literals = [_literal(bound, key) for bound in bounds]
-    value = f"TRY_CAST({{x}} AS {key})"
-    above = ["", *(f"{value} > {bound} AND " for bound in literals[:-1])]
-    within = [f"{low}{value} <= {high}" for low, high in zip(above, literals, strict=True)]
-    names = [*(f"bin{n}" for n in range(1, len(bounds) + 1)), "rest"]
-    parts = tuple(
-        Part(name, f"count(*) FILTER (WHERE {{where}} AND {c})", "BIGINT", "coalesce(sum({c}), 0)::BIGINT")
-        for name, c in zip(names, [*within, f"{value} > {literals[-1]}"], strict=True)
-    )
-    counts = [f"{{{name}}}::UBIGINT" for name in names]
-    full = f"map([{', '.join([*literals, _literal(rest, key)])}], [{', '.join(counts)}])"
-    without = f"map([{', '.join(literals)}], [{', '.join(counts[:-1])}])"
-    total = " + ".join(f"{{{name}}}" for name in names)
-    done = f"CASE WHEN {{rest}} > 0 THEN {full} WHEN ({total}) > 0 THEN {without} END"
+    parts = _bin_parts(f"TRY_CAST({{x}} AS {key})", literals)
     own = ""
     if kind in FLOATS:
         own = f"histogram(CASE WHEN isnan({{x}}) THEN 'inf' ELSE {{x}} END, {call.texts[0]}){{filter}}"
-    return Form(parts, done, sql_type, own=own)
+    return Form(parts, _mapped(parts, literals, _literal(rest, key)), sql_type, own=own)
+
+
+def _bin_parts(value: str, bounds: list[str]) -> tuple[Part, ...]:
+    above = ["", *(f"{value} > {bound} AND " for bound in bounds[:-1])]
+    bins = [f"{low}{value} <= {high}" for low, high in zip(above, bounds, strict=True)]
+    named = {f"bin{n}": condition for n, condition in enumerate(bins, 1)} | {"rest": f"{value} > {bounds[-1]}"}
+    return tuple(
+        Part(name, f"count(*) FILTER (WHERE {{where}} AND {condition})", "BIGINT", "coalesce(sum({c}), 0)::BIGINT")
+        for name, condition in named.items()
+    )
+
+
+def _mapped(parts: tuple[Part, ...], bounds: list[str], rest: str) -> str:
+    """Bounds to counts; NULL over nothing."""
+    counts = [f"{{{part.suffix}}}::UBIGINT" for part in parts]
+    full = f"map([{', '.join([*bounds, rest])}], [{', '.join(counts)}])"
+    without = f"map([{', '.join(bounds)}], [{', '.join(counts[:-1])}])"
+    return f"CASE WHEN {{rest}} > 0 THEN {full} WHEN {' + '.join(counts)} > 0 THEN {without} END"
 
 
 FREQUENCIES = (
