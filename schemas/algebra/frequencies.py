@@ -27,7 +27,7 @@ DISTINCT_LIMIT = 10_000
 
 MOST_K = 100
 CAPACITY = 1_000
-"""Counters of approx_top_k: at least so many, and ten for each value asked for."""
+"""Counters of approx_top_k, whatever the k: one column serves all."""
 
 MOST_BOUNDS = 100
 
@@ -85,12 +85,12 @@ def _alone(merged: str) -> str:
 # is too low by more than N / (c + 1), for N values in whatever tree of merges, and none is too high.
 
 
-def _reduced(counts: str, capacity: int) -> str:
-    least = f"list_sort([e.count for e in s], 'DESC')[{capacity + 1}]"
+def _reduced(counts: str) -> str:
+    least = f"list_sort([e.count for e in s], 'DESC')[{CAPACITY + 1}]"
     lowered = "lambda e: {'value': e.value, 'count': e.count - least}"
     lower = f"list_transform(list_filter(s, lambda e: e.count > least), {lowered})"
     cut = f"list_transform([{least}], lambda least: {lower})[1]"
-    return f"list_transform([{counts}], lambda s: CASE WHEN len(s) <= {capacity} THEN s ELSE {cut} END)[1]"
+    return f"list_transform([{counts}], lambda s: CASE WHEN len(s) <= {CAPACITY} THEN s ELSE {cut} END)[1]"
 
 
 def _often(counts: str, k: int) -> str:
@@ -105,10 +105,9 @@ def _approx_top_k(call: Call) -> Form | None:
     k = call.constants[0]
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= MOST_K:
         raise ValueError(f"an integer from 1 to {MOST_K}")
-    capacity = max(CAPACITY, 10 * k)
     kind, counts = call.type, _counted(call.type)
-    part = Part("", _reduced(counts, capacity), _entries(kind), _alone(_reduced(_SUMMED, capacity)))
-    bound = f"exact up to {capacity:,} distinct values in a group; above, counts are too low by at most 1/{capacity:,}"
+    part = Part("", _reduced(counts), _entries(kind), _alone(_reduced(_SUMMED)))
+    bound = f"exact up to {CAPACITY:,} distinct values in a group; above, counts are too low by at most 1/{CAPACITY:,}"
     value = _often("{}", k)
     own = _often(counts.replace(canonical("{x}", kind), "{x}"), k)
     return Form((part,), value, f"{kind}[]", "approximate", f"{bound} of the group's values", own=own)
