@@ -100,7 +100,10 @@ theta_difference theta_intersection theta_sketch_error theta_sketch_estimate the
 """
 """Not DuckDB's own: seamline.serving.functions makes them."""
 
-FUNCTIONS = frozenset(
+MEASURE = frozenset(["measure"])
+"""Seamline's own: seamline.serving.measure writes it out."""
+
+FUNCTIONS = MEASURE | frozenset(
     word
     for words in (_OPERATORS, _CONDITIONS, _NUMBERS, _TEXT, _TIME, _NESTED, _AGGREGATES, _WINDOWS, _SKETCHES)
     for word in words.split()

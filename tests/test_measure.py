@@ -1,0 +1,334 @@
+"""MEASURE gives at any coarser grain what the view's own SELECT gives there over the raw events."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from handmade import DAY, OTHER, VIEW, Handmade, Row, rows
+
+from seamline.errors import Condition, UserError
+from seamline.schemas.algebra import ALGEBRA, Aggregate, Call
+from seamline.serving.query import Query
+from seamline.serving.snapshot import Serving
+
+KINDS = {
+    "BIGINT": ("(amount % 1000)::BIGINT", "(amount * 7 % 11)::BIGINT", "amount::BIGINT"),
+    "BOOLEAN": ("(amount % 3 = 0)", "(amount % 2 = 0)", "(amount % 5 = 0)"),
+    "DOUBLE": ("amount::DOUBLE", "(amount % 7)::DOUBLE", "(amount % 5)::DOUBLE"),
+    "VARCHAR": ("shop", "amount::VARCHAR", "shop"),
+}
+"""Arguments of each type."""
+
+
+def call(entry: Aggregate, constants: tuple[str, ...]) -> str:
+    """A call of an entry over the first types that it takes."""
+    values = tuple(_value(text) for text in constants)
+    for kind, arguments in KINDS.items():
+        if entry.form(Call((kind,) * max(entry.arguments, 1), values, constants)) is not None:
+            name, _, distinct = entry.name.partition(" ")
+            said = ", ".join([*arguments[: entry.arguments], *constants])
+            return f"{name}({'DISTINCT ' if distinct else ''}{said})"
+    raise AssertionError(f"{entry.name} takes none of {list(KINDS)}")
+
+
+def _value(text: str) -> Any:
+    from seamline.kernel import kernel
+
+    return kernel().run(f"SELECT {text} AS x").to_pylist()[0]["x"]
+
+
+CALLS = {
+    f"{name.replace(' ', '_')}{n}": call(entry, constants)
+    for name, entry in ALGEBRA.items()
+    for n, constants in enumerate(entry.tried)
+}
+COMPUTED = {
+    "each": "sum(amount) / nullif(count(*), 0)",
+    "few": "count(*) FILTER (WHERE amount < 20)",
+    "odd": "avg(amount) FILTER (WHERE amount % 2 = 1)",
+    "spread": "max(amount) - min(amount)",
+}
+COLUMNS = CALLS | COMPUTED
+LIST = ", ".join(f"{sql} AS m_{name}" for name, sql in COLUMNS.items())
+HOUR = "time_bucket(INTERVAL '1 hour', placed) AS hour"
+ALL = ", ".join(f"MEASURE(m_{name}) AS m_{name}" for name in COLUMNS)
+
+TILES = f"CREATE MATERIALIZED VIEW tiles AS SELECT {HOUR}, shop, {LIST} FROM orders GROUP BY ALL"
+SHOPS = f"CREATE MATERIALIZED VIEW by_shop AS SELECT shop, {LIST} FROM orders GROUP BY ALL"
+HOURS = f"CREATE MATERIALIZED VIEW by_hour AS SELECT {HOUR}, {LIST} FROM orders GROUP BY ALL"
+TOTAL = f"CREATE MATERIALIZED VIEW total AS SELECT {LIST} FROM orders"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Handmade:
+    """Three epochs and a version over the first two; the other views give the truth at their grains."""
+    made = Handmade(tmp_path_factory.mktemp("lake"), TILES, SHOPS, HOURS, TOTAL)
+    for n in range(3):
+        made.epoch(rows(25, 25 * n) + rows(5, 10 * n))
+    made.version(made.sent[:60], cut=60, view="tiles")
+    return made
+
+
+@pytest.fixture(scope="module")
+def serving(made: Handmade) -> Serving:
+    return made.serving()
+
+
+def ask(serving: Serving, sql: str, as_of: int | None = None) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = serving.query(sql, as_of).table.to_pylist()
+    return found
+
+
+def truth(made: Handmade, of: list[Row], view: str) -> list[dict[str, Any]]:
+    """The view's own SELECT straight over the rows; where that is another sketch than DuckDB's, one pass of the view's
+    statements over all rows at once."""
+    found = made.truth(of, view)
+    definition = made.served(view)
+    partials = made.engine.run(definition.partial, {"events": made.events(of)})
+    finished = f"SELECT * FROM ({definition.merge_and_finalise}) ORDER BY ALL"
+    for row, other in zip(found, made.engine.run(finished, {"partials": partials}).to_pylist(), strict=True):
+        row.update({o.name: other[o.name] for o in definition.columns if o.exactness == "approximate"})
+    return found
+
+
+def same(got: Any, true: Any) -> bool:
+    """Equal, floats to the bound of law 5."""
+    if isinstance(got, float) and isinstance(true, float):
+        return got == true or (got != got and true != true) or math.isclose(got, true, rel_tol=1e-9, abs_tol=1e-9)
+    if isinstance(got, list) and isinstance(true, list):
+        return len(got) == len(true) and all(map(same, got, true))
+    return bool(got == true)
+
+
+def agree(got: list[dict[str, Any]], true: list[dict[str, Any]]) -> None:
+    assert len(got) == len(true) > 0
+    for one, other in zip(got, true, strict=True):
+        wrong = {name: (one[name], other[name]) for name in other if not same(one[name], other[name])}
+        assert not wrong
+
+
+def test_every_aggregate_at_a_coarser_grain_is_the_truth_there(made: Handmade, serving: Serving) -> None:
+    agree(ask(serving, f"SELECT shop, {ALL} FROM tiles GROUP BY shop ORDER BY shop"), truth(made, made.sent, "by_shop"))
+    agree(ask(serving, f"SELECT hour, {ALL} FROM tiles GROUP BY ALL ORDER BY 1"), truth(made, made.sent, "by_hour"))
+    agree(ask(serving, f"SELECT {ALL} FROM tiles"), truth(made, made.sent, "total"))
+    own = f"SELECT hour, shop, {ALL} FROM tiles GROUP BY hour, shop ORDER BY hour, shop"
+    agree(ask(serving, own), ask(serving, "SELECT * FROM tiles ORDER BY hour, shop"))
+
+
+def test_rollup_cube_and_grouping_sets_merge_for_each_grouping(made: Handmade, serving: Serving) -> None:
+    for grouping in ("CUBE (hour, shop)", "GROUPING SETS ((hour, shop), (hour), (shop), ())"):
+        found = ask(serving, f"SELECT grouping(hour, shop) AS g, hour, shop, {ALL} FROM tiles GROUP BY {grouping} "
+                             "ORDER BY g, hour, shop")  # fmt: skip
+        by = {g: [row for row in found if row["g"] == g] for g in range(4)}
+        agree(by[0], truth(made, made.sent, "tiles"))
+        agree(by[1], truth(made, made.sent, "by_hour"))
+        agree(by[2], truth(made, made.sent, "by_shop"))
+        agree(by[3], truth(made, made.sent, "total"))
+    found = ask(serving, f"SELECT shop, {ALL} FROM tiles GROUP BY ROLLUP (shop) ORDER BY shop NULLS LAST")
+    agree(found[:-1], truth(made, made.sent, "by_shop"))
+    agree(found[-1:], truth(made, made.sent, "total"))
+
+
+def test_a_frame_merges_the_tiles_in_it(made: Handmade, serving: Serving) -> None:
+    """Each row against the view without keys over just the events of its frame."""
+    frame = "PARTITION BY shop ORDER BY hour RANGE BETWEEN INTERVAL '2 hours' PRECEDING AND CURRENT ROW"
+    framed = ALL.replace(" AS ", f" OVER ({frame}) AS ")
+    found = ask(serving, f"SELECT shop, hour, {framed} FROM tiles ORDER BY shop, hour")
+    assert len(found) == 15
+    for row in found:
+        last = (row["hour"] - DAY) // timedelta(hours=1)
+        inside = [r for r in made.sent if r[0] == row["shop"] and last - 2 <= r[1] <= last]
+        agree([row], truth(made, inside, "total"))
+
+
+def test_filter_keeps_the_tiles_that_meet_it(made: Handmade, serving: Serving) -> None:
+    kept = ", ".join(f"MEASURE(m_{name}) FILTER (WHERE hour < TIMESTAMPTZ '2024-05-01 02:00:00+00') AS m_{name}"
+                     for name in COLUMNS)  # fmt: skip
+    early: list[Row] = [row for row in made.sent if row[1] < 2]
+    agree(ask(serving, f"SELECT {kept} FROM tiles"), truth(made, early, "total"))
+    agree(
+        ask(serving, f"SELECT {kept.replace(' AS ', ' OVER () AS ')} FROM tiles LIMIT 1"), truth(made, early, "total")
+    )
+
+
+def test_no_tiles_are_no_events(made: Handmade, serving: Serving) -> None:
+    agree(ask(serving, f"SELECT {ALL} FROM tiles WHERE shop = 'none'"), truth(made, [], "total"))
+
+
+def test_having_order_by_and_qualify_take_measures(made: Handmade, serving: Serving) -> None:
+    means = {row["shop"]: row["m_avg0"] for row in truth(made, made.sent, "by_shop")}
+    middle = sorted(means.values())[1]
+    for having in (f"MEASURE(m_avg0) >= {middle}", f"m >= {middle}", f"MEASURE(m_each) >= 0 AND m >= {middle}"):
+        for grouping in ("shop", "GROUPING SETS ((shop))", "ALL"):
+            sql = f"SELECT shop, MEASURE(m_avg0) AS m FROM tiles GROUP BY {grouping} HAVING {having} ORDER BY shop"
+            found = ask(serving, sql)
+            assert [(r["shop"], r["m"]) for r in found] == [(s, m) for s, m in means.items() if m >= middle]
+    found = ask(serving, "SELECT shop FROM tiles GROUP BY shop ORDER BY MEASURE(m_avg0) DESC")
+    assert [row["shop"] for row in found] == sorted(means, key=lambda shop: -means[shop])
+    found = ask(serving, "SELECT shop FROM tiles GROUP BY shop QUALIFY rank() OVER (ORDER BY MEASURE(m_avg0)) = 1")
+    assert [row["shop"] for row in found] == [min(means, key=lambda shop: means[shop])]
+
+
+def test_hopping_windows_are_a_join_with_their_starts(made: Handmade, serving: Serving) -> None:
+    found = ask(serving, """
+        SELECT start, MEASURE(m_avg0) AS mean, MEASURE(t.m_approx_count_distinct0) AS many
+        FROM generate_series(TIMESTAMPTZ '2024-05-01 00:00:00+00', TIMESTAMPTZ '2024-05-01 04:00:00+00',
+                             INTERVAL 2 HOURS) AS g(start)
+        JOIN tiles AS t ON t.hour >= start AND t.hour < start + INTERVAL 3 HOURS
+        GROUP BY start ORDER BY start
+    """)  # fmt: skip
+    assert len(found) == 3
+    for n, row in enumerate(found):
+        (true,) = truth(made, [r for r in made.sent if 2 * n <= r[1] < 2 * n + 3], "total")
+        assert (row["mean"], row["many"]) == (true["m_avg0"], true["m_approx_count_distinct0"])
+
+
+def test_measures_stand_inside_expressions_subqueries_and_joins(made: Handmade, serving: Serving) -> None:
+    (total,) = truth(made, made.sent, "total")
+    mean, count = total["m_avg0"], total["m_count0"]
+    for sql, true in {
+        "SELECT MEASURE(m_avg0) * 2 + MEASURE(m_count0) AS x FROM tiles": mean * 2 + count,
+        "SELECT (SELECT MEASURE(m_avg0) FROM tiles) AS x": mean,
+        "WITH d AS (SELECT shop, MEASURE(m_count0) AS n FROM tiles GROUP BY shop) SELECT sum(n)::INT x FROM d": count,
+        "SELECT max(n) AS x FROM (SELECT MEASURE(m_count0) AS n FROM tiles UNION ALL SELECT 0 FROM by_shop)": count,
+        "SELECT MEASURE(a.m_count0) + MEASURE(b.m_count0) AS x FROM tiles a JOIN by_shop b USING (shop) "
+        "WHERE shop = 'none'": 0,
+        "SELECT sum(MEASURE(m_count0)) OVER () AS x FROM tiles GROUP BY shop LIMIT 1": count,
+        "WITH tiles AS (SELECT * FROM tiles) SELECT (SELECT MEASURE(m_count0) FROM by_shop) AS x FROM tiles LIMIT 1":
+            count,
+        "SELECT MEASURE(m_count0) OVER w AS x FROM tiles WINDOW w AS () LIMIT 1": count,
+        'FROM "Tiles" SELECT "measure"("M_avg0") AS x': mean,
+    }.items():  # fmt: skip
+        assert ask(serving, sql)[0]["x"] == true, sql
+
+
+def test_columns_have_the_names_that_the_user_gave(serving: Serving) -> None:
+    def names(sql: str) -> list[str]:
+        return list(serving.query(sql).table.column_names)
+
+    assert names("SELECT MEASURE(M_avg0), MEASURE(t.m_count0) AS n FROM tiles t") == ["M_avg0", "n"]
+    others = "count(*) OVER (), shop || 'x', lag(shop) OVER (ORDER BY hour), 1 + 1, (SELECT 1)"
+    assert names(f"SELECT MEASURE(m_avg0) OVER (), {others} FROM tiles") == [
+        "m_avg0", *names(f"SELECT {others} FROM tiles")
+    ]  # fmt: skip
+    assert names("SELECT MEASURE(m_avg0) + 1, (SELECT 1) FROM tiles")[0] == "(measure(m_avg0) + 1)"
+    plain = names("SELECT * FROM tiles")
+    assert names("SELECT *, MEASURE(m_avg0) OVER () AS x FROM tiles") == [*plain, "x"]
+    assert names("SELECT t.* EXCLUDE (shop), s.shop, MEASURE(m_avg0) OVER () AS x FROM tiles t, (SELECT 1 shop) s") == [
+        *(name for name in plain if name != "shop"), "shop", "x",
+    ]  # fmt: skip
+
+
+def test_as_of_a_past_epoch_measures_what_was_there(made: Handmade, serving: Serving) -> None:
+    for epoch in (1, 2, 3):
+        past = made.sent[: 30 * epoch]
+        agree(ask(serving, f"SELECT shop, {ALL} FROM tiles GROUP BY shop ORDER BY shop", epoch),
+              truth(made, past, "by_shop"))  # fmt: skip
+
+
+def test_a_cursor_measures_each_snapshot_anew(tmp_path: Path) -> None:
+    made = Handmade(tmp_path)
+    made.epoch(rows(20))
+    serving = made.serving()
+    sql = "SELECT MEASURE(mean) AS m FROM sales"
+    for n in range(1, 4):
+        assert ask(serving, sql) == [{"m": statistics.fmean(amount for _, _, amount in made.sent)}]
+        made.epoch(rows(10, 100 * n))
+        if n == 2:
+            made.version(made.sent[:20], cut=20)
+        serving.catch_up()
+    assert "AGGREGATE" in Query(sql, serving.pool).explain(serving.snapshot()).upper()
+
+
+def test_groups_that_having_leaves_out_are_not_measured(tmp_path: Path) -> None:
+    made = Handmade(tmp_path, VIEW.replace("GROUP BY ALL", "GROUP BY ALL HAVING count(*) > 2"))
+    made.epoch([("a", 0, 1), ("a", 0, 2), ("a", 0, 3), ("b", 0, 100)])
+    assert ask(made.serving(), "SELECT MEASURE(mean) AS m, MEASURE(orders) AS n FROM sales") == [{"m": 2.0, "n": 3}]
+
+
+def test_a_sum_out_of_range_is_told_for_the_group_that_has_it(tmp_path: Path) -> None:
+    made = Handmade(tmp_path)
+    most = 10**38 - 1
+    made.epoch([("fine", 0, 1), ("fine", 1, 2), ("huge", 0, most), ("huge", 1, most)])
+    serving = made.serving()
+    ask(serving, "SELECT amount FROM sales")
+    with pytest.raises(UserError) as caught:
+        ask(serving, "SELECT shop, MEASURE(amount) AS a FROM sales GROUP BY shop")
+    assert caught.value.condition is Condition.VALUE_OUT_OF_RANGE
+    fine = "SELECT MEASURE(amount)::INT AS a FROM sales WHERE shop = 'fine'"
+    assert ask(serving, fine) == [{"a": 3}]
+    assert ask(serving, "SELECT shop, MEASURE(orders) AS n FROM sales GROUP BY shop ORDER BY shop") == [
+        {"shop": "fine", "n": 2},
+        {"shop": "huge", "n": 2},
+    ]
+
+
+REFUSED = [
+    ("SELECT\n  MEASURE(hour) FROM sales", "2:3", "as it is"),
+    ("SELECT MEASURE(means) FROM sales", "1:8", "did you mean mean"),
+    ("SELECT MEASURE(nothing) FROM sales", "1:8", "name one of orders, amount"),
+    ("SELECT MEASURE(x.mean) FROM sales", "1:8", "sales"),
+    ("SELECT MEASURE(sales.mean) FROM sales AS s", "1:8", "reads: s"),
+    ("SELECT MEASURE(orders) FROM sales, shops", "1:8", "write sales.orders"),
+    ("SELECT MEASURE(mean) FROM (SELECT * FROM sales)", "1:8", "inside it"),
+    ("WITH s AS (SELECT * FROM sales) SELECT MEASURE(mean) FROM s", "1:40", "inside it"),
+    ("WITH sales AS (SELECT * FROM sales) SELECT MEASURE(mean) FROM sales", "1:44", "inside it"),
+    ("SELECT (SELECT MEASURE(s.mean)) FROM sales AS s", "1:16", "(nothing)"),
+    ("SELECT MEASURE(mean + 1) FROM sales", "1:8", "compute outside"),
+    ("SELECT MEASURE(mean, orders) FROM sales", "1:8", "compute outside"),
+    ("SELECT MEASURE(*) FROM sales", "1:8", "compute outside"),
+    ("SELECT MEASURE() FROM sales", "1:8", "compute outside"),
+    ("SELECT MEASURE(1)", "1:8", "compute outside"),
+    ("SELECT MEASURE(DISTINCT mean) FROM sales", "1:8", "leave DISTINCT"),
+    ("SELECT MEASURE(mean ORDER BY hour) FROM sales", "1:8", "leave DISTINCT"),
+    ("SELECT mean.measure() FROM sales", "1:8", "write MEASURE(column)"),
+    ("SELECT * FROM sales JOIN shops ON MEASURE(mean) > 1", "1:35", "in a SELECT"),
+    ("SELECT mean FROM sales UNION SELECT 1 ORDER BY MEASURE(mean)", "1:48", "in a SELECT"),
+    ("SELECT s, MEASURE(mean) FROM sales AS s", "1:8", "name its columns"),
+    ("SELECT (SELECT to_json(s)), MEASURE(mean) FROM sales AS s", "1:24", "name its columns"),
+    ("SELECT COLUMNS('.*'), MEASURE(mean) OVER () FROM sales", "1:8", "name the columns"),
+    ("SELECT MEASURE(mean) FROM sales NATURAL JOIN shops", "1:33", "USING"),
+    ("SELECT MEASURE(mean), _merged_mean__sum FROM sales", "1:23", "name a column"),
+    ("SELECT MEASURE(mean) FROM _tiles_sales", "1:27", "name one of the served views"),
+    # not MEASURE's own, but told at the user's place all the same
+    ("SELECT MEASURE(mean),\n  ordres FROM sales", "2:3", "orders"),
+    ("SELECT MEASURE(mean) FROM sales WHERE MEASURE(mean) > 1", "1:39", ""),
+    ("SELECT MEASURE(mean) FROM sales GROUP BY MEASURE(mean)", "1:42", ""),
+    ("SELECT sum(MEASURE(mean)) FROM sales", "1:12", ""),
+    ("SELECT shop, MEASURE(mean) FROM sales", "1:8", "shop"),
+]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Serving:
+    made = Handmade(tmp_path_factory.mktemp("lake"), VIEW, OTHER)
+    made.epoch(rows(20))
+    made.version(made.sent, cut=20)
+    made.version(made.sent, cut=20, view="shops")
+    made.epoch(rows(20, 20))
+    return made.serving()
+
+
+@pytest.mark.parametrize(("sql", "where", "says"), REFUSED, ids=[sql for sql, *_ in REFUSED])
+def test_what_cannot_be_measured_is_refused_with_its_place_and_the_mend(
+    two: Serving, sql: str, where: str, says: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        two.query(sql)
+    assert (caught.value.condition, caught.value.where) == (Condition.QUERY_INVALID, where)
+    assert says in str(caught.value)
+    assert caught.value.mend
+    assert "_merged_" not in str(caught.value).replace("_merged_mean__sum", "")
+
+
+def test_a_column_made_from_a_key_is_refused(tmp_path: Path) -> None:
+    text = VIEW.replace("max(placed) AS latest", "count(*) || shop AS said").replace("BY ALL", "BY hour, shop")
+    made = Handmade(tmp_path, text)
+    made.epoch(rows(5))
+    with pytest.raises(UserError, match="key"):
+        made.serving().query("SELECT MEASURE(said) FROM sales")
