@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from seamline.errors import Condition, UserError
+from seamline.errors import Condition, TerminalError, UserError
 from seamline.kernel import quote
 from seamline.schemas.definition import Definition, Output
 from seamline.serving.guard import place
@@ -52,7 +52,10 @@ def measured(sql: str, definitions: Mapping[str, Definition], parser: Parser) ->
     work = _Work(sql, definitions, parser)
     work.refuse_hidden(tree)
     work.walk(tree["statements"][0]["node"], {}, None)
-    written = parser.text(json.dumps({"error": False, "statements": tree["statements"]}))
+    written = parser.text(json.dumps(tree))
+    if not _used(json.loads(parser.tree(written))) <= _used(tree):
+        got = "a query that DuckDB writes otherwise than it reads it"
+        raise TerminalError(Condition.KERNEL_FAILED, got, mend="write it in a simpler way, and report it")
     return Measured(written, tuple(dict.fromkeys(work.tiles)), _plain(sql, work.calls))
 
 
@@ -260,6 +263,12 @@ def _nodes(node: Any, inside: bool = True) -> Iterator[Node]:
         yield node
         for value in node.values():
             yield from _nodes(value, inside)
+
+
+def _used(tree: Node) -> frozenset[tuple[str, str]]:
+    """The tables and functions in a tree: those that were checked, and no others, may run."""
+    names = ("table_name", "function_name", "type_name")
+    return frozenset((key, str(node[key]).lower()) for node in _nodes(tree) for key in names if node.get(key))
 
 
 def _column_names(call: Node) -> list[str]:

@@ -134,8 +134,10 @@ class Cursor:
         return Parser(self.tree, self._text, frozenset(str(name) for (name,) in found))
 
     def _text(self, tree: str) -> str:
-        found = self._connection.execute("SELECT json_deserialize_sql(?)", [tree]).fetchall()
-        return str(found[0][0])
+        try:
+            return str(self._connection.execute("SELECT json_deserialize_sql(?)", [tree]).fetchall()[0][0])
+        except duckdb.Error as error:
+            raise TerminalError(Condition.KERNEL_FAILED, str(error).splitlines()[0]) from error
 
     def define(self, view: str, served: Served) -> None:
         """Makes `view` the merged answer of a snapshot. DuckDB inlines it: a query's filters reach the Parquet scan."""

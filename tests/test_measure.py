@@ -204,6 +204,15 @@ def test_measures_stand_inside_expressions_subqueries_and_joins(made: Handmade, 
         "SELECT sum(MEASURE(m_count0)) OVER () AS x FROM tiles GROUP BY shop LIMIT 1": count,
         "WITH tiles AS (SELECT * FROM tiles) SELECT (SELECT MEASURE(m_count0) FROM by_shop) AS x FROM tiles LIMIT 1":
             count,
+        "SELECT any_value((SELECT MEASURE(m_count0) FROM tiles t WHERE t.shop >= b.shop)) AS x FROM by_shop b "
+        "WHERE shop = 'shop0'": count,
+        "SELECT x FROM by_shop b, LATERAL (SELECT MEASURE(m_count0) AS x FROM tiles t WHERE t.shop >= b.shop) "
+        "ORDER BY x DESC LIMIT 1": count,
+        "SELECT shop AS x FROM (SELECT * REPLACE (MEASURE(m_count0) OVER () AS shop) FROM tiles) LIMIT 1": count,
+        "SELECT DISTINCT ON (MEASURE(m_count0)) MEASURE(m_count0) AS x FROM tiles": count,
+        "SELECT list_transform([1], lambda n: n + 1)[1] * MEASURE(m_count0) AS x FROM tiles": 2 * count,
+        "SELECT CASE WHEN MEASURE(m_count0) > 1 THEN MEASURE(m_avg0) END AS x FROM tiles "
+        "WHERE shop IN (SELECT shop FROM by_shop) AND EXISTS (SELECT 1) AND hour = ANY (SELECT hour FROM tiles)": mean,
         "SELECT MEASURE(m_count0) OVER w AS x FROM tiles WINDOW w AS () LIMIT 1": count,
         'FROM "Tiles" SELECT "measure"("M_avg0") AS x': mean,
     }.items():  # fmt: skip
