@@ -206,6 +206,8 @@ def test_measures_stand_inside_expressions_subqueries_and_joins(made: Handmade, 
         "SELECT x FROM by_shop b, LATERAL (SELECT MEASURE(m_count0) AS x FROM tiles t WHERE t.shop >= b.shop) "
         "ORDER BY x DESC LIMIT 1": count,
         "SELECT shop AS x FROM (SELECT * REPLACE (MEASURE(m_count0) OVER () AS shop) FROM tiles) LIMIT 1": count,
+        "SELECT MEASURE(m_count0) AS x, shop FROM tiles GROUP BY GROUPING SETS (shop, ()) ORDER BY ALL DESC": count,
+        "SELECT * EXCLUDE (shop), MEASURE(m_count0) OVER () AS x FROM tiles ORDER BY ALL LIMIT 1": count,
         "SELECT DISTINCT ON (MEASURE(m_count0)) MEASURE(m_count0) AS x FROM tiles": count,
         "SELECT list_transform([1], lambda n: n + 1)[1] * MEASURE(m_count0) AS x FROM tiles": 2 * count,
         "SELECT CASE WHEN MEASURE(m_count0) > 1 THEN MEASURE(m_avg0) END AS x FROM tiles "
