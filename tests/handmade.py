@@ -99,10 +99,10 @@ class Handmade:
     # data
 
     def events(self, of: Sequence[Row]) -> pa.Table:
-        """Rows as the contract's fields, each at the offset that its number names."""
+        """Rows as the contract's fields, and where they were read: by `amount`, so that any part of them agrees."""
         columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in event_schema(self.contract).items())
-        position = (
-            "'orders@1' AS _source, 0::INTEGER AS _partition, (amount::DECIMAL(38,0) % 1000000007)::BIGINT AS _offset"
+        columns += (
+            f", '{SOURCE}' AS _source, 0::INTEGER AS _partition, (amount::HUGEINT % 1000000007)::BIGINT AS _offset"
         )
         table = pa.table(
             {
@@ -113,7 +113,7 @@ class Handmade:
                 "amount": pa.array([str(n) for _, _, n in of], pa.string()),
             }
         )
-        return self.engine.run(f"SELECT {columns}, {position} FROM raw", {"raw": table})
+        return self.engine.run(f"SELECT {columns} FROM raw", {"raw": table})
 
     def write(self, definition: Any, of: Sequence[Row]) -> DataFile | None:
         """The rows' partials as a file of the lake."""
