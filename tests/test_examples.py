@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seamline.schemas.definition import Definition
@@ -117,6 +117,7 @@ def test_a_views_answer_from_any_split_is_its_own_select_over_the_distinct_event
     floats = {column.name for column in definition.columns if column.exactness == "approximate (float)"}
     quantiles = {column.name for column in definition.columns if column.aggregate == "approx_quantile"}
 
+    @settings(max_examples=max(2, settings().max_examples // 4))
     @given(st.integers(1, 4), st.integers(0, 2**31))
     def equal(parts: int, seed: int) -> None:
         split = [events.filter(pa.array(mask)) for mask in masks(events.num_rows, parts, seed)]
