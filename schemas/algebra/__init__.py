@@ -5,6 +5,7 @@ Nothing else in the code knows an aggregate by name; another one is another entr
 
 from __future__ import annotations
 
+from seamline.schemas.algebra.comoments import COMOMENTS
 from seamline.schemas.algebra.distinct import DISTINCT
 from seamline.schemas.algebra.extremes import EXTREMES
 from seamline.schemas.algebra.forms import Aggregate, Call, Exactness, Form, Part
@@ -13,10 +14,10 @@ from seamline.schemas.algebra.sums import SUMS
 
 __all__ = ["ALGEBRA", "LAYOUT", "NAMES", "Aggregate", "Call", "Exactness", "Form", "Part"]
 
-LAYOUT = 2
+LAYOUT = 3
 """Goes into every definition's hash: raise it when an entry's partial columns change."""
 
-ALGEBRA: dict[str, Aggregate] = {entry.name: entry for entry in (*SUMS, *EXTREMES, *DISTINCT, *MOMENTS)}
+ALGEBRA: dict[str, Aggregate] = {entry.name: entry for entry in (*SUMS, *EXTREMES, *DISTINCT, *MOMENTS, *COMOMENTS)}
 """By name; an aggregate over DISTINCT arguments is an entry of its own, `count distinct`."""
 
 NAMES: dict[str, str] = {

@@ -15,6 +15,6 @@ SELECT
   min(partials."first_day") AS "first_day",
   max(partials."heaviest") AS "heaviest",
   CASE WHEN count(partials."buyers") < 2 THEN any_value(partials."buyers") ELSE list_where(list_sort(flatten(list(partials."buyers"))), list_transform(list_zip(list_sort(flatten(list(partials."buyers"))), list_sort(flatten(list(partials."buyers")))[2:]), lambda pair: pair[1] IS DISTINCT FROM pair[2]))[:4096] END AS "buyers",
-  (combine_aggr(to_aggregate_state(partials."spread"::STRUCT(count UBIGINT, mean DOUBLE, dsquared DOUBLE), 'stddev_samp', ['DOUBLE'])))::STRUCT(count BIGINT, mean DOUBLE, dsquared DOUBLE) AS "spread"
+  CASE WHEN count(partials."spread") < 2 THEN any_value(partials."spread") ELSE list_transform([{'n': sum(partials."spread".n)::BIGINT, 'base': sum(partials."spread".n * (partials."spread".base + partials."spread".rest)) / sum(partials."spread".n), 'partials': list_transform(list(partials."spread"), lambda s: {'n': s.n, 'd': (s.base - sum(partials."spread".n * (partials."spread".base + partials."spread".rest)) / sum(partials."spread".n)) + s.rest, 'm2': s.m2}), 'least': min(partials."spread".least), 'greatest': max(partials."spread".greatest)}], lambda g: list_transform([{'r': list_sum(list_transform(g.partials, lambda s: s.n * s.d)) / g.n, 'm2': list_sum(list_transform(g.partials, lambda s: s.m2 + s.n * s.d * s.d))}], lambda t: {'n': g.n, 'base': g.base, 'rest': t.r, 'm2': greatest(t.m2 - g.n * t.r * t.r, 0), 'least': g.least, 'greatest': g.greatest})[1])[1] END AS "spread"
 FROM partials
 GROUP BY ALL
