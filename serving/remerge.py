@@ -24,9 +24,11 @@ _FUNCTION = {
 
 
 def tiles(definition: Definition) -> str:
-    """A view's rows with its merged partial columns beside its own, over `partials` of any split."""
-    hidden = (f"partials.{quote(name)} AS {quote(MERGED + name)}" for name in definition.merges)
-    return definition.finalise_over(f"({definition.merge})").replace("SELECT\n", f"SELECT\n  {', '.join(hidden)},\n", 1)
+    """A view's rows with its merged partial columns after its own, over `partials` of any split."""
+    lines = [f"{output.finished} AS {quote(output.name)}" for output in definition.columns]
+    lines += [f"partials.{quote(name)} AS {quote(MERGED + name)}" for name in definition.merges]
+    having = f"\nWHERE {definition.having}" if definition.having else ""
+    return f"SELECT {', '.join(lines)}\nFROM ({definition.merge}) AS partials{having}"
 
 
 def expression(definition: Definition, output: Output) -> str:
