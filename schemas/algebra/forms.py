@@ -60,7 +60,8 @@ class Form:
     is not `sql_type`; own: what DuckDB itself runs over the events for the same answer, where the call as written is
     not DuckDB's or its answer depends on order; combines: aggregates that are right over finished values;
     audit: over merged partial columns, what is equal to the bit in whatever tree they were merged, where the finished
-    value need not be.
+    value need not be; scale: over merged partial columns, the size that the bound of an `approximate (float)` value is
+    relative to, where that is not the value itself.
     """
 
     parts: tuple[Part, ...]
@@ -73,6 +74,7 @@ class Form:
     own: str = ""
     combines: tuple[str, ...] = ()
     audit: str = ""
+    scale: str = ""
 
 
 @dataclass(frozen=True)
