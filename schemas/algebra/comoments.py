@@ -158,11 +158,11 @@ def _lone(v: str, total: str) -> str:
     return f"({_finite(v)} AND NOT {_flat(v)} AND NOT isfinite({total}))"
 
 
-def _entry(name: str, value: str, bad: str, about: str, least: int = 1) -> Aggregate:
+def _entry(name: str, value: str, bad: str, about: str, least: int = 1, scale: str = "") -> Aggregate:
     said = problem(f"{name} of values whose products are out of range")
     answer = f"CASE WHEN {{}} IS NULL OR {_N} < {least} THEN NULL WHEN {bad} THEN ({said})::DOUBLE ELSE {value} END"
     check = f"CASE WHEN {_N} >= {least} AND {bad} THEN {said} END"
-    form = Form((_PART,), answer, "DOUBLE", "approximate (float)", BOUND, check)
+    form = Form((_PART,), answer, "DOUBLE", "approximate (float)", BOUND, check, scale=scale)
     return Aggregate(name, "state", NUMBERS, _taking(form), about, arguments=2)
 
 
@@ -174,19 +174,41 @@ _COUNT = Form((_PART,), f"coalesce({_N}, 0)", "BIGINT", native="UINTEGER")
 _FIT = _beyond(_SXX, _SXY, tiny=True)
 _ALL = _beyond(_SXX, _SYY, _SXY, tiny=True)
 
+_SPREAD = f"sqrt({_SXX}) * sqrt({_SYY})"
+_GREATEST = {v: f"greatest(abs(({{}}).least{v}), abs(({{}}).greatest{v}))" for v in "yx"}
+_STEEPEST = f"sqrt({_SYY}) / sqrt({_SXX})"
+_HEIGHT = f"{_GREATEST['y']} + {_STEEPEST} * {_GREATEST['x']}"
+"""What errors are relative to where values cancel: products of deviations, slopes near 0, intercepts near 0."""
+
 COMOMENTS = (
-    _entry("covar_pop", _product(f" / {_N}"), _beyond(_SXY), "covariance of the population"),
-    _entry("covar_samp", _product(f" / ({_N} - 1)"), _beyond(_SXY), "covariance of the sample", least=2),
-    _entry("corr", _CORR, _ALL, "Pearson's correlation; NaN where either is the same everywhere"),
-    _entry("regr_slope", _SLOPE, _FIT, "slope of the line of least squares; NaN where x is the same everywhere"),
-    _entry("regr_intercept", _INTERCEPT, _FIT, "where that line has x = 0; NULL where x is the same everywhere"),
+    _entry("covar_pop", _product(f" / {_N}"), _beyond(_SXY), "covariance of the population", scale=f"{_SPREAD} / {_N}"),
+    _entry("covar_samp", _product(f" / ({_N} - 1)"), _beyond(_SXY), "covariance of the sample", 2, f"{_SPREAD} / {_N}"),
+    _entry("corr", _CORR, _ALL, "Pearson's correlation; NaN where either is the same everywhere", scale="1"),
     _entry(
-        "regr_r2", _R2, _ALL, "the square of the correlation; NULL where x is the same everywhere, 1 where only y is"
+        "regr_slope",
+        _SLOPE,
+        _FIT,
+        "slope of the line of least squares; NaN where x is the same everywhere",
+        scale=_STEEPEST,
+    ),
+    _entry(
+        "regr_intercept",
+        _INTERCEPT,
+        _FIT,
+        "where that line has x = 0; NULL where x is the same everywhere",
+        scale=_HEIGHT,
+    ),
+    _entry(
+        "regr_r2",
+        _R2,
+        _ALL,
+        "the square of the correlation; NULL where x is the same everywhere, 1 where only y is",
+        scale="1",
     ),
     Aggregate("regr_count", "state", NUMBERS, _taking(_COUNT), "pairs without NULL", arguments=2),
-    _entry("regr_avgx", _mean("x"), _lone("x", "({}).basex"), "mean of x over the pairs"),
-    _entry("regr_avgy", _mean("y"), _lone("y", "({}).basey"), "mean of y over the pairs"),
+    _entry("regr_avgx", _mean("x"), _lone("x", "({}).basex"), "mean of x over the pairs", scale=_GREATEST["x"]),
+    _entry("regr_avgy", _mean("y"), _lone("y", "({}).basey"), "mean of y over the pairs", scale=_GREATEST["y"]),
     _entry("regr_sxx", _squares_of("x", _SXX), _lone("x", _SXX), "squared deviations of x, summed"),
     _entry("regr_syy", _squares_of("y", _SYY), _lone("y", _SYY), "squared deviations of y, summed"),
-    _entry("regr_sxy", _product(), _beyond(_SXY), "products of the deviations of y and x, summed"),
+    _entry("regr_sxy", _product(), _beyond(_SXY), "products of the deviations of y and x, summed", scale=_SPREAD),
 )

@@ -131,7 +131,9 @@ _FINITE = "(isfinite(({}).least) AND isfinite(({}).greatest))"
 _CONSTANT = "({}).least = ({}).greatest"
 
 
-def _entry(state: _State, least: int, value: str, bad: str, said: str) -> Callable[[Call], Form | None]:
+def _entry(
+    state: _State, least: int, value: str, bad: str, said: str, scale: str = ""
+) -> Callable[[Call], Form | None]:
     """`value` where there are at least so many values, they are not `bad`, and the column is not NULL."""
 
     def form(call: Call) -> Form | None:
@@ -141,7 +143,7 @@ def _entry(state: _State, least: int, value: str, bad: str, said: str) -> Callab
         wrong = problem(said)
         answer = f"CASE WHEN NOT {enough} THEN NULL WHEN {bad} THEN ({wrong})::DOUBLE ELSE {value} END"
         check = f"CASE WHEN {enough} AND {bad} THEN {wrong} END"
-        return Form((state.part,), answer, "DOUBLE", "approximate (float)", BOUND, check)
+        return Form((state.part,), answer, "DOUBLE", "approximate (float)", BOUND, check, scale=scale)
 
     return form
 
@@ -161,8 +163,12 @@ def _shape(name: str, least: int, power: str, limit: str, moment: str, value: st
     small = f"{_M2} < {limit}"
     bad = f"(NOT {_FINITE} OR (NOT {_CONSTANT} AND ({small} OR NOT isfinite({_M2}) OR NOT isfinite({moment}))))"
     answer = f"CASE WHEN {_CONSTANT} THEN NULL ELSE {value} END"
-    return _entry(_SHAPE, least, answer, bad, f"{name} over infinities, NaN or values whose {power} are out of range")
+    said = f"{name} over infinities, NaN or values whose {power} are out of range"
+    return _entry(_SHAPE, least, answer, bad, said, _CANCELS)
 
+
+_CANCELS = f"3 + sqrt(({{}}).m4 * {_N}) / {_M2}"
+"""What errors are relative to where third powers cancel, or 3 is taken off."""
 
 _G1 = f"(({{}}).m3 / {_M2} / sqrt({_M2}) * sqrt({_N}))"
 _SKEWNESS = f"sqrt({_N}::DOUBLE * ({_N} - 1)) / ({_N} - 2) * {_G1}"
