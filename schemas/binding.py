@@ -15,6 +15,7 @@ from seamline.schemas.algebra.forms import canonical, fill, storable
 from seamline.schemas.calls import Measure
 from seamline.schemas.language import Source
 from seamline.schemas.selection import Computed, Key, Selection
+from seamline.schemas.unnest import Unnested
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,15 @@ def empty_events(fields: Mapping[str, str]) -> str:
     return f"SELECT {columns} WHERE false"
 
 
+def unnested_events(source: Source, unnested: Unnested, events: str) -> str:
+    """A SELECT of no rows: the events with the element's column. Raises VIEW_INVALID where there is no array."""
+    kind = _Binder(source, f"WITH events AS ({events})", "").type_of(unnested.sql, unnested.array.offset)
+    if not kind.endswith("]"):
+        mend = "unnest an array: a list of JSON values is one after from_json(…, '[\"VARCHAR\"]')"
+        raise source.refuse(unnested.array.offset, f"unnest() of {kind}", "an array", mend)
+    return unnested.over(f"({events}) AS events")
+
+
 def check_own(source: Source, offset: int, select: str) -> None:
     """Refuses a SELECT that DuckDB itself would not run over the events: the view promises the same answer."""
     try:
@@ -127,7 +137,10 @@ def refused(source: Source, offset: int, error: duckdb.Error) -> UserError:
 
 def bind(source: Source, selection: Selection, fields: Mapping[str, str], event_time: str) -> Bound:
     """Keys and columns with their types. Raises VIEW_INVALID with DuckDB's reason."""
-    binder = _Binder(source, f"WITH events AS ({empty_events(fields)})", event_time)
+    events = empty_events(fields)
+    if selection.unnested:
+        events = unnested_events(source, selection.unnested, events)
+    binder = _Binder(source, f"WITH events AS ({events})", event_time)
     if selection.where:
         binder.condition(selection.where, selection.where_offset)
     same: dict[str, BoundMeasure] = {}

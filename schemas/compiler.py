@@ -16,6 +16,7 @@ from seamline.schemas.definition import Column, Definition
 from seamline.schemas.finishing import Finisher
 from seamline.schemas.language import Source
 from seamline.schemas.selection import Selection, read_selection
+from seamline.schemas.unnest import ELEMENT
 from seamline.schemas.views import ViewText, header
 
 
@@ -46,7 +47,7 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
         keys=keys,
         columns=finisher.outputs,
         partial_columns=stored,
-        partial=_partial(bound, selection.where),
+        partial=_partial(bound, selection),
         merge=_merge(bound),
         merges=_merges(bound),
         having=finisher.having,
@@ -55,11 +56,14 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
     )
 
 
-def _partial(bound: Bound, where: str) -> str:
+def _partial(bound: Bound, selection: Selection) -> str:
     lines = [f"{key.sql} AS {quote(key.name)}" for key in bound.keys]
     lines += [f"{sql} AS {quote(name)}" for name, (_, sql) in bound.parts.items()]
-    condition = f"\nWHERE TRY({where})" if where else ""
-    return _select(lines, f"events{condition}", bound)
+    where = f"WHERE TRY({selection.where})" if selection.where else ""
+    if selection.unnested:
+        events = selection.unnested.over(f"events\n  {where}".rstrip())
+        return _select(lines, f"(\n  {events}\n) AS events", bound)
+    return _select(lines, f"events\n{where}".rstrip(), bound)
 
 
 def _merges(bound: Bound) -> dict[str, str]:
@@ -81,13 +85,17 @@ def _own(source: Source, tokens: list[Token], clauses: Clauses, selection: Selec
 
     Calls that DuckDB does not know, or whose answer would depend on the order of events, are written as it does them.
     """
-    table = clauses.table
-    said = {measure.offset: bound.own(measure) for measure in selection.measures}
-    changed = sorted((m.offset, m.end, said[m.offset]) for m in selection.measures if said[m.offset])
-    head = _replaced(source.text, tokens[0].start, table.start, changed)
-    tail = _replaced(source.text, table.end + 1, tokens[-1].end + 1, changed)
-    aliased = clauses.alias != table.text
-    return head, tail if aliased else f" AS {quote(table.text)}{tail}"
+    table, unnested = clauses.table, selection.unnested
+    changed = [(m.offset, m.end, bound.own(m)) for m in selection.measures if bound.own(m)]
+    changed += [(start, end, ELEMENT) for start, end in (unnested.places if unnested else ())]
+    head = _replaced(source.text, tokens[0].start, table.start, sorted(changed))
+    tail = _replaced(source.text, table.end + 1, tokens[-1].end + 1, sorted(changed))
+    if clauses.alias == table.text:
+        tail = f" AS {quote(table.text)}{tail}"
+    if unnested:
+        head += f"(SELECT *, unnest({unnested.array.text}) AS {ELEMENT} FROM "
+        tail = f" AS {quote(clauses.alias)}){tail}"
+    return head, tail
 
 
 def _replaced(text: str, start: int, end: int, changed: list[tuple[int, int, str]]) -> str:
