@@ -77,7 +77,7 @@ def is_bucket(body: list[Token], *, cast: bool) -> bool:
         return False
     name, parts = body[0].text.lower(), split(body[2:-1])
     if name in _TRUNCATE:
-        return parts[0][0].token_type == TokenType.STRING and parts[0][0].text.lower() in UNITS
+        return [(t.token_type, t.text.lower() in UNITS) for t in parts[0]] == [(TokenType.STRING, True)]
     if name in ("cast", "try_cast"):
         return [word(token) for token in body[-3:-1]] == ["as", "date"]
     return name == "time_bucket"

@@ -284,6 +284,9 @@ def _check_grouping(source: Source, clauses: Clauses, selection: Selection, fiel
         return
     missing = {key.name: key for key in selection.keys}
     for part in clauses.group:
+        if not part:
+            mend = "remove a comma, or use GROUP BY ALL"
+            raise source.refuse(clauses.table.start, "an empty place in GROUP BY", ALLOWED_SELECT, mend)
         key = _grouped_key(source, part, selection, fields)
         missing.pop(key.name, None)
     for key in missing.values():
