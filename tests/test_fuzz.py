@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import dataclass
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -73,24 +74,18 @@ DEEP = [
 ]
 
 
-OPERANDS = (
-    "pieces|weight|Shop|tags|placed|day|paid|amount|buyer|buyer.home.city|o.tags[1]|orders.Shop|1|-1|1.5|1e400|"
-    "'x'|''|NULL|*|9223372036854775808|(pieces + 1)|(SELECT 1)|[1, 2]|[]|{'a': pieces}|{}|(1, 2)|INTERVAL '1 day'|"
-    "DATE '2026-01-01'|DISTINCT pieces|pieces ORDER BY 1|a := 1|pieces::HUGEINT|tags::JSON|Shop::BLOB|"
-    "placed::TIME|CASE WHEN paid THEN 1 END|pieces AS p|unnest(tags)|sum(pieces)|count(*)|max(count(*))|"
-    "sum(pieces) FILTER (WHERE paid)|sum(pieces) OVER ()|count(*) > 1|lower(Shop)|len(tags)|"
-    "time_bucket(INTERVAL '1 day', placed, 'Asia/Seoul')|date_trunc('day', placed)|placed::DATE|lambda x: x|"
-    "x -> x|now()|true|pieces IN (1, 2)|Shop LIKE 'a%'|paid IS NOT DISTINCT FROM true|extract(day FROM placed)|"
-    "try_cast(Shop AS DATE)|json('{}')->'$.a'"
-).split("|")
-KEYWORDS = ["select", "where", "group", "by", "all", "having", "filter", "create", "materialized", "view"]
-KINDS = (
-    ["operand"] * 8
-    + ["word"] * 4
-    + ["call"] * 3
-    + ["swap", "gone", "copy"] * 2
-    + ["put", "replace", "noise", "deep", "cut"]
-)
+_OPERANDS = """
+pieces | weight | Shop | tags | placed | day | paid | amount | buyer | buyer.home.city | o.tags[1] | orders.Shop | 1 |
+-1 | 1.5 | 1e400 | 'x' | '' | NULL | * | 9223372036854775808 | (pieces + 1) | (SELECT 1) | [1, 2] | [] |
+{'a': pieces} | {} | (1, 2) | INTERVAL '1 day' | DATE '2026-01-01' | DISTINCT pieces | pieces ORDER BY 1 | a := 1 |
+pieces::HUGEINT | tags::JSON | Shop::BLOB | placed::TIME | CASE WHEN paid THEN 1 END | pieces AS p | unnest(tags) |
+sum(pieces) | count(*) | max(count(*)) | sum(pieces) FILTER (WHERE paid) | sum(pieces) OVER () | count(*) > 1 |
+lower(Shop) | len(tags) | time_bucket(INTERVAL '1 day', placed, 'Asia/Seoul') | date_trunc('day', placed) |
+placed::DATE | lambda x: x | x -> x | now() | true | pieces IN (1, 2) | Shop LIKE 'a%' |
+paid IS NOT DISTINCT FROM true | extract(day FROM placed) | try_cast(Shop AS DATE) | json('{}')->'$.a'
+"""
+OPERANDS = [text.strip() for text in _OPERANDS.split(" |")]
+KEYWORDS = ["select", "where", "group", "by", "all", "having", "filter", "create", "materialized", "view", "orders"]
 CALLABLE = [*NAMES, *NAMES, *NAMES, *sorted(ALLOWED)]
 
 
@@ -99,43 +94,72 @@ def _name(token: str) -> bool:
     return token[0].isalnum() and token.lower() not in {*SYNTAX, *KEYWORDS}
 
 
+@dataclass(frozen=True)
+class Scissors:
+    """Cuts and pastes a text's `tokens`, mostly where names and literals stand."""
+
+    tokens: list[str]
+    dice: random.Random
+
+    def place(self, *, word: bool) -> int:
+        """A token that is no space; a word: one that another expression may stand for. Mostly in the SELECT."""
+        begins = [self.tokens.index(mark) for mark in ("SELECT", "FROM") if mark in self.tokens]
+        first = self.dice.choice([0, *begins * 5])
+        places = [at for at in range(first, len(self.tokens)) if self.tokens[at].strip()] or [0]
+        words = [at for at in places if self.tokens[at][0] in "'_" or _name(self.tokens[at])]
+        return self.dice.choice(words or places) if word else self.dice.choice(places)
+
+    def operand(self) -> None:
+        self.tokens[self.place(word=True)] = self.dice.choice(OPERANDS)
+
+    def word(self) -> None:
+        self.tokens[self.place(word=True)] = self.dice.choice(VOCABULARY)
+
+    def call(self) -> None:
+        at = self.place(word=True)
+        more = "".join(f", {self.dice.choice(OPERANDS)}" for _ in range(self.dice.choice([0, 0, 1, 2])))
+        self.tokens[at] = f"{self.dice.choice(CALLABLE)}({self.tokens[at]}{more})"
+
+    def swap(self) -> None:
+        at, other = self.place(word=True), self.place(word=True)
+        self.tokens[at], self.tokens[other] = self.tokens[other], self.tokens[at]
+
+    def gone(self) -> None:
+        at = self.place(word=False)
+        del self.tokens[at : at + self.dice.choice([1, 1, 2, 5])]
+
+    def copy(self) -> None:
+        at, other = self.place(word=False), self.place(word=False)
+        self.tokens[at:at] = [" ", *self.tokens[other : other + self.dice.choice([1, 3, 10, 30])], " "]
+
+    def put(self) -> None:
+        at = self.place(word=False)
+        self.tokens[at:at] = [" ", self.dice.choice(VOCABULARY), " "]
+
+    def noise(self) -> None:
+        at = self.place(word=False)
+        self.tokens[at:at] = [self.dice.randbytes(4).decode("utf-8", "replace"), chr(self.dice.randrange(0xD800))]
+
+    def deep(self) -> None:
+        at = self.place(word=False)
+        self.tokens[at:at] = [self.dice.choice(DEEP) * self.dice.choice([2, 40, 300, 3000])]
+
+    def cut(self) -> None:
+        del self.tokens[self.place(word=False) + 1 :]
+
+
+_OFTEN = [Scissors.operand] * 8 + [Scissors.word, Scissors.call] * 3 + [Scissors.swap, Scissors.gone, Scissors.copy] * 2
+MUTATIONS = [*_OFTEN, Scissors.put, Scissors.noise, Scissors.deep, Scissors.cut]
+
+
 @st.composite
 def mutated(draw: st.DrawFn) -> str:
     """A view's text with a few of its tokens gone, doubled, moved or replaced; mostly such that it still is SQL."""
     tokens = TOKENS.findall(draw(st.sampled_from(WHOLE)))
-    dice = random.Random(draw(st.integers(0, 2**64)))
-    for kind in draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=3)):
-        first = dice.choice([0] + [tokens.index(word) for word in ("SELECT", "FROM") if word in tokens] * 5)
-        places = [at for at in range(first, len(tokens)) if tokens[at].strip()] or [0]
-        words = [at for at in places if tokens[at][0] in "'_" or _name(tokens[at])] or places
-        at, other = dice.choice(places), dice.choice(places)
-        if kind == "operand":
-            tokens[dice.choice(words)] = dice.choice(OPERANDS)
-        elif kind == "word":
-            tokens[dice.choice(words)] = dice.choice([word for word in VOCABULARY if word[0].isalnum()])
-        elif kind == "call":
-            more = "".join(f", {dice.choice(OPERANDS)}" for _ in range(dice.choice([0, 0, 1, 2])))
-            called = dice.choice([at for at in words if tokens[at + 1 : at + 2] != ["("]] or words)
-            tokens[called] = f"{dice.choice(CALLABLE)}({tokens[called]}{more})"
-        elif kind == "swap":
-            at, other = dice.choice(words), dice.choice(words)
-            tokens[at], tokens[other] = tokens[other], tokens[at]
-        elif kind == "gone":
-            del tokens[at : at + dice.choice([1, 1, 2, 5])]
-        elif kind == "copy":
-            tokens[at:at] = [" ", *tokens[other : other + dice.choice([1, 3, 10, 30])], " "]
-        elif kind == "put":
-            tokens[at:at] = [" ", dice.choice(VOCABULARY), " "]
-        elif kind == "replace":
-            tokens[at] = dice.choice(VOCABULARY)
-        elif kind == "noise":
-            tokens[at:at] = [draw(st.text(max_size=5)), draw(st.binary(max_size=5)).decode("latin-1")]
-        elif kind == "deep":
-            tokens[at:at] = [dice.choice(DEEP) * dice.choice([2, 40, 300, 3000])]
-        else:
-            tokens = tokens[:at]
-        if not tokens:
-            break
+    scissors = Scissors(tokens, random.Random(draw(st.integers(0, 2**64))))
+    for mutate in draw(st.lists(st.sampled_from(MUTATIONS), min_size=1, max_size=3)):
+        if tokens:
+            mutate(scissors)
     return "".join(tokens)
 
 
