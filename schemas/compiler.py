@@ -10,6 +10,7 @@ from seamline.kernel import quote
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.algebra.forms import fill
 from seamline.schemas.binding import Bound, bind, check_own, empty_events
+from seamline.schemas.buckets import TIMES
 from seamline.schemas.clauses import Clauses, read_clauses
 from seamline.schemas.contracts import Contract, event_schema
 from seamline.schemas.definition import Column, Definition
@@ -37,6 +38,8 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
     stored = (*keys, *(Column(name, part.stored) for name, (part, _) in bound.parts.items()))
     finisher = Finisher(source, bound, stored)
+    columns, having = finisher.outputs, finisher.having
+    _require_bucket(source, selection, bound, contract.event_time)
     return Definition(
         view=view.name,
         contract=contract.name,
@@ -45,15 +48,27 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
         normalised=normalised,
         properties=view.properties,
         keys=keys,
-        columns=finisher.outputs,
+        columns=columns,
         partial_columns=stored,
         partial=_partial(bound, selection),
         merge=_merge(bound),
         merges=_merges(bound),
-        having=finisher.having,
+        having=having,
         head=head,
         tail=tail,
     )
+
+
+def _require_bucket(source: Source, selection: Selection, bound: Bound, event_time: str) -> None:
+    """Refuses a view none of whose keys is a time bucket or a date. Raises VIEW_INVALID."""
+    for key, typed in zip(selection.keys, bound.keys, strict=True):
+        if typed.sql_type in TIMES and (key.bucket or (key.bare and typed.sql_type == "DATE")):
+            return
+    got = "no time bucket among the keys: every group would stay open for ever, so each refresh would touch all of it"
+    got += ", and neither retention nor pruning by time could apply"
+    mend = f"add time_bucket(INTERVAL '1 hour', {event_time}) AS hour"
+    offset = min(item.offset for item in selection.items)
+    raise source.refuse(offset, got, "a key that is time_bucket(…), date_trunc(…) or a date", mend)
 
 
 def _partial(bound: Bound, selection: Selection) -> str:
@@ -62,8 +77,8 @@ def _partial(bound: Bound, selection: Selection) -> str:
     where = f"WHERE TRY({selection.where})" if selection.where else ""
     if selection.unnested:
         events = selection.unnested.over(f"events\n  {where}".rstrip())
-        return _select(lines, f"(\n  {events}\n) AS events", bound)
-    return _select(lines, f"events\n{where}".rstrip(), bound)
+        return _select(lines, f"(\n  {events}\n) AS events")
+    return _select(lines, f"events\n{where}".rstrip())
 
 
 def _merges(bound: Bound) -> dict[str, str]:
@@ -73,11 +88,11 @@ def _merges(bound: Bound) -> dict[str, str]:
 def _merge(bound: Bound) -> str:
     lines = [f"partials.{quote(key.name)}" for key in bound.keys]
     lines += [f"{sql} AS {quote(name)}" for name, sql in _merges(bound).items()]
-    return _select(lines, "partials", bound)
+    return _select(lines, "partials")
 
 
-def _select(lines: list[str], source: str, bound: Bound) -> str:
-    return "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM {source}" + ("\nGROUP BY ALL" if bound.keys else "")
+def _select(lines: list[str], source: str) -> str:
+    return "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM {source}\nGROUP BY ALL"
 
 
 def _own(source: Source, tokens: list[Token], clauses: Clauses, selection: Selection, bound: Bound) -> tuple[str, str]:

@@ -139,22 +139,23 @@ CASES = {
         min(day) AS first_day, max(weight) AS heaviest, approx_count_distinct(buyer.name) AS buyers,
         stddev_samp(weight) AS spread
         FROM orders WHERE pieces > 0 AND Shop IS NOT NULL GROUP BY ALL""",
-    "global": "SELECT count(*) AS n, sum(pieces) FILTER (WHERE paid) AS paid, approx_count_distinct(Shop) AS shops"
-    " FROM orders",
+    "yearly": "SELECT date_trunc('year', placed) AS year, count(*) AS n, sum(pieces) FILTER (WHERE paid) AS paid,"
+    " approx_count_distinct(Shop) AS shops FROM orders GROUP BY ALL",
     "calendar": """SELECT time_bucket(INTERVAL '1 month', placed, 'America/New_York') AS month,
         time_bucket(INTERVAL '2 weeks', placed, 'Asia/Seoul') AS weeks, date_trunc('quarter', placed) AS quarter,
         (placed AT TIME ZONE 'Australia/Lord_Howe')::DATE AS date, count(*) AS n FROM orders GROUP BY ALL""",
     "unnested": """SELECT date_trunc('day', placed) AS day, lower(unnest(o.tags)) AS tag, Shop, count(*) AS n,
         sum(len(tags)) AS tags, max(buyer.name) FILTER (WHERE len(o.tags) > 1) AS last_name, count(*) / sum(pieces) AS r
         FROM orders AS o WHERE id <> '9' GROUP BY 1, lower(unnest("tags")), Shop HAVING tag <> 'z'""",
-    "explicit_group": "SELECT Shop, paid AS settled, count(*) AS n FROM orders AS o GROUP BY o.shop, 2",
-    "nested": "SELECT orders.buyer.home.city, tags[1] AS tag, max(buyer.name) AS last_name FROM orders GROUP BY ALL",
-    "expressions": """SELECT Shop, pieces, sum(price) AS total, sum(price) / nullif(count(*), 0) AS rate,
-        sum(pieces) // 2 AS half, round(avg(weight), 1)::VARCHAR || ' kg' AS weight, pieces * count(*) AS together,
-        every(paid) AS settled
-        FROM orders GROUP BY Shop, pieces
+    "explicit_group": "SELECT Shop, paid AS settled, day, count(*) AS n FROM orders AS o GROUP BY o.shop, 2, o.day",
+    "nested": "SELECT cast(placed AS DATE) AS date, orders.buyer.home.city, tags[1] AS tag,"
+    " max(buyer.name) AS last_name FROM orders GROUP BY ALL",
+    "expressions": """SELECT placed::DATE AS date, Shop, pieces, sum(price) AS total,
+        sum(price) / nullif(count(*), 0) AS rate, sum(pieces) // 2 AS half, round(avg(weight), 1)::VARCHAR || ' kg'
+        AS weight, pieces * count(*) AS together, every(paid) AS settled
+        FROM orders GROUP BY date, Shop, pieces
         HAVING count(*) FILTER (WHERE pieces > 2) >= 1 AND orders.pieces < 100 AND total IS NULL""",
-    "guarded": "SELECT cast(Shop AS INTEGER) AS number, sum(pieces // 0) AS none, count(*) AS n FROM orders"
+    "guarded": "SELECT day, cast(Shop AS INTEGER) AS number, sum(pieces // 0) AS none, count(*) AS n FROM orders"
     " WHERE pieces::TINYINT > 1 GROUP BY ALL",
 }
 
@@ -248,6 +249,28 @@ def _begins(unit: str, at: datetime, zone: ZoneInfo) -> datetime:
     return first.replace(tzinfo=zone).astimezone(UTC)
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "day",
+        "placed::DATE",
+        "cast(placed AS DATE)",
+        "try_cast(o.placed AS DATE)",
+        "date_trunc('second', placed)",
+        "datetrunc('year', day)",
+        "time_bucket(INTERVAL '90 seconds', placed)",
+        "time_bucket(INTERVAL 2 years, day)",
+        "time_bucket(INTERVAL '6' MONTH, placed, 'America/New_York')",
+        "date_trunc('day', placed AT TIME ZONE 'Asia/Seoul')",
+        "time_bucket(INTERVAL '1 day', to_timestamp(pieces))",
+    ],
+)
+def test_a_key_that_is_a_bucket_or_a_date_makes_a_view(key: str, orders: Contract) -> None:
+    definition = compiled(f"SELECT Shop, {key} AS bucket, count(*) AS n FROM orders AS o GROUP BY ALL", orders)
+    events = batch(orders, [event | {"day": date(2026, 1, 1)} for event in ORDERS])
+    assert answer(definition, events.slice(0, 2), events.slice(2)) == own_answer(definition, events)
+
+
 def test_an_expression_that_fails_on_a_row_is_null_and_a_condition_that_fails_leaves_it_out(orders: Contract) -> None:
     definition = compiled(CASES["guarded"], orders)
     events = [
@@ -256,12 +279,14 @@ def test_an_expression_that_fails_on_a_row_is_null_and_a_condition_that_fails_le
         ORDER | {"Shop": "8", "pieces": 10**9},
     ]
     assert answer(definition, batch(orders, events)) == rows(
-        pa.Table.from_pylist([{"number": 7, "none": None, "n": 1}, {"number": None, "none": None, "n": 1}])
+        pa.Table.from_pylist(
+            [{"day": None, "number": 7, "none": None, "n": 1}, {"day": None, "number": None, "none": None, "n": 1}]
+        )
     )
 
 
 def test_a_column_computed_from_a_sum_out_of_range_is_that_groups_error_too(orders: Contract) -> None:
-    select = "SELECT Shop, count(*) AS n, sum(amount) / 2 AS half FROM orders GROUP BY ALL"
+    select = "SELECT day, Shop, count(*) AS n, sum(amount) / 2 AS half FROM orders GROUP BY ALL"
     large = Decimal("9" * 36 + ".00")
     part = batch(orders, [ORDER | {"amount": large}, ORDER | {"Shop": "b", "amount": Decimal("3.00")}])
     for having in ("", " HAVING sum(amount) > 0"):
@@ -271,19 +296,11 @@ def test_a_column_computed_from_a_sum_out_of_range_is_that_groups_error_too(orde
         with pytest.raises(SeamlineError, match="VALUE_OUT_OF_RANGE: column"):
             kernel().run(definition.finalise, {"partials": merged})
         fine = f"SELECT * FROM ({definition.finalise}) WHERE \"Shop\" = 'b'"
-        assert kernel().run(fine, {"partials": merged}).to_pylist() == [{"Shop": "b", "n": 2, "half": 3.0}]
-
-
-def test_a_view_without_keys_counts_nothing_as_zero(orders: Contract) -> None:
-    definition = compiled(CASES["global"], orders)
-    no_partials = kernel().run(definition.partial, {"events": batch(orders, [])}).slice(0, 0)
-    assert rows(kernel().run(definition.merge_and_finalise, {"partials": no_partials})) == [
-        {"n": 0, "paid": None, "shops": 0}
-    ]
+        assert kernel().run(fine, {"partials": merged}).to_pylist() == [{"day": None, "Shop": "b", "n": 2, "half": 3.0}]
 
 
 def test_inspect_names_what_is_out_of_range_and_keeps_the_rest(orders: Contract) -> None:
-    definition = compiled("SELECT Shop, sum(amount) AS total FROM orders GROUP BY ALL", orders)
+    definition = compiled("SELECT day, Shop, sum(amount) AS total FROM orders GROUP BY ALL", orders)
     large = Decimal("9" * 36 + ".00")
     part = batch(orders, [ORDER | {"amount": large}, ORDER | {"Shop": "b", "amount": Decimal("1.50")}])
     partials = pa.concat_tables([kernel().run(definition.partial, {"events": part})] * 2)
@@ -314,15 +331,15 @@ def test_names_types_and_exactness_are_known_before_there_is_data(orders: Contra
 
 # --- the definition's hash ---------------------------------------------------------------------------------
 
-PLAIN = "SELECT Shop, sum(pieces + 1) AS n FROM orders WHERE paid GROUP BY ALL"
+PLAIN = "SELECT day, Shop, sum(pieces + 1) AS n FROM orders WHERE paid GROUP BY ALL"
 
 
 @pytest.mark.parametrize(
     "same",
     [
-        "select  shop,\n -- a comment\n SUM( pieces+1 ) as N from ORDERS where PAID group by all",
-        'SELECT "Shop", sum(o."pieces" + 1) AS n FROM orders o WHERE /* that is */ paid GROUP BY 1',
-        "SELECT Shop, sum(pieces + 1) AS n, FROM orders WHERE paid GROUP BY shop",
+        "select  DAY,shop,\n -- a comment\n SUM( pieces+1 ) as N from ORDERS where PAID group by all",
+        'SELECT day, "Shop", sum(o."pieces" + 1) AS n FROM orders o WHERE /* that is */ paid GROUP BY 1, 2',
+        "SELECT day, Shop, sum(pieces + 1) AS n, FROM orders WHERE paid GROUP BY shop, day",
     ],
 )
 def test_spelling_does_not_change_the_definition(same: str, orders: Contract) -> None:
@@ -338,7 +355,7 @@ def test_spelling_does_not_change_the_definition(same: str, orders: Contract) ->
         PLAIN.replace("AS n", "AS m"),
         PLAIN.replace("WHERE paid ", ""),
         PLAIN.replace("sum", "max"),
-        PLAIN.replace("SELECT Shop", "SELECT upper(Shop) AS Shop"),
+        PLAIN.replace("Shop", "upper(Shop) AS Shop"),
     ],
 )
 def test_a_changed_expression_is_another_definition(other: str, orders: Contract) -> None:
@@ -415,6 +432,13 @@ REFUSED = [
     ),
     ("count(*) FILTER (WHERE placed AT TIME ZONE 'Mars' > day) AS n FROM orders", "2:51", "unknown time zone 'Mars'"),
     ("time_bucket(INTERVAL '1 day', day, 'UTC') AS t, count(*) AS n FROM orders GROUP BY ALL", "2:8", "candidate"),
+    ("count(*) AS n FROM orders", "2:8", "no time bucket"),
+    ("Shop, count(*) AS n FROM orders GROUP BY ALL", "2:8", "add time_bucket.INTERVAL '1 hour', placed. AS hour"),
+    ("count(*) AS n, placed FROM orders GROUP BY ALL", "2:8", "no time bucket"),
+    ("coalesce(day, placed::DATE) AS d, count(*) AS n FROM orders GROUP BY ALL", "2:8", "no time bucket"),
+    ("date_trunc('millisecond', placed) AS d, count(*) AS n FROM orders GROUP BY ALL", "2:8", "no time bucket"),
+    ("pieces::DATE + 1 AS d, count(*) AS n FROM orders GROUP BY ALL", "2:8", "Unimplemented|no time bucket"),
+    ("month(placed) AS month, max(date_trunc('day', placed)) AS d FROM orders GROUP BY ALL", "2:8", "no time bucket"),
     ("unnest(tags) AS t, unnest(tags) AS u, count(*) AS n FROM orders GROUP BY ALL", "2:27", "second unnest"),
     ("unnest(tags) || unnest(tags) AS t, count(*) AS n FROM orders GROUP BY ALL", "2:24", "second unnest"),
     ("unnest(Shop) AS t, count(*) AS n FROM orders GROUP BY ALL", "2:15", "unnest.. of VARCHAR"),
@@ -607,7 +631,9 @@ def test_every_documented_function_runs(name: str, orders: Contract) -> None:
     tried = [CALLS[name]] if name in CALLS else [f"{name}({arguments})" for arguments in ARGUMENTS]
     for call in tried:
         try:
-            definition = compiled(f"SELECT count(Shop) FILTER (WHERE ({call}) IS NULL) AS n FROM orders", orders)
+            definition = compiled(
+                f"SELECT day, count(Shop) FILTER (WHERE ({call}) IS NULL) AS n FROM orders GROUP BY ALL", orders
+            )
         except UserError as error:
             refused = error
             continue
