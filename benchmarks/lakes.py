@@ -49,10 +49,10 @@ VIEW = f"""CREATE MATERIALIZED VIEW pages AS
 class Clicks:
     """One lake. `each`: clicks of one date; `dedup`: whether the contract has an event id."""
 
-    def __init__(self, folder: Path, each: int, *, dedup: bool = True) -> None:
+    def __init__(self, folder: Path, each: int, *, dedup: bool = True, view: str = VIEW) -> None:
         self.lake, self.each = Lake.open(str(folder)), each
         self.contract = parse_contract(CONTRACT if dedup else CONTRACT.replace(EVENT_ID, ""), "clicks.yaml")
-        views = {view.name: view for view in parse_views(VIEW, "pages.sql")}
+        views = {view.name: view for view in parse_views(view, "pages.sql")}
         apply_views(self.lake, views, {"clicks": self.contract}, system_clock)
         (self.definition,) = Catalogue(self.lake).live("main")
         self.table = self.lake.raw_path(self.contract.name, self.contract.layout)

@@ -15,6 +15,7 @@ from seamline.history import BatchHistory
 from seamline.jobs.run import SWEPT_AFTER
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.properties import Keep, batch_keep
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ def retain(lake: Lake, settings: Settings, clock: Clock) -> Retained:
     entries, listed = 0, set[str]()
     for definition in definitions(lake):
         history = BatchHistory(lake.batch_log(definition))
-        keep = settings.batch.keep_versions if definition in live else 0
+        own = catalogue.properties(definition)
+        keep = batch_keep(own, settings.batch.keep_versions) if definition in live else Keep()
         first = lowest_needed(history, keep, served.get(definition), now)
         listed |= _files(history.versions.values())  # of removed entries too: their files go a day after they went
         for number in range(history.log.first(), min(first, history.number)):
@@ -52,9 +54,9 @@ def definitions(lake: Lake) -> list[str]:
     return sorted(prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in listing["common_prefixes"])
 
 
-def lowest_needed(history: BatchHistory, keep: int, served: int | None, now: datetime) -> int:
-    """The lowest entry that the newest `keep` versions, the served one, or a reservation that holds still needs."""
-    wanted = sorted(history.versions)[-keep:] if keep else []
+def lowest_needed(history: BatchHistory, keep: Keep, served: int | None, now: datetime) -> int:
+    """The lowest entry that a restorable version, the served one, or a reservation that holds still needs."""
+    wanted = sorted(keep.of(history.versions, now))
     wanted += [served] if served in history.versions and served is not None else []
     held = [r for r in history.reserved.values() if r.until > now]
     wanted += [r.base for r in held if r.base is not None]

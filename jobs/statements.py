@@ -16,6 +16,7 @@ from seamline.kernel import literal, quote
 from seamline.schemas.contracts import Contract
 from seamline.schemas.decode import decode_statement
 from seamline.schemas.definition import Definition
+from seamline.schemas.properties import sort_keys
 
 _WHOLE = 2**63 - 1
 _POSITION = "_source, _partition, _offset"
@@ -55,7 +56,8 @@ class Tally:
 
 @dataclass(frozen=True)
 class Statements:
-    """The texts one unit runs. `below` gives the raw rows that belong to the unit's range."""
+    """The texts one unit runs. `below` gives the raw rows that belong to the unit's range; `order`: the keys that
+    partial rows are written in order of, if any."""
 
     below: str
     decoding: str
@@ -68,6 +70,7 @@ class Statements:
     decode_text: str
     again_below: str = ""
     mended: str = ""
+    order: tuple[str, ...] = ()
     horizon_us: int | None = None
 
     @property
@@ -159,7 +162,8 @@ class Statements:
     def _partials(self, ctes: list[str], source: str) -> str:
         columns = ", ".join([_POSITION, *map(quote, self.fields)])
         ctes.append(f"events AS (\n  SELECT {columns}\n  FROM {source}\n)")
-        return "WITH " + ",\n".join(ctes) + f"\nSELECT * FROM (\n{self.partial}\n)"
+        order = "\nORDER BY " + ", ".join(map(quote, self.order)) if self.order else ""
+        return "WITH " + ",\n".join(ctes) + f"\nSELECT * FROM (\n{self.partial}\n){order}"
 
     def _simple(self, tally: Tally) -> str:
         """The accepted rows. They are read more than once, each time only the columns needed: never materialised.
@@ -242,6 +246,7 @@ def unit_statements(
         decode_text=decode_statement(contract),
         again_below=at_once,
         mended=mended_rows,
+        order=sort_keys(definition.properties, tuple(key.name for key in definition.keys)),
         horizon_us=horizon,
     )
 

@@ -11,7 +11,7 @@ import duckdb
 from seamline.errors import SeamlineError, UserError
 from seamline.kernel import kernel, quote
 from seamline.schemas.algebra import ALGEBRA, Aggregate, Call, Form, Part
-from seamline.schemas.algebra.forms import canonical, fill, storable
+from seamline.schemas.algebra.forms import canonical, evaluated, fill, storable
 from seamline.schemas.calls import Measure
 from seamline.schemas.language import Source
 from seamline.schemas.selection import Computed, Key, Selection
@@ -20,10 +20,11 @@ from seamline.schemas.unnest import Unnested
 
 @dataclass(frozen=True)
 class BoundKey:
-    """A key with its type. `sql` has try semantics."""
+    """A key with its type. `sql` has try semantics; `said` is the user's expression, normalised."""
 
     name: str
     sql: str
+    said: str
     sql_type: str
 
 
@@ -182,7 +183,7 @@ class _Binder:
         kind = self.type_of(sql, item.offset)
         if not storable(kind):
             raise self.source.refuse(item.offset, f"key {item.name!r} has type {kind}", _STORABLE, _cast(kind))
-        return BoundKey(item.name, canonical(sql, kind), kind)
+        return BoundKey(item.name, canonical(sql, kind), item.said, kind)
 
     def measure(self, item: Measure, made: dict[tuple[str, str], str]) -> BoundMeasure:
         """`made`: the partial columns that stand already, by how they are made and merged; new ones are added."""
@@ -235,13 +236,11 @@ class _Binder:
         """The values of an aggregate's constants."""
         if not item.constants:
             return ()
-        listed = ", ".join(f"{sql} AS c{n}" for n, sql in enumerate(item.constants))
         self.type_of(f"({item.constants[0]})", item.offset)
         try:
-            row = kernel().run(f"SELECT {listed}").to_pylist()[0]
+            return evaluated(item.constants)
         except SeamlineError as error:
             raise self.source.refuse(item.offset, error.got, mend="write the constants out") from error
-        return tuple(row.values())
 
 
 _STORABLE = (

@@ -19,13 +19,18 @@ from seamline.lake import Lake
 from seamline.schemas.compiler import compile_view
 from seamline.schemas.contracts import Contract, parse_contract
 from seamline.schemas.definition import Definition
+from seamline.schemas.headers import header_of
+from seamline.schemas.language import close
 from seamline.schemas.views import ViewText, parse_views
 
 KEPT = 3
 """Definitions of one view that stay live: the served one, the one served before, and one that is to come."""
 
-FIRST, AGAIN = "applied", "applied again"
-"""Why a view is served: it is new, or it was dropped before."""
+FIRST, AGAIN, DESCRIBED = "applied", "applied again", "applied with other properties or comments"
+"""Why a view's state is what it is: it is new, it was dropped before, or only what is said of it changed."""
+
+Change = Literal["new", "changed", "unchanged", "returned", "described"]
+"""What applying a view did; described: only properties or comments changed."""
 
 Decision = Callable[[Published | None], Published | None]
 """The next state of a view from its newest one; None where nothing is to be put."""
@@ -57,6 +62,8 @@ class Catalogue:
                 changed = True
             else:
                 changed |= self._histories[view].catch_up()
+        if changed:
+            self._compiled.clear()  # a record's properties may have changed; what did not is not compiled again
         return changed
 
     @property
@@ -83,11 +90,17 @@ class Catalogue:
         hashes = {h for state in self.states.values() for h in state.live}
         return tuple(self.definition(h) for h in sorted(hashes) if stream is None or self.contract(h).stream == stream)
 
+    def properties(self, hash_: str) -> dict[str, str]:
+        """The properties a recorded definition was applied with; none where it is not recorded, or cannot be read."""
+        record = self._record(hash_)
+        return dict(header_of(record.sql).properties) if record is not None else {}
+
+    def _record(self, hash_: str) -> DefinitionRecord | None:
+        return next((r for state in self.states.values() for r in state.definitions if r.definition == hash_), None)
+
     def _compile(self, hash_: str) -> Compiled:
         if hash_ not in self._compiled:
-            record = next(
-                (r for state in self.states.values() for r in state.definitions if r.definition == hash_), None
-            )
+            record = self._record(hash_)
             if record is None:
                 raise UserError(Condition.VIEW_UNKNOWN, f"definition {hash_}", mend="'seamline views list' shows all")
             self._compiled[hash_] = compile_record(record)
@@ -100,7 +113,7 @@ def unknown_view(view: str, known: list[str]) -> UserError:
         Condition.VIEW_UNKNOWN,
         f"view {view!r}",
         allowed=", ".join(sorted(known)) or "(no view was applied yet)",
-        mend="run 'seamline views apply' after adding it to views/",
+        mend=f"{close(view, known)}run 'seamline views apply' after adding it to views/",
     )
 
 
@@ -130,7 +143,8 @@ def record(definition: Definition, contract: Contract) -> DefinitionRecord:
 
 def next_state(state: Published | None, view: str, new: DefinitionRecord, now: datetime) -> Published | None:
     """The state after a definition is applied: the first one is served from the stream's origin, a changed one is live
-    beside the served one until a batch version of it is published. None where it is live already.
+    beside the served one until a batch version of it is published. Where it is live already, properties and comments
+    that changed are taken over; None where none did.
 
     A dropped one is served as it was at last. The epochs that came meanwhile do not list it, so it has a hole until its
     next batch version (a definition that never had one: until its first)."""
@@ -141,12 +155,25 @@ def next_state(state: Published | None, view: str, new: DefinitionRecord, now: d
             version=version if definition == new.definition else None, reason=AGAIN if state else FIRST,
         )  # fmt: skip
     if new.definition in state.live:
-        return None
+        return _described(state, new, now)
     live = (*(d for d in state.live if d == state.served), new.definition)
     records = {r.definition: r for r in (*state.definitions, new)}
     return Published(
         at=now, view=view, definitions=tuple(records.values()), live=live, served=state.served, version=state.version,
         reason="applied beside the served definition",
+    )  # fmt: skip
+
+
+def _described(state: Published, new: DefinitionRecord, now: datetime) -> Published | None:
+    """The state with a live definition's properties and comments as they are in `new`; None where they are the same."""
+    old = next(record for record in state.definitions if record.definition == new.definition)
+    if header_of(old.sql).said == header_of(new.sql).said:
+        return None
+    taken = old.model_copy(update={"sql": new.sql})  # the contract stays: what it decodes by is in the hash
+    records = tuple(taken if record is old else record for record in state.definitions)
+    return Published(
+        at=now, view=state.view, definitions=records, live=state.live, served=state.served, version=state.version,
+        reason=DESCRIBED,
     )  # fmt: skip
 
 
@@ -202,7 +229,7 @@ class Applied:
 
     view: str
     definition: str
-    change: Literal["new", "changed", "unchanged", "returned"]
+    change: Change
 
 
 def apply_views(
@@ -218,12 +245,12 @@ def apply_views(
     return applied
 
 
-def _change(put: Published | None) -> Literal["new", "changed", "unchanged", "returned"]:
+def _change(put: Published | None) -> Change:
     if put is None:
         return "unchanged"
     if put.reason == AGAIN:
         return "returned"
-    return "new" if put.reason == FIRST else "changed"
+    return "new" if put.reason == FIRST else "described" if put.reason == DESCRIBED else "changed"
 
 
 def compile_for(view: ViewText, contracts: Mapping[str, Contract]) -> tuple[Definition, Contract]:

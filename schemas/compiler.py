@@ -15,16 +15,18 @@ from seamline.schemas.clauses import Clauses, read_clauses
 from seamline.schemas.contracts import Contract, event_schema
 from seamline.schemas.definition import Column, Definition
 from seamline.schemas.finishing import Finisher
+from seamline.schemas.headers import check_sort, commented, read_header
 from seamline.schemas.language import Source
 from seamline.schemas.selection import Selection, read_selection
 from seamline.schemas.unnest import ELEMENT
-from seamline.schemas.views import ViewText, header
+from seamline.schemas.views import ViewText
 
 
 def compile_view(view: ViewText, contract: Contract) -> Definition:
     """The definition of a view over its contract. Pure, but that DuckDB binds it over no rows. Raises VIEW_INVALID."""
     source = view.source
-    _, _, tokens = header(source, source.tokens())
+    header = read_header(source, source.tokens())
+    tokens = header.select
     clauses = read_clauses(source, tokens)
     if clauses.table.text.lower() != contract.name.lower():
         raise source.refuse(clauses.table.start, f"unknown contract {clauses.table.text!r}", contract.name)
@@ -38,8 +40,9 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
     stored = (*keys, *(Column(name, part.stored) for name, (part, _) in bound.parts.items()))
     finisher = Finisher(source, bound, stored)
-    columns, having = finisher.outputs, finisher.having
+    columns, having = commented(source, header, finisher.outputs), finisher.having
     _require_bucket(source, selection, bound, contract.event_time)
+    check_sort(source, header, keys, columns)
     return Definition(
         view=view.name,
         contract=contract.name,
@@ -56,6 +59,9 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
         having=having,
         head=head,
         tail=tail,
+        comment=header.comment,
+        where=selection.where,
+        having_said=selection.having.said if selection.having else "",
     )
 
 

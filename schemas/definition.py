@@ -25,7 +25,8 @@ class Output:
     """A column of the view. A key has no aggregate. `bound` says how far an inexact one may be off.
 
     finished: its SQL over merged `partials`; check: SQL that is NULL or says what is out of range, or ''; uses: the
-    partial columns it is made of; combines: the aggregates that a query may apply to its finished values.
+    partial columns it is made of; combines: the aggregates that a query may apply to its finished values; comment:
+    the user's; said: its expression as the definition's identity has it.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Output:
     check: str = ""
     uses: tuple[str, ...] = ()
     combines: tuple[str, ...] = ()
+    comment: str = ""
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Definition:
 
     partial: `events` (the contract's fields, and where they were read) to partial rows; merge: `partials` to at most
     one row for each key, same columns; merges: each partial column's merge over `partials`; having: the condition that
-    a merged row must meet, or ''.
+    a merged row must meet, or ''; where and having_said: the conditions as the definition's identity has them.
     None of `partial` and `merge` raises on data; `finalise` raises only where a value that is out of range is
     computed (its message contains VALUE_OUT_OF_RANGE).
     One of the keys is a time bucket or a date.
@@ -66,6 +69,9 @@ class Definition:
     having: str
     head: str
     tail: str
+    comment: str = ""
+    where: str = ""
+    having_said: str = ""
 
     @property
     def finalise(self) -> str:

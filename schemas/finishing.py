@@ -9,7 +9,7 @@ from functools import cached_property
 import duckdb
 
 from seamline.kernel import kernel, quote
-from seamline.schemas.algebra.forms import Exactness, fill, storable
+from seamline.schemas.algebra.forms import Exactness, failing, fill, storable
 from seamline.schemas.binding import Bound, BoundColumn, BoundKey, BoundMeasure, refused
 from seamline.schemas.calls import Measure
 from seamline.schemas.definition import Column, Output
@@ -31,7 +31,7 @@ class Finisher:
     def outputs(self) -> tuple[Output, ...]:
         """The view's columns, in the user's order."""
         return tuple(
-            Output(item.name, item.sql_type, finished=f"partials.{quote(item.name)}")
+            Output(item.name, item.sql_type, finished=f"partials.{quote(item.name)}", said=item.said)
             if isinstance(item, BoundKey)
             else self._output(item)
             for item in self.bound.items
@@ -58,8 +58,9 @@ class Finisher:
         if plain is not None:
             form, value = plain.form, fill(plain.form.finalise, plain.stored(name))
             return Output(
-                name, form.sql_type, form.exactness, plain.aggregate, form.bound, value, check, uses, form.combines
-            )
+                name, form.sql_type, form.exactness, plain.aggregate, form.bound, value, check, uses, form.combines,
+                said=item.column.said,
+            )  # fmt: skip
         value = f"TRY({self._expression(item)})"
         kind = self._type(value, item)
         if kind in ("HUGEINT", "UHUGEINT"):
@@ -70,10 +71,10 @@ class Finisher:
                 item.column.offset, f"column {name!r} has type {kind}", "a type that can be stored", mend
             )
         if check:
-            value = f"CASE WHEN {check} IS NULL THEN {value} ELSE ({check})::{kind} END"
+            value = f"CASE WHEN {check} IS NULL THEN {value} ELSE {failing(check, kind)} END"
         exactness = max((m.form.exactness for m in measures), key=_WORST.index)
         bound = "; ".join(dict.fromkeys(m.form.bound for m in measures if m.form.bound))
-        return Output(name, kind, exactness, "expression", bound, value, check, uses)
+        return Output(name, kind, exactness, "expression", bound, value, check, uses, said=item.column.said)
 
     def _expression(self, item: BoundColumn) -> str:
         """The user's expression with every aggregate finished in its place, of DuckDB's own type."""

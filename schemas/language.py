@@ -46,7 +46,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
         """abs ceil ceiling floor round round_even trunc even sign signbit sqrt cbrt exp ln log log2 log10 power pow
         mod fmod divide fdiv greatest least isnan isinf isfinite bit_count xor gcd lcm greatest_common_divisor
         least_common_multiple factorial gamma lgamma pi degrees radians sin cos tan cot asin acos atan atan2 sinh cosh
-        tanh asinh acosh atanh"""
+        tanh asinh acosh atanh width_bucket"""
     ),
     "condition": _names("coalesce nullif if ifnull"),
     "conversion": _names("cast try_cast typeof"),

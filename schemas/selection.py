@@ -21,10 +21,12 @@ _AGGREGATES = ", ".join(ALGEBRA)
 
 @dataclass(frozen=True)
 class Key:
-    """A grouping expression: `sql` over the table `events`. bucket: whether it is written as a time bucket."""
+    """A grouping expression: `sql` over the table `events`, and what is `said`, normalised. bucket: whether it is a
+    time bucket as it is written."""
 
     name: str
     sql: str
+    said: str
     bare: bool
     offset: int
     bucket: bool = False
@@ -89,11 +91,10 @@ class Selection:
     @property
     def normalised(self) -> str:
         """The same for any spacing, comments, case of words, and spelling of GROUP BY."""
-        lines = [f"{item.sql if isinstance(item, Key) else item.said} as {quote(item.name)}" for item in self.items]
+        lines = [f"{item.said} as {quote(item.name)}" for item in self.items]
         where = f"\nwhere {self.where}" if self.where else ""
-        unnest = f"\nunnest {self.unnested.array.sql}" if self.unnested else ""
         having = f"\nhaving {self.having.said}" if self.having else ""
-        return "select " + ",\n  ".join(lines) + unnest + where + having
+        return "select " + ",\n  ".join(lines) + where + having
 
 
 def read_selection(source: Source, clauses: Clauses, fields: Mapping[str, str]) -> Selection:
@@ -107,7 +108,9 @@ def read_selection(source: Source, clauses: Clauses, fields: Mapping[str, str]) 
     unnested = read_unnest(source, keyed, clauses.group, found)
     in_keys = found | (unnested.fields if unnested else {})
     both = [(body, name, measures) for (body, name), measures in zip(named, calls, strict=True)]
-    items: list[Key | Computed] = [_key(source, body, name, in_keys) for body, name, measures in both if not measures]
+    items: list[Key | Computed] = [
+        _key(source, body, name, found, in_keys) for body, name, measures in both if not measures
+    ]
     keys = bare_keys(items)
     for at, (body, name, measures) in enumerate(both):
         if measures:
@@ -186,13 +189,16 @@ def bare_keys(items: Iterable[Key | Computed]) -> dict[str, str]:
     return {key.sql: key.name for key in items if isinstance(key, Key) and key.bare}
 
 
-def _key(source: Source, body: list[Token], name: str, fields: dict[int, Field]) -> Key:
+def _key(source: Source, body: list[Token], name: str, own: dict[int, Field], fields: dict[int, Field]) -> Key:
+    """`own`: the contract's fields; `fields`: these, and the element that stands for an unnest."""
     check_words(source, body, fields)
     if not any(token.start in fields for token in body):
         mend = "remove it; a query can add constants"
         raise source.refuse(body[0].start, f"key {name!r} uses no field", "expressions over fields", mend)
     bucket = is_bucket(body, cast=is_bare(body[:-2] or body, fields))
-    return Key(name, render(source, body, fields), is_bare(body, fields), body[0].start, bucket)
+    return Key(
+        name, render(source, body, fields), render(source, body, own), is_bare(body, fields), body[0].start, bucket
+    )
 
 
 def _computed(

@@ -35,7 +35,7 @@ _NUMBERS = """
 abs acos acosh asin asinh atan atan2 atanh bit_count cbrt ceil ceiling cos cosh cot degrees even exp factorial
 fdiv floor fmod gamma gcd greatest_common_divisor isfinite isinf isnan lcm least_common_multiple lgamma ln log
 log10 log2 nextafter pi pow power radians round round_even roundbankers sign signbit sin sinh sqrt tan tanh
-trunc equi_width_bins
+trunc equi_width_bins width_bucket
 """
 
 _TEXT = """
@@ -95,9 +95,17 @@ cume_dist dense_rank fill first_value lag last_value lead nth_value ntile percen
 row_number
 """
 
-FUNCTIONS = frozenset(
+_SKETCHES = """
+theta_difference theta_intersection theta_sketch_error theta_sketch_estimate theta_union theta_union_agg
+"""
+"""Not DuckDB's own: seamline.serving.functions makes them."""
+
+MEASURE = frozenset(["measure"])
+"""Seamline's own: seamline.serving.measure writes it out."""
+
+FUNCTIONS = MEASURE | frozenset(
     word
-    for words in (_OPERATORS, _CONDITIONS, _NUMBERS, _TEXT, _TIME, _NESTED, _AGGREGATES, _WINDOWS)
+    for words in (_OPERATORS, _CONDITIONS, _NUMBERS, _TEXT, _TIME, _NESTED, _AGGREGATES, _WINDOWS, _SKETCHES)
     for word in words.split()
 )
 """Functions and operators by DuckDB's names, in lower case."""

@@ -177,6 +177,8 @@ def answer(serving: Serving, ask: Ask) -> Response:
     headers = {}
     if not form.carries_provenance:
         headers["Seamline-Provenance"] = json.dumps(found.provenance.to_json(links=False))
+        if found.warnings:
+            headers["Seamline-Warnings"] = json.dumps(found.warnings)
     return Response(form.encode(found), media_type=form.media, headers=headers)
 
 

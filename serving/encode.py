@@ -19,12 +19,14 @@ from pyarrow import ipc
 from seamline.serving.provenance import Answer
 
 PROVENANCE = "seamline.provenance"
-"""Key of an Arrow schema's metadata."""
+WARNINGS = "seamline.warnings"
+"""Keys of an Arrow schema's metadata."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One way to write an answer. Where the provenance is not in the body, it goes into a header, without links."""
+    """One way to write an answer. Where provenance and warnings are not in the body, they go into headers, without
+    links."""
 
     media: str
     encode: Callable[[Answer], bytes]
@@ -59,12 +61,13 @@ def _text(item: Any) -> str:
 
 
 def to_json(answer: Answer) -> bytes:
-    """`{"columns": […], "rows": [[…]], "provenance": {view: …}}`."""
+    """`{"columns": […], "rows": [[…]], "provenance": {view: …}, "warnings": […]}`."""
     table = answer.table
     body = {
         "columns": [{"name": f.name, "type": str(f.type)} for f in table.schema],
         "rows": list(rows(table)),
         "provenance": answer.provenance.to_json(),
+        "warnings": list(answer.warnings),
     }
     return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
@@ -80,9 +83,11 @@ def to_csv(answer: Answer) -> bytes:
 
 
 def to_arrow(answer: Answer) -> bytes:
-    """An Arrow IPC stream; the provenance, as JSON, is in its schema's metadata."""
-    said = json.dumps(answer.provenance.to_json())
-    table = answer.table.replace_schema_metadata({PROVENANCE: said})
+    """An Arrow IPC stream; the provenance and any warnings, as JSON, are in its schema's metadata."""
+    said = {PROVENANCE: json.dumps(answer.provenance.to_json())}
+    if answer.warnings:
+        said[WARNINGS] = json.dumps(answer.warnings)
+    table = answer.table.replace_schema_metadata(said)
     sink = pa.BufferOutputStream()
     with ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from seamline.errors import Condition, UserError
-from seamline.serving.allowed import FUNCTIONS, NODES, TABLE_FUNCTIONS
+from seamline.serving.allowed import FUNCTIONS, MEASURE, NODES, TABLE_FUNCTIONS
 
 LONGEST = 100_000
 """Characters of one query."""
@@ -39,6 +39,15 @@ class Reference:
 
     name: str
     where: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An allowed query: the views it names, in order; whether MEASURE is in it; its tree."""
+
+    references: tuple[Reference, ...]
+    measured: bool
+    node: Node
 
 
 def check_text(sql: str) -> None:
@@ -66,8 +75,8 @@ def check_text(sql: str) -> None:
             raise refused(got, f"{WITH_INSIDE_WITH} deep", "write one WITH with a list of names", place(sql, at))
 
 
-def check(sql: str, tree: str) -> tuple[Reference, ...]:
-    """The views that an allowed query names, in order. `tree`: what TREE gives for it.
+def check(sql: str, tree: str) -> Checked:
+    """An allowed query. `tree`: what TREE gives for it.
 
     Raises QUERY_INVALID where it is not SQL, QUERY_REFUSED where it is more than is allowed, with line:column.
     """
@@ -84,7 +93,7 @@ def check(sql: str, tree: str) -> tuple[Reference, ...]:
         checker.walk(statements[0]["node"], frozenset())
     except RecursionError:
         raise too_deep() from None
-    return tuple(dict.fromkeys(checker.references))
+    return Checked(tuple(dict.fromkeys(checker.references)), checker.measured, statements[0]["node"])
 
 
 def refused(got: str, allowed: str, mend: str, where: str = "") -> UserError:
@@ -122,6 +131,7 @@ class _Checker:
     def __init__(self, sql: str) -> None:
         self.sql = sql
         self.references: list[Reference] = []
+        self.measured = False
         self._offset = _NOWHERE
 
     def walk(self, node: Any, scope: Scope) -> None:
@@ -178,6 +188,7 @@ class _Checker:
 
     def _function(self, node: Node) -> None:
         name = str(node.get("function_name", "")).lower()  # a schema before it may be a column: shop.upper()
+        self.measured |= name in MEASURE
         if name not in FUNCTIONS:
             raise self._refused(
                 f"function {name}", "functions that compute from their arguments alone", _FUNCTIONS_MEND

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,12 @@ import pyarrow as pa
 
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.kernel import Limits, connect, literal, quote
+from seamline.schemas.definition import Definition
+from seamline.serving.functions import statements
 from seamline.serving.guard import TREE, Reference, check, check_text, too_deep
+from seamline.serving.measure import TILES, Measured, Parser, measured
+from seamline.serving.plain import PlainCall, plain_calls
+from seamline.serving.remerge import tiles
 
 if TYPE_CHECKING:
     from seamline.serving.snapshot import Served
@@ -28,6 +34,8 @@ KEPT = 8
 LARGEST = 512 * 1024 * 1024
 """Bytes of one answer."""
 
+AGGREGATES = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'"
+
 
 class Pool:
     """Hands out cursors. Safe to share between threads."""
@@ -35,10 +43,13 @@ class Pool:
     def __init__(self, limits: Limits, seconds: float) -> None:
         self.seconds = seconds
         self._root = connect(limits)
+        for made in statements():  # cursors share the root's catalogue
+            self._root.execute(made)
         self._idle: list[Cursor] = []
         self._lock = threading.Lock()
         self.close = weakref.finalize(self, _close, self._root, self._idle)  # also when the interpreter ends
-        self.references = lru_cache(maxsize=512)(self._references)
+        self.asked = lru_cache(maxsize=512)(self._asked)
+        self.measured = lru_cache(maxsize=512)(self._measured)
 
     @contextmanager
     def cursor(self) -> Iterator[Cursor]:
@@ -55,11 +66,40 @@ class Pool:
             if not keep:
                 cursor.close()
 
-    def _references(self, sql: str) -> tuple[Reference, ...]:
-        """The views of an allowed query. Raises QUERY_INVALID or QUERY_REFUSED. Kept: the text decides it alone."""
+    def _asked(self, sql: str) -> Asked:
+        """What an allowed query asks. Raises QUERY_INVALID or QUERY_REFUSED. Kept: the text decides it alone."""
         check_text(sql)
         with self.cursor() as cursor:
-            return check(sql, cursor.tree(sql))
+            checked = check(sql, cursor.tree(sql))
+        try:
+            return Asked(checked.references, checked.measured, plain_calls(sql, checked.node))
+        except RecursionError:
+            raise too_deep() from None
+
+    def _measured(self, sql: str, definitions: tuple[Definition, ...]) -> Measured:
+        """An allowed query with its MEASURE calls written out for these definitions. Raises QUERY_INVALID. Kept."""
+        with self.cursor() as cursor:
+            try:
+                return measured(sql, {one.view: one for one in definitions}, cursor.parser)
+            except RecursionError:
+                raise too_deep() from None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a query's text says: its views, whether it has MEASURE, and its plain aggregates over columns."""
+
+    references: tuple[Reference, ...]
+    measured: bool
+    calls: tuple[PlainCall, ...]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A checked query as it runs; `plain`: the user's words where they are others, by which places are told."""
+
+    sql: str
+    plain: str = ""
 
 
 def _close(root: duckdb.DuckDBPyConnection, idle: list[Cursor]) -> None:
@@ -87,25 +127,46 @@ class Cursor:
             raise UserError(Condition.QUERY_INVALID, str(error).splitlines()[0], mend="mend the query") from error
         return str(found[0][0])
 
+    @property
+    def parser(self) -> Parser:
+        """DuckDB's parser, both ways."""
+        found = self._connection.execute(AGGREGATES).fetchall()
+        return Parser(self.tree, self._text, frozenset(str(name) for (name,) in found))
+
+    def _text(self, tree: str) -> str:
+        try:
+            return str(self._connection.execute("SELECT json_deserialize_sql(?)", [tree]).fetchall()[0][0])
+        except duckdb.Error as error:
+            raise TerminalError(Condition.KERNEL_FAILED, str(error).splitlines()[0]) from error
+
     def define(self, view: str, served: Served) -> None:
         """Makes `view` the merged answer of a snapshot. DuckDB inlines it: a query's filters reach the Parquet scan."""
         if self._defined.get(view) is served:
             return
         self._defined.pop(view, None)
-        source = f"_speed_{view}"
-        inputs = [source]
+        speed, batch = _inputs(view)
         try:
             if served.speed is not None:
-                self._connection.register(source, served.speed)
+                self._connection.register(speed, served.speed)
             if isinstance(served.batch, pa.Table):
-                inputs.append(f"_batch_{view}")
-                self._connection.register(inputs[-1], served.batch)
-            self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(view)} AS {statement(served, *inputs)}")
+                self._connection.register(batch, served.batch)
+            self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(view)} AS {statement(served)}")
         except duckdb.Error as error:
             raise _undefined(view, error) from error
         self._defined[view] = served
 
-    def run(self, sql: str, seconds: float) -> pa.Table:
+    def define_tiles(self, view: str, served: Served) -> None:
+        """Makes the tiles of a view that is defined: its rows with their merged partials, for MEASURE."""
+        name = TILES + view
+        if self._defined.get(name) is served:
+            return
+        try:
+            self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {statement(served, tiles)}")
+        except duckdb.Error as error:
+            raise _undefined(view, error) from error
+        self._defined[name] = served
+
+    def run(self, text: Text, seconds: float) -> pa.Table:
         """Runs a checked query. Raises QUERY_TIMEOUT, QUERY_INVALID, VALUE_OUT_OF_RANGE or STORE_UNAVAILABLE."""
         token = object()
         timer = threading.Timer(seconds, self._interrupt, [token])
@@ -113,10 +174,10 @@ class Cursor:
         self._running = token
         timer.start()
         try:
-            with self._connection.sql(sql).to_arrow_reader() as reader:  # closed, or the cursor stays busy
+            with self._connection.sql(text.sql).to_arrow_reader() as reader:  # closed, or the cursor stays busy
                 return _read(reader)
         except duckdb.Error as error:
-            raise self._placed(sql, error, seconds) from error
+            raise self._placed(text, error, seconds) from error
         except (pa.ArrowException, OSError) as error:  # DuckDB's, raised while rows are made: pyarrow knows its text
             raise _said(error, seconds) from error
         finally:
@@ -124,22 +185,25 @@ class Cursor:
                 self._running = None
             timer.cancel()
 
-    def explain(self, sql: str) -> str:
+    def explain(self, text: Text) -> str:
         """The plan of a checked query."""
-        return str(self._connection.execute(f"EXPLAIN {sql}").fetchall()[0][1])
+        return str(self._connection.execute(f"EXPLAIN {text.sql}").fetchall()[0][1])
 
     def close(self) -> None:
         """Ends the connection."""
         self._connection.close()
 
-    def _placed(self, sql: str, error: duckdb.Error, seconds: float) -> SeamlineError:
+    def _placed(self, text: Text, error: duckdb.Error, seconds: float) -> SeamlineError:
         """The error; where the query does not bind, with the place, which DuckDB says to `execute` only."""
         if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
             try:
-                self._connection.execute(f"EXPLAIN\n{sql}").fetchall()
+                self._connection.execute(f"EXPLAIN\n{text.plain or text.sql}").fetchall()
             except duckdb.Error as again:
                 return _said(again, seconds, before=1)
-        return _said(error, seconds)
+        said = _said(error, seconds)
+        if text.plain:
+            said.where = ""  # it would be the place in the text that was written out
+        return said
 
     def _interrupt(self, token: object) -> None:
         with self._guard:  # never the next query's
@@ -147,21 +211,33 @@ class Cursor:
                 self._connection.interrupt()
 
 
-def statement(served: Served, speed: str, batch: str = "") -> str:
-    """A view's SELECT: finalise(merge(batch partials UNION ALL speed partials))."""
+def _inputs(view: str) -> tuple[str, str]:
+    """The names that a view's speed partials, and its batch partials where they are in memory, are registered by."""
+    return f"_speed_{view}", f"_batch_{view}"
+
+
+def finished(definition: Definition) -> str:
+    """A view's columns over `partials` of any split."""
+    return definition.merge_and_finalise
+
+
+def statement(served: Served, rows: Callable[[Definition], str] = finished) -> str:
+    """A view's SELECT: finalise(merge(batch partials UNION ALL speed partials)); `rows` says which columns."""
+    speed, batch = _inputs(served.definition.view)
     columns = ", ".join(f"{quote(c.name)}::{c.sql_type} AS {quote(c.name)}" for c in served.definition.partial_columns)
     sources = []
     if served.batch is not None:
-        paths = [] if isinstance(served.batch, pa.Table) else served.batch
+        registered = isinstance(served.batch, pa.Table)
+        paths = () if registered else served.batch
         files = f"read_parquet([{', '.join(literal(path) for path in paths)}])"
-        sources.append(f"SELECT {columns} FROM {quote(batch) if batch else files}")
+        sources.append(f"SELECT {columns} FROM {quote(batch) if registered else files}")
     if served.speed is not None:
         sources.append(f"SELECT {columns} FROM {quote(speed)}")
     if not sources:
         nothing = ", ".join(f"NULL::{c.sql_type} AS {quote(c.name)}" for c in served.definition.partial_columns)
         sources.append(f"SELECT {nothing} WHERE false")
     union = " UNION ALL ".join(sources)
-    return f"WITH partials AS NOT MATERIALIZED ({union})\n{served.definition.merge_and_finalise}"
+    return f"WITH partials AS NOT MATERIALIZED ({union})\n{rows(served.definition)}"
 
 
 def _undefined(view: str, error: duckdb.Error) -> SeamlineError:

@@ -95,10 +95,11 @@ class Provenances(dict[str, Provenance]):
 
 @dataclass(frozen=True)
 class Answer:
-    """Rows, and what each view in them rests on."""
+    """Rows, what each view in them rests on, and what to beware of in them."""
 
     table: pa.Table
     provenance: Provenances
+    warnings: tuple[str, ...] = ()
 
 
 def check_json(said: Mapping[str, Any]) -> None:

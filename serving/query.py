@@ -6,12 +6,13 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from seamline.errors import Condition, UserError
-from seamline.serving.pool import Cursor, Pool
+from seamline.serving.plain import warnings
+from seamline.serving.pool import Cursor, Pool, Text
 from seamline.serving.provenance import Answer, Provenances
 
 if TYPE_CHECKING:
     from seamline.serving.guard import Reference
-    from seamline.serving.snapshot import Snapshot
+    from seamline.serving.snapshot import Served, Snapshot
 
 
 class Query:
@@ -20,35 +21,46 @@ class Query:
     def __init__(self, sql: str, pool: Pool) -> None:
         self.sql = sql
         self._pool = pool
-        self._references = pool.references(sql)
+        self._asked = pool.asked(sql)
 
     def views(self, snapshot: Snapshot) -> tuple[str, ...]:
         """The views it names. Raises QUERY_INVALID for one that is not served."""
         known = list(snapshot.views)
-        for reference in self._references:
+        for reference in self._asked.references:
             if reference.name not in known:
                 raise _unknown(reference, known)
-        return tuple(reference.name for reference in self._references)
+        return tuple(reference.name for reference in self._asked.references)
 
     def run(self, snapshot: Snapshot) -> Answer:
         """The answer from one snapshot; raises what a view in it raises (`Snapshot.view`) before anything runs."""
         with self._pool.cursor() as cursor:
-            proofs = self._bind(snapshot, cursor)
-            return Answer(cursor.run(self.sql, self._pool.seconds), proofs)
+            served = self._served(snapshot)
+            text = self._bind(served, cursor)
+            asked = snapshot.serving.clock()
+            proofs = Provenances((name, one.provenance(asked)) for name, one in served.items())
+            said = warnings(self._asked.calls, {name: one.definition for name, one in served.items()})
+            return Answer(cursor.run(text, self._pool.seconds), proofs, said)
 
     def explain(self, snapshot: Snapshot) -> str:
         """The kernel's plan."""
         with self._pool.cursor() as cursor:
-            self._bind(snapshot, cursor)
-            return cursor.explain(self.sql)
+            return cursor.explain(self._bind(self._served(snapshot), cursor))
 
-    def _bind(self, snapshot: Snapshot, cursor: Cursor) -> Provenances:
+    def _served(self, snapshot: Snapshot) -> dict[str, Served]:
         served = {name: snapshot.view(name) for name in self.views(snapshot)}
         self._one_as_of(snapshot, {one.stream for one in served.values()})
+        return served
+
+    def _bind(self, served: dict[str, Served], cursor: Cursor) -> Text:
+        """Defines the views, and what is then to be run."""
         for name, one in served.items():
             cursor.define(name, one)
-        asked = snapshot.serving.clock()
-        return Provenances((name, one.provenance(asked)) for name, one in served.items())
+        if not self._asked.measured:
+            return Text(self.sql)
+        written = self._pool.measured(self.sql, tuple(one.definition for one in served.values()))
+        for name in written.tiles:
+            cursor.define_tiles(name, served[name])
+        return Text(written.sql, written.plain)
 
     def _one_as_of(self, snapshot: Snapshot, streams: set[str]) -> None:
         """Epochs are numbered by stream: one number says nothing about two of them."""

@@ -14,6 +14,7 @@ from seamline.frontier import START, Frontier
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
 
 if TYPE_CHECKING:
+    from seamline.schemas.definition import Definition
     from seamline.serving.snapshot import Served
 
 
@@ -69,7 +70,8 @@ class StreamStatus:
 class ViewStatus:
     """One view. `state`: ready, not ready, hole, overlap, dropped or failed; `error` says why where it is not ready.
 
-    `epochs` counts those in the chain, `links` the runs they are held in. `audit` is the served version's.
+    `epochs` counts those in the chain, `links` the runs they are held in. `audit` is the served version's, `about` the
+    definition that answers, where one does.
     """
 
     name: str
@@ -83,6 +85,7 @@ class ViewStatus:
     links: int
     live: tuple[str, ...]
     audit: Audit | None
+    about: Definition | None = None
 
     @property
     def drift(self) -> str:
@@ -105,6 +108,7 @@ class ViewStatus:
             "live": list(self.live),
             "drift": self.drift,
             "audit": None if self.audit is None else self.audit.model_dump(mode="json"),
+            **({} if self.about is None else _described(self.about)),
         }
 
 
@@ -189,6 +193,7 @@ def view_status(state: Published, batch: BatchHistory | None, served: Served | S
         links=len(chain.segments) if chain else 0,
         live=state.live,
         audit=version.audit if version else None,
+        about=None if served is None or isinstance(served, SeamlineError) else served.definition,
     )
 
 
@@ -202,6 +207,19 @@ def _state(error: SeamlineError | None) -> str:
         Condition.VIEW_UNKNOWN: "dropped",
     }
     return words.get(error.condition, "failed")
+
+
+def _described(definition: Definition) -> dict[str, Any]:
+    columns = {
+        column.name: {
+            "type": column.sql_type,
+            "exactness": column.exactness,
+            "bound": column.bound,
+            "comment": column.comment,
+        }
+        for column in definition.columns
+    }
+    return {"comment": definition.comment, "properties": definition.properties, "columns": columns}
 
 
 def _writer(lease: Lease) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from seamline.entries import Claim, Compacted, DataFile, EntryBase, Epoch, Published, Retired
 from seamline.frontier import START, Frontier
 from seamline.history import BatchHistory, SpeedHistory, expired, unretirable
+from seamline.schemas.properties import Keep
 from seamline.streaming.epoch import SWEPT_AFTER
 
 GRACE = timedelta(hours=1)
@@ -97,12 +98,13 @@ def needed_cuts(
     states: Iterable[Published],
     batches: Mapping[str, BatchHistory],
     history: SpeedHistory,
-    keep_versions: int,
+    keeps: Mapping[str, Keep],
     now: datetime,
 ) -> list[Frontier]:
     """Every cut from which a chain may have to start: served, restorable, reserved, or of a first version to come.
 
-    `definitions`: those of the stream that are live. A definition served from the origin keeps everything.
+    `definitions`: those of the stream that are live; `keeps`: which versions of each are restorable. A definition
+    served from the origin keeps everything.
     """
     states = list(states)
     cuts: list[Frontier] = []
@@ -111,7 +113,7 @@ def needed_cuts(
         served = [s.version for s in states if s.served == definition]
         if None in served:
             cuts.append(START)
-        kept = {*sorted(batch.versions)[-keep_versions:], *(v for v in served if v is not None)}
+        kept = {*keeps[definition].of(batch.versions, now), *(v for v in served if v is not None)}
         cuts += [batch.versions[number].cut for number in sorted(kept) if number in batch.versions]
         cuts += [reserved.cut for reserved in batch.held(now)]
         if not batch.versions:

@@ -14,6 +14,7 @@ from seamline.errors import SeamlineError
 from seamline.frontier import Frontier
 from seamline.history import BatchHistory
 from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.properties import batch_keep, speed_retention
 from seamline.streaming.compact import Link, cover, needed_cuts, plan_compaction, plan_retirement, plan_sweep
 from seamline.streaming.epoch import IDS, Speed
 
@@ -62,8 +63,7 @@ class Maintenance:
     def retire(self) -> Retired | None:
         """Puts what may go out of readers' sight."""
         history, now = self.speed.history, self.speed.clock()
-        retention = timedelta(hours=self.settings.speed.retention_hours)
-        planned = plan_retirement(history, self.cuts(), now, retention, self._horizon())
+        planned = plan_retirement(history, self.cuts(), now, self._retention(), self._horizon())
         if planned is None:
             return None
         entry = Retired(at=now, claim=self.speed.writer.claim, last=planned[0], replaced=planned[1])
@@ -96,9 +96,10 @@ class Maintenance:
                 self._batches[definition].catch_up()
             else:
                 self._batches[definition] = BatchHistory(self.speed.lake.batch_log(definition))
-        keep = self.settings.batch.keep_versions
+        default = self.settings.batch.keep_versions
+        keeps = {one: batch_keep(self.catalogue.properties(one), default) for one in definitions}
         states = self.catalogue.states.values()
-        return needed_cuts(definitions, states, self._batches, self.speed.history, keep, self.speed.clock())
+        return needed_cuts(definitions, states, self._batches, self.speed.history, keeps, self.speed.clock())
 
     def _merges(self, run: tuple[Link, ...]) -> dict[str, str]:
         """Merge statements of a run's definitions; without one, rows are put together as they are."""
@@ -109,6 +110,12 @@ class Maintenance:
             except SeamlineError as error:
                 log.info("epochs of definition %s are put together without merging: %s", definition, error)
         return merges
+
+    def _retention(self) -> timedelta:
+        """The longest that a live view of the stream asks for: its epochs hold all of them."""
+        default = timedelta(hours=self.settings.speed.retention_hours)
+        live = self.catalogue.live(self.speed.stream)
+        return max((speed_retention(one.properties, default) for one in live), default=default)
 
     def _horizon(self) -> timedelta:
         return max((one.horizon for one in self.speed.plan.decodings), default=timedelta())

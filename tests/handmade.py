@@ -73,8 +73,8 @@ def rows(count: int, first: int = 0) -> list[Row]:
 class Handmade:
     """A lake of one stream and its views. `ends` are the offsets where epochs ended, `sent` all rows put in epochs."""
 
-    def __init__(self, folder: Path, *views: str) -> None:
-        self.lake = Lake(str(folder), MemoryStore())
+    def __init__(self, folder: Path, *views: str, lake: Lake | None = None) -> None:
+        self.lake = lake or Lake(str(folder), MemoryStore())
         self.clock = ManualClock(datetime(2024, 6, 1, tzinfo=UTC))
         self.contract = parse_contract(CONTRACT, "orders.yaml")
         self.engine = self.lake.kernel()

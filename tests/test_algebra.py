@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
-import statistics
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,13 +14,18 @@ from hypothesis import strategies as st
 from seamline.errors import SeamlineError
 from seamline.kernel import kernel
 from seamline.schemas.algebra import ALGEBRA, Form, Part
-from seamline.schemas.algebra.distinct import SKETCH_SIZE
+from seamline.schemas.reference import written
 from tests.algebra_laws import Case, Row, Run, cases, check_lambda_law, plain_case, rows_of, same, scale_of, table
 
 CASES = list(cases())
 EXAMPLES = max(2, settings().max_examples // 10)
 
-NOT_NULL = {"count": 0, "approx_count_distinct": 0, "regr_count": 0}
+NOT_NULL: dict[str, Any] = {
+    "count": 0,
+    "regr_count": 0,
+    "approx_count_distinct": 0,
+    "theta_sketch_agg": {"theta": 2**63 - 1, "hashes": []},
+}
 """Answers over nothing that are not NULL."""
 
 
@@ -138,42 +142,6 @@ def test_moments_stay_right_near_a_billion(folder: Path) -> None:
     assert run.answer(run.merge(*files))[0] == pytest.approx(1.0, rel=1e-6)
 
 
-COUNTED = {"integers": "v", "text": "'user-' || v", "times": "make_timestamp(v * 1000000)", "halves": "v / 2.0"}
-
-
-def estimates(values: str, expression: str, kind: str, parts: int) -> list[dict[str, int]]:
-    """approx_count_distinct by group k over SELECT k, v, merged from `parts` partials."""
-    sql = Run(Case("approx_count_distinct", (kind,)), Path()).sql
-    source = f"WITH events AS (SELECT k, {expression} AS x, true AS f FROM ({values}) WHERE hash(v, 'part') % {parts}"
-    split = " UNION ALL ".join(f"({source} = {part}) {sql['partial']})" for part in range(parts))
-    finalise = sql["finalise"].replace("FROM partials", "FROM m AS partials")
-    merged = f"WITH partials AS ({split}), m AS ({sql['merge']}) {finalise}"
-    return kernel().run(f"SELECT * FROM ({merged}) ORDER BY k").to_pylist()
-
-
-@pytest.mark.parametrize("kind", COUNTED)
-def test_distinct_counts_below_a_hundred_are_exact(kind: str) -> None:
-    """Promised: off by at most 2. Each count from 1 to 100, thirty values each time, from three partials."""
-    values = "SELECT k, (n % k) * 7919 + k * 104729 AS v FROM range(1, 101) AS ks(k), range(300) AS ns(n)"
-    rows = estimates(values, COUNTED[kind], "VARCHAR", 3)
-    assert [row["v"] for row in rows] == list(range(1, 101))
-
-
-@pytest.mark.parametrize(("distinct", "seeds"), [(5_000, 60), (50_000, 20)])
-def test_distinct_counts_stay_within_their_stated_error(distinct: int, seeds: int) -> None:
-    values = f"SELECT k, k * 1000000 + n AS v FROM range({seeds}) AS ks(k), range({distinct}) AS ns(n)"
-    errors = [row["v"] / distinct - 1 for row in estimates(values, COUNTED["text"], "VARCHAR", 2)]
-    deviation = math.sqrt(statistics.fmean(e * e for e in errors))
-    assert deviation < 0.017 * (1 + 2 / math.sqrt(2 * seeds)), deviation
-    assert max(map(abs, errors)) < 4.5 * 0.017
-
-
-def test_a_sketch_is_the_same_however_its_events_were_split() -> None:
-    values = f"SELECT 0 AS k, n AS v FROM range({SKETCH_SIZE * 3}) AS ns(n)"
-    answers = {estimates(values, COUNTED["integers"], "BIGINT", parts)[0]["v"] for parts in (1, 2, 5)}
-    assert len(answers) == 1
-
-
 def test_filters_reach_the_parquet_scan_through_every_statement(folder: Path) -> None:
     """A query for one key must not read the others, though finishing can raise."""
     run = Run(Case("sum", ("DECIMAL(38,4)",)), folder)
@@ -185,7 +153,7 @@ def test_filters_reach_the_parquet_scan_through_every_statement(folder: Path) ->
     assert re.search(r"READ_PARQUET.*Filters: k *= *3", plan, re.DOTALL), plan
 
 
-def test_entries_and_documentation_agree() -> None:
-    text = Path(__file__).parent.parent.joinpath("docs/views.md").read_text()
-    for entry in ALGEBRA.values():
-        assert f"| `{entry.name}` | {entry.kind} |" in text
+def test_the_reference_page_is_what_the_tables_say() -> None:
+    page = Path(__file__).parent.parent.joinpath("docs/views.md").read_text()
+    assert written(page) == page, "run: python -m seamline.schemas.reference docs/views.md"
+    assert all(f"| `{entry.signature}` |" in page for entry in ALGEBRA.values())

@@ -18,7 +18,8 @@ from seamline.schemas.algebra import ALGEBRA, NAMES
 from seamline.schemas.compiler import compile_view
 from seamline.schemas.contracts import parse_contract
 from seamline.schemas.language import ALLOWED, SYNTAX, TYPES, UNITS
-from seamline.schemas.views import PROPERTIES, parse_views
+from seamline.schemas.properties import PROPERTIES
+from seamline.schemas.views import parse_views
 
 TEXTS = settings().max_examples * 5
 

@@ -115,6 +115,22 @@ def test_get_and_post_answer_alike_in_every_format(role: Role) -> None:
     check_json(json.loads(as_arrow.schema.metadata[b"seamline.provenance"])["sales"])
 
 
+def test_measures_and_warnings_in_every_format(role: Role) -> None:
+    measured = role.query("SELECT shop, MEASURE(mean) FROM sales GROUP BY shop ORDER BY shop")
+    assert measured.json()["warnings"] == []
+    assert measured.json()["rows"] == [["shop0", 9.0], ["shop1", 10.0], ["shop2", 9.5]]
+    wrong = "SELECT sum(amounts) AS n FROM sales"
+    (said,) = role.query(wrong).json()["warnings"]
+    assert "MEASURE(amounts)" in said
+    as_csv = role.query(wrong, format="csv")
+    assert json.loads(as_csv.headers["Seamline-Warnings"]) == [said]
+    assert "Seamline-Warnings" not in role.query(ALL, format="csv").headers
+    as_arrow = ipc.open_stream(role.query(wrong, format="arrow").content).read_all()
+    assert json.loads(as_arrow.schema.metadata[b"seamline.warnings"]) == [said]
+    refused = role.query("SELECT MEASURE(hour) FROM sales")
+    assert (refused.status_code, refused.json()["where"]) == (400, "1:8")
+
+
 def test_as_of_a_past_epoch(role: Role) -> None:
     role.made.epoch(rows(5, 20))
     role.reached(25)

@@ -1,36 +1,111 @@
-"""Distinct values: counted by a sketch, or exactly up to a limit."""
+"""Distinct values, by a sketch that is exact while it is small: their number, or the sketch itself for set operations.
+
+The sketch is the k smallest distinct hashes (k minimum values: Bar-Yossef et al. 2002; Beyer et al. 2007), sorted, as a
+list of BIGINT; with the k-th of them, theta, as a fraction of the range, (k - 1) / theta is unbiased with a standard
+error of at most 1 / sqrt(k - 2). Fewer than k hashes are all there are. DuckDB's own state has 3.3% error and costs
+1 KB for the smallest group; docs/views.md has figures.
+"""
 
 from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any
 
 from seamline.schemas.algebra.forms import ORDERED, Aggregate, Call, Form, Part, storable
 
 SKETCH_SIZE = 4096
-"""Hashes kept by approx_count_distinct: standard error 1 / sqrt(k - 2) = 1.56%; below k it is exact."""
+"""Hashes kept where nothing else is asked for: a standard error of 1.56%."""
 
-# --- approx_count_distinct -------------------------------------------------------------------------------
-#
-# The k smallest distinct hashes (k minimum values: Bar-Yossef et al. 2002; Beyer et al. 2007), sorted. Fewer than k:
-# the count is exact. Else (k - 1) / (k-th smallest hash as a fraction of the range), unbiased, standard error
-# 1 / sqrt(k - 2). DuckDB's own state has 3.3% error and costs 1 KB for the smallest group; docs/views.md has figures.
+FINEST, COARSEST = 0.008, 0.1
+"""Standard errors that can be asked for; the coarsest is still exact below 102."""
+
+SMALLEST, LARGEST = 64, 16_384
+"""Hashes that a set sketch can keep."""
+
+HASHES = 2**63
+"""Hashes are 63 bits of DuckDB's, so that BIGINT holds them: they belong to the kernel's version, as states do. Equal
+values hash alike: -0.0 as 0.0, and every NaN."""
+
+THETA_SKETCH = "STRUCT(theta BIGINT, hashes BIGINT[])"
+"""A set sketch (Dasgupta et al. 2016): every hash of the set below theta; the largest BIGINT where that is all."""
 
 _HASHES = "list(DISTINCT (hash({x}) >> 1)::BIGINT) FILTER (WHERE {where} AND ({x}) IS NOT NULL)"
-_SORTED = "list_sort(flatten(list({c})))"
+
+_FEW = 1024
+"""Hashes up to which list_distinct is quicker than looking at neighbours (five times slower over a million)."""
+
+_LISTS = "list({c})"
+_ALL = f"flatten({_LISTS})"
+_SORTED = f"list_sort({_ALL})"
 _UNEQUAL = f"list_transform(list_zip({_SORTED}, {_SORTED}[2:]), lambda pair: pair[1] IS DISTINCT FROM pair[2])"
-_MERGED = f"list_where({_SORTED}, {_UNEQUAL})[:{SKETCH_SIZE}]"
-_UNION = f"CASE WHEN count({{c}}) < 2 THEN any_value({{c}}) ELSE {_MERGED} END"
-"""Equal hashes are neighbours once sorted: five times faster than list_distinct. One sketch alone is kept as it is."""
+_MERGED = (
+    f"CASE WHEN len({_ALL}) <= {_FEW} THEN list_sort(list_distinct({_ALL})) ELSE list_where({_SORTED}, {_UNEQUAL}) END"
+)
+
+
+def _sketch(size: int) -> Part:
+    """The partial column. A bounded heap takes the smallest from a long list: sorting it takes twice the memory and
+    three times as long, and a heap for every small group would take `size` hashes each. One sketch alone is merged as
+    it is."""
+    cut = (
+        f"CASE WHEN len({_HASHES}) > {size} THEN list_aggregate({_HASHES}, 'min', {size}) ELSE list_sort({_HASHES}) END"
+    )
+    merged = f"CASE WHEN len({_LISTS}) = 1 THEN {_LISTS}[1] ELSE ({_MERGED})[:{size}] END"
+    return Part("", cut, "BIGINT[]", merged)
+
+
+def _bound(size: int) -> str:
+    return f"exact below {size}; standard error {100 / math.sqrt(size - 2):.2f}% above"
+
+
+# --- approx_count_distinct -------------------------------------------------------------------------------
 
 
 def _approx_count_distinct(call: Call) -> Form | None:
     if not storable(call.type):
         return None
-    part = Part("", f"list_sort({_HASHES})[:{SKETCH_SIZE}]", "BIGINT[]", _UNION)
-    estimate = f"round({SKETCH_SIZE - 1} / ({{}}[{SKETCH_SIZE}] / 9223372036854775808.0::DOUBLE))::BIGINT"
-    value = f"CASE WHEN len({{}}) >= {SKETCH_SIZE} THEN {estimate} ELSE coalesce(len({{}}), 0) END"
-    bound = f"exact below {SKETCH_SIZE}; standard error 1.56% above"
-    return Form((part,), value, "BIGINT", "approximate", bound)
+    size = _size_for(call.constants[0]) if call.constants else SKETCH_SIZE
+    estimate = f"round({size - 1} / ({{}}[{size}] / {HASHES}.0::DOUBLE))::BIGINT"
+    value = f"CASE WHEN len({{}}) >= {size} THEN {estimate} ELSE coalesce(len({{}}), 0) END"
+    own = "approx_count_distinct({x}){filter}" if call.constants else ""
+    return Form((_sketch(size),), value, "BIGINT", "approximate", _bound(size), own=own)
+
+
+def _size_for(error: Any) -> int:
+    """The fewest hashes whose standard error is at most `error`."""
+    number = isinstance(error, int | float | Decimal) and not isinstance(error, bool)
+    if not number or not FINEST <= float(error) <= COARSEST:
+        raise ValueError(f"error is a standard error as a fraction, from {FINEST} to {COARSEST}: 0.01 is one percent")
+    return math.ceil(1 / (Decimal(str(error)) ** 2)) + 2
+
+
+# --- theta_sketch_agg ------------------------------------------------------------------------------------
+
+
+def _theta_sketch_agg(call: Call) -> Form | None:
+    if not storable(call.type):
+        return None
+    size = call.constants[0] if call.constants else SKETCH_SIZE
+    if not isinstance(size, int) or isinstance(size, bool) or not SMALLEST <= size <= LARGEST:
+        raise ValueError(f"size is the number of hashes kept, a whole number from {SMALLEST} to {LARGEST:,}")
+    part = _sketch(size)
+    sampled = f"struct_pack(theta := {{}}[{size}], hashes := {{}}[:{size - 1}])"
+    whole = f"struct_pack(theta := {HASHES - 1}::BIGINT, hashes := coalesce({{}}, []::BIGINT[]))"
+    value = f"CASE WHEN len({{}}) >= {size} THEN {sampled} ELSE {whole} END"
+    own = value.replace("{}", f"({part.partial})")
+    return Form((part,), value, THETA_SKETCH, "approximate", _bound(size), own=own)
 
 
 DISTINCT = (
-    Aggregate("approx_count_distinct", "plain", ORDERED, _approx_count_distinct, "distinct values, by a sketch"),
-)
+    Aggregate(
+        "approx_count_distinct", "plain", ORDERED, _approx_count_distinct,
+        "how many distinct values, by a sketch; `error` is the standard error wanted, as a fraction",
+        constants=("error",), tried=((), ("0.05",)),
+    ),
+    Aggregate(
+        "theta_sketch_agg", "plain", ORDERED, _theta_sketch_agg,
+        "the set of distinct values as a sketch, for set operations in queries; `size` is how many hashes it keeps",
+        constants=("size",), tried=((), ("64",)),
+    ),
+)  # fmt: skip

@@ -21,9 +21,11 @@ answer needs and no others, and which (unlike `error()`) is not volatile: filter
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from seamline.kernel import kernel
 
 Exactness = Literal["exact", "approximate", "approximate (float)"]
 
@@ -114,6 +116,12 @@ class Aggregate:
         return f"{name}({'DISTINCT ' if distinct else ''}{expressions}{must}{may})"
 
 
+def evaluated(texts: Sequence[str]) -> tuple[Any, ...]:
+    """The values of constants. Raises SeamlineError KERNEL_FAILED where one has none."""
+    listed = ", ".join(f"{sql} AS c{n}" for n, sql in enumerate(texts))
+    return tuple(kernel().run(f"SELECT {listed}").to_pylist()[0].values()) if listed else ()
+
+
 def single(merge: str, stored: str, partial: str, *combines: str) -> Form:
     """A form whose only partial column is the answer itself."""
     return Form((Part("", partial, stored, merge),), "{}", stored, combines=combines)
@@ -121,7 +129,7 @@ def single(merge: str, stored: str, partial: str, *combines: str) -> Form:
 
 def fill(template: str, values: Mapping[str, str]) -> str:
     """Puts values for `{name}`. Other braces, such as those of struct literals, stay."""
-    return re.sub(r"\{([a-z]*)\}", lambda match: values[match[1]], template)
+    return re.sub(r"\{((?:[a-z]+[0-9]*)?)\}", lambda match: values[match[1]], template)
 
 
 def decimal_of(sql_type: str) -> tuple[int, int] | None:
@@ -143,6 +151,11 @@ def canonical(expression: str, sql_type: str) -> str:
 def problem(text: str) -> str:
     """An SQL text that names the column; `text` may go on with `' || expression || '`."""
     return f"'VALUE_OUT_OF_RANGE: column {{column}}: {text}'"
+
+
+def failing(text: str, sql_type: str) -> str:
+    """A CAST of an SQL text to a type that fails with it: texts and bytes would take any text."""
+    return f"({text})::BIGINT::VARCHAR::{sql_type}" if sql_type in ("VARCHAR", "BLOB") else f"({text})::{sql_type}"
 
 
 _STORABLE = {

@@ -42,7 +42,7 @@ def _count_if(call: Call) -> Form | None:
 # a DECIMAL of up to 18 digits in DECIMAL(38,s). Wider values are split: unscaled = high * 10**19 + low,
 # |low| < 10**19, both summed as DECIMAL(38,0).
 
-_LIMB = "10000000000000000000::HUGEINT"
+LIMB = "10000000000000000000::HUGEINT"
 
 
 def unscaled(value: str) -> str:
@@ -52,12 +52,12 @@ def unscaled(value: str) -> str:
 
 def _limbs(digits: str) -> tuple[Part, Part]:
     return (
-        Part("high", f"sum({digits} // {_LIMB}){{filter}}::DECIMAL(38,0)", "DECIMAL(38,0)", "sum({c})"),
-        Part("low", f"sum({digits} % {_LIMB}){{filter}}::DECIMAL(38,0)", "DECIMAL(38,0)", "sum({c})"),
+        Part("high", f"sum({digits} // {LIMB}){{filter}}::DECIMAL(38,0)", "DECIMAL(38,0)", "sum({c})"),
+        Part("low", f"sum({digits} % {LIMB}){{filter}}::DECIMAL(38,0)", "DECIMAL(38,0)", "sum({c})"),
     )
 
 
-_JOINED = f"{{high}}::HUGEINT * {_LIMB} + {{low}}::HUGEINT"
+_JOINED = f"{{high}}::HUGEINT * {LIMB} + {{low}}::HUGEINT"
 
 
 def _scaled(digits: str, scale: int) -> str:
@@ -77,7 +77,8 @@ def _wide_sum(digits: str, scale: int, native: str = "") -> Form:
     return Form(_limbs(digits), value, result, check=check, native=native, combines=("sum",))
 
 
-def _sum(call: Call) -> Form | None:
+def sum_of(call: Call) -> Form | None:
+    """The form of a sum."""
     return _total(call.type)
 
 
@@ -175,7 +176,7 @@ def _bits(function: str) -> Callable[[Call], Form | None]:
 SUMS = (
     Aggregate("count", "plain", "* or any expression", _count, "rows where the argument is not NULL", star=True),
     Aggregate("count_if", "plain", "BOOLEAN", _count_if, "rows where the condition holds", also=("countif",)),
-    Aggregate("sum", "plain", NUMBERS + ", BOOLEAN", _sum, "the sum"),
+    Aggregate("sum", "plain", NUMBERS + ", BOOLEAN", sum_of, "the sum"),
     Aggregate("avg", "plain", NUMBERS, _avg, "the arithmetic mean", also=("mean",)),
     Aggregate("product", "plain", NUMBERS, _product, "the product, as DOUBLE"),
     Aggregate("bool_and", "plain", "BOOLEAN", _truth("bool_and"), "whether all are true", also=("every",)),

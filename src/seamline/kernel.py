@@ -44,6 +44,18 @@ class Limits:
     spill: str = ""
 
 
+WIDTH_BUCKET = """CREATE MACRO width_bucket(x, low, high, n) AS CASE
+    WHEN x IS NULL OR low IS NULL OR high IS NULL OR n IS NULL OR n < 1 OR low = high THEN NULL
+    WHEN low < high AND x < low OR low > high AND x > low THEN 0
+    WHEN low < high AND x >= high OR low > high AND x <= high THEN n::INTEGER + 1
+    ELSE least(n::INTEGER, 1 + floor(coalesce(TRY((x - low) * n::BIGINT / (high - low)),
+        (x::DOUBLE - low::DOUBLE) / (high::DOUBLE - low::DOUBLE) * n))::INTEGER)
+END"""
+"""The SQL standard's function, which DuckDB lacks: the number of the one of n equal ranges from low to high that x lies
+in, 0 below the first, n + 1 from high on; with low above high they count downwards. Decimals and integers are taken
+exactly. NULL where the standard has an error."""
+
+
 class Kernel:
     """A locked-down DuckDB connection. Safe to share between threads: runs are serialised."""
 
@@ -104,6 +116,7 @@ def connect(limits: Limits) -> duckdb.DuckDBPyConnection:
         f"SET memory_limit = '{_text(limits.memory)}'",
         f"SET threads = {int(limits.threads)}",
         "SET enable_progress_bar = false",
+        WIDTH_BUCKET,
         "SET lock_configuration = true",
     ):
         connection.execute(statement)

@@ -19,7 +19,6 @@ from typing import Any
 from urllib.parse import urlparse
 
 from obstore.store import LocalStore, from_url
-from pyarrow import dataset, fs, parquet
 
 from seamline.kernel import Input, Kernel, Limits, kernel
 from seamline.ledger import Log
@@ -116,6 +115,8 @@ class Lake:
         if self.local:
             Path(self.absolute(path)).parent.mkdir(parents=True, exist_ok=True)
             return engine.run(statement, inputs, into=self.absolute(path))
+        from pyarrow import fs, parquet
+
         table = engine.run(statement, inputs)
         files, inner = fs.FileSystem.from_uri(self.absolute(path))
         parquet.write_table(table, inner, filesystem=files, compression="zstd")
@@ -126,6 +127,8 @@ class Lake:
         paths = list(paths)
         if self.local:
             return [self.absolute(path) for path in paths]
+        from pyarrow import dataset, fs  # it imports pandas: a third of a second, for object stores only
+
         files, _ = fs.FileSystem.from_uri(self.uri)
         inner = [fs.FileSystem.from_uri(self.absolute(path))[1] for path in paths]
         return dataset.dataset(inner, filesystem=files, format="parquet").to_table(columns=columns)

@@ -34,6 +34,7 @@ def add(app: typer.Typer) -> None:
         epilog=examples(
             'seamline query "SELECT * FROM orders_by_hour ORDER BY hour"',
             'seamline query "SELECT country, sum(revenue) FROM orders_by_hour GROUP BY country" --provenance',
+            'seamline query "SELECT country, MEASURE(buyers) FROM orders_by_hour GROUP BY country"',
             'seamline query "SELECT * FROM orders_by_hour" --as-of 120 --format csv',
         ),
     )(query)
@@ -51,7 +52,8 @@ def query(
     ] = None,
     project: ProjectOption = HERE,
 ) -> None:
-    """Ask the views. Rows go to stdout; provenance goes below a table, beside JSON rows, else to stderr."""
+    """Ask the views. Rows go to stdout, warnings to stderr; provenance goes below a table, beside JSON rows, else to
+    stderr."""
     from seamline.schemas.project import load_project
     from seamline.serving.snapshot import Serving
 
@@ -66,6 +68,8 @@ def query(
     answer = Serving(loaded.lake, loaded.settings).query(sql, as_of=as_of)
     for one in answer.provenance.values():
         one.check()
+    for warning in answer.warnings:
+        note(f"warning: {warning}")
     write(answer, form, proof=provenance)
 
 
@@ -83,7 +87,8 @@ def write(answer: Answer, form: Format, *, proof: bool) -> None:
             show_table(("provenance", one.view), list(_summary(one)))
     elif form is Format.JSON:
         found = [dict(zip(names, row, strict=True)) for row in rows(answer.table)]
-        show_json({"rows": found, "provenance": answer.provenance.to_json()} if proof else found)
+        said = {"provenance": answer.provenance.to_json(), "warnings": list(answer.warnings)}
+        show_json({"rows": found, **said} if proof else found)
     else:
         sys.stdout.flush()
         sys.stdout.buffer.write(FORMATS[form].encode(answer))

@@ -7,27 +7,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seamline.cli import viewcheck, viewdiff, viewexplain
 from seamline.cli.console import say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
+from seamline.cli.viewfind import NameArgument, batch_of, columns_of, definition_of
 from seamline.clock import system_clock
 from seamline.errors import Condition, UserError
 
 if TYPE_CHECKING:
     from seamline.entries import Published
-    from seamline.history import BatchHistory
     from seamline.schemas.catalogue import Catalogue
-    from seamline.schemas.definition import Definition
     from seamline.schemas.project import Project
-
-NameArgument = Annotated[str, typer.Argument(help="The view's name.")]
 
 
 def add(app: typer.Typer) -> None:
     """Adds the group."""
     commands = group("views", "The project's views.", "seamline views list")
     commands.callback(invoke_without_command=True)(views)
-    commands.command(name="list", epilog=examples("seamline views list --json"))(list_views)
+    commands.command(name="list", epilog=examples("seamline views list --tag money", "seamline views list --json"))(
+        list_views
+    )
     commands.command(name="show", epilog=examples("seamline views show orders_by_hour"))(show)
+    viewcheck.add(commands)
+    viewexplain.add(commands)
+    viewdiff.add(commands)
     commands.command(name="apply", epilog=examples("seamline views apply"))(apply)
     commands.command(name="drop", epilog=examples("seamline views drop orders_by_hour"))(drop)
     commands.command(
@@ -40,17 +43,24 @@ def add(app: typer.Typer) -> None:
 def views(context: typer.Context, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """The project's views."""
     if context.invoked_subcommand is None:
-        list_views(project, as_json)
+        list_views(project, as_json=as_json)
 
 
-def list_views(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+def list_views(
+    project: ProjectOption = HERE,
+    tag: Annotated[str | None, typer.Option("--tag", help="Only views that have this word among their tags.")] = None,
+    as_json: JsonOption = False,
+) -> None:
     """List the views: those of the project, and those that the lake serves."""
     from seamline.schemas.catalogue import Catalogue
     from seamline.schemas.project import load_project
 
     loaded = load_project(project)
-    states = Catalogue(loaded.lake).states
-    rows = [_line(loaded, name, states.get(name)) for name in sorted({*loaded.views, *states})]
+    catalogue = Catalogue(loaded.lake)
+    names = [
+        name for name in sorted({*loaded.views, *catalogue.states}) if tag in (None, *_tags(loaded, catalogue, name))
+    ]
+    rows = [_line(loaded, name, catalogue.states.get(name)) for name in names]
     if as_json:
         show_json(rows)
     else:
@@ -59,30 +69,36 @@ def list_views(project: ProjectOption = HERE, as_json: JsonOption = False) -> No
 
 
 def show(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
-    """Show one view: its definition, the three statements it compiles to, and its batch versions."""
+    """Show one view: its properties, definition, the three statements it compiles to, columns and batch versions."""
     from seamline.schemas.catalogue import Catalogue
+    from seamline.schemas.explain import cost
     from seamline.schemas.project import load_project
 
     loaded = load_project(project)
     catalogue = Catalogue(loaded.lake)
     state = catalogue.states.get(name)
-    definition = _definition(loaded, catalogue, name, state)
+    definition = definition_of(loaded, catalogue, name, state)
     line = _line(loaded, name, state)
     versions = _versions(loaded, state)
     statements = {"partial": definition.partial, "merge": definition.merge, "finalise": definition.finalise}
     if as_json:
-        columns = [asdict(column) for column in definition.columns]
-        text = definition.text
-        show_json({**line, "columns": columns, "text": text, "statements": statements, "versions": versions})
+        said: dict[str, Any] = {
+            "comment": definition.comment,
+            "properties": definition.properties,
+            "cost": cost(definition).words,
+            "columns": [asdict(column) for column in definition.columns],
+            "text": definition.text,
+        }
+        show_json({**line, **said, "statements": statements, "versions": versions})
         return
-    show_table(("", name), [(key, value) for key, value in line.items() if key != "view"])
+    about = {"comment": definition.comment, **definition.properties, "cost": cost(definition).words}
+    lines = [*line.items(), *((key, value) for key, value in about.items() if value)]
+    show_table(("", name), [(key, value) for key, value in lines if key != "view"])
     for title, text in (("definition", definition.text), *statements.items()):
         say(f"\n-- {title}\n{text}")
     say()
-    show_table(
-        ("column", "type", "aggregate", "exactness", "bound"),
-        [(c.name, c.sql_type, c.aggregate or "(key)", c.exactness, c.bound) for c in definition.columns],
-    )
+    columns = columns_of(definition)
+    show_table(tuple(columns[0]), [tuple(column.values()) for column in columns])
     say()
     if versions:
         show_table(tuple(versions[0]), [tuple(version.values()) for version in versions], title="versions")
@@ -104,6 +120,7 @@ def apply(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
         "new": "new: served from the stream's first record on",
         "returned": "returned: served as before it was dropped; refresh it where epochs came meanwhile",
         "changed": "changed: built beside the served definition, and switched to when its first version is done",
+        "described": "properties or comments taken over: nothing is rebuilt",
         "unchanged": "unchanged",
     }
     show_table(("view", "definition", "change"), [(one.view, one.definition, words[one.change]) for one in applied])
@@ -149,7 +166,7 @@ def rollback(
     if version is None and definition is None:
         definition, version = _earlier(states)
     elif version is None:
-        version = max(_batch(loaded, definition or "").versions, default=None)
+        version = max(batch_of(loaded, definition or "").versions, default=None)
     published = Batch(loaded.lake, clock=system_clock).rollback(name, version, definition)
     number = "no batch version (from the stream's first record on)" if published.version is None else published.version
     say(f"{name} serves definition {published.served}, batch version {number}")
@@ -169,9 +186,9 @@ def _line(project: Project, name: str, state: Published | None) -> dict[str, Any
     elif state is None:
         word = "not applied"
     elif written == served:
-        word = "served"
+        word = "served" if _said(view.text) == _said(_sql_of(state)) else "served, properties or comments not applied"
     else:
-        built = written in state.live and _batch(project, written or "").versions
+        built = written in state.live and batch_of(project, written or "").versions
         word = "built, not served" if built else "being built" if written in state.live else "changed, not applied"
     return {
         "view": name,
@@ -183,32 +200,34 @@ def _line(project: Project, name: str, state: Published | None) -> dict[str, Any
     }
 
 
+def _tags(project: Project, catalogue: Catalogue, name: str) -> tuple[str, ...]:
+    from seamline.schemas.properties import tags
+
+    if name in project.views:
+        return tags(project.views[name].properties)
+    return tags(catalogue.properties(catalogue.states[name].served or ""))
+
+
+def _said(sql: str) -> tuple[object, ...]:
+    from seamline.schemas.headers import header_of
+
+    return header_of(sql).said
+
+
+def _sql_of(state: Published) -> str:
+    return next((record.sql for record in state.definitions if record.definition == state.served), "")
+
+
 def _contract_of(state: Published | None) -> str | None:
     records = state.definitions if state else ()
     return next((r.contract_name for r in records if state and r.definition == state.served), None)
-
-
-def _definition(project: Project, catalogue: Catalogue, name: str, state: Published | None) -> Definition:
-    from seamline.schemas.catalogue import compile_for, unknown_view
-
-    if name in project.views:
-        return compile_for(project.views[name], project.contracts)[0]
-    if state is None or state.served is None:
-        raise unknown_view(name, list({*project.views, *catalogue.states}))
-    return catalogue.definition(state.served)
-
-
-def _batch(project: Project, definition: str) -> BatchHistory:
-    from seamline.history import BatchHistory
-
-    return BatchHistory(project.lake.batch_log(definition))
 
 
 def _versions(project: Project, state: Published | None) -> list[dict[str, Any]]:
     """Every batch version of every definition that is kept, newest first."""
     found = []
     for record in reversed(state.definitions if state else ()):
-        for number, version in sorted(_batch(project, record.definition).versions.items(), reverse=True):
+        for number, version in sorted(batch_of(project, record.definition).versions.items(), reverse=True):
             found.append(
                 {
                     "definition": record.definition,

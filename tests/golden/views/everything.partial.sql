@@ -14,7 +14,7 @@ SELECT
   count(events."amount") FILTER (WHERE TRY(events."paid")) AS "mean_paid__count",
   min(events."day") AS "first_day",
   max(((events."weight") + 0)) AS "heaviest",
-  list_sort(list(DISTINCT (hash(events."buyer"."name") >> 1)::BIGINT) FILTER (WHERE true AND (events."buyer"."name") IS NOT NULL))[:4096] AS "buyers",
+  CASE WHEN len(list(DISTINCT (hash(events."buyer"."name") >> 1)::BIGINT) FILTER (WHERE true AND (events."buyer"."name") IS NOT NULL)) > 4096 THEN list_aggregate(list(DISTINCT (hash(events."buyer"."name") >> 1)::BIGINT) FILTER (WHERE true AND (events."buyer"."name") IS NOT NULL), 'min', 4096) ELSE list_sort(list(DISTINCT (hash(events."buyer"."name") >> 1)::BIGINT) FILTER (WHERE true AND (events."buyer"."name") IS NOT NULL)) END AS "buyers",
   (stddev_samp((events."weight")::DOUBLE) EXPORT_STATE)::STRUCT(count BIGINT, mean DOUBLE, dsquared DOUBLE) AS "spread"
 FROM events
 WHERE TRY(events."pieces" > 0 and events."Shop" is not null)

@@ -1,0 +1,31 @@
+-- Views of each page on each kind of device, by the hour. A field of an object is reached with a dot.
+CREATE MATERIALIZED VIEW page_activity
+  TBLPROPERTIES ('owner' = 'web', 'description' = 'Page views by the hour, page and device')
+AS SELECT time_bucket(INTERVAL '1 hour', happened) AS hour, page, device.type AS device,
+          count(*) AS views,
+          approx_count_distinct(member) AS viewers,
+          sum(milliseconds) AS milliseconds,
+          avg(milliseconds) / 1000 AS mean_seconds,
+          max(milliseconds) AS longest,
+          max_by(member, milliseconds) AS longest_by
+   FROM page_views GROUP BY ALL;
+
+-- How many users a day has, and how much they do. Distinct counts merge too: a user seen by both layers counts once.
+CREATE MATERIALIZED VIEW daily_active_users
+  TBLPROPERTIES ('owner' = 'web', 'description' = 'Who was there, by the day')
+AS SELECT time_bucket(INTERVAL '1 day', happened) AS day,
+          approx_count_distinct(member) AS users,
+          approx_count_distinct(member) FILTER (WHERE device.type = 'phone') AS on_phones,
+          count(*) / nullif(approx_count_distinct(member), 0) AS views_per_user
+   FROM page_views GROUP BY day;
+
+-- How long pages are open. Quantiles merge too (by a t-digest): the median of two layers is not the mean of two medians.
+CREATE MATERIALIZED VIEW reading_times
+  TBLPROPERTIES ('owner' = 'web', 'description' = 'How long pages are open, by the day', 'speed.retention' = '2 days')
+AS SELECT time_bucket(INTERVAL '1 day', happened) AS day, page,
+          count(*) AS views,
+          count_if(milliseconds < 2000) / nullif(count(*), 0) AS glances,
+          approx_quantile(milliseconds, 0.5) AS half,
+          approx_quantile(milliseconds, 0.95) AS nearly_all,
+          stddev_samp(milliseconds) AS spread
+   FROM page_views GROUP BY ALL;

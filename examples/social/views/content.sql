@@ -1,0 +1,31 @@
+-- Likes of each post, by the hour. `likes` is what is left after those taken back. Rows are stored by post, so that a
+-- query for one post reads little.
+CREATE MATERIALIZED VIEW post_likes
+  TBLPROPERTIES ('owner' = 'content', 'description' = 'Likes by the hour and post', 'serving.sort' = 'post, hour')
+AS SELECT time_bucket(INTERVAL '1 hour', happened) AS hour, post, author,
+          sum(change) AS likes,
+          approx_count_distinct(member) AS fans,
+          min(happened) AS first_like,
+          bool_or(member = author) AS liked_by_author
+   FROM likes GROUP BY ALL;
+
+-- The posts liked most on a day, and whose posts are. Likes as they were given: what was taken back later is not looked at.
+CREATE MATERIALIZED VIEW most_liked
+  TBLPROPERTIES ('owner' = 'content', 'description' = 'The most liked posts of each day')
+AS SELECT time_bucket(INTERVAL '1 day', happened) AS day,
+          approx_top_k(post, 5) AS posts,
+          mode(author) AS author,
+          count(DISTINCT post) AS posts_liked
+   FROM likes WHERE change = 1 GROUP BY ALL;
+
+-- What is written. An array's length and elements are expressions like any other.
+CREATE MATERIALIZED VIEW posts_by_hour
+  TBLPROPERTIES ('owner' = 'content', 'description' = 'Posts by the hour and audience')
+AS SELECT time_bucket(INTERVAL '1 hour', happened) AS hour, audience.who AS audience,
+          count(*) AS posts,
+          count(*) FILTER (WHERE list_contains(tags, 'cats')) AS of_cats,
+          sum(len(tags)) AS tags,
+          count_if(len(tags) = 0) / nullif(count(*), 0) AS untagged_share,
+          avg(length) AS mean_length,
+          max(audience.circle) AS widest_circle
+   FROM posts GROUP BY ALL;

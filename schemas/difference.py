@@ -1,0 +1,121 @@
+"""What changed between two definitions of a view, and what the change needs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from seamline.schemas.contracts import Contract
+from seamline.schemas.definition import Definition, Output
+
+Needs = Literal["nothing", "apply", "rebuild", "another name"]
+"""nothing: it is what is served; apply: 'views apply' takes it over, or puts a new view into service; rebuild: another
+definition, which is built beside the served one; another name: the same SELECT is served as another view."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that is otherwise than before. `old` or `new` is empty where there was, or is, none."""
+
+    what: str
+    name: str = ""
+    old: str = ""
+    new: str = ""
+
+
+@dataclass(frozen=True)
+class Side:
+    """A definition and its contract. `hash`: the definition's name in the ledger, or as it is compiled now."""
+
+    definition: Definition
+    contract: Contract
+    hash: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The changes, those that make another definition first, and what they need."""
+
+    changes: tuple[Change, ...]
+    needs: Needs
+
+
+def compare(old: Side, new: Side) -> Difference:
+    """How `new` differs from what is served."""
+    deep = [
+        *_columns(old.definition, new.definition),
+        *_one("WHERE", old.definition.where, new.definition.where),
+        *_one("HAVING", old.definition.having_said, new.definition.having_said),
+        *_contract(old, new),
+    ]
+    told = [*_comments(old.definition, new.definition), *_properties(old.definition, new.definition)]
+    if old.hash == new.hash:
+        return Difference(tuple(told), "apply" if told else "nothing")
+    if not deep and old.definition.view != new.definition.view:
+        deep = [Change("name", "", old.definition.view, new.definition.view)]
+        return Difference((*deep, *told), "another name")
+    if not deep:
+        deep = [Change("release", "", old.hash, new.hash)]
+    return Difference((*deep, *told), "rebuild")
+
+
+def _columns(old: Definition, new: Definition) -> Iterator[Change]:
+    before, after = _by_name(old), _by_name(new)
+    gone = {name: column for name, column in before.items() if name not in after}
+    come = {name: column for name, column in after.items() if name not in before}
+    for name, column in come.items():
+        same = next((one for one, was in gone.items() if was.said == column.said), None)
+        if same is not None:
+            del gone[same]
+            yield Change("column renamed", name, same, name)
+        else:
+            yield Change("column added", name, "", f"{column.said}: {column.sql_type}")
+    for name, column in gone.items():
+        yield Change("column removed", name, f"{column.said}: {column.sql_type}", "")
+    for name in (name for name in before if name in after):
+        yield from _one("expression", before[name].said, after[name].said, name)
+        yield from _one("type", before[name].sql_type, after[name].sql_type, name)
+    kept = [name for name in before if name in after]
+    if kept != [name for name in after if name in before]:
+        yield Change("order of columns", "", ", ".join(before), ", ".join(after))
+
+
+def _by_name(definition: Definition) -> dict[str, Output]:
+    return {column.name: column for column in definition.columns}
+
+
+def _contract(old: Side, new: Side) -> Iterator[Change]:
+    """What decides how records are decoded; what the contract says besides makes no other definition."""
+    was, now = old.contract, new.contract
+    yield from _one("contract", was.name, now.name)
+    if was.name != now.name or was.decoding == now.decoding:
+        return
+    found = [
+        *_mapping("contract field", {f.name: f.sql_type for f in was.fields}, {f.name: f.sql_type for f in now.fields}),
+        *_one("event time", was.event_time, now.event_time),
+        *_one("event id", was.event_id or "", now.event_id or ""),
+    ]
+    yield from found or [Change("contract's rules", was.name, was.decoding, now.decoding)]
+
+
+def _comments(old: Definition, new: Definition) -> Iterator[Change]:
+    yield from _one("comment", old.comment, new.comment)
+    after = _by_name(new)
+    for name, column in _by_name(old).items():
+        if name in after:
+            yield from _one("comment", column.comment, after[name].comment, name)
+
+
+def _properties(old: Definition, new: Definition) -> Iterator[Change]:
+    return _mapping("property", old.properties, new.properties)
+
+
+def _mapping(what: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+    for name in dict.fromkeys((*old, *new)):
+        yield from _one(what, old.get(name, ""), new.get(name, ""), name)
+
+
+def _one(what: str, old: str, new: str, name: str = "") -> Iterator[Change]:
+    if old != new:
+        yield Change(what, name, old, new)

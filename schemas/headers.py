@@ -1,0 +1,189 @@
+"""What stands before a view's AS SELECT: its name, comments and properties. None but the name is part of its identity.
+
+`CREATE MATERIALIZED VIEW name [(column [COMMENT 'text'], …)] [COMMENT 'text'] [TBLPROPERTIES ('key' = 'value', …)]`
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from sqlglot import Token, TokenType
+
+from seamline.errors import UserError
+from seamline.schemas.definition import Column, Output
+from seamline.schemas.language import Source, close, is_word, word
+from seamline.schemas.properties import PROPERTIES, SORT, sort_names
+
+FORM = (
+    "CREATE MATERIALIZED VIEW name [(column COMMENT 'text', …)] [COMMENT 'text']"
+    " [TBLPROPERTIES ('key' = 'value', …)] AS SELECT …"
+)
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_LIST = "(column COMMENT 'text', …)"
+
+
+@dataclass(frozen=True)
+class Header:
+    """A view's name, its comments and properties, and the tokens of its SELECT.
+
+    columns: column as written to its comment ('' where it has none); places: the character where a property's value
+    (by key) or a listed column (by name) stands.
+    """
+
+    name: str
+    select: list[Token]
+    comment: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+    places: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def said(self) -> tuple[object, ...]:
+        """What the header tells people and the layers, beside the name: equal for any spelling of the same."""
+        comments = {name.lower(): comment for name, comment in self.columns.items() if comment}
+        return self.comment, comments, self.properties
+
+
+@lru_cache(maxsize=1024)
+def header_of(text: str) -> Header:
+    """The header of a recorded statement; an empty one where this release cannot read it."""
+    source = Source(text, "")
+    try:
+        return read_header(source, source.tokens())
+    except UserError:
+        return Header("", [])
+
+
+def read_header(source: Source, tokens: list[Token]) -> Header:
+    """The header of one statement. Raises VIEW_INVALID."""
+    start = [word(token) for token in tokens[:3]]
+    if start != ["create", "materialized", "view"] or len(tokens) < 6 or not is_word(tokens[3]):
+        raise source.refuse(0, f"a statement that begins {' '.join(filter(None, start))!r}", FORM, f"write {FORM}")
+    name = tokens[3].text if word(tokens[3]) == "" else word(tokens[3])
+    if not _NAME.fullmatch(name):
+        allowed = "lower-case letters, digits and single underscores, a letter first"
+        raise source.refuse(tokens[3].start, f"view name {name!r}", allowed, "rename the view")
+    return _Reader(source, tokens, 4).header(name)
+
+
+@dataclass
+class _Reader:
+    """Reads a header's tokens from `at` on."""
+
+    source: Source
+    tokens: list[Token]
+    at: int
+
+    def header(self, name: str) -> Header:
+        columns, properties, places = dict[str, str](), dict[str, str](), dict[str, int]()
+        comment: str | None = None
+        if self.kind() == TokenType.L_PAREN:
+            self.columns(columns, places)
+        while (clause := self.word()) in ("comment", "tblproperties"):
+            at = self.start()
+            if (clause == "comment" and comment is not None) or (clause == "tblproperties" and properties):
+                raise self.source.refuse(at, f"{clause.upper()} twice", FORM, "remove one of them")
+            self.at += 1
+            if clause == "comment":
+                comment = self.text("COMMENT 'text'")
+            else:
+                self.properties(properties, places)
+        if [word(token) for token in self.tokens[self.at : self.at + 2]] != ["as", "select"]:
+            raise self.source.refuse(self.start(), "no AS SELECT after the name", FORM, f"write {FORM}")
+        return Header(name, self.tokens[self.at + 1 :], comment or "", columns, properties, places)
+
+    def columns(self, found: dict[str, str], places: dict[str, int]) -> None:
+        while self.kind() in (TokenType.L_PAREN, TokenType.COMMA):
+            self.at += 1
+            at = self.start()
+            if self.at >= len(self.tokens) or not is_word(self.tokens[self.at]):
+                break
+            token = self.tokens[self.at]
+            name = word(token) or token.text
+            if name.lower() in {one.lower() for one in found}:
+                raise self.source.refuse(at, f"column {name!r} twice", "each once", "remove one of them")
+            self.at += 1
+            found[name], places[name] = "", at
+            if self.word() == "comment":
+                self.at += 1
+                found[name] = self.text(_LIST)
+        if not found or self.kind() != TokenType.R_PAREN:
+            mend = "name columns of the SELECT; their types come from it"
+            raise self.source.refuse(self.start(), "the list of columns cannot be read", _LIST, mend)
+        self.at += 1
+
+    def properties(self, found: dict[str, str], places: dict[str, int]) -> None:
+        while self.kind() in (TokenType.L_PAREN, TokenType.COMMA):
+            following = self.tokens[self.at + 1 : self.at + 4]
+            if [token.token_type for token in following] != [TokenType.STRING, TokenType.EQ, TokenType.STRING]:
+                break
+            key, value = following[0], following[2]
+            self.check(key, value, found)
+            found[key.text], places[key.text] = value.text, value.start
+            self.at += 4
+        if not found or self.kind() != TokenType.R_PAREN:
+            allowed = "TBLPROPERTIES ('key' = 'value', …)"
+            raise self.source.refuse(
+                self.start(), "TBLPROPERTIES cannot be read", allowed, "quote keys and values by '"
+            )
+        self.at += 1
+
+    def check(self, key: Token, value: Token, found: Mapping[str, str]) -> None:
+        known = PROPERTIES.get(key.text)
+        if known is None:
+            mend = close(key.text, PROPERTIES) or "remove it"
+            raise self.source.refuse(key.start, f"unknown property {key.text!r}", ", ".join(PROPERTIES), mend)
+        if key.text in found:
+            raise self.source.refuse(key.start, f"property {key.text!r} twice", "each once", "remove one of them")
+        if not known.accepts(value.text):
+            raise self.source.refuse(value.start, f"{key.text} = {value.text!r}", known.allowed, known.mend)
+
+    def text(self, allowed: str) -> str:
+        if self.kind() != TokenType.STRING:
+            raise self.source.refuse(self.start(), "COMMENT without a text", allowed, "write the text between ' and '")
+        self.at += 1
+        return self.tokens[self.at - 1].text
+
+    def kind(self) -> TokenType | None:
+        return self.tokens[self.at].token_type if self.at < len(self.tokens) else None
+
+    def word(self) -> str:
+        return word(self.tokens[self.at]) if self.at < len(self.tokens) else ""
+
+    def start(self) -> int:
+        return self.tokens[min(self.at, len(self.tokens) - 1)].start
+
+
+def commented(source: Source, header: Header, outputs: Sequence[Output]) -> tuple[Output, ...]:
+    """The view's columns with their comments. Raises VIEW_INVALID for a listed column that the SELECT does not have."""
+    names = {output.name.lower(): output.name for output in outputs}
+    for name in header.columns:
+        if name.lower() not in names:
+            raise _unknown(source, header.places[name], name, list(names.values()), "the SELECT has no such column")
+    comments = {name.lower(): comment for name, comment in header.columns.items()}
+    return tuple(replace(output, comment=comments.get(output.name.lower(), "")) for output in outputs)
+
+
+def check_sort(source: Source, header: Header, keys: Sequence[Column], outputs: Sequence[Output]) -> None:
+    """Refuses a `serving.sort` that names anything but keys: only those stand in the files as they are shown."""
+    names = {key.name.lower(): key.name for key in keys}
+    others = {output.name.lower() for output in outputs} - set(names)
+    seen: set[str] = set()
+    for name in sort_names(header.properties):
+        at = header.places[SORT]
+        if name.lower() in others:
+            got = f"{SORT}: column {name!r} is finished only when it is asked for, so files cannot be ordered by it"
+            raise source.refuse(at, got, ", ".join(names.values()) or "(the view has no keys)", "name keys of the view")
+        if name.lower() not in names:
+            raise _unknown(source, at, name, list(names.values()), f"{SORT}: the view has no such key")
+        if name.lower() in seen:
+            raise source.refuse(at, f"{SORT}: {name!r} twice", "each once", "remove one of them")
+        seen.add(name.lower())
+
+
+def _unknown(source: Source, at: int, name: str, known: list[str], why: str) -> UserError:
+    mend = close(name, known) or "name one of these, or remove it"
+    return source.refuse(at, f"unknown column {name!r}: {why}", ", ".join(known) or "(there are none)", mend)

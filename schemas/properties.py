@@ -1,0 +1,131 @@
+"""TBLPROPERTIES of a view: which there are, what values they take, and how each is read.
+
+None is part of a definition's identity: changing them rebuilds nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from seamline.entries import Version
+
+OWNER, DESCRIPTION, TAGS = "owner", "description", "tags"
+SPEED_RETENTION, BATCH_RETENTION = "speed.retention", "batch.retention"
+GRAIN, SORT = "partition.grain", "serving.sort"
+
+_DURATION = re.compile(r"([1-9]\d{0,5}) (minute|hour|day)s?")
+_VERSIONS = re.compile(r"([1-9]\d{0,5}) versions?")
+_TAGS = re.compile(r"[\w.-]+( *, *[\w.-]+)*")
+_SORT = re.compile(r'("[^"]+"|\w+)( *, *("[^"]+"|\w+))*')
+
+
+@dataclass(frozen=True)
+class Property:
+    """A key of TBLPROPERTIES: what it means, which values it takes, and what to do about others."""
+
+    about: str
+    allowed: str
+    accepts: Callable[[str], bool]
+    mend: str = "write such a value"
+
+
+def _any(_: str) -> bool:
+    return True
+
+
+def _like(*patterns: re.Pattern[str]) -> Callable[[str], bool]:
+    return lambda text: any(pattern.fullmatch(text.strip()) for pattern in patterns)
+
+
+PROPERTIES: dict[str, Property] = {
+    OWNER: Property("who answers for the view", "any text", _any),
+    DESCRIPTION: Property("what the view is for", "any text", _any),
+    TAGS: Property("words to find the view by", "words with commas between, such as 'money, daily'", _like(_TAGS)),
+    SPEED_RETENTION: Property(
+        "how long epochs are kept at least, after a batch version covers them",
+        "a number of minutes, hours or days, such as '7 days'",
+        _like(_DURATION),
+    ),
+    BATCH_RETENTION: Property(
+        "which batch versions stay restorable",
+        "a number of versions, or of minutes, hours or days since a version was replaced: '5 versions', '30 days'",
+        _like(_VERSIONS, _DURATION),
+    ),
+    GRAIN: Property(
+        "the span of event time that one batch file holds",
+        "'day'",
+        lambda text: text == "day",
+        "remove it: batch work is done by event date (all copies of an event are in one), so nothing finer is written",
+    ),
+    SORT: Property(
+        "the keys that batch files are ordered by, so that a query that asks for few of their values reads little",
+        "keys of the view with commas between, such as 'repo, hour'",
+        _like(_SORT),
+    ),
+}
+"""Every property there is; others are refused."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which batch versions stay restorable: the newest `versions`, or those that were the newest within `age`."""
+
+    versions: int = 0
+    age: timedelta | None = None
+
+    def of(self, made: Mapping[int, Version], now: datetime) -> set[int]:
+        """Their numbers."""
+        numbers = sorted(made)
+        if self.age is None:
+            return set(numbers[-self.versions :] if self.versions else [])
+        replaced = {old: made[new].at for old, new in pairwise(numbers)}
+        return {number for number in numbers if number not in replaced or now - replaced[number] <= self.age}
+
+
+def batch_keep(properties: Mapping[str, str], default: int) -> Keep:
+    """A view's own `batch.retention`, or the newest `default` versions."""
+    text = properties.get(BATCH_RETENTION, "").strip()
+    if match := _VERSIONS.fullmatch(text):
+        return Keep(versions=int(match[1]))
+    return Keep(age=_duration(text)) if text else Keep(versions=default)
+
+
+def speed_retention(properties: Mapping[str, str], default: timedelta) -> timedelta:
+    """A view's own `speed.retention`, or `default`."""
+    text = properties.get(SPEED_RETENTION, "").strip()
+    return _duration(text) if text else default
+
+
+def tags(properties: Mapping[str, str]) -> tuple[str, ...]:
+    """The words of `tags`."""
+    return _listed(properties.get(TAGS, ""))
+
+
+def sort_names(properties: Mapping[str, str]) -> tuple[str, ...]:
+    """The names in `serving.sort`, as they are written, without quotes."""
+    return tuple(name.strip('"') for name in _listed(properties.get(SORT, "")))
+
+
+def sort_keys(properties: Mapping[str, str], keys: tuple[str, ...]) -> tuple[str, ...]:
+    """All of `keys`, those of `serving.sort` first, in its order; empty where there is none.
+
+    All of them: the rows of one file then have one order only, whatever wrote them.
+    """
+    by_name = {key.lower(): key for key in keys}
+    first = [by_name[name.lower()] for name in sort_names(properties) if name.lower() in by_name]
+    return tuple(dict.fromkeys([*first, *keys])) if first else ()
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _duration(text: str) -> timedelta:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise AssertionError(f"unchecked duration {text!r}")
+    return timedelta(**{f"{match[2]}s": int(match[1])})

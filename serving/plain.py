@@ -1,0 +1,145 @@
+"""Ordinary aggregates over a view's finished values, and which of them say something else than they seem to.
+
+A sum of sums is the sum; an average of averages is not the average, nor is a sum of distinct counts one. Such a query
+runs as it is written, and its answer carries a warning with the MEASURE form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seamline.schemas.algebra import NAMES
+from seamline.schemas.definition import Definition, Output
+from seamline.serving.guard import place
+from seamline.serving.sources import Node, Path, Scope, Source, path, sources, within
+
+_WORDS = """
+approx_quantile avg bit_and bit_or bit_xor bool_and bool_or corr count_if countif entropy favg fsum geomean
+geometric_mean kahan_sum kurtosis kurtosis_pop mad max mean median min percentile_cont percentile_disc product quantile
+quantile_cont quantile_disc sem skewness stddev stddev_pop stddev_samp sum sumkahan var_pop var_samp variance
+"""
+_COMBINING = frozenset(_WORDS.split())
+"""Aggregates that make one value out of many; those that list, count or pick rows say what they do."""
+
+_SAME = {"fsum": "sum", "kahan_sum": "sum", "sumkahan": "sum", "favg": "avg"}
+
+
+@dataclass(frozen=True)
+class PlainCall:
+    """One aggregate over a column as named: what its SELECT reads, the columns that are grouped by, and the place."""
+
+    function: str
+    column: Path
+    sources: tuple[Source, ...]
+    grouped: frozenset[str]
+    window: bool
+    where: str
+
+
+def plain_calls(sql: str, node: Any) -> tuple[PlainCall, ...]:
+    """The aggregates over columns in a checked query's tree."""
+    return tuple(_calls(sql, node, {}, (), frozenset()))
+
+
+def warnings(calls: Iterable[PlainCall], definitions: Mapping[str, Definition]) -> tuple[str, ...]:
+    """What is to be said of an answer, each once, in the query's order."""
+    return tuple(dict.fromkeys(said for call in calls if (said := _warning(call, definitions))))
+
+
+def _calls(
+    sql: str, node: Any, scope: Scope, reads: tuple[Source, ...], grouped: frozenset[str]
+) -> Iterator[PlainCall]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _calls(sql, item, scope, reads, grouped)
+    elif isinstance(node, dict):
+        *named, (_, scope) = within(node, scope)
+        for query, seen in named:
+            yield from _calls(sql, query, seen, (), frozenset())
+        if node.get("type") == "SELECT_NODE":
+            reads, grouped = tuple(sources(node.get("from_table", {}), scope)), _grouped(node)
+        elif str(node.get("function_name", "")).lower() in _COMBINING and (column := _column(node)):
+            where, window = place(sql, int(node["query_location"])), node.get("class") == "WINDOW"
+            yield PlainCall(node["function_name"].lower(), column, reads, grouped, window, where)
+        for key, value in node.items():
+            if key != "cte_map":
+                yield from _calls(sql, value, scope, reads, grouped)
+
+
+def _column(call: Node) -> Path:
+    """The column that is the first argument, perhaps cast; empty where it is something else."""
+    if not call.get("arguments"):
+        return ()
+    argument = call["arguments"][0]["expression"]
+    while argument.get("class") == "CAST":
+        argument = argument["child"]
+    return path(argument) if argument.get("class") == "COLUMN_REF" else ()
+
+
+def _grouped(node: Node) -> frozenset[str]:
+    """The plain columns that a SELECT groups by, where it has one grouping."""
+    items = node.get("select_list", [])
+    if node.get("aggregate_handling") == "FORCE_AGGREGATES":
+        by = items
+    elif len(node.get("group_sets", [])) > 1:
+        by = []
+    else:
+        by = [_numbered(group, items) for group in node.get("group_expressions", [])]
+    return frozenset(path(group)[-1] for group in by if group.get("class") == "COLUMN_REF")
+
+
+def _numbered(group: Node, items: list[Node]) -> Node:
+    """GROUP BY 1."""
+    text = str(group.get("literal", {}).get("text", ""))
+    return items[int(text) - 1] if text.isdigit() and 0 < int(text) <= len(items) else group
+
+
+def _warning(call: PlainCall, definitions: Mapping[str, Definition]) -> str:
+    found = _resolve(call.sources, call.column, definitions)
+    if found is None:
+        return ""
+    source, definition, output = found
+    function = NAMES.get(_SAME.get(call.function, call.function), call.function)
+    keys = {key.name.lower() for key in definition.keys}
+    whole = bool(source.view) and len(call.sources) == 1 and not call.window and keys <= call.grouped
+    if not output.aggregate or function in output.combines or whole:
+        return ""
+    name = ".".join(call.column)
+    what = f"{output.aggregate}()" if output.aggregate != "expression" else "an expression over aggregates"
+    grain = ", ".join(key.name for key in definition.keys) or "nothing"
+    return (
+        f"{call.where}: {call.function}({name}) is taken over finished values, each {what} of one ({grain}) of "
+        f"{definition.view}; for {output.name} at this query's own grain write MEASURE({name})"
+    )
+
+
+_Found = tuple[Source, Definition, Output]
+
+
+def _resolve(reads: tuple[Source, ...], column: Path, definitions: Mapping[str, Definition]) -> _Found | None:
+    """The view's column behind a name, where there is no doubt."""
+    *qualifier, name = column[-2:]
+    entries = [source for source in reads if not qualifier or source.alias == qualifier[0]]
+    if not qualifier and any(not source.view and not source.inner for source in entries):
+        return None  # nothing is known of its columns
+    found = [one for source in entries if (one := _of(source, name, definitions))]
+    return found[0] if len(found) == 1 else None
+
+
+def _of(source: Source, name: str, definitions: Mapping[str, Definition]) -> _Found | None:
+    if source.view:
+        definition = definitions[source.view]
+        names = [*source.names, *(o.name.lower() for o in definition.columns[len(source.names) :])]
+        return next(
+            ((source, definition, o) for n, o in zip(names, definition.columns, strict=False) if n == name), None
+        )
+    for item, origin in source.items:
+        if item == name:
+            return _through(source, _resolve(source.inner, origin, definitions)) if origin else None
+    return _through(source, _resolve(source.inner, (name,), definitions)) if source.star else None
+
+
+def _through(source: Source, found: _Found | None) -> _Found | None:
+    return (source, *found[1:]) if found else None

@@ -1,0 +1,117 @@
+"""A measure at another grain: a view's column merged again from its tiles' partials, as DuckDB's syntax tree.
+
+Finishing cannot simply be written over aggregates (TRY takes none), so the merged partials go through a struct:
+`list_transform([{'a__sum': sum(…), 'a__count': sum(…)}], lambda partials: <finished>)[1]`. The struct has the partial
+columns' names, so the finished text stands as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from seamline.kernel import literal, quote
+from seamline.schemas.definition import Definition, Output
+from seamline.serving.sources import Node
+
+MERGED = "_merged_"
+"""Before a partial column's name in a view's tiles. No column of a view begins with an underscore."""
+
+_FUNCTION = {
+    "class": "FUNCTION", "type": "FUNCTION", "order_bys": {"type": "ORDER_MODIFIER"}, "distinct": False,
+    "is_operator": False, "export_state": False,
+}  # fmt: skip
+
+
+def tiles(definition: Definition) -> str:
+    """A view's rows with its merged partial columns beside its own, over `partials` of any split."""
+    hidden = (f"partials.{quote(name)} AS {quote(MERGED + name)}" for name in definition.merges)
+    return definition.finalise_over(f"({definition.merge})").replace("SELECT\n", f"SELECT\n  {', '.join(hidden)},\n", 1)
+
+
+def expression(definition: Definition, output: Output) -> str:
+    """A column's SQL over `partials`, merging and finishing at once."""
+    stored = {column.name: column.sql_type for column in definition.partial_columns}
+    merged = {name: f"({definition.merges[name]})::{stored[name]}" for name in output.uses}
+    if len(merged) == 1 and output.finished == f"partials.{quote(output.uses[0])}":
+        return merged[output.uses[0]]
+    fields = ", ".join(f"{literal(name)}: {sql}" for name, sql in merged.items())
+    return f"list_transform([{{{fields}}}], lambda partials: {output.finished})[1]"
+
+
+@dataclass(frozen=True)
+class Splice:
+    """Puts an `expression`'s tree in the place of one call.
+
+    alias: what the tiles' columns are qualified with; call: the MEASURE node, whose FILTER and OVER every aggregate
+    takes; aggregates: DuckDB's, by name.
+    """
+
+    alias: str
+    call: Node
+    aggregates: frozenset[str]
+
+    def bound(self, node: Any, params: frozenset[str] = frozenset()) -> Any:
+        """The tree with its columns and aggregates bound; `params`: the lambda parameters that can be seen."""
+        if isinstance(node, list):
+            return [self.bound(item, params) for item in node]
+        if not isinstance(node, dict):
+            return node
+        kind = node.get("class")
+        if kind == "COLUMN_REF":
+            return self._column(node["column_names"], params)
+        if kind == "LAMBDA":
+            inner = params | frozenset(_names(node["lhs"]))
+            return {**node, "expr": self.bound(node["expr"], inner)}
+        made = {key: self.bound(value, params) for key, value in node.items()}
+        if kind == "FUNCTION" and not params and node["function_name"].lower() in self.aggregates:
+            return self._aggregate(made)
+        return made
+
+    def _column(self, names: list[str], params: frozenset[str]) -> Node:
+        """A field of a lambda's parameter by struct_extract: in HAVING DuckDB takes `partials.a` for a column."""
+        if names[0].lower() not in params:
+            return _reference(self.alias, MERGED + names[-1])
+        found = _reference(names[0])
+        for name in names[1:]:
+            text = {"class": "CONSTANT", "type": "VALUE_CONSTANT", "literal": {"kind": "STRING", "text": name}}
+            found = _function("struct_extract", found, text)
+        return found
+
+    def _aggregate(self, made: Node) -> Node:
+        both = [condition for condition in (made.get("filter"), _condition(self.call)) if condition]
+        kept = both[0] if both else None
+        if len(both) > 1:
+            kept = {"class": "CONJUNCTION", "type": "CONJUNCTION_AND", "children": both}
+        if self.call["class"] == "FUNCTION":
+            return {**made, "filter": kept} if kept else made
+        window = {key: value for key, value in self.call.items() if key not in ("alias", "arguments", "filter_expr")}
+        for key in ("function_name", "qualified_name", "arguments", "distinct"):
+            if key in made:
+                window[key] = made[key]
+        if orders := made["order_bys"].get("orders"):
+            window["arg_orders"] = orders
+        return {**window, "filter_expr": kept} if kept else window
+
+
+def _condition(call: Node) -> Node | None:
+    found: Node | None = call.get("filter", call.get("filter_expr"))
+    return found
+
+
+def _names(lhs: Node) -> list[str]:
+    """A lambda's parameters."""
+    if lhs.get("class") == "COLUMN_REF":
+        return [str(lhs["column_names"][0]).lower()]
+    return [name for argument in lhs.get("arguments", []) for name in _names(argument["expression"])]
+
+
+def _reference(*names: str) -> Node:
+    return {"class": "COLUMN_REF", "type": "COLUMN_REF", "column_names": list(names)}
+
+
+def _function(name: str, *arguments: Node) -> Node:
+    path = {"path": [name]}
+    return {
+        **_FUNCTION, "function_name": name, "qualified_name": path, "arguments": [{"expression": a} for a in arguments]
+    }  # fmt: skip

@@ -1,0 +1,124 @@
+"""`seamline views explain`: what a view stores, what that costs, and the three statements that make and finish it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from seamline.cli.console import say, show_json, show_table
+from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
+from seamline.cli.viewfind import NameArgument, batch_of, definition_of
+
+if TYPE_CHECKING:
+    from seamline.schemas.definition import Definition
+    from seamline.schemas.explain import Cost
+    from seamline.schemas.project import Project
+
+
+def add(commands: typer.Typer) -> None:
+    """Adds the command."""
+    commands.command(name="explain", epilog=examples("seamline views explain orders_by_hour"))(explain)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a batch version of a definition holds: its files, their bytes, their partial rows."""
+
+    version: int
+    files: int
+    rows: int
+    bytes: int
+
+    @property
+    def words(self) -> str:
+        """In one line."""
+        from seamline.schemas.explain import bytes_said
+
+        what = (
+            f"batch version {self.version}: {self.rows:,} partial rows in {self.files} files, {bytes_said(self.bytes)}"
+        )
+        return what + (f", {self.bytes / self.rows:.1f} bytes each" if self.rows else "")
+
+
+def explain(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Explain how a view is kept: its keys, what is stored for each group, what that costs, and the statements.
+
+    Bytes are reckoned from the types, as in memory; where the lake has a batch version, its files are measured too.
+    """
+    from seamline.schemas.catalogue import Catalogue
+    from seamline.schemas.explain import cost
+    from seamline.schemas.project import load_project
+
+    loaded = load_project(project)
+    catalogue = Catalogue(loaded.lake)
+    definition = definition_of(loaded, catalogue, name, catalogue.states.get(name))
+    spent, measured = cost(definition), _measured(loaded, definition)
+    if as_json:
+        show_json(_told(definition, spent, measured))
+        return
+    say(f"{name} of {definition.contract}, definition {definition.hash}\n")
+    keys = ", ".join(f"{key.name} ({key.sql_type})" for key in definition.keys)
+    say(f"A group is one of each of: {keys}" if keys else "The view has no keys: all events are one group.")
+    say("A batch file (of one event date) has at most one partial row for a group, an epoch may have a few:\n")
+    show_table(
+        ("stored column", "type", "kind", "bytes", "makes"),
+        [(c.name, c.sql_type, c.kind, str(c.size), ", ".join(c.makes)) for c in spent.columns],
+    )
+    say(f"\ncost: {spent.words}")
+    say(f"measured: {measured.words}" if measured else "measured: nothing yet, there is no batch version")
+    for title, statement in _statements(definition).items():
+        say(f"\n-- {title}: {_ABOUT[title]}\n{statement}")
+
+
+_ABOUT = {
+    "partial": "events to partial rows, in both layers",
+    "merge": "partial rows of any split to one for each group",
+    "finalise": "merged rows to the view's columns, when it is asked",
+}
+
+
+def _statements(definition: Definition) -> dict[str, str]:
+    return {"partial": definition.partial, "merge": definition.merge, "finalise": definition.finalise}
+
+
+def _measured(project: Project, definition: Definition) -> Measured | None:
+    """The newest batch version's files as they lie in the lake; None where there is none."""
+    import obstore
+
+    history = batch_of(project, definition.hash)
+    if not history.versions:
+        return None
+    number = max(history.versions)
+    files = {file.path: file.rows for of_unit in history.files(number).values() for file in of_unit}
+    listing = obstore.list(project.lake.store, prefix=f"batch/{definition.hash}/")
+    sizes = {item["path"]: item["size"] for batch in listing for item in batch if item["path"] in files}
+    return Measured(number, len(files), sum(files.values()), sum(sizes.values()))
+
+
+def _told(definition: Definition, spent: Cost, measured: Measured | None) -> dict[str, Any]:
+    stored = [
+        {
+            "column": column.name,
+            "type": column.sql_type,
+            "kind": column.kind,
+            "bytes": str(column.size),
+            "at_most": column.size.limit,
+            "makes": list(column.makes),
+        }
+        for column in spent.columns
+    ]
+    held = measured and {
+        "version": measured.version, "rows": measured.rows, "files": measured.files, "bytes": measured.bytes
+    }  # fmt: skip
+    return {
+        "view": definition.view,
+        "contract": definition.contract,
+        "definition": definition.hash,
+        "keys": [key.name for key in definition.keys],
+        "stored": stored,
+        "cost": {"class": spent.kind, "fixed_bytes": spent.fixed, "words": spent.words},
+        "measured": held,
+        "statements": _statements(definition),
+    }

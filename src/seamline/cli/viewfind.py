@@ -1,0 +1,53 @@
+"""What the commands about views share: a view by its name, of the project or of the lake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from seamline.entries import Published
+    from seamline.history import BatchHistory
+    from seamline.schemas.catalogue import Catalogue
+    from seamline.schemas.definition import Definition
+    from seamline.schemas.project import Project
+
+NameArgument = Annotated[str, typer.Argument(help="The view's name.")]
+
+
+def definition_of(project: Project, catalogue: Catalogue, name: str, state: Published | None) -> Definition:
+    """The project's text of a view, else what the lake serves, compiled. Raises VIEW_UNKNOWN."""
+    from seamline.schemas.catalogue import compile_for, unknown_view
+
+    if name in project.views:
+        return compile_for(project.views[name], project.contracts)[0]
+    if state is None or state.served is None:
+        raise unknown_view(name, list({*project.views, *catalogue.states}))
+    return catalogue.definition(state.served)
+
+
+def batch_of(project: Project, definition: str) -> BatchHistory:
+    """The batch log of a definition."""
+    from seamline.history import BatchHistory
+
+    return BatchHistory(project.lake.batch_log(definition))
+
+
+def columns_of(definition: Definition) -> list[dict[str, Any]]:
+    """A view's columns in a few words each; without `comment` where no column has one."""
+    rows: list[dict[str, Any]] = [
+        {
+            "column": column.name,
+            "type": column.sql_type,
+            "aggregate": column.aggregate or "(key)",
+            "exactness": column.exactness,
+            "bound": column.bound,
+            "comment": column.comment,
+        }
+        for column in definition.columns
+    ]
+    if not any(row["comment"] for row in rows):
+        for row in rows:
+            del row["comment"]
+    return rows

@@ -1,0 +1,100 @@
+"""The shipped examples, decoded by their contracts: what the tests of examples look at."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from seamline.kernel import kernel
+from seamline.schemas.compiler import compile_view
+from seamline.schemas.contracts import Contract, load_contracts
+from seamline.schemas.decode import decode_statement, unclaimed_statement
+from seamline.schemas.definition import Definition
+from seamline.schemas.views import load_views
+
+FOLDER = Path(__file__).parent.parent / "examples"
+TAKEN = datetime(2025, 3, 10, tzinfo=UTC)
+"""The Kafka timestamp of every record: after all events."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example as it is shipped. `events`: by contract, the distinct valid ones, as the contract decodes them."""
+
+    folder: Path
+    lines: list[bytes]
+    contracts: dict[str, Contract]
+    definitions: dict[str, Definition]
+    decoded: dict[str, pa.Table]
+    events: dict[str, pa.Table]
+
+    @property
+    def readme(self) -> str:
+        return (self.folder / "README.md").read_text()
+
+
+@cache
+def example(name: str) -> Example:
+    folder = FOLDER / name
+    lines = gzip.decompress((folder / f"{name}.jsonl.gz").read_bytes()).splitlines()
+    contracts = load_contracts(folder / "contracts")
+    views = load_views(folder / "views")
+    definitions = {view.name: compile_view(view, contracts[view.contract]) for view in views.values()}
+    inputs = {"records": records(lines)}
+    listed = list(contracts.values())
+    decoded = {one.name: kernel().run(decode_statement(one, listed), inputs) for one in listed}
+    decoded[""] = kernel().run(unclaimed_statement(listed), inputs)
+    events = {one.name: distinct(decoded[one.name], one) for one in listed}
+    return Example(folder, lines, contracts, definitions, decoded, events)
+
+
+def records(lines: list[bytes]) -> pa.Table:
+    """The lines at offsets 0, 1, … of one partition."""
+    count = len(lines)
+    columns: dict[str, tuple[Iterable[Any], pa.DataType]] = {
+        "source": (["sample"] * count, pa.string()),
+        "partition": ([0] * count, pa.int32()),
+        "offset": (range(count), pa.int64()),
+        "timestamp": ([TAKEN] * count, pa.timestamp("us", "UTC")),
+        "key": ([None] * count, pa.binary()),
+        "value": (lines, pa.binary()),
+    }
+    return pa.table({name: pa.array(values, kind) for name, (values, kind) in columns.items()})
+
+
+def distinct(decoded: pa.Table, contract: Contract) -> pa.Table:
+    """Of each accepted event the first copy, in order of position."""
+    columns = ", ".join(f'"{name}"' for name in decoded.column_names if name == "_offset" or name[0] != "_")
+    first = f'DISTINCT ON ("{contract.event_id}", "{contract.event_time}")'
+    select = f"SELECT {first} {columns} FROM decoded WHERE _reject IS NULL ORDER BY _offset"
+    return plain({"decoded": decoded}).sql(f"SELECT * FROM ({select}) ORDER BY _offset").to_arrow_table()
+
+
+def plain(tables: dict[str, pa.Table]) -> duckdb.DuckDBPyConnection:
+    """A DuckDB of its own over these tables."""
+    connection = duckdb.connect(":memory:", config={"threads": 1})
+    connection.execute("SET TimeZone = 'UTC'")
+    for name, table in tables.items():
+        connection.register(name, table)
+    return connection
+
+
+def answer(definition: Definition, parts: Iterable[pa.Table]) -> pa.Table:
+    """The view's rows from partials of each part; all but the first part are merged beforehand."""
+    made = [kernel().run(definition.partial, {"events": part}) for part in parts]
+    rest = kernel().run(definition.merge, {"partials": pa.concat_tables(made[1:])}) if made[1:] else made[0].slice(0, 0)
+    return kernel().run(definition.merge_and_finalise, {"partials": pa.concat_tables([made[0], rest])})
+
+
+def served(name: str, view: str) -> list[dict[str, Any]]:
+    """The rows of one view over all of the sample."""
+    definition = example(name).definitions[view]
+    return answer(definition, [example(name).events[definition.contract]]).to_pylist()
