@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from seamline.entries import Audit, ColumnDrift
 from seamline.kernel import Input, Kernel, quote
 from seamline.lake import Lake
-from seamline.schemas.definition import Definition, Output
+from seamline.schemas.algebra.forms import numeric
+from seamline.schemas.definition import Compared, Definition
 
 TOLERANCE = 1e-9
 """Relative, for aggregates over DOUBLE, whose result depends on order."""
 
 GROUP = "(group)"
 """Stands in place of a column for groups that one side does not have at all."""
-
-_NUMBERS = ("INT", "DECIMAL", "DOUBLE", "FLOAT")
 
 
 def compare(
@@ -32,28 +31,22 @@ def compare(
     row = engine.run(compare_statement(definition), inputs).to_pylist()[0]
     drift = [
         ColumnDrift(column=name, groups=row[f"n{i}"], largest=row[f"d{i}"] or "")
-        for i, name in enumerate([GROUP, *(c.name for c in measures(definition))])
+        for i, name in enumerate([GROUP, *(one.name for one in definition.compared)])
         if row[f"n{i}"]
     ]
     return int(row["groups"]), tuple(drift)
 
 
-def measures(definition: Definition) -> list[Output]:
-    """The view's columns that are not keys."""
-    return [column for column in definition.columns if column.aggregate]
-
-
 def compare_statement(definition: Definition) -> str:
     """One row: groups, then for each column how many groups differ (n) and by how much at most (d)."""
-    keys = [column.name for column in definition.columns if not column.aggregate]
-    on = " AND ".join(f"a.{quote(k)} IS NOT DISTINCT FROM b.{quote(k)}" for k in keys) or "1 = 1"
+    on = " AND ".join(f"a.{quote(k.name)} IS NOT DISTINCT FROM b.{quote(k.name)}" for k in definition.keys) or "1 = 1"
     both = "a._here AND b._here"
     counted = ["count(*) AS groups", "count(*) FILTER (WHERE a._here IS NULL OR b._here IS NULL) AS n0", "NULL AS d0"]
-    for number, column in enumerate(measures(definition), start=1):
-        a, b = f"a.{quote(column.name)}", f"b.{quote(column.name)}"
-        differs = f"{both} AND {_differs(column, a, b)}"
+    for number, one in enumerate(definition.compared, start=1):
+        a, b = f"a._{number}", f"b._{number}"
+        differs = f"{both} AND {_differs(one, a, b)}"
         counted.append(f"count(*) FILTER (WHERE {differs}) AS n{number}")
-        counted.append(f"({_largest(column, a, b)} FILTER (WHERE {differs}))::VARCHAR AS d{number}")
+        counted.append(f"({_largest(one, a, b)} FILTER (WHERE {differs}))::VARCHAR AS d{number}")
     select = ",\n  ".join(counted)
     return (
         f"WITH a AS (\n{_finished(definition, 'served')}\n), b AS (\n{_finished(definition, 'recomputed')}\n)\n"
@@ -68,19 +61,19 @@ def empty_partials(definition: Definition) -> str:
 
 
 def _finished(definition: Definition, source: str) -> str:
-    answer = definition.inspect_over(f"({definition.merge})")
+    answer = definition.compare_over(f"({definition.merge})")
     return f"SELECT *, true AS _here FROM (\nWITH partials AS (SELECT * FROM {source})\n{answer}\n)"
 
 
-def _differs(column: Output, a: str, b: str) -> str:
+def _differs(one: Compared, a: str, b: str) -> str:
     differs = f"{a} IS DISTINCT FROM {b}"
-    if column.exactness != "approximate (float)":
+    if one.exactness != "approximate (float)":
         return differs
     return f"{differs} AND NOT coalesce(abs({a} - {b}) <= {TOLERANCE} * greatest(abs({a}), abs({b})), false)"
 
 
-def _largest(column: Output, a: str, b: str) -> str:
-    if any(word in column.sql_type for word in _NUMBERS) and not column.sql_type.endswith(("]", ")[]")):
+def _largest(one: Compared, a: str, b: str) -> str:
+    if numeric(one.sql_type):
         return f"max(abs({a}::DOUBLE - {b}::DOUBLE))"
     return f"min(coalesce({a}::VARCHAR, 'NULL') || ' became ' || coalesce({b}::VARCHAR, 'NULL'))"
 

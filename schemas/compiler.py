@@ -38,7 +38,7 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
     normalised = f"view {view.name} on {contract.name}\n{selection.normalised}"
     identity = f"{LAYOUT}\n{normalised}\n{contract.decoding}"
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
-    stored = (*keys, *(Column(name, part.stored) for name, (part, _) in bound.parts.items()))
+    stored = (*keys, *(Column(name, part.stored, part.most) for name, (part, _) in bound.parts.items()))
     finisher = Finisher(source, bound, stored)
     columns, having = commented(source, header, finisher.outputs), finisher.having
     _require_bucket(source, selection, bound, contract.event_time)
@@ -56,6 +56,7 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
         partial=_partial(bound, selection),
         merge=_merge(bound),
         merges=_merges(bound),
+        compared=finisher.compared,
         having=having,
         head=head,
         tail=tail,

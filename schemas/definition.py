@@ -14,10 +14,11 @@ from seamline.schemas.algebra import Exactness
 
 @dataclass(frozen=True)
 class Column:
-    """A stored column and its DuckDB type."""
+    """A stored column and its DuckDB type. `most`: how many elements its list keeps at most, where that is stated."""
 
     name: str
     sql_type: str
+    most: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,24 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """One aggregate as the audit compares it: `sql` over merged `partials`, NULL where it is out of range. `name` is
+    its column's, or says which call of a computed column it is."""
+
+    name: str
+    sql: str
+    sql_type: str
+    exactness: Exactness
+
+
+@dataclass(frozen=True)
 class Definition:
     """A compiled view.
 
     partial: `events` (the contract's fields, and where they were read) to partial rows; merge: `partials` to at most
-    one row for each key, same columns; merges: each partial column's merge over `partials`; having: the condition that
-    a merged row must meet, or ''; where and having_said: the conditions as the definition's identity has them.
+    one row for each key, same columns; merges: each partial column's merge over `partials`; compared: each aggregate
+    once, for the audit; having: the condition that a merged row must meet, or ''; where and having_said: the conditions
+    as the definition's identity has them.
     None of `partial` and `merge` raises on data; `finalise` raises only where a value that is out of range is
     computed (its message contains VALUE_OUT_OF_RANGE).
     One of the keys is a time bucket or a date.
@@ -66,6 +79,7 @@ class Definition:
     partial: str
     merge: str
     merges: dict[str, str] = field(hash=False)
+    compared: tuple[Compared, ...]
     having: str
     head: str
     tail: str
@@ -83,17 +97,11 @@ class Definition:
         lines = [f"{output.finished} AS {quote(output.name)}" for output in self.columns]
         return _select(lines, source) + (f"\nWHERE {self.having}" if self.having else "")
 
-    def inspect_over(self, source: str) -> str:
-        """`finalise` for whole scans, every group whatever HAVING says: a value out of range is NULL, and for each
-        such column there is a text `_error_<column>`, NULL where all is well."""
-        lines = []
-        for output in self.columns:
-            name = quote(output.name)
-            if not output.check:
-                lines.append(f"{output.finished} AS {name}")
-                continue
-            lines.append(f"CASE WHEN {output.check} IS NULL THEN {output.finished} END AS {name}")
-            lines.append(f"{output.check} AS {quote('_error_' + output.name)}")
+    def compare_over(self, source: str) -> str:
+        """Keys and everything that an audit compares, of every group whatever HAVING says: `_1`, `_2`, … as in
+        `compared`."""
+        lines = [f"partials.{quote(key.name)} AS {quote(key.name)}" for key in self.keys]
+        lines += [f"{one.sql} AS _{number}" for number, one in enumerate(self.compared, start=1)]
         return _select(lines, source)
 
     @property

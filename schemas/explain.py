@@ -55,8 +55,10 @@ class Size:
     def _listed(self, element: Size) -> str:
         if not self.most:
             return f"({element}) for each value kept"
-        limit = element.limit
-        each = f"{self.most:,} of {element}"
+        limit, said = element.limit, str(element)
+        each = f"{self.most:,} texts" if element == Size(texts=1) else f"{self.most:,} of {said}"
+        if " + " in said:
+            each = f"{self.most:,} of ({said})"
         return f"up to {bytes_said(self.most * limit)} ({each})" if limit is not None else f"up to {each}"
 
 
@@ -108,7 +110,7 @@ def cost(definition: Definition) -> Cost:
 def _stored(definition: Definition, column: Column, key: bool) -> Stored:
     users = [output for output in definition.columns if column.name in output.uses]
     cuts = [int(most) for most in _SLICE.findall(definition.merges.get(column.name, ""))]
-    size = size_of(column.sql_type, max(cuts, default=0))
+    size = size_of(column.sql_type, column.most or max(cuts, default=0))
     kind: Kind = "key" if key else "plain"
     if size.element is not None and not key:
         kind = "sketch" if any(output.exactness == "approximate" for output in users) else "bounded collection"

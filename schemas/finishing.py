@@ -12,7 +12,7 @@ from seamline.kernel import kernel, quote
 from seamline.schemas.algebra.forms import Exactness, failing, fill, storable
 from seamline.schemas.binding import Bound, BoundColumn, BoundKey, BoundMeasure, refused
 from seamline.schemas.calls import Measure
-from seamline.schemas.definition import Column, Output
+from seamline.schemas.definition import Column, Compared, Output
 from seamline.schemas.language import Source
 from seamline.schemas.selection import KeyUse
 
@@ -49,6 +49,28 @@ class Finisher:
             got = f"a condition of type {kind}"
             raise self.source.refuse(column.column.offset, got, "BOOLEAN", "write a comparison")
         return f"CASE WHEN {check} IS NULL THEN {condition} ELSE ({check})::BOOLEAN END" if check else condition
+
+    @cached_property
+    def compared(self) -> tuple[Compared, ...]:
+        """Every aggregate once, those of computed columns and of HAVING too: what is computed from them follows."""
+        found: dict[str, Compared] = {}
+        columns = [item for item in self.bound.items if isinstance(item, BoundColumn)]
+        for item in [*columns, *([self.bound.having] if self.bound.having else [])]:
+            of = "HAVING" if item is self.bound.having else item.column.name
+            for call in item.column.measures:
+                measure = item.measures[call.name]
+                name = of if item.plain else f"{of}: {call.said}"
+                found.setdefault(measure.name, self._compared(measure, name))
+        return tuple(found.values())
+
+    def _compared(self, measure: BoundMeasure, name: str) -> Compared:
+        form, stored = measure.form, measure.stored(name)
+        if form.audit:
+            return Compared(name, fill(form.audit, stored), "", "exact")
+        value = fill(form.finalise, stored)
+        if form.check:
+            value = f"CASE WHEN ({fill(form.check, stored)}) IS NULL THEN {value} END"
+        return Compared(name, value, form.sql_type, form.exactness)
 
     def _output(self, item: BoundColumn) -> Output:
         name, plain = item.column.name, item.plain

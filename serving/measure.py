@@ -112,12 +112,15 @@ class _Work:
         alone = [n for n in _nodes(own) if n.get("class") == "COLUMN_REF" and len(n["column_names"]) == 1]
         for item in node.get("select_list", []):
             self._name(item)
+        orders = [order for modifier in node.get("modifiers", []) for order in modifier.get("orders", [])]
+        every = [o["expression"] for o in orders if not o["expression"].get("expr")]  # ORDER BY ALL is a star too
         self._below(own, scope, select)
         if select.needed:
             self._read_tiles(table, select, scope)
             self._refuse_rows(node, alone, select)
-            for star in (n for n in _nodes(own, inside=False) if n.get("class") == "STAR"):
-                self._star(star, select)
+            for inner in _nodes(own, inside=False):
+                if inner.get("class") == "STAR" and inner not in every:
+                    self._star(inner, select)
 
     def _name(self, item: Node) -> None:
         """The column's name: the user's, `column` for MEASURE(column), else what DuckDB calls such an expression."""

@@ -100,8 +100,11 @@ class Handmade:
     # data
 
     def events(self, of: Sequence[Row]) -> pa.Table:
-        """Rows as the contract's fields."""
+        """Rows as the contract's fields, and where they were read: by `amount`, so that any part of them agrees."""
         columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in event_schema(self.contract).items())
+        columns += (
+            f", '{SOURCE}' AS _source, 0::INTEGER AS _partition, (amount::HUGEINT % 1000000007)::BIGINT AS _offset"
+        )
         table = pa.table(
             {
                 "placed": pa.array(

@@ -94,7 +94,7 @@ def answer(definition: Definition, parts: Iterable[pa.Table]) -> pa.Table:
     return kernel().run(definition.merge_and_finalise, {"partials": pa.concat_tables([made[0], rest])})
 
 
-def served(name: str, view: str) -> list[dict[str, Any]]:
-    """The rows of one view over all of the sample."""
+def finished(name: str, view: str) -> pa.Table:
+    """One view over all of the sample."""
     definition = example(name).definitions[view]
-    return answer(definition, [example(name).events[definition.contract]]).to_pylist()
+    return answer(definition, [example(name).events[definition.contract]])

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from seamline.kernel import Limits, kernel
@@ -61,17 +62,20 @@ def test_a_count_is_the_same_however_its_events_were_split(constants: tuple[str,
     assert len(answers) == 1
 
 
-def test_copies_of_sketches_merge_to_the_sketch(tmp_path: Path) -> None:
-    """Merging many long sketches takes another way than few short ones: both drop equal hashes."""
+def test_copies_and_overlaps_of_sketches_merge_to_the_sketch_of_the_whole(tmp_path: Path) -> None:
+    """Merging many long sketches takes another way than few short ones: both drop equal hashes and keep the size."""
     run = Run(Case("theta_sketch_agg", ("BIGINT",)), tmp_path)
-    events = "SELECT 0 AS k, n AS x, true AS f FROM range(9000) AS ns(n)"
-    kernel_ = kernel(Limits(folders=(str(tmp_path),)))
-    path = str(tmp_path / "one.parquet")
-    kernel_.run(f"WITH events AS ({events}) {run.sql['partial']}", into=path)
-    one = kernel_.run(f"SELECT * FROM read_parquet('{path}')").to_pylist()
-    assert kernel_.run(run.sql["merge"], {"partials": [path] * 40}).to_pylist() == one
-    assert len(one[0]["v"]) == 4096
-    assert one[0]["v"] == sorted(set(one[0]["v"]))
+
+    def sketch(first: int, last: int) -> str:
+        events = f"SELECT 0 AS k, n AS x, true AS f FROM range({first}, {last}) AS ns(n)"
+        return run.stored(f"WITH events AS ({events}) {run.sql['partial']}", {})
+
+    for length, copies in ((200, 2), (9000, 20)):
+        parts = [sketch(0, length), sketch(length // 2, 2 * length)]
+        whole = pq.read_table(sketch(0, 2 * length)).to_pylist()
+        assert pq.read_table(run.merge(*parts * copies)).to_pylist() == whole
+        assert whole[0]["v"] == sorted(set(whole[0]["v"]))
+        assert len(whole[0]["v"]) == min(2 * length, 4096)
 
 
 @pytest.mark.parametrize(

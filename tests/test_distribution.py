@@ -189,16 +189,18 @@ def test_what_is_kept_of_a_group_beyond_its_limit_is_bounded(
 # --- frequencies ---------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=5)
-@given(st.integers(0, 10**6), st.integers(1, 12))
+@pytest.mark.parametrize("shape", ["zipf", "plateau"])
+@pytest.mark.parametrize(("seed", "parts"), [(1, 1), (2, 3), (3, 12), (4, 12)])
 def test_counts_of_the_most_frequent_are_too_low_by_at_most_the_stated_part(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, parts: int
+    shape: str, seed: int, parts: int, folder: Path
 ) -> None:
-    run = Run(case_of("approx_top_k", "BIGINT", "10"), tmp_path_factory.mktemp("top"))
+    run = Run(case_of("approx_top_k", "BIGINT", "10"), folder)
     chance, draw = random.Random(seed), np.random.default_rng(seed)
     size = 40_000
-    values = np.minimum(draw.zipf(1.3, size), 10**9).astype(np.int64)
-    if chance.random() < 0.5:
+    zipf = np.minimum(draw.zipf(1.3, size), 10**9).astype(np.int64)
+    plateau = np.where(draw.random(size) < 0.9, draw.integers(0, 300, size), draw.integers(0, 10**6, size))
+    values = zipf if shape == "zipf" else plateau
+    if seed % 2:
         values.sort()
     table = pa.table({"k": pa.array([0] * size, pa.int32()), "x": values, "f": pa.array([True] * size)})
     step = -(-size // parts)
@@ -219,6 +221,12 @@ def test_the_most_frequent_are_exact_up_to_the_capacity_and_ties_go_by_value(fol
     values = f"SELECT 0 AS k, format('{{:04d}}', n % {CAPACITY}) AS x FROM range({3 * CAPACITY + 2}) AS t(n)"
     files = [partial_of(run, f"{values} WHERE n % 7 = {part}") for part in range(7)]
     assert run.answer(run.merge(*files)) == {0: ["0000", "0001", "0002"]}
+
+
+def test_where_no_value_is_frequent_none_is_named(folder: Path) -> None:
+    run = Run(case_of("approx_top_k", "BIGINT", "3"), folder)
+    each_once = partial_of(run, f"SELECT 0 AS k, n AS x FROM range({CAPACITY + 1}) AS t(n)")
+    assert run.answer(run.merge(each_once, partial_of(run, "SELECT 1 AS k, NULL AS x"))) == {0: [], 1: None}
 
 
 def test_entropy_is_duckdbs_and_zero_for_one_value(folder: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.shipped import FOLDER, example, served
+from tests.shipped import FOLDER, example, finished
 
 CENT = Decimal("0.01")
 
@@ -46,7 +46,7 @@ def summed(value: Callable[[dict[str, Any]], Any], *keys: str) -> dict[tuple[Any
 
 
 def column(view: str, name: str, *keys: str) -> dict[tuple[Any, ...], Any]:
-    rows = served("orders", view)
+    rows = finished("orders", view).to_pylist()
     return {tuple(str(row[k].date()) if k == "day" else row[k] for k in keys): row[name] for row in rows}
 
 
@@ -57,7 +57,7 @@ def test_money_is_the_truth_to_the_cent() -> None:
     assert column("taxes", "tax", "day", "tax_rate", "currency") == summed(
         lambda o: o["tax"], "day", "tax_rate", "currency"
     )
-    assert all(row["difference"] == zero for row in served("orders", "taxes"))
+    assert all(row["difference"] == zero for row in finished("orders", "taxes").to_pylist())
     euros = summed(lambda o: o["total"] * o["rate"], "day", "shop")
     assert column("revenue_in_euros", "exactly", "day", "shop") == euros
     rounded = {key: value.quantize(CENT, ROUND_HALF_UP) for key, value in euros.items()}
@@ -77,9 +77,9 @@ def test_refunds_are_what_was_sold_taken_back() -> None:
 
 
 def test_the_readme_says_what_is_served_and_what_doubles_would_have_given() -> None:
-    orders, readme = orders_by_hand(), example("orders").readme
+    orders, readme = orders_by_hand(), " ".join(example("orders").readme.split())
     served_sums: defaultdict[str, Decimal] = defaultdict(Decimal)
-    for row in served("orders", "revenue_by_day"):
+    for row in finished("orders", "revenue_by_day").to_pylist():
         served_sums[row["currency"]] += row["revenue"]
     for (currency,), truth in summed(lambda o: o["total"], "currency").items():
         amounts = [float(order["total"]) for order in orders if order["currency"] == currency]
@@ -92,7 +92,7 @@ def test_the_readme_says_what_is_served_and_what_doubles_would_have_given() -> N
     taxes = [Decimal(repr(round(float(o["net"]) * float(o["tax_rate"]), 2))) for o in orders]
     wrong = sum(tax != order["tax"] for tax, order in zip(taxes, orders, strict=True))
     assert f"that is {sum(order['tax'] for order in orders)}, and" in readme
-    assert f"{wrong}\nof the {len(orders):,} orders come out wrong, and {sum(taxes)} in all: 79 cents" in readme
+    assert f"{wrong} of the {len(orders):,} orders come out wrong, and {sum(taxes)} in all: 79 cents" in readme
 
 
 def added(numbers: Iterable[float]) -> float:

@@ -7,19 +7,22 @@ import re
 import runpy
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seamline.schemas.definition import Definition
 from seamline.schemas.views import load_views
-from tests.shipped import FOLDER, answer, example, plain, served
+from seamline.serving.functions import statements
+from seamline.serving.guard import TREE, check, check_text
+from tests.shipped import FOLDER, answer, example, finished, plain
 
 NAMES = ("orders", "social")
 LARGEST = 200_000
@@ -114,6 +117,7 @@ def test_a_views_answer_from_any_split_is_its_own_select_over_the_distinct_event
     floats = {column.name for column in definition.columns if column.exactness == "approximate (float)"}
     quantiles = {column.name for column in definition.columns if column.aggregate == "approx_quantile"}
 
+    @settings(max_examples=max(2, settings().max_examples // 4))
     @given(st.integers(1, 4), st.integers(0, 2**31))
     def equal(parts: int, seed: int) -> None:
         split = [events.filter(pa.array(mask)) for mask in masks(events.num_rows, parts, seed)]
@@ -138,12 +142,35 @@ def test_every_view_has_a_time_bucket_a_description_and_an_owner(name: str, view
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_queries_that_the_readme_shows_answer(name: str) -> None:
-    finished = {view: pa.Table.from_pylist(served(name, view)) for view in example(name).definitions}
-    shown = re.findall(r'^seamline query "([^"]+)"', example(name).readme, re.M)
+    serving = over_views(name)
+    shown = shown_queries(name)
     assert len(shown) >= 3
     for sql in shown:
-        rows = plain(finished).sql(sql).fetchall()
-        assert bool(rows) != ("difference <> 0" in sql), sql
+        check_text(sql)
+        check(sql, serving.execute(TREE, [sql]).fetchall()[0][0])
+        assert bool(serving.sql(sql).fetchall()) != ("difference <> 0" in sql), sql
+
+
+def test_who_came_again_is_the_intersection_of_the_days() -> None:
+    (asked,) = (sql for sql in shown_queries("social") if "came_again" in sql)
+    days: defaultdict[str, set[str]] = defaultdict(set)
+    for row in example("social").events["page_views"].select(["happened", "member"]).to_pylist():
+        days[str(row["happened"].date())].add(row["member"])
+    first, second, third = (days[day] for day in sorted(days))
+    wanted = [(len(first), len(first & second)), (len(second), len(second & third)), (len(third), 0)]
+    assert [row[1:] for row in over_views("social").sql(asked).fetchall()] == wanted
+
+
+def shown_queries(name: str) -> list[str]:
+    return re.findall(r'^seamline query "([^"]+)"', example(name).readme.replace("\\\n", ""), re.M)
+
+
+def over_views(name: str) -> duckdb.DuckDBPyConnection:
+    """A DuckDB over the finished views, with the functions that serving adds."""
+    connection = plain({view: finished(name, view) for view in example(name).definitions})
+    for statement in statements():
+        connection.execute(statement)
+    return connection
 
 
 def truth(

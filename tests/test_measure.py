@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import statistics
@@ -13,10 +12,8 @@ from typing import Any
 import pytest
 from handmade import DAY, OTHER, VIEW, Handmade, Row, rows
 
-from seamline.cli.main import execute
 from seamline.errors import Condition, UserError
 from seamline.schemas.algebra import ALGEBRA, Aggregate, Call
-from seamline.schemas.project import load_project
 from seamline.serving.query import Query
 from seamline.serving.snapshot import Serving
 
@@ -133,17 +130,17 @@ def test_every_aggregate_at_a_coarser_grain_is_the_truth_there(made: Handmade, s
 
 
 def test_rollup_cube_and_grouping_sets_merge_for_each_grouping(made: Handmade, serving: Serving) -> None:
-    for grouping in ("CUBE (hour, shop)", "GROUPING SETS ((hour, shop), (hour), (shop), ())"):
-        found = ask(serving, f"SELECT grouping(hour, shop) AS g, hour, shop, {ALL} FROM tiles GROUP BY {grouping} "
-                             "ORDER BY g, hour, shop")  # fmt: skip
-        by = {g: [row for row in found if row["g"] == g] for g in range(4)}
-        agree(by[0], truth(made, made.sent, "tiles"))
-        agree(by[1], truth(made, made.sent, "by_hour"))
-        agree(by[2], truth(made, made.sent, "by_shop"))
-        agree(by[3], truth(made, made.sent, "total"))
-    found = ask(serving, f"SELECT shop, {ALL} FROM tiles GROUP BY ROLLUP (shop) ORDER BY shop NULLS LAST")
-    agree(found[:-1], truth(made, made.sent, "by_shop"))
-    agree(found[-1:], truth(made, made.sent, "total"))
+    found = ask(
+        serving,
+        f"SELECT grouping(hour, shop) AS g, hour, shop, {ALL} FROM tiles GROUP BY CUBE (hour, shop) ORDER BY 1, 2, 3",
+    )
+    by = [[row for row in found if row["g"] == g] for g in range(4)]
+    for got, view in zip(by, ("tiles", "by_hour", "by_shop", "total"), strict=True):
+        agree(got, truth(made, made.sent, view))
+    few = "shop, MEASURE(m_avg0) AS mean, MEASURE(m_approx_count_distinct0) AS many FROM tiles"
+    shops = [{"shop": r["shop"], "mean": r["m_avg0"], "many": r["m_approx_count_distinct0"]} for r in by[2] + by[3]]
+    for grouping in ("ROLLUP (shop)", "GROUPING SETS ((shop), ())"):
+        assert ask(serving, f"SELECT {few} GROUP BY {grouping} ORDER BY shop NULLS LAST") == shops
 
 
 def test_a_frame_merges_the_tiles_in_it(made: Handmade, serving: Serving) -> None:
@@ -218,6 +215,8 @@ def test_measures_stand_inside_expressions_subqueries_and_joins(made: Handmade, 
         "SELECT x FROM by_shop b, LATERAL (SELECT MEASURE(m_count0) AS x FROM tiles t WHERE t.shop >= b.shop) "
         "ORDER BY x DESC LIMIT 1": count,
         "SELECT shop AS x FROM (SELECT * REPLACE (MEASURE(m_count0) OVER () AS shop) FROM tiles) LIMIT 1": count,
+        "SELECT MEASURE(m_count0) AS x, shop FROM tiles GROUP BY GROUPING SETS (shop, ()) ORDER BY ALL DESC": count,
+        "SELECT * EXCLUDE (shop), MEASURE(m_count0) OVER () AS x FROM tiles ORDER BY ALL LIMIT 1": count,
         "SELECT DISTINCT ON (MEASURE(m_count0)) MEASURE(m_count0) AS x FROM tiles": count,
         "SELECT list_transform([1], lambda n: n + 1)[1] * MEASURE(m_count0) AS x FROM tiles": 2 * count,
         "SELECT CASE WHEN MEASURE(m_count0) > 1 THEN MEASURE(m_avg0) END AS x FROM tiles "
@@ -355,56 +354,6 @@ def test_a_column_made_from_a_key_is_refused(tmp_path: Path) -> None:
         made.serving().query("SELECT MEASURE(said) FROM sales")
 
 
-WARNED = {
-    "SELECT avg(mean) FROM sales": ["1:8: avg(mean)"],
-    "SELECT shop,\n sum(s.amounts) FROM sales AS s GROUP BY shop": ["2:2: sum(s.amounts)"],
-    "SELECT max(mean), min(mean::INT) FROM sales": ["1:8: max(mean)", "1:19: min(mean)"],
-    "SELECT sum(amounts) OVER (PARTITION BY shop ORDER BY hour) FROM sales": ["1:8: sum(amounts)"],
-    "SELECT shop FROM sales GROUP BY shop HAVING avg(mean) > 1": ["1:45: avg(mean)"],
-    "SELECT sum(amounts) FROM (SELECT shop, amounts FROM sales WHERE shop > '')": ["1:8: sum(amounts)"],
-    "WITH d AS (SELECT * FROM sales) SELECT avg(m) FROM (SELECT mean AS m FROM d)": ["1:40: avg(m)"],
-    "SELECT shop, hour, avg(mean) FROM sales GROUP BY ROLLUP (shop, hour)": ["1:20: avg(mean)"],
-    "SELECT (SELECT median(mean) FROM sales), avg(mean) FROM sales": ["1:16: median(mean)", "1:42: avg(mean)"],
-    "SELECT avg(x) FROM sales AS t(h, s, o, a, x)": ["1:8: avg(x)"],
-    "SELECT avg(mean), avg(mean) FROM sales": ["1:8: avg(mean)", "1:19: avg(mean)"],
-}
-
-SILENT = [
-    "SELECT sum(orders), sum(amount), max(latest), min(hour), max(shop) FROM sales",
-    "SELECT count(mean), count(*), count(DISTINCT shop), arg_max(shop, mean), list(mean), any_value(mean) FROM sales",
-    "SELECT MEASURE(mean), MEASURE(amounts) FROM sales",
-    "SELECT hour, shop, sum(amounts), avg(mean) FROM sales GROUP BY hour, shop",
-    "SELECT hour, shop, sum(amounts), avg(mean) FROM sales GROUP BY ALL",
-    "SELECT avg(n) FROM (SELECT shop, sum(orders) AS n FROM sales GROUP BY shop)",
-    "SELECT avg(q.mean) FROM sales AS s, (SELECT shop, 1 AS mean FROM shops GROUP BY shop) AS q",
-    "SELECT sum(mean * orders) / sum(orders) FROM sales",
-    "SELECT avg(x) FROM generate_series(1, 3) AS g(x), sales",
-]
-
-
-@pytest.mark.parametrize(("sql", "said"), WARNED.items(), ids=list(WARNED))
-def test_an_aggregate_over_finished_values_is_warned_of_with_the_measure(
-    two: Serving, sql: str, said: list[str]
-) -> None:
-    warnings = two.query(sql).warnings
-    assert [warning.split(" is taken")[0] for warning in warnings] == said
-    for warning in warnings:
-        assert "MEASURE(" in warning
-
-
-@pytest.mark.parametrize("sql", SILENT)
-def test_what_is_right_over_finished_values_is_not_warned_of(two: Serving, sql: str) -> None:
-    assert two.query(sql).warnings == ()
-
-
-def test_the_warning_says_what_was_combined_and_the_form_that_is_right(two: Serving) -> None:
-    (said,) = two.query("SELECT avg(s.mean) FROM sales AS s").warnings
-    assert said == (
-        "1:8: avg(s.mean) is taken over finished values, each avg() of one (hour, shop) of sales; "
-        "for mean at this query's own grain write MEASURE(s.mean)"
-    )
-
-
 SKETCHES = """\
 CREATE MATERIALIZED VIEW wide AS
 SELECT time_bucket(INTERVAL '1 hour', placed) AS hour, shop, count(*) AS orders, sum(amount) AS amount,
@@ -445,23 +394,27 @@ def test_a_filter_on_the_bucket_reaches_the_parquet_scan_of_the_tiles(two: Servi
     assert "hour" in scan[scan.index("Filters") :]
 
 
-def test_the_command_line_measures_and_warns_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "seamline.toml").write_text("")
-    for folder in ("contracts", "views"):
-        (tmp_path / folder).mkdir()
-    made = Handmade(tmp_path, lake=load_project(tmp_path).lake)
-    made.epoch(rows(6))
+EXAMPLE = """\
+CREATE MATERIALIZED VIEW repo_activity AS
+SELECT time_bucket(INTERVAL '1 hour', placed) AS hour, shop AS repo,
+       CASE WHEN amount % 2 = 0 THEN 'push' ELSE 'star' END AS type, count(*) AS events,
+       avg(amount) AS mean_commits, approx_count_distinct(amount) AS actors
+FROM orders GROUP BY ALL;
+CREATE MATERIALIZED VIEW repos AS SELECT shop AS repo, count(*) AS events FROM orders GROUP BY ALL
+"""
 
-    def query(sql: str, *options: str) -> tuple[Any, str]:
-        assert execute(["query", sql, "--project", str(tmp_path), "--format", "json", *options]) == 0
-        written = capsys.readouterr()
-        return json.loads(written.out), written.err
 
-    assert query("SELECT MEASURE(mean) FROM sales") == ([{"mean": 2.5}], "")
-    found, said = query("SELECT avg(mean) AS m FROM sales")
-    assert found == [{"m": 2.5}]
-    assert "warning: 1:8: avg(mean)" in said
-    found, _ = query("SELECT avg(mean) AS m FROM sales", "--provenance")
-    assert [warning[:14] for warning in found["warnings"]] == ["1:8: avg(mean)"]
-    assert execute(["query", "SELECT MEASURE(hour) FROM sales", "--project", str(tmp_path)]) == 2
-    assert "1:8" in capsys.readouterr().err
+def test_the_documents_examples_run(tmp_path: Path) -> None:
+    made = Handmade(tmp_path, EXAMPLE)
+    made.epoch(rows(60))
+    serving = made.serving()
+    text = (Path(__file__).parent.parent / "docs" / "serving.md").read_text()
+    section = text[text.index("## Measures at any grain") : text.index("### Warnings")]
+    examples = section.split("```sql\n")[1].split("```")[0].strip().split(";\n")
+    assert len(examples) == 7
+    for example in examples:
+        answer = serving.query(example)
+        assert answer.table.num_rows > 0
+        assert answer.warnings == ()
+    said = text[text.index("1:8: avg(mean_commits)") :].split("\n```")[0]
+    assert serving.query("SELECT avg(mean_commits) FROM repo_activity").warnings == (said.replace("\n", " "),)

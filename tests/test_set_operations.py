@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from seamline.kernel import Limits
 from seamline.schemas.algebra import ALGEBRA, Call
 from seamline.schemas.algebra.forms import fill
 from seamline.serving.functions import MACROS, WHOLE
-from seamline.serving.pool import Pool
+from seamline.serving.pool import Pool, Text
 from seamline.serving.snapshot import Serving
 
 VIEW = """\
@@ -50,9 +52,9 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Serving:
 
 def ask(pool: Pool, sql: str) -> list[dict[str, Any]]:
     """The rows of a query that the guard lets pass."""
-    assert pool.references(sql) == ()
+    assert pool.asked(sql).references == ()
     with pool.cursor() as cursor:
-        return cursor.run(sql, 60).to_pylist()
+        return cursor.run(Text(sql), 60).to_pylist()
 
 
 def written(hashes: set[int], theta: int = WHOLE) -> str:
@@ -86,6 +88,28 @@ def test_sketches_of_many_groups_are_united(serving: Serving) -> None:
     sql = "SELECT theta_sketch_estimate(theta_union_agg(amounts)) AS n FROM sets"
     assert serving.query(sql).table.to_pylist() == [{"n": 400}]
     frames = "SELECT theta_sketch_estimate(theta_union_agg(amounts) OVER (ORDER BY shop)) AS n FROM sets ORDER BY shop"
+    assert [row["n"] for row in serving.query(frames).table.to_pylist()] == [134, 267, 400]
+
+
+def test_the_documented_query_runs(tmp_path: Path) -> None:
+    """The one in docs/serving.md, over a view of the same columns."""
+    page = (Path(__file__).parent.parent / "docs" / "serving.md").read_text()
+    (sql,) = re.findall(r"```sql\n(.*?theta_intersection.*?)```", page, re.DOTALL)
+    made = Handmade(
+        tmp_path,
+        "CREATE MATERIALIZED VIEW daily_actors AS SELECT time_bucket(INTERVAL '1 day', placed) AS day,"
+        " if(shop = 'shop0', 'PushEvent', 'WatchEvent') AS type, theta_sketch_agg(amount % 10) AS actors"
+        " FROM orders GROUP BY ALL",
+    )
+    made.epoch(rows(60))
+    assert made.serving().query(sql).table.to_pylist() == [{"both": 10, "error": 0.0}]
+
+
+def test_a_sketch_above_the_grain_is_merged_by_measure(serving: Serving) -> None:
+    """A sketch of 64 hashes again, where theta_union_agg keeps all that it is given."""
+    sql = "SELECT len(MEASURE(few).hashes) AS few, theta_sketch_estimate(MEASURE(amounts)) AS n FROM sets"
+    assert serving.query(sql).table.to_pylist() == [{"few": 63, "n": 400}]
+    frames = "SELECT theta_sketch_estimate(MEASURE(amounts) OVER (ORDER BY shop)) AS n FROM sets ORDER BY shop"
     assert [row["n"] for row in serving.query(frames).table.to_pylist()] == [134, 267, 400]
 
 
@@ -198,7 +222,7 @@ def measured(first: int, second: int, both: int) -> dict[str, list[dict[str, Any
         s = f"theta_{operation}(a, b)"
         asked = f"SELECT theta_sketch_estimate({s}) AS n, theta_sketch_error({s}) AS e FROM ({made})"
         with shared().cursor() as cursor:
-            found[operation] = cursor.run(asked, 60).to_pylist()
+            found[operation] = cursor.run(Text(asked), 60).to_pylist()
     return found
 
 

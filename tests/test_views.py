@@ -300,18 +300,17 @@ def test_a_column_computed_from_a_sum_out_of_range_is_that_groups_error_too(orde
         assert kernel().run(fine, {"partials": merged}).to_pylist() == [{"day": None, "Shop": "b", "n": 2, "half": 3.0}]
 
 
-def test_inspect_names_what_is_out_of_range_and_keeps_the_rest(orders: Contract) -> None:
-    definition = compiled("SELECT day, Shop, sum(amount) AS total FROM orders GROUP BY ALL", orders)
+def test_an_audit_compares_what_is_out_of_range_as_null_and_the_rest_as_it_is(orders: Contract) -> None:
+    select = "SELECT day, Shop, sum(amount) AS total, sum(amount) / count(*) AS mean FROM orders GROUP BY ALL"
+    definition = compiled(f"{select} HAVING max(pieces) > 0", orders)
+    assert [one.name for one in definition.compared] == ["total", "mean: count(*)", 'HAVING: max(events."pieces")']
     large = Decimal("9" * 36 + ".00")
     part = batch(orders, [ORDER | {"amount": large}, ORDER | {"Shop": "b", "amount": Decimal("1.50")}])
     partials = pa.concat_tables([kernel().run(definition.partial, {"events": part})] * 2)
     merged = kernel().run(definition.merge, {"partials": partials})
-    inspected = kernel().run(definition.inspect_over("partials"), {"partials": merged}).to_pylist()
-    found = {row["Shop"]: row for row in inspected}
-    assert found["b"]["total"] == Decimal("3.00")
-    assert found["b"]["_error_total"] is None
-    assert found["a"]["total"] is None
-    assert found["a"]["_error_total"].startswith("VALUE_OUT_OF_RANGE: column total")
+    rows_ = kernel().run(definition.compare_over("partials"), {"partials": merged}).to_pylist()
+    found = {row["Shop"]: (row["_1"], row["_2"], row["_3"]) for row in rows_}
+    assert found == {"a": (None, 2, 3), "b": (Decimal("3.00"), 2, 3)}
 
 
 def test_names_types_and_exactness_are_known_before_there_is_data(orders: Contract) -> None:

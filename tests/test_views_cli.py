@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -16,6 +18,8 @@ from obstore.store import LocalStore
 
 from seamline.cli.init import make_project
 from seamline.cli.main import execute
+from seamline.errors import UserError
+from seamline.schemas.algebra import ALGEBRA, Aggregate
 from seamline.schemas.compiler import compile_view
 from seamline.schemas.explain import Cost, cost, size_of
 from seamline.schemas.views import parse_views
@@ -173,6 +177,24 @@ def test_the_cost_of_a_group_is_that_of_its_columns() -> None:
     assert [column.makes for column in having.columns] == [("day",), ("shop",), ("n",), ("(HAVING)",)]
 
 
+ARGUMENTS = ("amount", "weight", "shop", "amount > 1", "amount, weight", "amount, weight, shop")
+
+
+@pytest.mark.parametrize("entry", ALGEBRA.values(), ids=ALGEBRA)
+def test_every_list_that_an_aggregate_stores_is_bounded(entry: Aggregate) -> None:
+    name, _, distinct = entry.name.partition(" ")
+    found = []
+    for arguments, constants in itertools.product(ARGUMENTS, entry.tried):
+        call = f"{name}({distinct} {', '.join([arguments, *constants])})"
+        with contextlib.suppress(UserError):
+            found.append(cost_of(f"{call} AS x, count(*) AS n"))
+    assert found
+    for one in found:
+        lists = [column.size for column in one.columns if column.size.element is not None]
+        assert all(size.most for size in lists)
+        assert (one.kind == "plain") == (not lists)
+
+
 @pytest.mark.parametrize(
     ("sql_type", "most", "words", "limit"),
     [
@@ -182,7 +204,8 @@ def test_the_cost_of_a_group_is_that_of_its_columns() -> None:
         ("VARCHAR", 0, "its text", None),
         ("BIGINT[]", 1000, "up to 7.8 KB (1,000 of 8 B)", 8000),
         ("BIGINT[]", 0, "(8 B) for each value kept", None),
-        ('STRUCT(k VARCHAR, "a b" DECIMAL(9,2))[]', 11, "up to 11 of 4 B + its text", None),
+        ('STRUCT(k VARCHAR, "a b" DECIMAL(9,2))[]', 11, "up to 11 of (4 B + its text)", None),
+        ("VARCHAR[]", 5, "up to 5 texts", None),
         ("STRUCT(a DOUBLE, c DOUBLE[], w BIGINT[])", 100, "8 B + up to 1.6 KB (100 of 16 B)", 1608),
         ("STRUCT(p STRUCT(x FLOAT, y DATE), q TIMESTAMP WITH TIME ZONE)", 0, "16 B", 16),
     ],

@@ -42,12 +42,14 @@ ORDERED = "any type that can be stored (docs/views.md)"
 
 @dataclass(frozen=True)
 class Part:
-    """One partial column: `suffix` names it, `stored` is its type in Parquet and Arrow."""
+    """One partial column: `suffix` names it, `stored` is its type in Parquet and Arrow. `most`: how many elements its
+    list keeps at most, where `merge` does not say so by a slice."""
 
     suffix: str
     partial: str
     stored: str
     merge: str
+    most: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ class Form:
 
     check: NULL, or says what is out of range, where that can be; native: DuckDB's own type of the aggregate, where it
     is not `sql_type`; own: what DuckDB itself runs over the events for the same answer, where the call as written is
-    not DuckDB's or its answer depends on order; combines: aggregates that are right over finished values.
+    not DuckDB's or its answer depends on order; combines: aggregates that are right over finished values;
+    audit: over merged partial columns, what is equal to the bit in whatever tree they were merged, where the finished
+    value need not be.
     """
 
     parts: tuple[Part, ...]
@@ -68,6 +72,7 @@ class Form:
     native: str = ""
     own: str = ""
     combines: tuple[str, ...] = ()
+    audit: str = ""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ DISTINCT_LIMIT = 10_000
 
 MOST_K = 100
 CAPACITY = 1_000
-"""Counters of approx_top_k: at least so many, and ten for each value asked for."""
+"""Counters of approx_top_k, whatever the k: one column serves all."""
 
 MOST_BOUNDS = 100
 
@@ -82,15 +82,16 @@ def _alone(merged: str) -> str:
 #
 # Beyond its capacity c, the (c + 1)-th largest count is taken off every count, and entries left with nothing go (Misra
 # and Gries 1982; mergeable: Agarwal et al. 2012). Each unit taken off is taken off c + 1 values at least, so no count
-# is too low by more than N / (c + 1), for N values in whatever tree of merges, and none is too high.
+# is too low by more than N / (c + 1), for N values in whatever tree of merges, and none is too high. What is left then
+# depends on the tree; counts that add up to N were never lowered, and do not.
 
 
-def _reduced(counts: str, capacity: int) -> str:
-    least = f"list_sort([e.count for e in s], 'DESC')[{capacity + 1}]"
+def _reduced(counts: str) -> str:
+    least = f"list_sort([e.count for e in s], 'DESC')[{CAPACITY + 1}]"
     lowered = "lambda e: {'value': e.value, 'count': e.count - least}"
     lower = f"list_transform(list_filter(s, lambda e: e.count > least), {lowered})"
     cut = f"list_transform([{least}], lambda least: {lower})[1]"
-    return f"list_transform([{counts}], lambda s: CASE WHEN len(s) <= {capacity} THEN s ELSE {cut} END)[1]"
+    return f"list_transform([{counts}], lambda s: CASE WHEN len(s) <= {CAPACITY} THEN s ELSE {cut} END)[1]"
 
 
 def _often(counts: str, k: int) -> str:
@@ -105,13 +106,15 @@ def _approx_top_k(call: Call) -> Form | None:
     k = call.constants[0]
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= MOST_K:
         raise ValueError(f"an integer from 1 to {MOST_K}")
-    capacity = max(CAPACITY, 10 * k)
     kind, counts = call.type, _counted(call.type)
-    part = Part("", _reduced(counts, capacity), _entries(kind), _alone(_reduced(_SUMMED, capacity)))
-    bound = f"exact up to {capacity:,} distinct values in a group; above, counts are too low by at most 1/{capacity:,}"
-    value = f"CASE WHEN len({{}}) > 0 THEN {_often('{}', k)} END"
+    part = Part("", _reduced(counts), _entries(kind), _alone(_reduced(_SUMMED)), most=CAPACITY)
+    bound = f"exact up to {CAPACITY:,} distinct values in a group; above, counts are too low by at most 1/{CAPACITY:,}"
+    value = _often("{}", k)
     own = _often(counts.replace(canonical("{x}", kind), "{x}"), k)
-    return Form((part,), value, f"{kind}[]", "approximate", f"{bound} of the group's values", own=own)
+    whole = Part("n", "count({x}){filter}", "BIGINT", "coalesce(sum({c}), 0)::BIGINT")
+    audit = "[{n}::VARCHAR, CASE WHEN list_sum([e.count for e in {}]) = {n} THEN {}::VARCHAR END]"
+    said = f"{bound} of the group's values"
+    return Form((part, whole), value, f"{kind}[]", "approximate", said, own=own, audit=audit)
 
 
 # --- mode, entropy, histogram ----------------------------------------------------------------------------
@@ -210,23 +213,29 @@ def _bins(call: Call) -> Form | None:
     if rest in bounds:
         raise ValueError(f"a list of bounds other than {rest!r}, which stands for values above all")
     literals = [_literal(bound, key) for bound in bounds]
-    value = f"TRY_CAST({{x}} AS {key})"
-    above = ["", *(f"{value} > {bound} AND " for bound in literals[:-1])]
-    within = [f"{low}{value} <= {high}" for low, high in zip(above, literals, strict=True)]
-    names = [*(f"bin{n}" for n in range(1, len(bounds) + 1)), "rest"]
-    parts = tuple(
-        Part(name, f"count(*) FILTER (WHERE {{where}} AND {c})", "BIGINT", "coalesce(sum({c}), 0)::BIGINT")
-        for name, c in zip(names, [*within, f"{value} > {literals[-1]}"], strict=True)
-    )
-    counts = [f"{{{name}}}::UBIGINT" for name in names]
-    full = f"map([{', '.join([*literals, _literal(rest, key)])}], [{', '.join(counts)}])"
-    without = f"map([{', '.join(literals)}], [{', '.join(counts[:-1])}])"
-    total = " + ".join(f"{{{name}}}" for name in names)
-    done = f"CASE WHEN {{rest}} > 0 THEN {full} WHEN ({total}) > 0 THEN {without} END"
+    parts = _bin_parts(f"TRY_CAST({{x}} AS {key})", literals)
     own = ""
     if kind in FLOATS:
         own = f"histogram(CASE WHEN isnan({{x}}) THEN 'inf' ELSE {{x}} END, {call.texts[0]}){{filter}}"
-    return Form(parts, done, sql_type, own=own)
+    return Form(parts, _mapped(parts, literals, _literal(rest, key)), sql_type, own=own)
+
+
+def _bin_parts(value: str, bounds: list[str]) -> tuple[Part, ...]:
+    above = ["", *(f"{value} > {bound} AND " for bound in bounds[:-1])]
+    bins = [f"{low}{value} <= {high}" for low, high in zip(above, bounds, strict=True)]
+    named = {f"bin{n}": condition for n, condition in enumerate(bins, 1)} | {"rest": f"{value} > {bounds[-1]}"}
+    return tuple(
+        Part(name, f"count(*) FILTER (WHERE {{where}} AND {condition})", "BIGINT", "coalesce(sum({c}), 0)::BIGINT")
+        for name, condition in named.items()
+    )
+
+
+def _mapped(parts: tuple[Part, ...], bounds: list[str], rest: str) -> str:
+    """Bounds to counts; NULL over nothing."""
+    counts = [f"{{{part.suffix}}}::UBIGINT" for part in parts]
+    full = f"map([{', '.join([*bounds, rest])}], [{', '.join(counts)}])"
+    without = f"map([{', '.join(bounds)}], [{', '.join(counts[:-1])}])"
+    return f"CASE WHEN {{rest}} > 0 THEN {full} WHEN {' + '.join(counts)} > 0 THEN {without} END"
 
 
 FREQUENCIES = (

@@ -9,7 +9,8 @@ AS SELECT time_bucket(INTERVAL '1 day', placed) AS day, shop, currency,
           sum(total) FILTER (WHERE kind = 'refund') AS refunded
    FROM orders GROUP BY ALL;
 
--- The same in euros. A product of decimals keeps all eight of its digits: it is rounded once, when everything is summed.
+-- The same in euros. A product of decimals keeps all eight of its digits: it is rounded once, after everything is
+-- summed.
 CREATE MATERIALIZED VIEW revenue_in_euros
   TBLPROPERTIES ('owner' = 'finance', 'description' = 'Revenue by the day and shop, in euros')
 AS SELECT time_bucket(INTERVAL '1 day', placed) AS day, shop,
@@ -23,8 +24,8 @@ CREATE MATERIALIZED VIEW taxes (
     net COMMENT 'what was taxed, less what was given back',
     tax COMMENT 'as charged, rounded once for each order',
     difference COMMENT 'charged, less what should have been charged')
-  TBLPROPERTIES ('owner' = 'finance', 'description' = 'Taxes by the day, tax rate and currency', 'tags' = 'money, audit',
-                 'batch.retention' = '30 days')
+  TBLPROPERTIES ('owner' = 'finance', 'description' = 'Taxes by the day, tax rate and currency',
+                 'tags' = 'money, audit', 'batch.retention' = '30 days')
 AS SELECT time_bucket(INTERVAL '1 day', placed) AS day, tax_rate, currency,
           sum(net) AS net,
           sum(tax) AS tax,

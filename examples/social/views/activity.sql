@@ -11,15 +11,18 @@ AS SELECT time_bucket(INTERVAL '1 hour', happened) AS hour, page, device.type AS
    FROM page_views GROUP BY ALL;
 
 -- How many users a day has, and how much they do. Distinct counts merge too: a user seen by both layers counts once.
+-- `members` is the set itself, as a sketch: a query may ask who of one day came again on another.
 CREATE MATERIALIZED VIEW daily_active_users
   TBLPROPERTIES ('owner' = 'web', 'description' = 'Who was there, by the day')
 AS SELECT time_bucket(INTERVAL '1 day', happened) AS day,
           approx_count_distinct(member) AS users,
           approx_count_distinct(member) FILTER (WHERE device.type = 'phone') AS on_phones,
-          count(*) / nullif(approx_count_distinct(member), 0) AS views_per_user
+          count(*) / nullif(approx_count_distinct(member), 0) AS views_per_user,
+          theta_sketch_agg(member) AS members
    FROM page_views GROUP BY day;
 
--- How long pages are open. Quantiles merge too (by a t-digest): the median of two layers is not the mean of two medians.
+-- How long pages are open. Quantiles merge too, by a t-digest: the median of both layers is not the mean of their
+-- medians.
 CREATE MATERIALIZED VIEW reading_times
   TBLPROPERTIES ('owner' = 'web', 'description' = 'How long pages are open, by the day', 'speed.retention' = '2 days')
 AS SELECT time_bucket(INTERVAL '1 day', happened) AS day, page,

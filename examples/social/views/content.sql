@@ -9,7 +9,7 @@ AS SELECT time_bucket(INTERVAL '1 hour', happened) AS hour, post, author,
           bool_or(member = author) AS liked_by_author
    FROM likes GROUP BY ALL;
 
--- The posts liked most on a day, and whose posts are. Likes as they were given: what was taken back later is not looked at.
+-- The posts liked most on a day, and whose posts are. Likes as they were given: none is taken off that was taken back.
 CREATE MATERIALIZED VIEW most_liked
   TBLPROPERTIES ('owner' = 'content', 'description' = 'The most liked posts of each day')
 AS SELECT time_bucket(INTERVAL '1 day', happened) AS day,
