@@ -6,6 +6,7 @@ Nothing else in the code knows an aggregate by name; another one is another entr
 from __future__ import annotations
 
 from seamline.schemas.algebra.collections import COLLECTIONS
+from seamline.schemas.algebra.comoments import COMOMENTS
 from seamline.schemas.algebra.distinct import DISTINCT
 from seamline.schemas.algebra.distribution import DISTRIBUTION
 from seamline.schemas.algebra.extremes import EXTREMES
@@ -16,10 +17,10 @@ from seamline.schemas.algebra.sums import SUMS
 
 __all__ = ["ALGEBRA", "LAYOUT", "NAMES", "Aggregate", "Call", "Exactness", "Form", "Part"]
 
-LAYOUT = 2
+LAYOUT = 3
 """Goes into every definition's hash: raise it when an entry's partial columns change."""
 
-FAMILIES = (SUMS, EXTREMES, DISTINCT, COLLECTIONS, DISTRIBUTION, FREQUENCIES, MOMENTS)
+FAMILIES = (SUMS, EXTREMES, DISTINCT, COLLECTIONS, DISTRIBUTION, FREQUENCIES, MOMENTS, COMOMENTS)
 
 ALGEBRA: dict[str, Aggregate] = {entry.name: entry for family in FAMILIES for entry in family}
 """By name; an aggregate over DISTINCT arguments is an entry of its own, `count distinct`."""

@@ -1,44 +1,199 @@
-"""Variances: moments about the mean, merged stably."""
+"""Variance, standard deviation, skewness and kurtosis: sums of powers of the deviations from the mean.
+
+Variances share one partial column, skewness and kurtosis another:
+
+    n, base + rest = mean, m2 = sum of (x - mean)**2 [, m3, m4], least, greatest
+
+A merge is Pébay's (Sandia report SAND2008-6212, eq. 2.1, for many sets at once), about one pivot near the mean.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from seamline.schemas.algebra.forms import FLOAT_BOUND, NUMBERS, Aggregate, Call, Form, Part, numeric, problem
+from seamline.schemas.algebra.forms import NUMBERS, Aggregate, Call, Form, Part, numeric, problem
+from seamline.schemas.algebra.pivots import cells, let, shared, struct, summed, weighted
 
-# --- states ----------------------------------------------------------------------------------------------
+BOUND = "relative 1e-9"
+BITS = 16
+"""Significant bits of a pivot: x - pivot is at most 2**-16 of x, and loses no more than 5 of 16 digits to its mean."""
+
+_X = "({x})::DOUBLE"
+_ENDS = {"least": "g.least", "greatest": "g.greatest"}
+
+_ABOUT_PIVOT = {
+    "m2": "s.m2 + s.n * s.d * s.d",
+    "m3": "s.m3 + 3 * s.d * s.m2 + s.n * s.d * s.d * s.d",
+    "m4": "s.m4 + 4 * s.d * s.m3 + 6 * s.d * s.d * s.m2 + s.n * s.d * s.d * s.d * s.d",
+}
+"""A partial's sums of powers about the merge's pivot, which is `d` below the partial's own mean."""
+
+_ABOUT_MEAN = {
+    "m2": "greatest(t.m2 - g.n * t.r * t.r, 0)",
+    "m3": "t.m3 - 3 * t.r * t.m2 + 2 * g.n * t.r * t.r * t.r",
+    "m4": "t.m4 - 4 * t.r * t.m3 + 6 * t.r * t.r * t.m2 - 3 * g.n * t.r * t.r * t.r * t.r",
+}
+"""From the pivot to the mean, which is `r` above it: the rounding of the pivot, no more, so nothing cancels."""
+
+
+def _over(function: str, value: str) -> str:
+    return f"{function}({value}){{filter}}"
+
+
+# --- partial ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _State:
+    """DuckDB's state that the partial is made of: its function, its fields, and the sums of powers among them."""
+
+    function: str
+    count: str
+    sums: tuple[tuple[str, str], ...]
+
+    @property
+    def stored(self) -> str:
+        """The type of the partial column."""
+        sums = ", ".join(f"{name} DOUBLE" for name, _ in self.sums)
+        return f"STRUCT(n BIGINT, base DOUBLE, rest DOUBLE, {sums}, least DOUBLE, greatest DOUBLE)"
+
+    @property
+    def partial(self) -> str:
+        """NULL where no event has a value."""
+        first, beside = cells(_X, BITS)
+        given = {
+            "least": _over("min", _X),
+            "greatest": _over("max", _X),
+            "low1": _over("min", first),
+            "high1": _over("max", first),
+            "low2": _over("min", beside),
+            "high2": _over("max", beside),
+            "state0": self._exported(_X),
+            "state1": self._exported(f"{_X} - {first}"),
+            "state2": self._exported(f"{_X} - {beside}"),
+        }
+        return let(
+            given,
+            "g",
+            f"CASE WHEN g.least IS NULL THEN NULL "
+            f"WHEN {shared('g.low1', 'g.high1')} THEN {self._made('g.low1', 'g.state1')} "
+            f"WHEN {shared('g.low2', 'g.high2')} THEN {self._made('g.low2', 'g.state2')} "
+            f"ELSE {self._made('0::DOUBLE', 'g.state0')} END",
+        )
+
+    def _exported(self, value: str) -> str:
+        fields = ", ".join(f"{field} DOUBLE" for _, field in self.sums)
+        return f"({_over(self.function, value)} EXPORT_STATE)::STRUCT({self.count} BIGINT, mean DOUBLE, {fields})"
+
+    def _made(self, base: str, state: str) -> str:
+        sums = {name: f"{state}.{field}" for name, field in self.sums}
+        mean = {"n": f"{state}.{self.count}", "base": base, "rest": f"{state}.mean"}
+        return struct({**mean, **sums, **_ENDS})
+
+    @property
+    def merge(self) -> str:
+        """One partial alone is kept as it is; NULLs are left out."""
+        pivot, powers = weighted("base", "rest"), [name for name, _ in self.sums]
+        kept = struct({"n": "s.n", "d": f"(s.base - {pivot}) + s.rest", **{name: f"s.{name}" for name in powers}})
+        given = {
+            "n": "sum({c}.n)::BIGINT",
+            "base": pivot,
+            "partials": f"list_transform(list({{c}}), lambda s: {kept})",
+            "least": "min({c}.least)",
+            "greatest": "max({c}.greatest)",
+        }
+        totals = {"r": f"{summed('s.n * s.d')} / g.n"} | {name: summed(_ABOUT_PIVOT[name]) for name in powers}
+        whole = struct(
+            {"n": "g.n", "base": "g.base", "rest": "t.r", **{name: _ABOUT_MEAN[name] for name in powers}, **_ENDS}
+        )
+        merged = let(given, "g", let(totals, "t", whole))
+        return f"CASE WHEN count({{c}}) < 2 THEN any_value({{c}}) ELSE {merged} END"
+
+    @property
+    def part(self) -> Part:
+        """The one partial column."""
+        return Part("", self.partial, self.stored, self.merge)
+
+
+_VARIANCE = _State("var_pop", "count", (("m2", "dsquared"),))
+_SHAPE = _State("kurtosis", "n", (("m2", "m2"), ("m3", "m3"), ("m4", "m4")))
+
+# --- finalise --------------------------------------------------------------------------------------------
 #
-# DuckDB keeps count, mean and squared deviations (Welford) and combines them by Chan et al. 1979, which stays right
-# where a sum of squares does not. Spark has no unsigned types, so the count is stored signed.
+# NULL and NaN are DuckDB's own: over an infinity or NaN, one value has the variance 0 and more have NaN, where
+# skewness and kurtosis are out of range.
+
+_N = "({}).n"
+_M2 = "({}).m2"
+_FINITE = "(isfinite(({}).least) AND isfinite(({}).greatest))"
+_CONSTANT = "({}).least = ({}).greatest"
 
 
-def _moments(function: str) -> Callable[[Call], Form | None]:
-    stored = "STRUCT(count BIGINT, mean DOUBLE, dsquared DOUBLE)"
-
-    def state(column: str) -> str:
-        layout = "STRUCT(count UBIGINT, mean DOUBLE, dsquared DOUBLE)"
-        return f"to_aggregate_state({column}::{layout}, '{function}', ['DOUBLE'])"
+def _entry(state: _State, least: int, value: str, bad: str, said: str) -> Callable[[Call], Form | None]:
+    """`value` where there are at least so many values, they are not `bad`, and the column is not NULL."""
 
     def form(call: Call) -> Form | None:
         if not numeric(call.type):
             return None
-        partial = f"({function}(({{x}})::DOUBLE){{filter}} EXPORT_STATE)::{stored}"
-        part = Part("", partial, stored, f"(combine_aggr({state('{c}')}))::{stored}")
-        said = problem(f"{function} over infinities, NaN or values whose squares are out of range")
-        done = f"TRY(finalize({state('{}')}))"
-        bad = f"{done} IS NULL AND struct_extract({{}}, 'count') > 1"
-        value = f"CASE WHEN {bad} THEN ({said})::DOUBLE ELSE {done} END"
-        check = f"CASE WHEN {bad} THEN {said} END"
-        return Form((part,), value, "DOUBLE", "approximate (float)", FLOAT_BOUND, check)
+        enough = f"{_N} >= {least}"
+        wrong = problem(said)
+        answer = f"CASE WHEN NOT {enough} THEN NULL WHEN {bad} THEN ({wrong})::DOUBLE ELSE {value} END"
+        check = f"CASE WHEN {enough} AND {bad} THEN {wrong} END"
+        return Form((state.part,), answer, "DOUBLE", "approximate (float)", BOUND, check)
 
     return form
 
 
+def _variance(name: str) -> Callable[[Call], Form | None]:
+    sample = name.endswith("samp")
+    variance = f"{_M2} / ({_N}{' - 1' if sample else ''})"
+    value = f"sqrt({variance})" if name.startswith("stddev") else variance
+    flat = f"{_N} = 1 OR ({_CONSTANT} AND {_FINITE})"
+    answer = f"CASE WHEN {flat} THEN 0.0::DOUBLE WHEN NOT {_FINITE} THEN 'NaN'::DOUBLE ELSE {value} END"
+    bad = f"(NOT ({flat}) AND {_FINITE} AND NOT isfinite({_M2}))"
+    return _entry(_VARIANCE, 2 if sample else 1, answer, bad, f"{name} of values whose squares are out of range")
+
+
+def _shape(name: str, least: int, power: str, limit: str, moment: str, value: str) -> Callable[[Call], Form | None]:
+    """`limit`: the least m2 whose power is still a number with all its digits."""
+    small = f"{_M2} < {limit}"
+    bad = f"(NOT {_FINITE} OR (NOT {_CONSTANT} AND ({small} OR NOT isfinite({_M2}) OR NOT isfinite({moment}))))"
+    answer = f"CASE WHEN {_CONSTANT} THEN NULL ELSE {value} END"
+    return _entry(_SHAPE, least, answer, bad, f"{name} over infinities, NaN or values whose {power} are out of range")
+
+
+_G1 = f"(({{}}).m3 / {_M2} / sqrt({_M2}) * sqrt({_N}))"
+_SKEWNESS = f"sqrt({_N}::DOUBLE * ({_N} - 1)) / ({_N} - 2) * {_G1}"
+_G2 = f"(({{}}).m4 / {_M2} / {_M2} * {_N} - 3)"
+_KURTOSIS = f"({_N} - 1)::DOUBLE / (({_N} - 2)::DOUBLE * ({_N} - 3)) * (({_N} + 1) * {_G2} + 6)"
+
+_skewness = _shape("skewness", 3, "cubes", "1e-186", "({}).m3", _SKEWNESS)
+_kurtosis = _shape("kurtosis", 4, "fourth powers", "1e-140", "({}).m4", _KURTOSIS)
+_kurtosis_pop = _shape("kurtosis_pop", 2, "fourth powers", "1e-140", "({}).m4", _G2)
+
 MOMENTS = (
-    Aggregate("var_pop", "state", NUMBERS, _moments("var_pop"), "variance of the population"),
-    Aggregate("var_samp", "state", NUMBERS, _moments("var_samp"), "variance of the sample", also=("variance",)),
-    Aggregate("stddev_pop", "state", NUMBERS, _moments("stddev_pop"), "standard deviation of the population"),
+    Aggregate("var_pop", "state", NUMBERS, _variance("var_pop"), "variance of the population"),
+    Aggregate("var_samp", "state", NUMBERS, _variance("var_samp"), "variance of the sample", also=("variance",)),
+    Aggregate("stddev_pop", "state", NUMBERS, _variance("stddev_pop"), "standard deviation of the population"),
     Aggregate(
-        "stddev_samp", "state", NUMBERS, _moments("stddev_samp"), "standard deviation of the sample", also=("stddev",)
+        "stddev_samp", "state", NUMBERS, _variance("stddev_samp"), "standard deviation of the sample", also=("stddev",)
+    ),
+    Aggregate(
+        "skewness", "state", NUMBERS, _skewness, "skewness of the sample; NULL below 3 values, or where all are equal"
+    ),
+    Aggregate(
+        "kurtosis",
+        "state",
+        NUMBERS,
+        _kurtosis,
+        "excess kurtosis of the sample; NULL below 4 values, or where all are equal",
+    ),
+    Aggregate(
+        "kurtosis_pop",
+        "state",
+        NUMBERS,
+        _kurtosis_pop,
+        "excess kurtosis of the population; NULL below 2 values, or where all are equal",
     ),
 )

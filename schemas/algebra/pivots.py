@@ -1,0 +1,57 @@
+"""Moments about a pivot: how events make them and how they merge, so that nothing cancels.
+
+A sum of squares loses every digit where values are far from 0 and near each other (1e9 with variance 1). DuckDB's own
+states (Welford's recurrence, combined as Chan et al. 1979 and Pébay 2008 do) lose only those of the mean: a rounding of
+1e-16 of the mean in each step, which is 1e-7 of such a deviation, and differs with the split. Here:
+
+- A group's values mostly share their first bits: a pivot. x - pivot is exact (Sterbenz), and DuckDB's state is taken
+  over that. The first bits of a double are cut off by Dekker's splitting (1971). Values that share none keep the
+  pivot 0; they are far enough apart.
+- A mean is kept as pivot + rest, both DOUBLE, never added up: a merge takes differences of pivots, which are exact
+  or harmless, and sums powers about one pivot for all partials.
+
+The least and the greatest value are kept beside: whether all values are equal, or one of them is no finite number, is
+then decided exactly, however events were split; a sum of squares that is nearly 0 could not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_BESIDE = "1.00000762939453125::DOUBLE"
+"""1 + 2**-17: moves values by a part of a cell, so that what straddles two cells here lies within one there."""
+
+
+def cells(value: str, bits: int) -> tuple[str, str]:
+    """A value's first `bits` bits, a pivot for all that share them; and those of the value moved a little, which are
+    shared by values that straddle a boundary of the first. NaN beyond 1e296 or so."""
+    factor = f"{2 ** (53 - bits) + 1}::DOUBLE"
+    first, beside = (
+        f"({moved} * {factor} - ({moved} * {factor} - {moved}))" for moved in (value, f"({value} * {_BESIDE})")
+    )
+    return first, beside
+
+
+def shared(low: str, high: str) -> str:
+    """Whether a group's values have one cell: its least and its greatest."""
+    return f"isfinite({low}) AND {low} = {high}"
+
+
+def let(values: Mapping[str, str], name: str, expression: str) -> str:
+    """An expression in which `name.key` stands for a value: each is written and computed once."""
+    return f"list_transform([{struct(values)}], lambda {name}: {expression})[1]"
+
+
+def struct(values: Mapping[str, str]) -> str:
+    """A struct literal."""
+    return "{" + ", ".join(f"'{key}': {value}" for key, value in values.items()) + "}"
+
+
+def weighted(base: str, rest: str) -> str:
+    """The mean of all partials, rounded: the pivot of their merge."""
+    return f"sum({{c}}.n * ({{c}}.{base} + {{c}}.{rest})) / sum({{c}}.n)"
+
+
+def summed(term: str) -> str:
+    """The sum of a term over the partials `s` of a list `g.partials`."""
+    return f"list_sum(list_transform(g.partials, lambda s: {term}))"
