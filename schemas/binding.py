@@ -15,14 +15,16 @@ from seamline.schemas.algebra.forms import canonical, evaluated, fill, storable
 from seamline.schemas.calls import Measure
 from seamline.schemas.language import Source
 from seamline.schemas.selection import Computed, Key, Selection
+from seamline.schemas.unnest import Unnested
 
 
 @dataclass(frozen=True)
 class BoundKey:
-    """A key with its type. `sql` has try semantics."""
+    """A key with its type. `sql` has try semantics; `said` is the user's expression, normalised."""
 
     name: str
     sql: str
+    said: str
     sql_type: str
 
 
@@ -109,6 +111,15 @@ def empty_events(fields: Mapping[str, str]) -> str:
     return f"SELECT {columns} WHERE false"
 
 
+def unnested_events(source: Source, unnested: Unnested, events: str) -> str:
+    """A SELECT of no rows: the events with the element's column. Raises VIEW_INVALID where there is no array."""
+    kind = _Binder(source, f"WITH events AS ({events})", "").type_of(unnested.sql, unnested.array.offset)
+    if not kind.endswith("]"):
+        mend = "unnest an array: a list of JSON values is one after from_json(…, '[\"VARCHAR\"]')"
+        raise source.refuse(unnested.array.offset, f"unnest() of {kind}", "an array", mend)
+    return unnested.over(f"({events}) AS events")
+
+
 def check_own(source: Source, offset: int, select: str) -> None:
     """Refuses a SELECT that DuckDB itself would not run over the events: the view promises the same answer."""
     try:
@@ -127,7 +138,10 @@ def refused(source: Source, offset: int, error: duckdb.Error) -> UserError:
 
 def bind(source: Source, selection: Selection, fields: Mapping[str, str], event_time: str) -> Bound:
     """Keys and columns with their types. Raises VIEW_INVALID with DuckDB's reason."""
-    binder = _Binder(source, f"WITH events AS ({empty_events(fields)})", event_time)
+    events = empty_events(fields)
+    if selection.unnested:
+        events = unnested_events(source, selection.unnested, events)
+    binder = _Binder(source, f"WITH events AS ({events})", event_time)
     if selection.where:
         binder.condition(selection.where, selection.where_offset)
     same: dict[str, BoundMeasure] = {}
@@ -169,7 +183,7 @@ class _Binder:
         kind = self.type_of(sql, item.offset)
         if not storable(kind):
             raise self.source.refuse(item.offset, f"key {item.name!r} has type {kind}", _STORABLE, _cast(kind))
-        return BoundKey(item.name, canonical(sql, kind), kind)
+        return BoundKey(item.name, canonical(sql, kind), item.said, kind)
 
     def measure(self, item: Measure, made: dict[tuple[str, str], str]) -> BoundMeasure:
         """`made`: the partial columns that stand already, by how they are made and merged; new ones are added."""

@@ -10,6 +10,7 @@ from seamline.kernel import quote
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.algebra.forms import fill
 from seamline.schemas.binding import Bound, bind, check_own, empty_events
+from seamline.schemas.buckets import TIMES
 from seamline.schemas.clauses import Clauses, read_clauses
 from seamline.schemas.contracts import Contract, event_schema
 from seamline.schemas.definition import Column, Definition
@@ -17,6 +18,7 @@ from seamline.schemas.finishing import Finisher
 from seamline.schemas.headers import check_sort, commented, read_header
 from seamline.schemas.language import Source
 from seamline.schemas.selection import Selection, read_selection
+from seamline.schemas.unnest import ELEMENT
 from seamline.schemas.views import ViewText
 
 
@@ -38,7 +40,8 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
     stored = (*keys, *(Column(name, part.stored, part.most) for name, (part, _) in bound.parts.items()))
     finisher = Finisher(source, bound, stored)
-    columns = commented(source, header, finisher.outputs)
+    columns, having = commented(source, header, finisher.outputs), finisher.having
+    _require_bucket(source, selection, bound, contract.event_time)
     check_sort(source, header, keys, columns)
     return Definition(
         view=view.name,
@@ -50,11 +53,11 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
         keys=keys,
         columns=columns,
         partial_columns=stored,
-        partial=_partial(bound, selection.where),
+        partial=_partial(bound, selection),
         merge=_merge(bound),
         merges=_merges(bound),
         compared=finisher.compared,
-        having=finisher.having,
+        having=having,
         head=head,
         tail=tail,
         comment=header.comment,
@@ -63,11 +66,26 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
     )
 
 
-def _partial(bound: Bound, where: str) -> str:
+def _require_bucket(source: Source, selection: Selection, bound: Bound, event_time: str) -> None:
+    """Refuses a view none of whose keys is a time bucket or a date. Raises VIEW_INVALID."""
+    for key, typed in zip(selection.keys, bound.keys, strict=True):
+        if typed.sql_type in TIMES and (key.bucket or (key.bare and typed.sql_type == "DATE")):
+            return
+    got = "no time bucket among the keys: every group would stay open for ever, so each refresh would touch all of it"
+    got += ", and neither retention nor pruning by time could apply"
+    mend = f"add time_bucket(INTERVAL '1 hour', {event_time}) AS hour"
+    offset = min(item.offset for item in selection.items)
+    raise source.refuse(offset, got, "a key that is time_bucket(…), date_trunc(…) or a date", mend)
+
+
+def _partial(bound: Bound, selection: Selection) -> str:
     lines = [f"{key.sql} AS {quote(key.name)}" for key in bound.keys]
     lines += [f"{sql} AS {quote(name)}" for name, (_, sql) in bound.parts.items()]
-    condition = f"\nWHERE TRY({where})" if where else ""
-    return _select(lines, f"events{condition}", bound)
+    where = f"WHERE TRY({selection.where})" if selection.where else ""
+    if selection.unnested:
+        events = selection.unnested.over(f"events\n  {where}".rstrip())
+        return _select(lines, f"(\n  {events}\n) AS events")
+    return _select(lines, f"events\n{where}".rstrip())
 
 
 def _merges(bound: Bound) -> dict[str, str]:
@@ -77,11 +95,11 @@ def _merges(bound: Bound) -> dict[str, str]:
 def _merge(bound: Bound) -> str:
     lines = [f"partials.{quote(key.name)}" for key in bound.keys]
     lines += [f"{sql} AS {quote(name)}" for name, sql in _merges(bound).items()]
-    return _select(lines, "partials", bound)
+    return _select(lines, "partials")
 
 
-def _select(lines: list[str], source: str, bound: Bound) -> str:
-    return "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM {source}" + ("\nGROUP BY ALL" if bound.keys else "")
+def _select(lines: list[str], source: str) -> str:
+    return "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM {source}\nGROUP BY ALL"
 
 
 def _own(source: Source, tokens: list[Token], clauses: Clauses, selection: Selection, bound: Bound) -> tuple[str, str]:
@@ -89,13 +107,17 @@ def _own(source: Source, tokens: list[Token], clauses: Clauses, selection: Selec
 
     Calls that DuckDB does not know, or whose answer would depend on the order of events, are written as it does them.
     """
-    table = clauses.table
-    said = {measure.offset: bound.own(measure) for measure in selection.measures}
-    changed = sorted((m.offset, m.end, said[m.offset]) for m in selection.measures if said[m.offset])
-    head = _replaced(source.text, tokens[0].start, table.start, changed)
-    tail = _replaced(source.text, table.end + 1, tokens[-1].end + 1, changed)
-    aliased = clauses.alias != table.text
-    return head, tail if aliased else f" AS {quote(table.text)}{tail}"
+    table, unnested = clauses.table, selection.unnested
+    changed = [(m.offset, m.end, bound.own(m)) for m in selection.measures if bound.own(m)]
+    changed += [(start, end, ELEMENT) for start, end in (unnested.places if unnested else ())]
+    head = _replaced(source.text, tokens[0].start, table.start, sorted(changed))
+    tail = _replaced(source.text, table.end + 1, tokens[-1].end + 1, sorted(changed))
+    if clauses.alias == table.text:
+        tail = f" AS {quote(table.text)}{tail}"
+    if unnested:
+        head += f"(SELECT *, unnest({unnested.array.text}) AS {ELEMENT} FROM "
+        tail = f" AS {quote(clauses.alias)}){tail}"
+    return head, tail
 
 
 def _replaced(text: str, start: int, end: int, changed: list[tuple[int, int, str]]) -> str:

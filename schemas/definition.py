@@ -65,7 +65,7 @@ class Definition:
     as the definition's identity has them.
     None of `partial` and `merge` raises on data; `finalise` raises only where a value that is out of range is
     computed (its message contains VALUE_OUT_OF_RANGE).
-    A view without keys has one row, even over no events.
+    One of the keys is a time bucket or a date.
     """
 
     view: str

@@ -31,7 +31,7 @@ class Finisher:
     def outputs(self) -> tuple[Output, ...]:
         """The view's columns, in the user's order."""
         return tuple(
-            Output(item.name, item.sql_type, finished=f"partials.{quote(item.name)}", said=item.sql)
+            Output(item.name, item.sql_type, finished=f"partials.{quote(item.name)}", said=item.said)
             if isinstance(item, BoundKey)
             else self._output(item)
             for item in self.bound.items

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -24,33 +23,56 @@ def _names(text: str) -> tuple[str, ...]:
 
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "time": _names(
-        """time_bucket date_trunc datetrunc date_part datepart extract year quarter month week day hour minute second
-        dayofweek isodow dayofyear weekofyear yearweek epoch epoch_ms epoch_us date_diff datediff date_sub datesub
-        strftime strptime dayname monthname make_date last_day to_timestamp"""
+        """time_bucket date_trunc datetrunc date_part datepart extract era millennium century decade year isoyear
+        quarter month week day hour minute second millisecond microsecond dayofweek isodow weekday dayofyear
+        weekofyear yearweek julian epoch epoch_ms epoch_us epoch_ns date_diff datediff date_sub datesub date_add
+        strftime strptime try_strptime dayname monthname make_date make_time make_timestamp last_day to_timestamp
+        to_years to_quarters to_months to_weeks to_days to_hours to_minutes to_seconds to_milliseconds"""
     ),
     "text": _names(
-        """lower upper lcase ucase trim ltrim rtrim length len strlen left right substring substr replace reverse
-        concat concat_ws split_part string_split str_split starts_with prefix suffix contains strpos
-        instr ascii unicode chr translate md5 sha256 regexp_matches regexp_full_match regexp_extract
-        regexp_replace url_encode url_decode strip_accents"""
+        """lower upper lcase ucase trim ltrim rtrim length len strlen char_length character_length octet_length
+        bit_length length_grapheme left right left_grapheme right_grapheme substring substr substring_grapheme
+        overlay replace reverse concat concat_ws split_part string_split str_split split string_to_array
+        string_split_regex str_split_regex regexp_split_to_array starts_with ends_with prefix suffix contains strpos
+        instr position ascii unicode ord chr translate regexp_matches regexp_full_match regexp_extract
+        regexp_extract_all regexp_replace regexp_escape url_encode url_decode strip_accents nfc_normalize
+        parse_filename parse_dirname parse_dirpath parse_path"""
     ),
+    "hashes and encodings": _names(
+        "md5 sha1 sha256 hex unhex to_hex from_hex bin unbin to_base64 base64 from_base64 encode decode"
+    ),
+    "likeness": _names("hamming mismatches jaccard jaro_similarity jaro_winkler_similarity"),
     "number": _names(
-        """abs ceil ceiling floor round trunc sign sqrt cbrt exp ln log log2 log10 power pow mod greatest least
-        isnan isinf isfinite bit_count gcd lcm width_bucket"""
+        """abs ceil ceiling floor round round_even trunc even sign signbit sqrt cbrt exp ln log log2 log10 power pow
+        mod fmod divide fdiv greatest least isnan isinf isfinite bit_count xor gcd lcm greatest_common_divisor
+        least_common_multiple factorial gamma lgamma pi degrees radians sin cos tan cot asin acos atan atan2 sinh cosh
+        tanh asinh acosh atanh width_bucket"""
     ),
     "condition": _names("coalesce nullif if ifnull"),
     "conversion": _names("cast try_cast typeof"),
     "JSON": _names(
-        """json_extract json_extract_string json_extract_path json_extract_path_text json_type json_array_length
-        json_valid json_exists json_keys"""
+        """json_extract json_extract_string json_extract_path json_extract_path_text json_value json_type
+        json_array_length json_valid json_exists json_contains json_keys json_structure json_object json_array
+        json_quote json_merge_patch to_json from_json json_transform"""
     ),
-    "lists and structs": _names(
-        """struct_extract list_value list_extract list_contains list_has list_position array_length list_sort
-        list_distinct list_sum list_min list_max array_to_string flatten"""
+    "lists": _names(
+        """list_value list_pack list_extract list_element array_extract list_slice array_slice list_contains list_has
+        array_contains array_has list_has_any list_has_all array_has_any array_has_all list_position list_indexof
+        array_position array_length list_concat list_cat array_concat list_append list_prepend array_append
+        array_prepend list_intersect list_distinct array_distinct list_unique array_unique list_sort array_sort
+        list_reverse_sort list_reverse array_reverse list_zip list_where list_select list_first list_last
+        list_any_value list_count list_sum list_product list_avg list_median list_min list_max list_bool_and
+        list_bool_or list_var_pop list_stddev_pop array_to_string flatten"""
+    ),
+    "structs and maps": _names(
+        """row struct_pack struct_extract struct_insert struct_concat struct_keys struct_values map map_from_entries
+        map_extract map_extract_value element_at map_contains map_contains_value map_keys map_values map_entries
+        map_concat cardinality"""
     ),
 }
 """Every scalar function a view may call. All are deterministic, and none makes values far larger than its arguments,
-as repeat does: running out of memory is the one failure that try semantics cannot turn into NULL."""
+as repeat does: running out of memory is the one failure that try semantics cannot turn into NULL. Nor does any take
+time that grows with the product of two texts' lengths, as levenshtein does: one record would hold the stream up."""
 
 ALLOWED = frozenset(name for names in FUNCTIONS.values() for name in names)
 
@@ -207,8 +229,6 @@ def check_words(source: Source, tokens: list[Token], fields: dict[int, Field]) -
         elif is_call(tokens, at):
             if token.text.lower() not in ALLOWED:
                 raise refuse_function(source, token)
-            if token.text.lower() == "time_bucket":
-                _check_bucket(source, tokens[at:])
         elif is_word(token) and not _known_word(tokens, at):
             raise _refuse_word(source, token)
         elif token.token_type in (TokenType.PARAMETER, TokenType.PLACEHOLDER, TokenType.HASH):
@@ -223,31 +243,11 @@ def _refuse_word(source: Source, token: Token) -> UserError:
     return source.refuse(token.start, got, allowed, "docs/views.md lists what an expression may contain")
 
 
-_BUCKET = "time_bucket(INTERVAL 'n minute|hour|day', timestamp), from 1 minute to 1 day"
-_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-
-
-def _check_bucket(source: Source, tokens: list[Token]) -> None:
-    """`tokens` begin at time_bucket. The width must be written out, and the origin is DuckDB's own."""
-    depth, commas, end = 0, 0, len(tokens)
-    for at, token in enumerate(tokens):
-        depth += (token.token_type in OPEN) - (token.token_type in CLOSE)
-        commas += depth == 1 and token.token_type == TokenType.COMMA
-        if at and depth == 0:
-            end = at
-            break
-    width = tokens[2 : next((at for at in range(end) if tokens[at].token_type == TokenType.COMMA), end)]
-    text = " ".join(token.text.lower() for token in width)
-    match = re.fullmatch(r"interval (\d{1,6}) *(second|minute|hour|day)s?", text)
-    if commas != 1 or not match or not 60 <= int(match[1]) * _SECONDS[match[2]] <= 86400:
-        got = f"time bucket {source.text[tokens[0].start : tokens[min(end, len(tokens) - 1)].end + 1]!r}"
-        raise source.refuse(tokens[0].start, got, _BUCKET, "coarser buckets can be made in the query over the view")
-
-
 def _known_word(tokens: list[Token], at: int) -> bool:
     name = word(tokens[at])
     after_dot = at > 0 and tokens[at - 1].token_type == TokenType.DOT
-    return after_dot or _all_in(name, SYNTAX) or name in UNITS or name in TYPES
+    argument = at + 1 < len(tokens) and tokens[at + 1].token_type == TokenType.COLON_EQ
+    return after_dot or argument or _all_in(name, SYNTAX) or name in UNITS or name in TYPES
 
 
 def _all_in(name: str, words: frozenset[str]) -> bool:
@@ -260,6 +260,9 @@ def refuse_function(source: Source, token: Token) -> UserError:
     name = token.text.lower()
     kind, volatile = engine_functions().get(name, ("", word(token).startswith(("current_", "localtime"))))
     allowed = "the scalar functions listed in docs/views.md"
+    if name in ("unnest", "unlist"):
+        got = f"{name}() where each event has to have one value"
+        return source.refuse(token.start, got, "one key such as unnest(tags) AS tag", "filter by the key in the query")
     if volatile:
         got = f"{name}() does not give the same value each time, so a recomputed view would differ"
         return source.refuse(token.start, got, allowed, "use a field of the event, such as its event time")

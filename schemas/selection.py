@@ -10,21 +10,26 @@ from sqlglot import Token, TokenType, exp
 from seamline.errors import UserError
 from seamline.kernel import quote
 from seamline.schemas.algebra import ALGEBRA
+from seamline.schemas.buckets import check_times, is_bucket
 from seamline.schemas.calls import Measure, condition, is_bare, read_calls
 from seamline.schemas.clauses import ALLOWED_SELECT, Clauses
 from seamline.schemas.language import CLOSE, OPEN, Field, Source, check_words, close, is_call, is_word, render, word
+from seamline.schemas.unnest import Unnested, read_unnest
 
 _AGGREGATES = ", ".join(ALGEBRA)
 
 
 @dataclass(frozen=True)
 class Key:
-    """A grouping expression: `sql` over the table `events`."""
+    """A grouping expression: `sql` over the table `events`, and what is `said`, normalised. bucket: whether it is a
+    time bucket as it is written."""
 
     name: str
     sql: str
+    said: str
     bare: bool
     offset: int
+    bucket: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,14 @@ class Computed:
 
 @dataclass(frozen=True)
 class Selection:
-    """The parts of a SELECT, in the user's order, the condition of its WHERE, or '', and its HAVING, or None."""
+    """The parts of a SELECT, in the user's order, the condition of its WHERE, or '', its HAVING, or None, and what
+    its keys unnest, or None."""
 
     items: tuple[Key | Computed, ...]
     where: str
     where_offset: int
     having: Computed | None = None
+    unnested: Unnested | None = None
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -84,18 +91,26 @@ class Selection:
     @property
     def normalised(self) -> str:
         """The same for any spacing, comments, case of words, and spelling of GROUP BY."""
-        lines = [f"{item.sql if isinstance(item, Key) else item.said} as {quote(item.name)}" for item in self.items]
+        lines = [f"{item.said} as {quote(item.name)}" for item in self.items]
         where = f"\nwhere {self.where}" if self.where else ""
-        return "select " + ",\n  ".join(lines) + where + (f"\nhaving {self.having.said}" if self.having else "")
+        having = f"\nhaving {self.having.said}" if self.having else ""
+        return "select " + ",\n  ".join(lines) + where + having
 
 
 def read_selection(source: Source, clauses: Clauses, fields: Mapping[str, str]) -> Selection:
     """Keys and columns over a contract's `fields`. Raises VIEW_INVALID."""
     found = find_fields(source, clauses, fields)
+    for part in (*clauses.items, clauses.where, clauses.having):
+        check_times(source, part)
     named = [_named(source, item, found) for item in clauses.items]
     calls = [read_calls(source, body, name, found) for body, name in named]
+    keyed = [body for (body, _), measures in zip(named, calls, strict=True) if not measures]
+    unnested = read_unnest(source, keyed, clauses.group, found)
+    in_keys = found | (unnested.fields if unnested else {})
     both = [(body, name, measures) for (body, name), measures in zip(named, calls, strict=True)]
-    items: list[Key | Computed] = [_key(source, body, name, found) for body, name, measures in both if not measures]
+    items: list[Key | Computed] = [
+        _key(source, body, name, found, in_keys) for body, name, measures in both if not measures
+    ]
     keys = bare_keys(items)
     for at, (body, name, measures) in enumerate(both):
         if measures:
@@ -110,8 +125,8 @@ def read_selection(source: Source, clauses: Clauses, fields: Mapping[str, str]) 
         )
     where = condition(source, clauses.where, found) if clauses.where else ""
     having = _having(source, clauses, found, items) if clauses.having else None
-    selection = Selection(tuple(items), where, clauses.where[0].start if clauses.where else 0, having)
-    _check_grouping(source, clauses, selection, found)
+    selection = Selection(tuple(items), where, clauses.where[0].start if clauses.where else 0, having, unnested)
+    _check_grouping(source, clauses, selection, in_keys)
     return selection
 
 
@@ -174,12 +189,16 @@ def bare_keys(items: Iterable[Key | Computed]) -> dict[str, str]:
     return {key.sql: key.name for key in items if isinstance(key, Key) and key.bare}
 
 
-def _key(source: Source, body: list[Token], name: str, fields: dict[int, Field]) -> Key:
+def _key(source: Source, body: list[Token], name: str, own: dict[int, Field], fields: dict[int, Field]) -> Key:
+    """`own`: the contract's fields; `fields`: these, and the element that stands for an unnest."""
     check_words(source, body, fields)
     if not any(token.start in fields for token in body):
         mend = "remove it; a query can add constants"
         raise source.refuse(body[0].start, f"key {name!r} uses no field", "expressions over fields", mend)
-    return Key(name, render(source, body, fields), is_bare(body, fields), body[0].start)
+    bucket = is_bucket(body, cast=is_bare(body[:-2] or body, fields))
+    return Key(
+        name, render(source, body, fields), render(source, body, own), is_bare(body, fields), body[0].start, bucket
+    )
 
 
 def _computed(
@@ -271,6 +290,9 @@ def _check_grouping(source: Source, clauses: Clauses, selection: Selection, fiel
         return
     missing = {key.name: key for key in selection.keys}
     for part in clauses.group:
+        if not part:
+            mend = "remove a comma, or use GROUP BY ALL"
+            raise source.refuse(clauses.table.start, "an empty place in GROUP BY", ALLOWED_SELECT, mend)
         key = _grouped_key(source, part, selection, fields)
         missing.pop(key.name, None)
     for key in missing.values():

@@ -51,7 +51,8 @@ FROM orders GROUP BY ALL
 """
 
 OTHER = """\
-CREATE MATERIALIZED VIEW shops AS SELECT shop, count(*) AS orders FROM orders GROUP BY shop
+CREATE MATERIALIZED VIEW shops AS
+SELECT date_trunc('day', placed) AS day, shop, count(*) AS orders FROM orders GROUP BY day, shop
 """
 
 DAY = datetime(2024, 5, 1, tzinfo=UTC)

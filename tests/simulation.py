@@ -78,13 +78,14 @@ SELECT time_bucket(INTERVAL '1 hour', placed) AS hour, shop, count(*) AS orders,
 FROM orders GROUP BY ALL"""
 
 CHANGED = """CREATE MATERIALIZED VIEW sales AS
-SELECT upper(shop) AS place, count(amount) AS priced, avg(amount) FILTER (WHERE buyer = 'x') AS mean,
-       max(weight) AS heaviest, approx_count_distinct(id) AS ids
+SELECT time_bucket(INTERVAL '1 month', placed, 'Asia/Seoul') AS month, upper(shop) AS place, count(amount) AS priced,
+       avg(amount) FILTER (WHERE buyer = 'x') AS mean, max(weight) AS heaviest, approx_count_distinct(id) AS ids
 FROM orders WHERE amount IS DISTINCT FROM 2 GROUP BY ALL"""
 
 CHANGED_AGAIN = """CREATE MATERIALIZED VIEW sales AS
-SELECT count(*) AS orders, sum(weight) AS weight, min(placed) AS earliest, approx_count_distinct(buyer) AS buyers
-FROM orders"""
+SELECT date_trunc('year', placed) AS year, count(*) AS orders, sum(weight) AS weight, min(placed) AS earliest,
+       approx_count_distinct(buyer) AS buyers
+FROM orders GROUP BY ALL"""
 
 DAILY = """CREATE MATERIALIZED VIEW daily AS
 SELECT time_bucket(INTERVAL '1 day', placed) AS day, buyer, count(*) AS orders, min(shop) AS shop

@@ -15,7 +15,7 @@ from obstore.store import LocalStore
 from seamline.config import BatchSection, Settings
 from seamline.errors import Condition, SeamlineError
 from seamline.history import SpeedHistory
-from seamline.jobs.audit import GROUP, compare, compare_statement
+from seamline.jobs.audit import GROUP, compare_statement
 from seamline.jobs.retention import retain
 from seamline.schemas.catalogue import Catalogue
 
@@ -153,17 +153,6 @@ def test_floats_are_equal_within_the_stated_tolerance(bench: Bench) -> None:
     bench.send(*[order(f"p{n}", weight=1e9 / (n + 1)) for n in range(50)])
     bench.both()
     assert bench.batch.refresh("sales").audit.clean
-
-
-def test_a_view_without_keys_is_compared_too(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, view="CREATE MATERIALIZED VIEW sales AS SELECT count(*) AS orders FROM orders")
-    bench.send(*orders(4))
-    bench.both()
-    tamper(bench, 1)
-    audit = bench.batch.refresh("sales").audit
-    assert (audit.groups, [d.column for d in audit.drift]) == (1, ["orders"])
-    (definition,) = Catalogue(bench.lake).live()
-    assert compare(bench.lake, bench.lake.kernel(), definition, [], []) == (1, ())
 
 
 def test_the_comparing_statement(bench: Bench, golden: Callable[[str, str], None]) -> None:

@@ -32,7 +32,8 @@ def contracts() -> dict[str, Contract]:
 
 def apply(lake: Lake, contracts: dict[str, Contract], *columns: str, view: str = "v") -> str:
     """Applies a view that has these columns; returns its definition."""
-    sql = f"CREATE MATERIALIZED VIEW {view} AS SELECT repo, {', '.join(columns)} FROM github_events GROUP BY ALL"
+    select = f"SELECT dt::DATE AS day, repo, {', '.join(columns)} FROM github_events GROUP BY ALL"
+    sql = f"CREATE MATERIALIZED VIEW {view} AS {select}"
     (text,) = parse_views(sql, where="v.sql")
     (applied,) = apply_views(lake, {view: text}, contracts, ManualClock(NOW))
     return applied.definition
@@ -143,7 +144,7 @@ def test_a_decision_is_made_again_from_the_newest_state_after_a_lost_race(
 
 def test_one_wrong_view_leaves_all_of_them_as_they_were(lake: Lake, contracts: dict[str, Contract]) -> None:
     texts = parse_views(
-        "CREATE MATERIALIZED VIEW good AS SELECT repo, count(*) AS n FROM github_events GROUP BY ALL;"
+        "CREATE MATERIALIZED VIEW good AS SELECT dt::DATE AS day, repo, count(*) AS n FROM github_events GROUP BY ALL;"
         "CREATE MATERIALIZED VIEW wrong AS SELECT nosuch, count(*) AS n FROM github_events GROUP BY ALL;",
         where="v.sql",
     )

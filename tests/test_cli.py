@@ -96,7 +96,7 @@ def test_a_broken_file_gives_one_message_with_its_place_and_nothing_is_applied(
     shop: Path, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
     (shop / "views" / "a_good_one.sql").write_text(
-        "CREATE MATERIALIZED VIEW a_good_one AS SELECT country, count(*) AS n FROM orders GROUP BY ALL\n"
+        "CREATE MATERIALIZED VIEW a_good_one AS SELECT placed_at::DATE AS day, count(*) AS n FROM orders GROUP BY ALL\n"
     )
     name, change, place, condition = BROKEN[case]
     file = shop / name

@@ -302,16 +302,6 @@ def test_status_says_how_far_streams_and_views_are(made: Handmade) -> None:
     assert status.to_json()["views"]["sales"]["reached"] == {"orders@id1": {"0": 20}}
 
 
-def test_a_view_without_keys_answers_over_no_rows_too(tmp_path: Path) -> None:
-    made = Handmade(tmp_path, "CREATE MATERIALIZED VIEW total AS SELECT count(*) AS n, sum(amount) AS s FROM orders")
-    made.epoch([])
-    serving = made.serving()
-    assert ask(serving, "SELECT * FROM total") == [{"n": 0, "s": None}]
-    made.epoch(rows(5))
-    serving.catch_up()
-    assert ask(serving, "SELECT n, s::INT AS s FROM total") == [{"n": 5, "s": 10}]
-
-
 @given(st.lists(st.integers(1, 70), min_size=1, max_size=40))
 def test_a_tail_stays_one_chain_of_few_runs_however_epochs_come(sizes: list[int]) -> None:
     def merge(tables: Sequence[list[int]]) -> list[int]:

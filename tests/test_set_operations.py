@@ -25,8 +25,8 @@ from seamline.serving.snapshot import Serving
 
 VIEW = """\
 CREATE MATERIALIZED VIEW sets AS
-SELECT shop, theta_sketch_agg(amount) AS amounts, theta_sketch_agg(amount, 64) AS few,
-       theta_sketch_agg(amount) FILTER (WHERE amount % 2 = 0) AS even
+SELECT date_trunc('year', placed) AS year, shop, theta_sketch_agg(amount) AS amounts,
+       theta_sketch_agg(amount, 64) AS few, theta_sketch_agg(amount) FILTER (WHERE amount % 2 = 0) AS even
 FROM orders GROUP BY ALL
 """
 

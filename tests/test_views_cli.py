@@ -94,17 +94,17 @@ def test_check_names_every_error_of_every_file_and_the_views_that_are_right(
     one = "CREATE MATERIALIZED VIEW {} AS SELECT {} FROM {} GROUP BY ALL;\n"
     views = shop / "views"
     (views / "a.sql").write_text(
-        one.format("a", "shp, count(*) AS n", "orders")
-        + one.format("good", "shop, count(*) AS n", "orders")
-        + one.format("b", "shop, count(*) AS n", "oders")
+        one.format("a", "placed::DATE AS day, shp, count(*) AS n", "orders")
+        + one.format("good", "placed::DATE AS day, shop, count(*) AS n", "orders")
+        + one.format("b", "placed::DATE AS day, shop, count(*) AS n", "oders")
     )
     (views / "b.sql").write_text("CREATE TABLE x AS SELECT 1")
-    (views / "c.sql").write_text(one.format("sales", "shop, count(*) AS n", "orders"))
+    (views / "c.sql").write_text(one.format("sales", "placed::DATE AS day, count(*) AS n", "orders"))
     (views / "d.sql").write_bytes(b"\xff\xfe")
     assert execute(["views", "check", "--project", str(shop)]) == 2
     told = capsys.readouterr()
     places = [line.split("] ")[1].split(": ")[0] for line in told.err.splitlines() if line.startswith("error: ")]
-    assert places == [f"{views}/{at}" for at in ("a.sql:1:38", "a.sql:3:63", "b.sql:1:1", "d.sql:1:1", "sales.sql:1:1")]
+    assert places == [f"{views}/{at}" for at in ("a.sql:1:59", "a.sql:3:84", "b.sql:1:1", "d.sql:1:1", "sales.sql:1:1")]
     assert "did you mean 'shop'" in told.err
     assert "good of orders" in told.out
     assert "2 views right, 5 wrong" in told.out
@@ -168,11 +168,13 @@ def cost_of(select: str, having: str = "") -> Cost:
 
 
 def test_the_cost_of_a_group_is_that_of_its_columns() -> None:
-    plain = cost_of("placed, count(*) AS n, sum(amount) AS a, var_pop(weight) AS v")
+    plain = cost_of(
+        "time_bucket(INTERVAL '1 hour', placed) AS hour, count(*) AS n, sum(amount) AS a, var_pop(weight) AS v"
+    )
     assert (plain.kind, plain.fixed, plain.words) == ("plain", 8 + 8 + 16 + 24, "plain: 56 bytes a group")
-    assert cost_of("shop, min(id) AS m").words == "plain: 0 bytes a group and the text of shop, m"
-    having = cost_of("shop, count(*) AS n", " HAVING sum(amount) > 1")
-    assert [column.makes for column in having.columns] == [("shop",), ("n",), ("(HAVING)",)]
+    assert cost_of("placed::DATE AS day, shop, min(id) AS m").words == "plain: 4 bytes a group and the text of shop, m"
+    having = cost_of("placed::DATE AS day, shop, count(*) AS n", " HAVING sum(amount) > 1")
+    assert [column.makes for column in having.columns] == [("day",), ("shop",), ("n",), ("(HAVING)",)]
 
 
 ARGUMENTS = ("amount", "weight", "shop", "amount > 1", "amount, weight", "amount, weight, shop")
@@ -185,7 +187,7 @@ def test_every_list_that_an_aggregate_stores_is_bounded(entry: Aggregate) -> Non
     for arguments, constants in itertools.product(ARGUMENTS, entry.tried):
         call = f"{name}({distinct} {', '.join([arguments, *constants])})"
         with contextlib.suppress(UserError):
-            found.append(cost_of(f"{call} AS x, count(*) AS n"))
+            found.append(cost_of(f"placed::DATE AS day, {call} AS x, count(*) AS n"))
     assert found
     for one in found:
         lists = [column.size for column in one.columns if column.size.element is not None]

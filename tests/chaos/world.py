@@ -53,7 +53,8 @@ SELECT time_bucket(INTERVAL '1 hour', placed) AS hour, shop, count(*) AS orders,
 FROM orders GROUP BY ALL"""
 
 BUYERS = """CREATE MATERIALIZED VIEW buyers AS
-SELECT buyer, count(*) AS orders, min(placed) AS first, sum(amount) AS amount
+SELECT time_bucket(INTERVAL '1 month', placed) AS month, buyer, count(*) AS orders, min(placed) AS first,
+       sum(amount) AS amount
 FROM orders WHERE shop <> 'd' GROUP BY ALL"""
 
 

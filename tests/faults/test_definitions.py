@@ -23,14 +23,14 @@ from seamline.history import SpeedHistory
 from seamline.schemas.catalogue import Catalogue
 
 BY_SHOP = """CREATE MATERIALIZED VIEW sales AS
-SELECT shop, count(*) AS orders, sum(amount) AS amount, max(placed) AS latest
+SELECT placed::DATE AS day, shop, count(*) AS orders, sum(amount) AS amount, max(placed) AS latest
 FROM orders WHERE amount > 10 GROUP BY ALL"""
 
 BY_BUYER = """CREATE MATERIALIZED VIEW sales AS
-SELECT buyer, count(weight) AS weighed, max(amount) AS most
+SELECT date_trunc('month', placed) AS month, buyer, count(weight) AS weighed, max(amount) AS most
 FROM orders GROUP BY ALL"""
 
-GOOD = "CREATE MATERIALIZED VIEW a_good_one AS SELECT shop, count(*) AS n FROM orders GROUP BY ALL;\n"
+GOOD = "CREATE MATERIALIZED VIEW a_good_one AS SELECT placed::DATE AS day, count(*) AS n FROM orders GROUP BY ALL;\n"
 
 YAML, SQL, TOML = "contracts/orders.yaml", "views/sales.sql", "seamline.toml"
 

@@ -17,12 +17,12 @@ from seamline.errors import Condition, SeamlineError
 from seamline.history import SpeedHistory
 
 SUMS = """CREATE MATERIALIZED VIEW sums AS
-SELECT shop, count(*) AS orders, sum(amount) AS amount, sum(buyer::DECIMAL(38,0)) AS vast
+SELECT placed::DATE AS day, shop, count(*) AS orders, sum(amount) AS amount, sum(buyer::DECIMAL(38,0)) AS vast
 FROM orders GROUP BY ALL"""
 
 TRUE = """CREATE MATERIALIZED VIEW sums AS
-SELECT shop, count(*) AS orders, sum(amount) AS amount, (sum(buyer::HUGEINT // limb) * any_value(limb)
-  + sum(buyer::HUGEINT % limb))::DECIMAL(38,0) AS vast
+SELECT placed::DATE AS day, shop, count(*) AS orders, sum(amount) AS amount, (sum(buyer::HUGEINT // limb)
+  * any_value(limb) + sum(buyer::HUGEINT % limb))::DECIMAL(38,0) AS vast
 FROM orders, (SELECT 10000000000000000000::HUGEINT AS limb) WHERE shop LIKE 'in%' GROUP BY ALL"""
 """Plain DuckDB's own sum overflows on the way: a sum in two halves does not."""
 

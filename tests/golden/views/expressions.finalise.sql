@@ -1,4 +1,5 @@
 SELECT
+  partials."date" AS "date",
   partials."Shop" AS "Shop",
   partials."pieces" AS "pieces",
   partials."total" AS "total",

@@ -1,4 +1,5 @@
 SELECT
+  partials."date",
   partials."Shop",
   partials."pieces",
   sum(partials."total") AS "total",

@@ -1,4 +1,5 @@
 SELECT
+  TRY(events."placed"::date) AS "date",
   events."Shop" AS "Shop",
   events."pieces" AS "pieces",
   sum(events."price")::DECIMAL(38,2) AS "total",

@@ -1,4 +1,5 @@
 SELECT
+  partials."day" AS "day",
   partials."number" AS "number",
   partials."none" AS "none",
   partials."n" AS "n"

@@ -1,4 +1,5 @@
 SELECT
+  partials."day",
   partials."number",
   sum(partials."none") AS "none",
   coalesce(sum(partials."n"), 0)::BIGINT AS "n"

@@ -1,4 +1,5 @@
 SELECT
+  partials."date" AS "date",
   partials."city" AS "city",
   partials."tag" AS "tag",
   partials."last_name" AS "last_name"

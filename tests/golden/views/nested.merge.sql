@@ -1,4 +1,5 @@
 SELECT
+  partials."date",
   partials."city",
   partials."tag",
   max(partials."last_name") AS "last_name"

@@ -14,5 +14,6 @@ GROUP BY ALL
 
 -- Another file, another view:
 -- CREATE MATERIALIZED VIEW big_spenders
--- AS SELECT customer, count(*) AS orders, sum(amount) AS spent
+-- AS SELECT time_bucket(INTERVAL '1 month', placed_at, 'Europe/Paris') AS month, customer,
+--           count(*) AS orders, sum(amount) AS spent
 -- FROM orders WHERE amount >= 100 GROUP BY ALL

@@ -1,0 +1,14 @@
+SELECT
+  TRY(date_trunc('day', events."placed")) AS "day",
+  TRY(lower(events."_element")) AS "tag",
+  events."Shop" AS "Shop",
+  count(*) AS "n",
+  sum((TRY(len(events."tags"))))::DECIMAL(38,0) AS "tags",
+  max(events."buyer"."name") FILTER (WHERE TRY(len(events."tags") > 1)) AS "last_name",
+  sum((events."pieces"))::DECIMAL(38,0) AS "r__2"
+FROM (
+  SELECT *, unnest(events."tags") AS "_element"
+  FROM events
+  WHERE TRY(events."id" <> '9')
+) AS events
+GROUP BY ALL
