@@ -60,6 +60,11 @@ def test_money_is_the_truth_to_the_cent() -> None:
     assert all(row["difference"] == zero for row in finished("orders", "taxes").to_pylist())
     euros = summed(lambda o: o["total"] * o["rate"], "day", "shop")
     assert column("revenue_in_euros", "exactly", "day", "shop") == euros
+    lines = defaultdict(Decimal)
+    for row in finished("orders", "goods_sold").to_pylist():
+        key = (str(row["day"].date()), row["shop"], row["currency"])
+        lines[key] += row["orders"] * row["line"]["pieces"] * row["line"]["price"]
+    assert lines == summed(lambda o: o["net"], *by)
     rounded = {key: value.quantize(CENT, ROUND_HALF_UP) for key, value in euros.items()}
     assert column("revenue_in_euros", "revenue", "day", "shop") == rounded
 

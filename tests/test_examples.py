@@ -184,7 +184,7 @@ def truth(
 
 def by_key(table: pa.Table, keys: list[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
     rows = table.to_pylist()
-    found = {tuple(row[key] for key in keys): row for row in rows}
+    found = {tuple(str(row[key]) for key in keys): row for row in rows}
     assert len(found) == len(rows)
     return found
 

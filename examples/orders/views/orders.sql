@@ -30,3 +30,11 @@ AS SELECT time_bucket(INTERVAL '1 day', placed) AS day, coalesce(customer.countr
           count(*) FILTER (WHERE len(lines) > 1) AS of_several_goods,
           sum(total * rate) AS euros
    FROM orders WHERE kind = 'sale' GROUP BY ALL;
+
+-- What is sold: an order counts once for each of its lines. The line, an object, is the key, so a query can reckon with
+-- its pieces and price. A refund's lines have negative pieces.
+CREATE MATERIALIZED VIEW goods_sold
+  TBLPROPERTIES ('owner' = 'shops', 'description' = 'Lines of orders, by the day, shop and currency')
+AS SELECT time_bucket(INTERVAL '1 day', placed) AS day, shop, currency, unnest(lines) AS line,
+          count(*) AS orders
+   FROM orders GROUP BY ALL;

@@ -29,3 +29,13 @@ AS SELECT time_bucket(INTERVAL '1 hour', happened) AS hour, audience.who AS audi
           avg(length) AS mean_length,
           max(audience.circle) AS widest_circle
    FROM posts GROUP BY ALL;
+
+-- What is written about: a post counts once for each of its tags. Weeks begin on Monday in the readers' own time zone,
+-- however long its days are.
+CREATE MATERIALIZED VIEW tags_by_week
+  TBLPROPERTIES ('owner' = 'content', 'description' = 'Posts by the week in Helsinki and tag')
+AS SELECT time_bucket(INTERVAL '7 days', happened, 'Europe/Helsinki') AS week, unnest(tags) AS tag,
+          count(*) AS posts,
+          approx_count_distinct(member) AS authors,
+          avg(length) AS mean_length
+   FROM posts GROUP BY ALL;
