@@ -6,7 +6,7 @@ import hashlib
 
 from sqlglot import Token
 
-from seamline.kernel import quote
+from seamline.kernel import KERNEL_VERSION, quote
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.algebra.forms import fill
 from seamline.schemas.binding import Bound, bind, check_own, empty_events
@@ -36,7 +36,7 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
     head, tail = _own(source, tokens, clauses, selection, bound)
     check_own(source, tokens[0].start, f"{head}({empty_events(fields)}){tail}")
     normalised = f"view {view.name} on {contract.name}\n{selection.normalised}"
-    identity = f"{LAYOUT}\n{normalised}\n{contract.decoding}"
+    identity = f"{KERNEL_VERSION} {LAYOUT}\n{normalised}\n{contract.decoding}"
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
     stored = (*keys, *(Column(name, part.stored, part.most) for name, (part, _) in bound.parts.items()))
     finisher = Finisher(source, bound, stored)
