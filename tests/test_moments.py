@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seamline.errors import SeamlineError
+from seamline.kernel import kernel
 from seamline.schemas.algebra import ALGEBRA
 from seamline.schemas.algebra.comoments import COMOMENTS
 from seamline.schemas.algebra.forms import fill
@@ -323,3 +324,13 @@ def test_all_moments_of_one_argument_or_pair_share_their_partial_columns() -> No
     (view,) = parse_views(f"CREATE MATERIALIZED VIEW v AS SELECT Shop, {one}, {two} FROM orders GROUP BY ALL", "v.sql")
     definition = compile_view(view, parse_contract(CONTRACT, "orders.yaml"))
     assert [column.name for column in definition.partial_columns] == ["Shop", "var_pop", "skewness", "covar_pop"]
+
+
+@pytest.mark.parametrize("key", ["g", "s", "t"])
+def test_no_column_of_a_view_takes_the_place_of_a_merges_own_names(key: str) -> None:
+    select = f"SELECT Shop AS {key}, var_pop(weight) AS v, skewness(weight) AS w, corr(weight, price) AS c"
+    (view,) = parse_views(f"CREATE MATERIALIZED VIEW v AS {select} FROM orders GROUP BY ALL", "v.sql")
+    definition = compile_view(view, parse_contract(CONTRACT, "orders.yaml"))
+    columns = ", ".join(f'NULL::{c.sql_type} AS "{c.name}"' for c in definition.partial_columns)
+    found = kernel().describe(f"WITH partials AS (SELECT {columns} WHERE false) {definition.merge}")
+    assert found == {column.name: column.sql_type for column in definition.partial_columns}

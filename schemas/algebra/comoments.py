@@ -28,7 +28,7 @@ _STORED = (
     "leasty DOUBLE, greatesty DOUBLE, leastx DOUBLE, greatestx DOUBLE)"
 )
 
-_ENDS = {f"{end}{v}": f"g.{end}{v}" for v in "yx" for end in ("least", "greatest")}
+_ENDS = {f"{end}{v}": f"g__.{end}{v}" for v in "yx" for end in ("least", "greatest")}
 
 # --- partial and merge -----------------------------------------------------------------------------------
 
@@ -43,20 +43,20 @@ def _partial() -> str:
         given |= {f"{name}{v}": f"{function}({of}){_BOTH}" for name, (function, of) in ends.items()}
         given |= {f"{v}{choice}": _squares(rest) for choice, rest in rests[v].items()}
     given |= {f"c{a}{b}": _products(y, x) for a, y in rests["y"].items() for b, x in rests["x"].items()}
-    made = {"n": "g.n"}
+    made = {"n": "g__.n"}
     for v in "yx":
         made |= {
-            f"base{v}": _chosen(v, f"g.low{v}", "0::DOUBLE"),
-            f"rest{v}": _chosen(v, f"g.{v}1.mean", f"g.{v}0.mean"),
+            f"base{v}": _chosen(v, f"g__.low{v}", "0::DOUBLE"),
+            f"rest{v}": _chosen(v, f"g__.{v}1.mean", f"g__.{v}0.mean"),
         }
-    made |= {f"s{v}{v}": _chosen(v, f"g.{v}1.dsquared", f"g.{v}0.dsquared") for v in "yx"}
-    both, only_y = (_chosen("x", f"g.c{a}1.co_moment", f"g.c{a}0.co_moment") for a in "10")
+    made |= {f"s{v}{v}": _chosen(v, f"g__.{v}1.dsquared", f"g__.{v}0.dsquared") for v in "yx"}
+    both, only_y = (_chosen("x", f"g__.c{a}1.co_moment", f"g__.c{a}0.co_moment") for a in "10")
     made["sxy"] = _chosen("y", both, only_y)
-    return let(given, "g", f"CASE WHEN g.n > 0 THEN {struct(made | _ENDS)} END")
+    return let(given, "g__", f"CASE WHEN g__.n > 0 THEN {struct(made | _ENDS)} END")
 
 
 def _chosen(v: str, about_cell: str, about_zero: str) -> str:
-    return f"CASE WHEN {shared(f'g.low{v}', f'g.high{v}')} THEN {about_cell} ELSE {about_zero} END"
+    return f"CASE WHEN {shared(f'g__.low{v}', f'g__.high{v}')} THEN {about_cell} ELSE {about_zero} END"
 
 
 def _squares(rest: str) -> str:
@@ -71,25 +71,25 @@ def _products(y: str, x: str) -> str:
 def _merge() -> str:
     """One partial alone is kept as it is; NULLs are left out."""
     pivot = {v: weighted(f"base{v}", f"rest{v}") for v in "yx"}
-    kept = {"n": "s.n"} | {f"d{v}": f"(s.base{v} - {pivot[v]}) + s.rest{v}" for v in "yx"}
-    kept |= {total: f"s.{total}" for total in ("syy", "sxx", "sxy")}
+    kept = {"n": "s__.n"} | {f"d{v}": f"(s__.base{v} - {pivot[v]}) + s__.rest{v}" for v in "yx"}
+    kept |= {total: f"s__.{total}" for total in ("syy", "sxx", "sxy")}
     given = {
         "n": "sum({c}.n)::BIGINT",
         **{f"base{v}": pivot[v] for v in "yx"},
-        "partials": f"list_transform(list({{c}}), lambda s: {struct(kept)})",
+        "partials": f"list_transform(list({{c}}), lambda s__: {struct(kept)})",
         **{f"least{v}": f"min({{c}}.least{v})" for v in "yx"},
         **{f"greatest{v}": f"max({{c}}.greatest{v})" for v in "yx"},
     }
-    totals = {f"r{v}": f"{summed(f's.n * s.d{v}')} / g.n" for v in "yx"}
-    totals |= {f"s{a}{b}": summed(f"s.s{a}{b} + s.n * s.d{a} * s.d{b}") for a, b in ("yy", "xx", "xy")}
+    totals = {f"r{v}": f"{summed(f's__.n * s__.d{v}')} / g__.n" for v in "yx"}
+    totals |= {f"s{a}{b}": summed(f"s__.s{a}{b} + s__.n * s__.d{a} * s__.d{b}") for a, b in ("yy", "xx", "xy")}
     whole = {
-        "n": "g.n",
-        **{f"{part}{v}": f"{of}{v}" for v in "yx" for part, of in (("base", "g.base"), ("rest", "t.r"))},
-        **{f"s{v}{v}": f"greatest(t.s{v}{v} - g.n * t.r{v} * t.r{v}, 0)" for v in "yx"},
-        "sxy": "t.sxy - g.n * t.ry * t.rx",
+        "n": "g__.n",
+        **{f"{part}{v}": f"{of}{v}" for v in "yx" for part, of in (("base", "g__.base"), ("rest", "t__.r"))},
+        **{f"s{v}{v}": f"greatest(t__.s{v}{v} - g__.n * t__.r{v} * t__.r{v}, 0)" for v in "yx"},
+        "sxy": "t__.sxy - g__.n * t__.ry * t__.rx",
         **_ENDS,
     }
-    merged = let(given, "g", let(totals, "t", struct(whole)))
+    merged = let(given, "g__", let(totals, "t__", struct(whole)))
     return f"CASE WHEN count({{c}}) < 2 THEN any_value({{c}}) ELSE {merged} END"
 
 

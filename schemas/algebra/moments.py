@@ -21,19 +21,19 @@ SMALL, LARGE = 18, 11
 nearer than to 0, the mean that DuckDB's state rounds is then at most some 1e6 deviations."""
 
 _X = "({x})::DOUBLE"
-_ENDS = {"least": "g.least", "greatest": "g.greatest"}
+_ENDS = {"least": "g__.least", "greatest": "g__.greatest"}
 
 _ABOUT_PIVOT = {
-    "m2": "s.m2 + s.n * s.d * s.d",
-    "m3": "s.m3 + 3 * s.d * s.m2 + s.n * s.d * s.d * s.d",
-    "m4": "s.m4 + 4 * s.d * s.m3 + 6 * s.d * s.d * s.m2 + s.n * s.d * s.d * s.d * s.d",
+    "m2": "s__.m2 + s__.n * s__.d * s__.d",
+    "m3": "s__.m3 + 3 * s__.d * s__.m2 + s__.n * s__.d * s__.d * s__.d",
+    "m4": "s__.m4 + 4 * s__.d * s__.m3 + 6 * s__.d * s__.d * s__.m2 + s__.n * s__.d * s__.d * s__.d * s__.d",
 }
 """A partial's sums of powers about the merge's pivot, which is `d` below the partial's own mean."""
 
 _ABOUT_MEAN = {
-    "m2": "greatest(t.m2 - g.n * t.r * t.r, 0)",
-    "m3": "t.m3 - 3 * t.r * t.m2 + 2 * g.n * t.r * t.r * t.r",
-    "m4": "t.m4 - 4 * t.r * t.m3 + 6 * t.r * t.r * t.m2 - 3 * g.n * t.r * t.r * t.r * t.r",
+    "m2": "greatest(t__.m2 - g__.n * t__.r * t__.r, 0)",
+    "m3": "t__.m3 - 3 * t__.r * t__.m2 + 2 * g__.n * t__.r * t__.r * t__.r",
+    "m4": "t__.m4 - 4 * t__.r * t__.m3 + 6 * t__.r * t__.r * t__.m2 - 3 * g__.n * t__.r * t__.r * t__.r * t__.r",
 }
 """From the pivot to the mean, which is `r` above it: the rounding of the pivot, no more, so nothing cancels."""
 
@@ -76,11 +76,11 @@ class _State:
         }
         return let(
             given,
-            "g",
-            f"CASE WHEN g.least IS NULL THEN NULL "
-            f"WHEN {shared('g.low1', 'g.high1')} THEN {self._made('g.low1', 'g.state1')} "
-            f"WHEN {shared('g.low2', 'g.high2')} THEN {self._made('g.low2', 'g.state2')} "
-            f"ELSE {self._made('0::DOUBLE', 'g.state0')} END",
+            "g__",
+            f"CASE WHEN g__.least IS NULL THEN NULL "
+            f"WHEN {shared('g__.low1', 'g__.high1')} THEN {self._made('g__.low1', 'g__.state1')} "
+            f"WHEN {shared('g__.low2', 'g__.high2')} THEN {self._made('g__.low2', 'g__.state2')} "
+            f"ELSE {self._made('0::DOUBLE', 'g__.state0')} END",
         )
 
     def _exported(self, value: str) -> str:
@@ -96,19 +96,21 @@ class _State:
     def merge(self) -> str:
         """One partial alone is kept as it is; NULLs are left out."""
         pivot, powers = weighted("base", "rest"), [name for name, _ in self.sums]
-        kept = struct({"n": "s.n", "d": f"(s.base - {pivot}) + s.rest", **{name: f"s.{name}" for name in powers}})
+        kept = struct(
+            {"n": "s__.n", "d": f"(s__.base - {pivot}) + s__.rest", **{name: f"s__.{name}" for name in powers}}
+        )
         given = {
             "n": "sum({c}.n)::BIGINT",
             "base": pivot,
-            "partials": f"list_transform(list({{c}}), lambda s: {kept})",
+            "partials": f"list_transform(list({{c}}), lambda s__: {kept})",
             "least": "min({c}.least)",
             "greatest": "max({c}.greatest)",
         }
-        totals = {"r": f"{summed('s.n * s.d')} / g.n"} | {name: summed(_ABOUT_PIVOT[name]) for name in powers}
+        totals = {"r": f"{summed('s__.n * s__.d')} / g__.n"} | {name: summed(_ABOUT_PIVOT[name]) for name in powers}
         whole = struct(
-            {"n": "g.n", "base": "g.base", "rest": "t.r", **{name: _ABOUT_MEAN[name] for name in powers}, **_ENDS}
+            {"n": "g__.n", "base": "g__.base", "rest": "t__.r", **{name: _ABOUT_MEAN[name] for name in powers}, **_ENDS}
         )
-        merged = let(given, "g", let(totals, "t", whole))
+        merged = let(given, "g__", let(totals, "t__", whole))
         return f"CASE WHEN count({{c}}) < 2 THEN any_value({{c}}) ELSE {merged} END"
 
     @property

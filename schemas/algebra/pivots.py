@@ -32,7 +32,9 @@ def shared(low: str, high: str) -> str:
 
 
 def let(values: Mapping[str, str], name: str, expression: str) -> str:
-    """An expression in which `name.key` stands for a value: each is written and computed once."""
+    """An expression in which `name.key` stands for a value: each is written and computed once.
+
+    Names of lambdas end in two underscores: a column of the view or a field named `g` would else take their place."""
     return f"list_transform([{struct(values)}], lambda {name}: {expression})[1]"
 
 
@@ -47,5 +49,5 @@ def weighted(base: str, rest: str) -> str:
 
 
 def summed(term: str) -> str:
-    """The sum of a term over the partials `s` of a list `g.partials`."""
-    return f"list_sum(list_transform(g.partials, lambda s: {term}))"
+    """The sum of a term over the partials `s__` of a list `g__.partials`."""
+    return f"list_sum(list_transform(g__.partials, lambda s__: {term}))"
