@@ -15,7 +15,7 @@ from seamline.schemas.algebra.forms import numeric
 from seamline.schemas.definition import Compared, Definition
 
 TOLERANCE = 1e-9
-"""Relative, for aggregates over DOUBLE, whose result depends on order."""
+"""Relative to the value and to its scale, for aggregates over DOUBLE, whose result depends on order."""
 
 GROUP = "(group)"
 """Stands in place of a column for groups that one side does not have at all."""
@@ -44,7 +44,8 @@ def compare_statement(definition: Definition) -> str:
     counted = ["count(*) AS groups", "count(*) FILTER (WHERE a._here IS NULL OR b._here IS NULL) AS n0", "NULL AS d0"]
     for number, one in enumerate(definition.compared, start=1):
         a, b = f"a._{number}", f"b._{number}"
-        differs = f"{both} AND {_differs(one, a, b)}"
+        scale = f", abs(a._scale{number}), abs(b._scale{number})" if one.scale else ""
+        differs = f"{both} AND {_differs(one, a, b, scale)}"
         counted.append(f"count(*) FILTER (WHERE {differs}) AS n{number}")
         counted.append(f"({_largest(one, a, b)} FILTER (WHERE {differs}))::VARCHAR AS d{number}")
     select = ",\n  ".join(counted)
@@ -65,11 +66,11 @@ def _finished(definition: Definition, source: str) -> str:
     return f"SELECT *, true AS _here FROM (\nWITH partials AS (SELECT * FROM {source})\n{answer}\n)"
 
 
-def _differs(one: Compared, a: str, b: str) -> str:
+def _differs(one: Compared, a: str, b: str, scale: str) -> str:
     differs = f"{a} IS DISTINCT FROM {b}"
     if one.exactness != "approximate (float)":
         return differs
-    return f"{differs} AND NOT coalesce(abs({a} - {b}) <= {TOLERANCE} * greatest(abs({a}), abs({b})), false)"
+    return f"{differs} AND NOT coalesce(abs({a} - {b}) <= {TOLERANCE} * greatest(abs({a}), abs({b}){scale}), false)"
 
 
 def _largest(one: Compared, a: str, b: str) -> str:

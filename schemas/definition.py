@@ -46,12 +46,13 @@ class Output:
 @dataclass(frozen=True)
 class Compared:
     """One aggregate as the audit compares it: `sql` over merged `partials`, NULL where it is out of range. `name` is
-    its column's, or says which call of a computed column it is."""
+    its column's, or says which call of a computed column it is; `scale`: what an error bound is relative to, or ''."""
 
     name: str
     sql: str
     sql_type: str
     exactness: Exactness
+    scale: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,10 @@ class Definition:
 
     def compare_over(self, source: str) -> str:
         """Keys and everything that an audit compares, of every group whatever HAVING says: `_1`, `_2`, … as in
-        `compared`."""
+        `compared`, and `_scale1`, … where there is one."""
         lines = [f"partials.{quote(key.name)} AS {quote(key.name)}" for key in self.keys]
         lines += [f"{one.sql} AS _{number}" for number, one in enumerate(self.compared, start=1)]
+        lines += [f"{one.scale} AS _scale{number}" for number, one in enumerate(self.compared, start=1) if one.scale]
         return _select(lines, source)
 
     @property

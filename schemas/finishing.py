@@ -70,7 +70,7 @@ class Finisher:
         value = fill(form.finalise, stored)
         if form.check:
             value = f"CASE WHEN ({fill(form.check, stored)}) IS NULL THEN {value} END"
-        return Compared(name, value, form.sql_type, form.exactness)
+        return Compared(name, value, form.sql_type, form.exactness, fill(form.scale, stored))
 
     def _output(self, item: BoundColumn) -> Output:
         name, plain = item.column.name, item.plain

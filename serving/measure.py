@@ -121,6 +121,8 @@ class _Work:
             for inner in _nodes(own, inside=False):
                 if inner.get("class") == "STAR" and inner not in every:
                     self._star(inner, select)
+                elif inner.get("class") == "POSITIONAL_REFERENCE":
+                    raise self._invalid(inner, "a column by its number beside MEASURE", "name it")
 
     def _name(self, item: Node) -> None:
         """The column's name: the user's, `column` for MEASURE(column), else what DuckDB calls such an expression."""

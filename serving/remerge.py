@@ -24,9 +24,11 @@ _FUNCTION = {
 
 
 def tiles(definition: Definition) -> str:
-    """A view's rows with its merged partial columns beside its own, over `partials` of any split."""
-    hidden = (f"partials.{quote(name)} AS {quote(MERGED + name)}" for name in definition.merges)
-    return definition.finalise_over(f"({definition.merge})").replace("SELECT\n", f"SELECT\n  {', '.join(hidden)},\n", 1)
+    """A view's rows with its merged partial columns after its own, over `partials` of any split."""
+    lines = [f"{output.finished} AS {quote(output.name)}" for output in definition.columns]
+    lines += [f"partials.{quote(name)} AS {quote(MERGED + name)}" for name in definition.merges]
+    having = f"\nWHERE {definition.having}" if definition.having else ""
+    return f"SELECT {', '.join(lines)}\nFROM ({definition.merge}) AS partials{having}"
 
 
 def expression(definition: Definition, output: Output) -> str:
@@ -64,16 +66,19 @@ class Splice:
             inner = params | frozenset(_names(node["lhs"]))
             return {**node, "expr": self.bound(node["expr"], inner)}
         made = {key: self.bound(value, params) for key, value in node.items()}
-        if kind == "FUNCTION" and not params and node["function_name"].lower() in self.aggregates:
+        finishing = "partials" in params  # a merge may have aggregates inside its own lambdas
+        if kind == "FUNCTION" and not finishing and node["function_name"].lower() in self.aggregates:
             return self._aggregate(made)
         return made
 
     def _column(self, names: list[str], params: frozenset[str]) -> Node:
-        """A field of a lambda's parameter by struct_extract: in HAVING DuckDB takes `partials.a` for a column."""
-        if names[0].lower() not in params:
-            return _reference(self.alias, MERGED + names[-1])
-        found = _reference(names[0])
-        for name in names[1:]:
+        """A partial column of the tiles, or a lambda's parameter; their fields are read by struct_extract, since in
+        HAVING DuckDB takes a parameter's `partials.a` for a column."""
+        if names[0].lower() in params:
+            found, fields = _reference(names[0]), names[1:]
+        else:
+            found, fields = _reference(self.alias, MERGED + names[1]), names[2:]
+        for name in fields:
             text = {"class": "CONSTANT", "type": "VALUE_CONSTANT", "literal": {"kind": "STRING", "text": name}}
             found = _function("struct_extract", found, text)
         return found

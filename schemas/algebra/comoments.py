@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from seamline.schemas.algebra.forms import NUMBERS, Aggregate, Call, Form, Part, numeric, problem
 from seamline.schemas.algebra.moments import BOUND
-from seamline.schemas.algebra.pivots import cells, let, shared, struct, summed, weighted
+from seamline.schemas.algebra.pivots import cell, let, shared, struct, summed, weighted
 
 BITS = 12
 """Significant bits of a pivot. Each pair of choices for y and x is a state of its own, so there is only one
@@ -37,9 +37,9 @@ def _partial() -> str:
     """NULL where no event has both values."""
     given, rests = {"n": f"count(*){_BOTH}"}, {}
     for v, value in (("y", _Y), ("x", _X)):
-        cell, _ = cells(value, BITS)
-        rests[v] = {"0": value, "1": f"{value} - {cell}"}
-        ends = {"least": ("min", value), "greatest": ("max", value), "low": ("min", cell), "high": ("max", cell)}
+        first = cell(value, BITS)
+        rests[v] = {"0": value, "1": f"{value} - {first}"}
+        ends = {"least": ("min", value), "greatest": ("max", value), "low": ("min", first), "high": ("max", first)}
         given |= {f"{name}{v}": f"{function}({of}){_BOTH}" for name, (function, of) in ends.items()}
         given |= {f"{v}{choice}": _squares(rest) for choice, rest in rests[v].items()}
     given |= {f"c{a}{b}": _products(y, x) for a, y in rests["y"].items() for b, x in rests["x"].items()}

@@ -60,7 +60,8 @@ class Form:
     is not `sql_type`; own: what DuckDB itself runs over the events for the same answer, where the call as written is
     not DuckDB's or its answer depends on order; combines: aggregates that are right over finished values;
     audit: over merged partial columns, what is equal to the bit in whatever tree they were merged, where the finished
-    value need not be.
+    value need not be; scale: over merged partial columns, the size that the bound of an `approximate (float)` value is
+    relative to, where that is not the value itself.
     """
 
     parts: tuple[Part, ...]
@@ -73,6 +74,7 @@ class Form:
     own: str = ""
     combines: tuple[str, ...] = ()
     audit: str = ""
+    scale: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,34 @@ def numeric(sql_type: str) -> bool:
 
 
 def canonical(expression: str, sql_type: str) -> str:
-    """-0.0 becomes 0.0: they are equal, so which of both is kept would depend on order."""
-    return f"(({expression}) + 0)" if sql_type in FLOATS else expression
+    """-0.0 becomes 0.0, in lists and structs too: they are equal, so which of both is kept would depend on order."""
+    if sql_type in FLOATS:
+        return f"(({expression}) + 0)"
+    if not re.search(r"\b(FLOAT|DOUBLE)\b", sql_type):
+        return expression
+    if sql_type.endswith("[]"):
+        each = f"e{len(sql_type)}"
+        return f"list_transform({expression}, lambda {each}: {canonical(each, sql_type[:-2])})"
+    fields = [
+        f"'{name}': " + canonical(f"struct_extract({expression}, '{name}')", kind)
+        for name, kind in fields_of(sql_type).items()
+    ]
+    return f"CASE WHEN ({expression}) IS NOT NULL THEN {{{', '.join(fields)}}} END" if fields else expression
+
+
+def fields_of(sql_type: str) -> dict[str, str]:
+    """The fields of STRUCT(name type, …) and their types; {} for any other type."""
+    if not (sql_type.startswith("STRUCT(") and sql_type.endswith(")")):
+        return {}
+    parts, depth = [""], 0
+    for piece in re.findall(r'"(?:[^"]|"")*"|.', sql_type[len("STRUCT(") : -1], re.DOTALL):
+        depth += (piece == "(") - (piece == ")")
+        if piece == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += piece
+    matches = [re.fullmatch(r'\s*("(?:[^"]|"")*"|\S+) (.+)', part, re.DOTALL) for part in parts]
+    return {match[1].strip('"').replace('""', '"').replace("'", "''"): match[2] for match in matches if match}
 
 
 def problem(text: str) -> str:

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from seamline.schemas.algebra.forms import NUMBERS, Aggregate, Call, Form, Part, numeric, problem
-from seamline.schemas.algebra.pivots import cells, let, shared, struct, summed, weighted
+from seamline.schemas.algebra.pivots import cell, let, shared, struct, summed, weighted
 
 BOUND = "relative 1e-9"
-BITS = 16
-"""Significant bits of a pivot: x - pivot is at most 2**-16 of x, and loses no more than 5 of 16 digits to its mean."""
+SMALL, LARGE = 18, 11
+"""Significant bits of the two pivots that are tried before 0. However near to each other values are, up to 1e12 times
+nearer than to 0, the mean that DuckDB's state rounds is then at most some 1e6 deviations."""
 
 _X = "({x})::DOUBLE"
 _ENDS = {"least": "g.least", "greatest": "g.greatest"}
@@ -61,17 +62,17 @@ class _State:
     @property
     def partial(self) -> str:
         """NULL where no event has a value."""
-        first, beside = cells(_X, BITS)
+        small, large = cell(_X, SMALL), cell(_X, LARGE)
         given = {
             "least": _over("min", _X),
             "greatest": _over("max", _X),
-            "low1": _over("min", first),
-            "high1": _over("max", first),
-            "low2": _over("min", beside),
-            "high2": _over("max", beside),
+            "low1": _over("min", small),
+            "high1": _over("max", small),
+            "low2": _over("min", large),
+            "high2": _over("max", large),
             "state0": self._exported(_X),
-            "state1": self._exported(f"{_X} - {first}"),
-            "state2": self._exported(f"{_X} - {beside}"),
+            "state1": self._exported(f"{_X} - {small}"),
+            "state2": self._exported(f"{_X} - {large}"),
         }
         return let(
             given,

@@ -6,7 +6,8 @@ states (Welford's recurrence, combined as Chan et al. 1979 and Pébay 2008 do) l
 
 - A group's values mostly share their first bits: a pivot. x - pivot is exact (Sterbenz), and DuckDB's state is taken
   over that. The first bits of a double are cut off by Dekker's splitting (1971). Values that share none keep the
-  pivot 0; they are far enough apart.
+  pivot 0; they are far enough apart. The boundaries between cells of many bits lie in the middle of cells of few, so
+  values that straddle two small cells share a large one.
 - A mean is kept as pivot + rest, both DOUBLE, never added up: a merge takes differences of pivots, which are exact
   or harmless, and sums powers about one pivot for all partials.
 
@@ -18,18 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_BESIDE = "1.00000762939453125::DOUBLE"
-"""1 + 2**-17: moves values by a part of a cell, so that what straddles two cells here lies within one there."""
 
-
-def cells(value: str, bits: int) -> tuple[str, str]:
-    """A value's first `bits` bits, a pivot for all that share them; and those of the value moved a little, which are
-    shared by values that straddle a boundary of the first. NaN beyond 1e296 or so."""
+def cell(value: str, bits: int) -> str:
+    """A value's first `bits` bits, rounded: a pivot for all values that share them. NaN beyond 1e291 or so."""
     factor = f"{2 ** (53 - bits) + 1}::DOUBLE"
-    first, beside = (
-        f"({moved} * {factor} - ({moved} * {factor} - {moved}))" for moved in (value, f"({value} * {_BESIDE})")
-    )
-    return first, beside
+    return f"({value} * {factor} - ({value} * {factor} - {value}))"
 
 
 def shared(low: str, high: str) -> str:

@@ -57,6 +57,9 @@ def _limbs(digits: str) -> tuple[Part, Part]:
     )
 
 
+_SIZE = Part("size", "sum(abs(({x})::DOUBLE)){filter}", "DOUBLE", "sum({c})")
+"""What the error of a sum of doubles is relative to: values that cancel leave a sum far smaller than its error."""
+
 _JOINED = f"{{high}}::HUGEINT * {LIMB} + {{low}}::HUGEINT"
 
 
@@ -88,8 +91,8 @@ def _total(kind: str) -> Form | None:
         form = single("sum({c})", "DECIMAL(38,0)", f"sum(({{x}}){cast}){{filter}}::DECIMAL(38,0)", "sum")
         return replace(form, native="HUGEINT")
     if kind in FLOATS:
-        form = single("sum({c})", "DOUBLE", "sum({x}){filter}", "sum")
-        return replace(form, exactness="approximate (float)", bound=FLOAT_BOUND)
+        parts = (Part("", "sum({x}){filter}", "DOUBLE", "sum({c})"), _SIZE)
+        return Form(parts, "{}", "DOUBLE", "approximate (float)", FLOAT_BOUND, combines=("sum",), scale="{size}")
     if kind == "HUGEINT":
         return _wide_sum("({x})", 0, "HUGEINT")
     if digits := decimal_of(kind):
@@ -127,7 +130,8 @@ def _avg(call: Call) -> Form | None:
     if kind in FLOATS:
         part = Part("sum", "sum({x}){filter}", "DOUBLE", "sum({c})")
         value = _average("{sum}", "DOUBLE", kind)
-        return Form((part, _COUNT), value, "DOUBLE", "approximate (float)", FLOAT_BOUND)
+        size = "{size} / {count}"
+        return Form((part, _COUNT, _SIZE), value, "DOUBLE", "approximate (float)", FLOAT_BOUND, scale=size)
     total = _total(kind)
     if total is None or kind == "BOOLEAN":
         return None

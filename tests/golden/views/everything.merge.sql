@@ -9,6 +9,7 @@ SELECT
   sum(partials."amount__high") AS "amount__high",
   sum(partials."amount__low") AS "amount__low",
   sum(partials."weight") AS "weight",
+  sum(partials."weight__size") AS "weight__size",
   sum(partials."mean_paid__high") AS "mean_paid__high",
   sum(partials."mean_paid__low") AS "mean_paid__low",
   coalesce(sum(partials."mean_paid__count"), 0)::BIGINT AS "mean_paid__count",

@@ -9,6 +9,7 @@ SELECT
   sum(replace((events."amount")::VARCHAR, '.', '')::HUGEINT // 10000000000000000000::HUGEINT)::DECIMAL(38,0) AS "amount__high",
   sum(replace((events."amount")::VARCHAR, '.', '')::HUGEINT % 10000000000000000000::HUGEINT)::DECIMAL(38,0) AS "amount__low",
   sum(events."weight") AS "weight",
+  sum(abs((events."weight")::DOUBLE)) AS "weight__size",
   sum(replace((events."amount")::VARCHAR, '.', '')::HUGEINT // 10000000000000000000::HUGEINT) FILTER (WHERE TRY(events."paid"))::DECIMAL(38,0) AS "mean_paid__high",
   sum(replace((events."amount")::VARCHAR, '.', '')::HUGEINT % 10000000000000000000::HUGEINT) FILTER (WHERE TRY(events."paid"))::DECIMAL(38,0) AS "mean_paid__low",
   count(events."amount") FILTER (WHERE TRY(events."paid")) AS "mean_paid__count",

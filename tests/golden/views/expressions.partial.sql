@@ -7,6 +7,7 @@ SELECT
   sum((events."pieces"))::DECIMAL(38,0) AS "half__1",
   sum(events."weight") AS "weight__1__sum",
   count(events."weight") AS "weight__1__count",
+  sum(abs((events."weight")::DOUBLE)) AS "weight__1__size",
   bool_and(events."paid") AS "settled",
   count(*) FILTER (WHERE TRY(events."pieces" > 2)) AS "_having__1"
 FROM events
