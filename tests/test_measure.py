@@ -402,7 +402,7 @@ SELECT time_bucket(INTERVAL '1 hour', placed) AS hour, shop AS repo,
        CASE WHEN amount % 2 = 0 THEN 'push' ELSE 'star' END AS type, count(*) AS events,
        avg(amount) AS mean_commits, approx_count_distinct(amount) AS actors
 FROM orders GROUP BY ALL;
-CREATE MATERIALIZED VIEW repos AS 
+CREATE MATERIALIZED VIEW repos AS
 SELECT date_trunc('year', placed) AS year, shop AS repo, count(*) AS events FROM orders GROUP BY ALL
 """
 
