@@ -62,7 +62,7 @@ TYPICAL = ("BOOLEAN", "BIGINT", "DOUBLE", "DECIMAL(38,4)", "VARCHAR", "TIMESTAMP
 SECOND = ("BIGINT", "DOUBLE", "VARCHAR")
 """Types of a second argument."""
 QUICK = os.environ.get("HYPOTHESIS_PROFILE") == "quick"
-"""The quick profile tries each entry with two of the types it takes."""
+"""The quick profile tries each entry with one of the types it takes."""
 
 FEW = {"approx_count_distinct": "count(DISTINCT x) FILTER (WHERE f)"}
 """What a sketch answers while its groups are small: then it is exact."""
@@ -131,7 +131,7 @@ def cases() -> Iterator[Case]:
         for constants in entry.tried:
             pairs = [(first, second) if second else (first,) for first in firsts for second in seconds]
             found = [case for types in pairs if (case := Case(name, types, constants)).takes_types]
-            yield from (found[:1] + found[-1:] if QUICK and len(found) > 1 else found)
+            yield from found[:1] if QUICK else found
 
 
 def plain_case(name: str, *constants: str) -> Case:

@@ -20,6 +20,8 @@ from seamline.schemas.definition import Definition
 from tests.algebra_laws import Case, Row, Run, check_lambda_law, rows_of, same
 from tests.test_views import CONTRACT, ORDER, batch, compiled, parse_contract
 
+pytestmark = pytest.mark.thorough
+
 EXAMPLES = max(2, settings().max_examples // 8)
 ORDERS = parse_contract(CONTRACT, "orders.yaml")
 DISTINCT = ("count distinct", "array_agg distinct", "collect_set", "string_agg distinct")
@@ -194,7 +196,8 @@ def events(count: int, shop: str = "a", first: int = 0) -> pa.Table:
 
 def test_a_view_of_all_of_them_answers_as_its_own_select() -> None:
     definition = compiled(
-        """SELECT Shop, array_agg(pieces) AS pieces, list(DISTINCT weight) AS weights, collect_set(buyer.name) AS names,
+        """SELECT placed::DATE AS day, Shop, array_agg(pieces) AS pieces, list(DISTINCT weight) AS weights,
+        collect_set(buyer.name) AS names,
         string_agg(buyer.name, ' {x} ''; ') FILTER (WHERE pieces % 2 = 0) AS text, group_concat(tags) AS listed,
         string_agg(DISTINCT tags[1], '') AS tags, count(DISTINCT buyer) AS buyers, sum(DISTINCT amount) AS amounts,
         sum(DISTINCT pieces) / count(DISTINCT pieces) AS mean
@@ -211,15 +214,16 @@ def test_a_view_of_all_of_them_answers_as_its_own_select() -> None:
 
 
 def test_aggregates_over_the_same_distinct_values_share_one_column() -> None:
-    select = """SELECT count(DISTINCT pieces) AS n, sum(DISTINCT pieces) AS total, collect_set(pieces) AS set,
-        list(DISTINCT pieces) AS listed, string_agg(tags) AS text, string_agg(tags, ' ') AS spaced FROM orders"""
+    select = """SELECT day, count(DISTINCT pieces) AS n, sum(DISTINCT pieces) AS total, collect_set(pieces) AS set,
+        list(DISTINCT pieces) AS listed, string_agg(tags) AS text, string_agg(tags, ' ') AS spaced
+        FROM orders GROUP BY ALL"""
     names = [column.name for column in compiled(select, ORDERS).partial_columns]
-    assert names == ["n", "set", "listed__null", "text"]
+    assert names == ["day", "n", "set", "listed__null", "text"]
 
 
 def test_a_text_computed_over_a_limit_is_an_error_and_never_the_message_itself() -> None:
     for value in ("string_agg(pieces)", "string_agg(pieces) || '!'", "count(DISTINCT pieces)::VARCHAR || listed[1]"):
-        select = f"SELECT Shop, array_agg(pieces)::VARCHAR[] AS all_pieces, {value} AS said FROM orders GROUP BY ALL"
+        select = f"SELECT day, Shop, array_agg(pieces)::VARCHAR[] AS parts, {value} AS said FROM orders GROUP BY ALL"
         definition = compiled(select.replace("listed[1]", "array_agg(pieces)[1]"), ORDERS)
         rows = merged(definition, events(COLLECTED), events(1, first=COLLECTED), events(1, "b"))
         with pytest.raises(SeamlineError, match="VALUE_OUT_OF_RANGE: column said"):

@@ -15,6 +15,8 @@ from seamline.kernel import Limits, kernel
 from seamline.schemas.algebra import ALGEBRA, Call
 from tests.algebra_laws import Case, Run
 
+pytestmark = pytest.mark.thorough
+
 COUNTED = {"integers": "v", "text": "'user-' || v", "times": "make_timestamp(v * 1000000)", "halves": "v / 2.0"}
 ERRORS = {(): 0.0157, ("0.008",): 0.008, ("0.02",): 0.02, ("0.1",): 0.1}
 """Constants that are given, and the standard error that they promise."""

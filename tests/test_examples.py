@@ -24,6 +24,8 @@ from seamline.serving.functions import statements
 from seamline.serving.guard import TREE, check, check_text
 from tests.shipped import FOLDER, answer, example, finished, plain
 
+pytestmark = pytest.mark.thorough
+
 NAMES = ("orders", "social")
 LARGEST = 200_000
 """Bytes of a shipped sample."""

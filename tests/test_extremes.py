@@ -17,6 +17,8 @@ from seamline.kernel import kernel
 from tests.algebra_laws import VALUES, Case, Row, Run, check_lambda_law, rows_of, same, table
 from tests.test_views import CONTRACT, ORDER, batch, compiled, parse_contract
 
+pytestmark = pytest.mark.thorough
+
 EXAMPLES = max(2, settings().max_examples // 8)
 ORDERS = parse_contract(CONTRACT, "orders.yaml")
 KINDS = ("BOOLEAN", "FLOAT", "DOUBLE", "DECIMAL(38,30)", "BLOB", "TIME", "VARCHAR[]", "STRUCT(a INTEGER, b VARCHAR)")
@@ -173,7 +175,7 @@ def test_values_of_one_position_are_put_in_order_by_value(folder: Path) -> None:
 
 def test_a_view_of_all_of_them_answers_as_its_own_select() -> None:
     definition = compiled(
-        """SELECT Shop, min(price, 2) AS cheapest, max(buyer, 3) FILTER (WHERE paid) AS buyers,
+        """SELECT placed::DATE AS date, Shop, min(price, 2) AS cheapest, max(buyer, 3) FILTER (WHERE paid) AS buyers,
         arg_min(buyer.name, weight) AS lightest, max_by(buyer, price, 2) AS best, first(price) AS first_price,
         last(tags) FILTER (WHERE pieces > 2) AS last_tags, any_value(weight) AS any_weight,
         len(max(pieces, 3)) AS counted

@@ -9,6 +9,7 @@ import random
 import re
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_views import CASES, CONTRACT, GITHUB
@@ -20,6 +21,8 @@ from seamline.schemas.contracts import parse_contract
 from seamline.schemas.language import ALLOWED, SYNTAX, TYPES, UNITS
 from seamline.schemas.properties import PROPERTIES
 from seamline.schemas.views import parse_views
+
+pytestmark = pytest.mark.thorough
 
 TEXTS = settings().max_examples * 5
 

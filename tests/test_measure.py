@@ -17,6 +17,8 @@ from seamline.schemas.algebra import ALGEBRA, Aggregate, Call
 from seamline.serving.query import Query
 from seamline.serving.snapshot import Serving
 
+pytestmark = pytest.mark.thorough
+
 KINDS = {
     "BIGINT": ("(amount % 1000)::BIGINT", "(amount * 7 % 11)::BIGINT", "amount::BIGINT"),
     "BOOLEAN": ("(amount % 3 = 0)", "(amount % 2 = 0)", "(amount % 5 = 0)"),

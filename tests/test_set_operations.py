@@ -23,6 +23,8 @@ from seamline.serving.functions import MACROS, WHOLE
 from seamline.serving.pool import Pool, Text
 from seamline.serving.snapshot import Serving
 
+pytestmark = pytest.mark.thorough
+
 VIEW = """\
 CREATE MATERIALIZED VIEW sets AS
 SELECT date_trunc('year', placed) AS year, shop, theta_sketch_agg(amount) AS amounts,
@@ -94,7 +96,7 @@ def test_sketches_of_many_groups_are_united(serving: Serving) -> None:
 def test_the_documented_query_runs(tmp_path: Path) -> None:
     """The one in docs/serving.md, over a view of the same columns."""
     page = (Path(__file__).parent.parent / "docs" / "serving.md").read_text()
-    (sql,) = re.findall(r"```sql\n(.*?theta_intersection.*?)```", page, re.DOTALL)
+    (sql,) = re.findall(r"```sql\n((?:(?!```).)*?theta_intersection.*?)```", page, re.DOTALL)
     made = Handmade(
         tmp_path,
         "CREATE MATERIALIZED VIEW daily_actors AS SELECT time_bucket(INTERVAL '1 day', placed) AS day,"

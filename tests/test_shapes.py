@@ -18,6 +18,8 @@ from seamline.schemas.compiler import compile_view
 from seamline.schemas.views import parse_views
 from seamline.streaming.plan import make_plan
 
+pytestmark = pytest.mark.thorough
+
 TAGS = "}\n      - {name: tags, logicalType: array, items: {logicalType: string}"
 SHAPES = {
     "month": "time_bucket(INTERVAL '1 month', placed) AS month, shop",

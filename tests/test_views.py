@@ -225,6 +225,7 @@ def test_what_is_unnested_is_part_of_the_definition_and_its_spelling_is_not(orde
     assert compiled(select, orders).hash != compiled(select.replace("(tags)", "([Shop])"), orders).hash
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Seoul", "Australia/Lord_Howe", "Europe/London"])
 def test_buckets_in_a_zone_begin_at_its_midnights_through_daylight_saving(zone: str, orders: Contract) -> None:
     units = ("day", "week", "month", "quarter", "year")
