@@ -82,6 +82,18 @@ def test_types_are_as_declared_before_there_is_data(case: Case, folder: Path) ->
     assert kernel().describe(run.sql["finalise"], {"partials": rows}) == {"k": "INTEGER", "v": run.form.sql_type}
 
 
+@pytest.mark.parametrize("name", ALGEBRA)
+def test_no_column_of_a_users_can_take_the_place_of_an_entrys_own_names(name: str) -> None:
+    """DuckDB takes `e.count` in a lambda over `e` for the field of a column e, where there is one; columns of users
+    have no double underscore."""
+    form = plain_case(name).form
+    texts = [form.finalise, form.audit, form.own, *(text for part in form.parts for text in (part.partial, part.merge))]
+    said = " ".join(texts)
+    bound = {one for many in re.findall(r"lambda ([\w, ]+):", said) for one in many.split(", ")}
+    bound |= set(re.findall(r"for (\w+) in", said))
+    assert {one for one in bound if "__" not in one} == set()
+
+
 def test_the_lambda_law_is_able_to_fail(folder: Path) -> None:
     """An average of averages breaks it."""
     wrong = Form((Part("", "avg({x}){filter}", "DOUBLE", "avg({c})"),), "{}", "DOUBLE")

@@ -54,7 +54,7 @@ def _placed(value: str, kind: str, kept: str) -> Part:
     return Part("", partial, f"STRUCT(a {AT}, x {kind})[]", merge)
 
 
-_VALUES = "list_transform({}, lambda placed: struct_extract(placed, 'x'))"
+_VALUES = "list_transform({}, lambda placed__: struct_extract(placed__, 'x'))"
 
 
 def _array_agg(call: Call) -> Form | None:
@@ -125,7 +125,9 @@ def _sum_distinct(call: Call) -> Form | None:
 
 def _digits(operator: str) -> str:
     """The high or low digits of every value, added up: they cannot overflow."""
-    return f"list_aggregate(list_transform({{}}, lambda v: {unscaled('v')} {operator} {LIMB}), 'sum')::DECIMAL(38,0)"
+    return (
+        f"list_aggregate(list_transform({{}}, lambda v__: {unscaled('v__')} {operator} {LIMB}), 'sum')::DECIMAL(38,0)"
+    )
 
 
 # --- distinct values as a list or text -------------------------------------------------------------------

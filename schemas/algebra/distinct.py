@@ -38,7 +38,7 @@ _FEW = 1024
 _LISTS = "list({c})"
 _ALL = f"flatten({_LISTS})"
 _SORTED = f"list_sort({_ALL})"
-_UNEQUAL = f"list_transform(list_zip({_SORTED}, {_SORTED}[2:]), lambda pair: pair[1] IS DISTINCT FROM pair[2])"
+_UNEQUAL = f"list_transform(list_zip({_SORTED}, {_SORTED}[2:]), lambda pair__: pair__[1] IS DISTINCT FROM pair__[2])"
 _MERGED = (
     f"CASE WHEN len({_ALL}) <= {_FEW} THEN list_sort(list_distinct({_ALL})) ELSE list_where({_SORTED}, {_UNEQUAL}) END"
 )

@@ -68,7 +68,7 @@ def _by(name: str) -> Callable[[Call], Form | None]:
             part = Part("", f"{name}({pair}) FILTER (WHERE {{where}} AND {known})", kind, f"{name}({{c}})")
             return Form((part,), "struct_extract({}, 'x')", x, own=f"struct_extract({name}({own}){where}, 'x')")
         k = _places(call)
-        values = "list_transform({}, lambda pair: struct_extract(pair, 'x'))"
+        values = "list_transform({}, lambda pair__: struct_extract(pair__, 'x'))"
         several = _several(name, pair, known, kind, k)
         return Form((several,), values, f"{x}[]", own=values.replace("{}", f"{name}({own}, {k}){where}"))
 

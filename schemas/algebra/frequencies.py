@@ -50,27 +50,28 @@ def _entries(kind: str) -> str:
 def _counted(kind: str) -> str:
     """Value counts of events. Sorted again: DuckDB's histogram has an order of its own for structs with NULLs."""
     entries = f"map_entries(histogram({canonical('{x}', kind)}){{filter}})"
-    return f"list_sort(list_transform({entries}, lambda e: {{'value': e.key, 'count': e.value::BIGINT}}))"
+    return f"list_sort(list_transform({entries}, lambda e__: {{'value': e__.key, 'count': e__.value::BIGINT}}))"
 
 
 _SORTED = "list_sort(flatten(list({c})))"
 _STEPS = (
     "list_transform(range(ceil(log2(greatest(count({c}), 1)))::BIGINT),"
-    " lambda j: {'entries': NULL, 'step': (1::BIGINT << j)})"
+    " lambda j__: {'entries': NULL, 'step': (1::BIGINT << j__)})"
 )
 _ONCE = (
-    "list_transform(list_zip(a.entries, a.entries[b.step + 1:]), lambda pair: {'value': pair[1].value, 'count':"
-    " pair[1].count + CASE WHEN pair[1].value IS NOT DISTINCT FROM pair[2].value THEN pair[2].count ELSE 0 END})"
+    "list_transform(list_zip(a__.entries, a__.entries[b__.step + 1:]), lambda pair__:"
+    " {'value': pair__[1].value, 'count': pair__[1].count"
+    " + CASE WHEN pair__[1].value IS NOT DISTINCT FROM pair__[2].value THEN pair__[2].count ELSE 0 END})"
 )
 _ADDED = (
     f"list_reduce([{{'entries': {_SORTED}, 'step': 0::BIGINT}}] || {_STEPS},"
-    f" lambda a, b: {{'entries': {_ONCE}, 'step': b.step}}).entries"
+    f" lambda a__, b__: {{'entries': {_ONCE}, 'step': b__.step}}).entries"
 )
 _FIRST = (
-    "list_transform(list_zip(added, list_prepend(NULL, added), true),"
-    " lambda pair: pair[1].value IS DISTINCT FROM pair[2].value)"
+    "list_transform(list_zip(added__, list_prepend(NULL, added__), true),"
+    " lambda pair__: pair__[1].value IS DISTINCT FROM pair__[2].value)"
 )
-_SUMMED = f"list_transform([{_ADDED}], lambda added: list_where(added, {_FIRST}))[1]"
+_SUMMED = f"list_transform([{_ADDED}], lambda added__: list_where(added__, {_FIRST}))[1]"
 
 
 def _alone(merged: str) -> str:
@@ -87,17 +88,17 @@ def _alone(merged: str) -> str:
 
 
 def _reduced(counts: str) -> str:
-    least = f"list_sort([e.count for e in s], 'DESC')[{CAPACITY + 1}]"
-    lowered = "lambda e: {'value': e.value, 'count': e.count - least}"
-    lower = f"list_transform(list_filter(s, lambda e: e.count > least), {lowered})"
-    cut = f"list_transform([{least}], lambda least: {lower})[1]"
-    return f"list_transform([{counts}], lambda s: CASE WHEN len(s) <= {CAPACITY} THEN s ELSE {cut} END)[1]"
+    least = f"list_sort([e__.count for e__ in s__], 'DESC')[{CAPACITY + 1}]"
+    lowered = "lambda e__: {'value': e__.value, 'count': e__.count - least__}"
+    lower = f"list_transform(list_filter(s__, lambda e__: e__.count > least__), {lowered})"
+    cut = f"list_transform([{least}], lambda least__: {lower})[1]"
+    return f"list_transform([{counts}], lambda s__: CASE WHEN len(s__) <= {CAPACITY} THEN s__ ELSE {cut} END)[1]"
 
 
 def _often(counts: str, k: int) -> str:
     """The k values of the largest counts; the lesser value first where counts are equal."""
-    order = f"list_sort(list_transform({counts}, lambda e: {{'n': -e.count, 'v': e.value}}))"
-    return f"list_transform({order}[:{k}], lambda e: e.v)"
+    order = f"list_sort(list_transform({counts}, lambda e__: {{'n': -e__.count, 'v': e__.value}}))"
+    return f"list_transform({order}[:{k}], lambda e__: e__.v)"
 
 
 def _approx_top_k(call: Call) -> Form | None:
@@ -112,7 +113,7 @@ def _approx_top_k(call: Call) -> Form | None:
     value = _often("{}", k)
     own = _often(counts.replace(canonical("{x}", kind), "{x}"), k)
     whole = Part("n", "count({x}){filter}", "BIGINT", "coalesce(sum({c}), 0)::BIGINT")
-    audit = "[{n}::VARCHAR, CASE WHEN list_sum([e.count for e in {}]) = {n} THEN {}::VARCHAR END]"
+    audit = "[{n}::VARCHAR, CASE WHEN list_sum([e__.count for e__ in {}]) = {n} THEN {}::VARCHAR END]"
     said = f"{bound} of the group's values"
     return Form((part, whole), value, f"{kind}[]", "approximate", said, own=own, audit=audit)
 
@@ -150,9 +151,11 @@ def _entropy(call: Call) -> Form | None:
     """Of the sum over the values of p * log2(1 / p): no term is negative, and they are added in the values' order."""
     if not storable(call.type):
         return None
-    terms = "list_sum([e.count / total * log2(total / e.count) for e in {}])"
-    value = f"list_transform([list_sum([e.count for e in {{}}])::DOUBLE], lambda total: {terms})[1]"
-    own = f"list_transform([{_counted(call.type)}], lambda counts: coalesce({value.replace('{}', 'counts')}, 0.0))[1]"
+    terms = "list_sum([e__.count / total__ * log2(total__ / e__.count) for e__ in {}])"
+    value = f"list_transform([list_sum([e__.count for e__ in {{}}])::DOUBLE], lambda total__: {terms})[1]"
+    own = (
+        f"list_transform([{_counted(call.type)}], lambda counts__: coalesce({value.replace('{}', 'counts__')}, 0.0))[1]"
+    )
     return _from_counts("entropy", call.type, "DOUBLE", value, "0.0::DOUBLE", own)
 
 
@@ -162,7 +165,7 @@ def _histogram(call: Call) -> Form | None:
     if not storable(call.type):
         return None
     sql_type = f"MAP({call.type}, UBIGINT)"
-    entries = "list_transform({}, lambda e: {'k': e.value, 'v': e.count::UBIGINT})"
+    entries = "list_transform({}, lambda e__: {'k': e__.value, 'v': e__.count::UBIGINT})"
     return _from_counts("histogram", call.type, sql_type, f"map_from_entries({entries})", "NULL", "")
 
 
@@ -180,7 +183,7 @@ def _bounds_and_rest(key: str, bounds: str) -> tuple[list[str], str]:
     """Distinct bounds as text, in order, and the text by which DuckDB names values above all."""
     ordered = f"list_sort(list_distinct(({bounds})::{key}[]))"
     name = f"(SELECT map_keys(histogram(x, []::{key}[]))[1]::VARCHAR FROM (SELECT ({bounds})[1]::{key} AS x))"
-    listed = f"list_transform({ordered}, lambda b: b::VARCHAR)"
+    listed = f"list_transform({ordered}, lambda b__: b__::VARCHAR)"
     row = kernel().run(f"SELECT {listed} AS bounds, {name} AS rest").to_pylist()[0]
     return row["bounds"], row["rest"]
 
