@@ -81,6 +81,7 @@ def test_a_view_that_was_dropped_for_some_epochs_has_a_hole_until_its_next_versi
         reader.reaches(here.topic.end)
         wait_until(here.archived(), 90, "all archived")
         first = here.batch(spark).refresh("sales").version
+        wait_until(lambda: reader.seen[-1].version == first, 30, "the version is served")
 
         assert seam_cli(here, "views", "drop", "sales") == 2, "what stands in views/ would come back by itself"
         text.unlink()
