@@ -17,10 +17,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable, write_deltalake
 from handmade import Handmade, rows
 
 from seamline.errors import Condition, SeamlineError
-from seamline.kernel import KERNEL_VERSION, Limits, kernel, quote
+from seamline.kernel import KERNEL_VERSION, Input, Limits, kernel, quote
 from seamline.schemas.algebra import ALGEBRA
 from tests.algebra_laws import EPOCH, Case, Row, Run, same
 
@@ -114,6 +115,18 @@ def test_stored_partials_are_read_and_finished_to_the_same_answers(case: Case, f
     assert same(plain(run.finish(stored)), alone, exact)
     today = run.partial(events(case, 1), 1000)
     assert same(plain(run.finish(run.merge(stored, today))), merged, exact)
+
+
+def test_stored_partials_come_back_from_delta_as_they_went_in(folder: Path, tmp_path: Path) -> None:
+    write_deltalake(str(tmp_path / "kept"), pq.read_table(STORED))
+    engine = kernel(Limits(folders=(str(LAKE), str(tmp_path))))
+    inputs: dict[str, Input] = {
+        "golden": [str(STORED)], "delta": list(DeltaTable(str(tmp_path / "kept")).file_uris())
+    }  # fmt: skip
+    assert engine.describe("SELECT * FROM delta", inputs) == engine.describe("SELECT * FROM golden", inputs)
+    stored, back = (engine.run(f"SELECT * FROM {name} ORDER BY k", inputs) for name in inputs)
+    assert back.num_rows == 3
+    assert back.equals(stored)
 
 
 def test_nothing_is_stored_that_no_entry_reads(folder: Path) -> None:
