@@ -112,7 +112,7 @@ def age(project: Project, bootstrap: str, producer: KafkaProducer, epochs: int) 
         future.get(60)
     source = Cluster(bootstrap).topics([TOPIC])[TOPIC].source
     catalogue = Catalogue(project.lake)
-    plan = make_plan(project.contracts.values(), [(d, catalogue.contract(d.hash)) for d in catalogue.live("main")])
+    plan = make_plan(project.contracts.values(), [(d, catalogue.contracts(d.hash)) for d in catalogue.live("main")])
     writer = Writer.take(project.lake.speed_log("main"), Claim(at=system_clock(), holder="bench"))
     speed = Speed(project.lake, "main", writer, plan, origin=Frontier({Partition(source, 0): 0}))
     for first in range(0, len(values), EACH):

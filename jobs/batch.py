@@ -66,7 +66,7 @@ class Batch:
         if chosen not in state.live:
             allowed = ", ".join(state.live)
             raise UserError(Condition.VIEW_UNKNOWN, f"definition {chosen} of {view} is not live", allowed=allowed)
-        speed = SpeedHistory(self.lake.speed_log(catalogue.contract(chosen).stream))
+        speed = SpeedHistory(self.lake.speed_log(catalogue.stream(chosen)))
         cut = speed.origin or Frontier()
         if version is not None:
             history = BatchHistory(self.lake.batch_log(chosen))

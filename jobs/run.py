@@ -91,7 +91,8 @@ class Run:
         reasons = []
         for definition in targets(self.history.states.values()):
             self.definition: Definition = self.catalogue.definition(definition)
-            self.contract: Contract = self.catalogue.contract(definition)
+            (contract,) = self.catalogue.contracts(definition)
+            self.contract: Contract = contract
             # the speed log first: the archive may pass an epoch meanwhile, never the other way round
             speed = SpeedHistory(self.lake.speed_log(self.contract.stream))
             archive = ArchiveHistory(self.lake.archive_log(self.contract.stream))

@@ -233,16 +233,16 @@ def unit_statements(
             below = f"SELECT * FROM known WHERE {at_once}\n  UNION ALL BY NAME\n  {below}"
         mended_rows = f"SELECT * FROM mended WHERE {topics}" if mended else ""
         horizon = int(contract.horizon.total_seconds() * 1_000_000)
-    fields = tuple(f.name for f in contract.fields)
+    fields, partial = tuple(f.name for f in contract.fields), definition.partials[contract.name]
     return Statements(
         below=below,
         decoding=contract.decoding,
         day=day,
         fields=fields,
-        used=tuple(f for f in fields if re.search(rf"\b{re.escape(f)}\b", definition.partial, re.IGNORECASE)),
+        used=tuple(f for f in fields if re.search(rf"\b{re.escape(f)}\b", partial, re.IGNORECASE)),
         event_id=contract.event_id,
         event_time=contract.event_time,
-        partial=definition.partial,
+        partial=partial,
         decode_text=decode_statement(contract),
         again_below=at_once,
         mended=mended_rows,

@@ -5,7 +5,7 @@ What a view's next state is, is decided by pure functions; a conflicting put mea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -38,10 +38,10 @@ Decision = Callable[[Published | None], Published | None]
 
 @dataclass(frozen=True)
 class Compiled:
-    """A definition and the contract that it decodes by."""
+    """A definition and the contracts that it decodes by, in the order of their names."""
 
     definition: Definition
-    contract: Contract
+    contracts: tuple[Contract, ...]
 
 
 class Catalogue:
@@ -81,14 +81,18 @@ class Catalogue:
         """A recorded definition, compiled."""
         return self._compile(hash_).definition
 
-    def contract(self, hash_: str) -> Contract:
-        """The contract a recorded definition decodes by."""
-        return self._compile(hash_).contract
+    def contracts(self, hash_: str) -> tuple[Contract, ...]:
+        """The contracts a recorded definition decodes by, in the order of their names."""
+        return self._compile(hash_).contracts
+
+    def stream(self, hash_: str) -> str:
+        """The stream that a recorded definition's contracts are in."""
+        return self.contracts(hash_)[0].stream
 
     def live(self, stream: str | None = None) -> tuple[Definition, ...]:
         """Definitions that get epochs, of one stream or of all, in the order of their hashes."""
         hashes = {h for state in self.states.values() for h in state.live}
-        return tuple(self.definition(h) for h in sorted(hashes) if stream is None or self.contract(h).stream == stream)
+        return tuple(self.definition(h) for h in sorted(hashes) if stream is None or self.stream(h) == stream)
 
     def properties(self, hash_: str) -> dict[str, str]:
         """The properties a recorded definition was applied with; none where it is not recorded, or cannot be read."""
@@ -126,19 +130,22 @@ def dropped_view(view: str) -> UserError:
     )
 
 
-@lru_cache(maxsize=1024)
 def compile_record(record: DefinitionRecord) -> Compiled:
     """A definition from what the ledger kept of it: pure, and 20 to 30 ms, so each is compiled once in a process."""
-    contract = parse_contract(record.contract, where=f"ledger: contract of {record.definition}")
-    (text,) = parse_views(record.sql, where=f"ledger: definition {record.definition}")
-    return Compiled(compile_view(text, contract), contract)
+    return _compile_text(record.definition, record.sql, tuple(sorted(record.contracts.items())))
 
 
-def record(definition: Definition, contract: Contract) -> DefinitionRecord:
+@lru_cache(maxsize=1024)
+def _compile_text(definition: str, sql: str, yaml: tuple[tuple[str, str], ...]) -> Compiled:
+    contracts = tuple(parse_contract(text, where=f"ledger: contract {name} of {definition}") for name, text in yaml)
+    (text,) = parse_views(sql, where=f"ledger: definition {definition}")
+    return Compiled(compile_view(text, *contracts), contracts)
+
+
+def record(definition: Definition, contracts: Iterable[Contract]) -> DefinitionRecord:
     """What the ledger keeps of a definition."""
-    return DefinitionRecord(
-        definition=definition.hash, sql=definition.text, contract=contract.text, contract_name=contract.name
-    )
+    texts = {contract.name: contract.text for contract in contracts}
+    return DefinitionRecord(definition=definition.hash, sql=definition.text, contracts=texts)
 
 
 def next_state(state: Published | None, view: str, new: DefinitionRecord, now: datetime) -> Published | None:
@@ -238,8 +245,8 @@ def apply_views(
     """Compiles every view first, so that a wrong one leaves all of them as they were; then one entry a view."""
     compiled = {name: compile_for(view, contracts) for name, view in views.items()}
     applied = []
-    for name, (definition, contract) in compiled.items():
-        new = record(definition, contract)
+    for name, (definition, used) in compiled.items():
+        new = record(definition, used)
         put = decide(lake, name, lambda state, name=name, new=new: next_state(state, name, new, clock()))  # type: ignore[misc]
         applied.append(Applied(name, definition.hash, _change(put)))
     return applied
@@ -253,17 +260,20 @@ def _change(put: Published | None) -> Change:
     return "new" if put.reason == FIRST else "described" if put.reason == DESCRIBED else "changed"
 
 
-def compile_for(view: ViewText, contracts: Mapping[str, Contract]) -> tuple[Definition, Contract]:
-    """A view of the project, compiled, and its contract. Raises CONTRACT_UNKNOWN or VIEW_INVALID."""
-    if view.contract not in contracts:
-        raise UserError(
-            Condition.CONTRACT_UNKNOWN,
-            f"view {view.name} reads {view.contract!r}",
-            allowed=", ".join(sorted(contracts)) or "(the project has no contracts)",
-            mend="name one of these after FROM, or add the contract to contracts/",
-            where=view.source.place(view.contract_at),
-        )
-    return compile_view(view, contracts[view.contract]), contracts[view.contract]
+def compile_for(view: ViewText, contracts: Mapping[str, Contract]) -> tuple[Definition, tuple[Contract, ...]]:
+    """A view of the project, compiled, and its contracts in the order of their names. Raises CONTRACT_UNKNOWN or
+    VIEW_INVALID."""
+    for name, at in view.contracts.items():
+        if name not in contracts:
+            raise UserError(
+                Condition.CONTRACT_UNKNOWN,
+                f"view {view.name} reads {name!r}",
+                allowed=", ".join(sorted(contracts)) or "(the project has no contracts)",
+                mend="name one of these after FROM, or add the contract to contracts/",
+                where=view.source.place(at),
+            )
+    used = tuple(contracts[name] for name in sorted(view.contracts))
+    return compile_view(view, *used), used
 
 
 def publish(lake: Lake, seen: Published, definition: str, version: int | None, reason: str, now: datetime) -> Published:

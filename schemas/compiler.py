@@ -1,4 +1,4 @@
-"""A view over its contract, compiled: one SELECT becomes three statements that run in the kernel."""
+"""A view over its contracts, compiled: one SELECT becomes statements that run in the kernel."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from seamline.schemas.unnest import ELEMENT
 from seamline.schemas.views import ViewText
 
 
-def compile_view(view: ViewText, contract: Contract) -> Definition:
-    """The definition of a view over its contract. Pure, but that DuckDB binds it over no rows. Raises VIEW_INVALID."""
+def compile_view(view: ViewText, *contracts: Contract) -> Definition:
+    """The definition of a view over its contracts. Pure, but that DuckDB binds it over no rows. Raises VIEW_INVALID."""
     source = view.source
     header = read_header(source, source.tokens())
     tokens = header.select
     clauses = read_clauses(source, tokens)
+    (contract,) = contracts
     if clauses.table.text.lower() != contract.name.lower():
         raise source.refuse(clauses.table.start, f"unknown contract {clauses.table.text!r}", contract.name)
     fields = event_schema(contract)
@@ -45,7 +46,7 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
     check_sort(source, header, keys, columns)
     return Definition(
         view=view.name,
-        contract=contract.name,
+        contracts=tuple(sorted(contract.name for contract in contracts)),
         hash=hashlib.sha256(identity.encode()).hexdigest()[:16],
         text=view.text,
         normalised=normalised,
@@ -53,12 +54,12 @@ def compile_view(view: ViewText, contract: Contract) -> Definition:
         keys=keys,
         columns=columns,
         partial_columns=stored,
-        partial=_partial(bound, selection),
+        partials={contract.name: _partial(bound, selection)},
         merge=_merge(bound),
         merges=_merges(bound),
         compared=finisher.compared,
         having=having,
-        head=head,
+        own=((head, contract.name),),
         tail=tail,
         comment=header.comment,
         where=selection.where,

@@ -1,4 +1,4 @@
-"""A definition: one view over one contract, compiled to three statements that run in the kernel.
+"""A definition: one view over contracts of one stream, compiled to statements that run in the kernel.
 
 Nothing here is stored: a definition is made again from the view's text and the contract's text, which
 the ledger keeps.
@@ -6,6 +6,7 @@ the ledger keeps.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from seamline.kernel import quote
@@ -59,17 +60,18 @@ class Compared:
 class Definition:
     """A compiled view.
 
-    partial: `events` (the contract's fields, and where they were read) to partial rows; merge: `partials` to at most
-    one row for each key, same columns; merges: each partial column's merge over `partials`; compared: each aggregate
-    once, for the audit; having: the condition that a merged row must meet, or ''; where and having_said: the conditions
-    as the definition's identity has them.
-    None of `partial` and `merge` raises on data; `finalise` raises only where a value that is out of range is
+    contracts: their names, in order; partials: for each, `events` (its fields, and where they were read) to partial
+    rows; merge: `partials` to at most one row for each key, same columns; merges: each partial column's merge over
+    `partials`; compared: each aggregate once, for the audit; having: the condition that a merged row must meet, or '';
+    where and having_said: the conditions as the definition's identity has them; own and tail: the user's SELECT in
+    pieces, each of `own` with the contract that is named after it.
+    None of `partials` and `merge` raises on data; `finalise` raises only where a value that is out of range is
     computed (its message contains VALUE_OUT_OF_RANGE).
     One of the keys is a time bucket or a date.
     """
 
     view: str
-    contract: str
+    contracts: tuple[str, ...]
     hash: str
     text: str
     normalised: str
@@ -77,16 +79,22 @@ class Definition:
     keys: tuple[Column, ...]
     columns: tuple[Output, ...]
     partial_columns: tuple[Column, ...]
-    partial: str
+    partials: Mapping[str, str] = field(hash=False)
     merge: str
     merges: dict[str, str] = field(hash=False)
     compared: tuple[Compared, ...]
     having: str
-    head: str
+    own: tuple[tuple[str, str], ...]
     tail: str
     comment: str = ""
     where: str = ""
     having_said: str = ""
+
+    @property
+    def partial(self) -> str:
+        """The one partial statement of a view over one contract."""
+        (statement,) = self.partials.values()
+        return statement
 
     @property
     def finalise(self) -> str:
@@ -111,10 +119,12 @@ class Definition:
         """`partials` of any split to the view's columns, in one statement."""
         return self.finalise_over(f"({self.merge})")
 
-    def select_over(self, events: str) -> str:
-        """The user's own SELECT over another table, character by character but for calls that DuckDB does not have or
-        answers by the order of rows: what every answer is checked against."""
-        return f"{self.head}{events}{self.tail}"
+    def select_over(self, events: Mapping[str, str] | str) -> str:
+        """The user's own SELECT over other tables, one for each contract (a name alone: for the only contract),
+        character by character but for calls that DuckDB does not have or answers by the order of rows: what every
+        answer is checked against."""
+        tables = dict.fromkeys(self.contracts, events) if isinstance(events, str) else events
+        return "".join(f"{text}{tables[contract]}" for text, contract in self.own) + self.tail
 
 
 def _select(lines: list[str], source: str) -> str:

@@ -26,10 +26,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Side:
-    """A definition and its contract. `hash`: the definition's name in the ledger, or as it is compiled now."""
+    """A definition and its contracts. `hash`: the definition's name in the ledger, or as it is compiled now."""
 
     definition: Definition
-    contract: Contract
+    contracts: tuple[Contract, ...]
     hash: str
 
 
@@ -47,7 +47,7 @@ def compare(old: Side, new: Side) -> Difference:
         *_columns(old.definition, new.definition),
         *_one("WHERE", old.definition.where, new.definition.where),
         *_one("HAVING", old.definition.having_said, new.definition.having_said),
-        *_contract(old, new),
+        *_contracts(old, new),
     ]
     told = [*_comments(old.definition, new.definition), *_properties(old.definition, new.definition)]
     if old.hash == new.hash:
@@ -85,12 +85,17 @@ def _by_name(definition: Definition) -> dict[str, Output]:
     return {column.name: column for column in definition.columns}
 
 
-def _contract(old: Side, new: Side) -> Iterator[Change]:
-    """What decides how records are decoded; what the contract says besides makes no other definition."""
-    was, now = old.contract, new.contract
-    yield from _one("contract", was.name, now.name)
-    if was.name != now.name or was.decoding == now.decoding:
-        return
+def _contracts(old: Side, new: Side) -> Iterator[Change]:
+    """What decides how records are decoded; what a contract says besides makes no other definition."""
+    what = "contracts" if len(old.contracts) > 1 or len(new.contracts) > 1 else "contract"
+    yield from _one(what, ", ".join(old.definition.contracts), ", ".join(new.definition.contracts))
+    after = {contract.name: contract for contract in new.contracts}
+    for was in old.contracts:
+        if was.name in after and was.decoding != after[was.name].decoding:
+            yield from _decoding(was, after[was.name])
+
+
+def _decoding(was: Contract, now: Contract) -> Iterator[Change]:
     found = [
         *_mapping("contract field", {f.name: f.sql_type for f in was.fields}, {f.name: f.sql_type for f in now.fields}),
         *_one("event time", was.event_time, now.event_time),

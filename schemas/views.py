@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,17 +18,16 @@ from seamline.schemas.language import Source
 class ViewText:
     """One view statement as written. `text` is all of it; `line` and `column` say where it begins in `where`.
 
-    `contract_at`: the character of `text` where the contract is named.
+    contracts: the names after FROM, and the characters of `text` where they stand.
     """
 
     name: str
-    contract: str
+    contracts: Mapping[str, int] = field(hash=False)
     text: str
     where: str
     line: int = 1
     column: int = 1
     properties: dict[str, str] = field(default_factory=dict, hash=False)
-    contract_at: int = 0
 
     @property
     def source(self) -> Source:
@@ -115,7 +114,7 @@ def _read(source: Source) -> ViewText:
     head = read_header(source, source.tokens())
     table = read_clauses(source, head.select).table
     place = (source.file, source.line, source.column)
-    return ViewText(head.name, table.text, source.text, *place, head.properties, table.start)
+    return ViewText(head.name, {table.text: table.start}, source.text, *place, head.properties)
 
 
 def _twice(views: Iterable[ViewText]) -> Iterator[UserError]:

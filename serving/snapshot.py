@@ -198,7 +198,7 @@ class Serving:
             changed |= self._follow(batch)
         for state in self.catalogue.states.values():
             try:
-                stream = self.catalogue.contract(str(state.served)).stream
+                stream = self.catalogue.stream(str(state.served))
             except SeamlineError:
                 continue  # told by the view itself
             if stream not in self._speed:
@@ -267,7 +267,7 @@ class Serving:
                 allowed=f"definition {definition.hash}",
                 mend="run 'seamline views apply' and 'seamline batch rebuild', or serve with the release that wrote it",
             )
-        return definition, self.catalogue.contract(state.served).stream
+        return definition, self.catalogue.stream(state.served)
 
     def _runs(self, view: str, definition: Definition, base: Base, history: SpeedHistory, kept: Runs) -> Runs:
         """The runs from the base's cut to the history's frontier; those `kept` from before that still fit are used."""

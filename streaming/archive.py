@@ -253,7 +253,7 @@ class ArchiveRole:
 
     def _shelves(self) -> tuple[Shelf, ...]:
         following = self._following
-        return make_shelves(following.contracts, [contract for _, contract in following.live], self._stream)
+        return make_shelves(following.contracts, following.lived_by, self._stream)
 
     def _check(self) -> None:
         self._cluster.check_ids(self._sources)

@@ -8,8 +8,8 @@ from pathlib import Path
 from seamline.errors import SeamlineError
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts import Contract, load_contracts
-from seamline.schemas.definition import Definition
 from seamline.schemas.project import Project
+from seamline.streaming.plan import Live
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +25,14 @@ class Following:
         self._stamp = _stamp(self._folder)
 
     @property
-    def live(self) -> list[tuple[Definition, Contract]]:
+    def live(self) -> list[Live]:
         """Definitions that get epochs, with the contracts they decode by."""
-        return [(one, self.catalogue.contract(one.hash)) for one in self.catalogue.live(self.stream)]
+        return [(one, self.catalogue.contracts(one.hash)) for one in self.catalogue.live(self.stream)]
+
+    @property
+    def lived_by(self) -> list[Contract]:
+        """The contracts that those definitions decode by."""
+        return [contract for _, contracts in self.live for contract in contracts]
 
     def look(self) -> bool:
         """Reads the views' logs on; True where one changed. A few small reads."""

@@ -68,7 +68,7 @@ def import_events(
     if source in history.imports:
         return Import(source, contract, Counts(), already=True)
     following = Following(project, stream)
-    shelves = make_shelves(following.contracts, [one for _, one in following.live], stream)
+    shelves = make_shelves(following.contracts, following.lived_by, stream)
     files, counts = _write(project, contract, shelves, source, values(), clock())
     whole = sum(counts.values(), Counts())
     Inbox(project.lake, stream).put(Imported(source=source, contract=contract, rows=whole.read), files, counts)

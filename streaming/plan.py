@@ -57,19 +57,25 @@ class Plan:
         return tuple(d for d in self.decodings if d.topic == topic)
 
 
-def make_plan(contracts: Iterable[Contract], live: Iterable[tuple[Definition, Contract]]) -> Plan:
+Live = tuple[Definition, tuple[Contract, ...]]
+"""A definition that gets epochs, and the contracts it decodes by."""
+
+
+def make_plan(contracts: Iterable[Contract], live: Iterable[Live]) -> Plan:
     """The plan of a stream: `contracts` are the project's, `live` the definitions that get epochs with their contracts.
 
     A decoding that the project no longer has goes on as long as a definition lives by it; it is counted under
     `name@decoding`, so that the plain names count every record read once.
     """
     current = {contract.name: contract for contract in contracts}
-    pairs = sorted(live, key=lambda pair: pair[0].hash)
-    for _, contract in pairs:
+    listed = sorted(live, key=lambda one: one[0].hash)
+    lived_by = [contract for _, used in listed for contract in used]
+    for contract in lived_by:
         current.setdefault(contract.name, contract)
     by_decoding = {contract.decoding: contract for contract in current.values()}
-    for _, contract in pairs:
+    for contract in lived_by:
         by_decoding.setdefault(contract.decoding, contract)
+    partials = {decoding: _partials(decoding, listed) for decoding in by_decoding}
     decodings = tuple(
         DecodingPlan(
             decoding=decoding,
@@ -78,17 +84,22 @@ def make_plan(contracts: Iterable[Contract], live: Iterable[tuple[Definition, Co
             statement=decode_statement(contract),
             horizon=contract.horizon,
             has_id=contract.event_id is not None,
-            partials=tuple((d.hash, d.partial) for d, c in pairs if c.decoding == decoding),
-            uses=_uses(contract, [d.partial for d, c in pairs if c.decoding == decoding]),
+            partials=partials[decoding],
+            uses=_uses(contract, [statement for _, statement in partials[decoding]]),
         )
         for decoding, contract in sorted(by_decoding.items(), key=lambda item: (item[1].name, item[0]))
     )
     return Plan(
         decodings,
         tuple(sorted(_unclaimed(current).items())),
-        tuple(d.hash for d, _ in pairs),
-        tuple((d.hash, d.merge) for d, _ in pairs),
+        tuple(definition.hash for definition, _ in listed),
+        tuple((definition.hash, definition.merge) for definition, _ in listed),
     )
+
+
+def _partials(decoding: str, live: Iterable[Live]) -> tuple[tuple[str, str], ...]:
+    """What is made of one decoding's events: definition to its statement over that contract."""
+    return tuple((d.hash, d.partials[c.name]) for d, used in live for c in used if c.decoding == decoding)
 
 
 def _uses(contract: Contract, statements: list[str]) -> tuple[str, ...]:

@@ -138,7 +138,7 @@ class Bench:
     def speed(self, end: Frontier | None = None) -> int:
         """Commits one epoch up to `end` (default: all); returns its number."""
         catalogue = Catalogue(self.lake)
-        live = [(d, catalogue.contract(d.hash)) for d in catalogue.live("main")]
+        live = [(d, catalogue.contracts(d.hash)) for d in catalogue.live("main")]
         plan = make_plan([self.contract], live)
         if self._speed is None:
             log = self.lake.speed_log("main")

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from seamline.kernel import kernel
-from seamline.schemas.compiler import compile_view
+from seamline.schemas.catalogue import compile_for
 from seamline.schemas.contracts import Contract, load_contracts
 from seamline.schemas.decode import decode_statement, unclaimed_statement
 from seamline.schemas.definition import Definition
@@ -47,7 +47,7 @@ def example(name: str) -> Example:
     lines = gzip.decompress((folder / f"{name}.jsonl.gz").read_bytes()).splitlines()
     contracts = load_contracts(folder / "contracts")
     views = load_views(folder / "views")
-    definitions = {view.name: compile_view(view, contracts[view.contract]) for view in views.values()}
+    definitions = {view.name: compile_for(view, contracts)[0] for view in views.values()}
     inputs = {"records": records(lines)}
     listed = list(contracts.values())
     decoded = {one.name: kernel().run(decode_statement(one, listed), inputs) for one in listed}
@@ -97,4 +97,4 @@ def answer(definition: Definition, parts: Iterable[pa.Table]) -> pa.Table:
 def finished(name: str, view: str) -> pa.Table:
     """One view over all of the sample."""
     definition = example(name).definitions[view]
-    return answer(definition, [example(name).events[definition.contract]])
+    return answer(definition, [example(name).events[definition.contracts[0]]])

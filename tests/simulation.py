@@ -215,7 +215,7 @@ class World:
         if self._speed is None:
             catalogue = Catalogue(self.lake)
             writer = Writer.take(self.lake.speed_log(STREAM), Claim(at=self.clock(), holder="speed"))
-            live = [(d, catalogue.contract(d.hash)) for d in catalogue.live(STREAM)]
+            live = [(d, catalogue.contracts(d.hash)) for d in catalogue.live(STREAM)]
             plan = make_plan([self.contract], live)
             kept = (KEPT_BYTES, 0)[self.deaths % 2]  # each life leaves copies out in the other of two ways
             speed = Speed(self.lake, STREAM, writer, plan, clock=self.clock, origin=self.topic.origin, kept_bytes=kept)
@@ -223,7 +223,7 @@ class World:
         speed, maintenance = self._speed
         catalogue = maintenance.catalogue
         catalogue.catch_up()
-        plan = make_plan([self.contract], [(d, catalogue.contract(d.hash)) for d in catalogue.live(STREAM)])
+        plan = make_plan([self.contract], [(d, catalogue.contracts(d.hash)) for d in catalogue.live(STREAM)])
         if plan != speed.plan:
             speed.use(plan)
         return self._speed
@@ -233,7 +233,7 @@ class World:
         """The archive process; it starts, or looks at the contracts, first."""
         live = (d.hash for d in Catalogue(self.lake).live(STREAM))
         catalogue = Catalogue(self.lake)
-        shelves = make_shelves([self.contract], [catalogue.contract(d) for d in live], STREAM)
+        shelves = make_shelves([self.contract], [c for d in live for c in catalogue.contracts(d)], STREAM)
         if self._archive is None:
             writer = Writer.take(self.lake.archive_log(STREAM), Claim(at=self.clock(), holder="archive"))
             self._archive = Archive(

@@ -91,7 +91,7 @@ def memory_lake() -> Lake:
 
 def open_speed(lake: Lake, contracts: Sequence[Contract], clock: Clock = system_clock, **named: Any) -> Speed:
     """A new process, as it were: a claim, and what the ledger says."""
-    live = named.pop("live", None) or [(definition(one), one) for one in contracts]
+    live = named.pop("live", None) or [(definition(one), (one,)) for one in contracts]
     writer = Writer.take(lake.speed_log("main"), Claim(at=clock(), holder="test"))
     return Speed(lake, "main", writer, make_plan(contracts, live), clock=clock, **named)
 

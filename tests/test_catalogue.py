@@ -167,7 +167,7 @@ def test_a_view_over_an_unknown_contract_names_the_contracts_there_are(
 def test_a_definition_is_compiled_again_from_what_the_ledger_kept(lake: Lake, contracts: dict[str, Contract]) -> None:
     first = apply(lake, contracts, "count(*) AS n")
     assert Catalogue(lake).definition(first).hash == first
-    assert Catalogue(lake).contract(first).decoding == contracts["github_events"].decoding
+    assert Catalogue(lake).contracts(first)[0].decoding == contracts["github_events"].decoding
     with pytest.raises(SeamlineError) as caught:
         Catalogue(lake).definition("nosuch")
     assert caught.value.condition is Condition.VIEW_UNKNOWN

@@ -112,7 +112,7 @@ VIEWS = [(name, view) for name in NAMES for view in load_views(FOLDER / name / "
 @pytest.mark.parametrize(("name", "view"), VIEWS)
 def test_a_views_answer_from_any_split_is_its_own_select_over_the_distinct_events(name: str, view: str) -> None:
     definition = example(name).definitions[view]
-    events = example(name).events[definition.contract]
+    events = example(name).events[definition.contracts[0]]
     keys = [key.name for key in definition.keys]
     low, high = (truth(definition, events, keys, by) for by in (-RANKS, RANKS))
     assert len(low) >= 3

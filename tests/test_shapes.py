@@ -72,7 +72,7 @@ def test_both_layers_read_the_array_that_a_key_unnests(shape: str, tmp_path: Pat
     (definition,) = Catalogue(lake.lake).live("main")
     read = {"tags", "placed", "amount"} | ({"shop"} if shape == "words" else set())
     assert set(unit_statements(definition, lake.contract, lake.clock().date(), lake.end, ()).used) == read
-    (decoding,) = make_plan([lake.contract], [(definition, lake.contract)]).decodings
+    (decoding,) = make_plan([lake.contract], [(definition, (lake.contract,))]).decodings
     assert set(decoding.uses) == read
 
 

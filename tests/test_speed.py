@@ -171,7 +171,7 @@ def test_a_definition_that_comes_later_is_listed_from_then_on_and_a_hole_before(
     speed = open_speed(lake, [CLICKS])
     speed.run_batch(tasks(records([event(1)])))
     later = definition(CLICKS, text=VIEW.replace("1 hour", "1 day"))
-    speed.use(make_plan([CLICKS], [(PER_HOUR, CLICKS), (later, CLICKS)]))
+    speed.use(make_plan([CLICKS], [(PER_HOUR, (CLICKS,)), (later, (CLICKS,))]))
     speed.run_batch(tasks(records([event(2)], first=1)))
     history = SpeedHistory(lake.speed_log("main"))
     assert len(build_chain(PER_HOUR.hash, None, START, history.segments(PER_HOUR.hash), history.frontier).segments) == 2
@@ -188,7 +188,7 @@ def test_two_decodings_of_one_contract_are_counted_side_by_side() -> None:
     older = contract(n="string")
     lake = memory_lake()
     speed = open_speed(
-        lake, [CLICKS], live=[(PER_HOUR, CLICKS), (definition(older, text=VIEW.replace("sum", "max")), older)]
+        lake, [CLICKS], live=[(PER_HOUR, (CLICKS,)), (definition(older, text=VIEW.replace("sum", "max")), (older,))]
     )
     committed = speed.run_batch(tasks(records([event(1), event(1)])))
     assert committed is not None

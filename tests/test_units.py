@@ -31,7 +31,8 @@ def unit(bench: Bench, cut: Frontier | None = None, imports: tuple[str, ...] = (
     table = bench.lake.raw_path("orders", bench.contract.layout)
     version = ArchiveHistory(bench.lake.archive_log("main")).tables[table]
     files = by_day(raw_files(bench.lake, table, version))[DAY.date()]
-    statements = unit_statements(definition, catalogue.contract(definition.hash), DAY.date(), cut or bench.end, imports)
+    (one,) = catalogue.contracts(definition.hash)
+    statements = unit_statements(definition, one, DAY.date(), cut or bench.end, imports)
     paths = tuple(f.path for f in files)
     task = UnitTask(bench.lake.uri, definition.hash, "", DAY.date(), paths, statements)
     return run_unit(bench.lake, bench.lake.kernel(), task)

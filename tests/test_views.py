@@ -547,7 +547,7 @@ def test_a_folder_of_views_may_hold_several_in_a_file_but_no_name_twice(tmp_path
 def test_the_examples_compile(github: Contract) -> None:
     views = load_views(GITHUB / "views")
     assert list(views) == ["daily_reach", "repo_activity", "type_minutes"]
-    assert all(compile_view(view, github).contract == "github_events" for view in views.values())
+    assert all(compile_view(view, github).contracts == ("github_events",) for view in views.values())
 
 
 CALLS = {

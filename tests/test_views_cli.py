@@ -77,7 +77,7 @@ def test_check_says_type_exactness_and_cost_of_every_column_and_makes_no_lake(sh
     found = said("views", "check")
     (view,) = found["views"]
     assert found["errors"] == []
-    assert (view["view"], view["contract"], view["comment"]) == ("sales", "orders", "what is sold")
+    assert (view["view"], view["contracts"], view["comment"]) == ("sales", ["orders"], "what is sold")
     columns = {column["column"]: column for column in view["columns"]}
     assert columns["hour"]["aggregate"] == "(key)"
     assert columns["amount"]["type"] == "DECIMAL(38,0)"

@@ -215,12 +215,11 @@ class Version(EntryBase):
 
 
 class DefinitionRecord(Value):
-    """What is needed to compile a definition again: its SQL and its contract's YAML."""
+    """What is needed to compile a definition again: its SQL, and its contracts' YAML by their names."""
 
     definition: str
     sql: str
-    contract: str
-    contract_name: str
+    contracts: dict[str, str]
 
 
 class Published(EntryBase):

@@ -73,7 +73,7 @@ def _show(right: list[tuple[ViewText, Definition]], errors: list[UserError]) -> 
     from seamline.schemas.explain import cost
 
     for view, definition in right:
-        say(f"{view.source.place(0)}: {view.name} of {definition.contract}, definition {definition.hash}")
+        say(f"{view.source.place(0)}: {view.name} of {', '.join(definition.contracts)}, definition {definition.hash}")
         if definition.comment:
             say(f"  {definition.comment}")
         say(f"  keys: {', '.join(key.name for key in definition.keys) or '(none: one row)'}")
@@ -94,7 +94,7 @@ def _told(view: ViewText, definition: Definition) -> dict[str, Any]:
     return {
         "view": definition.view,
         "where": view.source.place(0),
-        "contract": definition.contract,
+        "contracts": list(definition.contracts),
         "definition": definition.hash,
         "comment": definition.comment,
         "properties": definition.properties,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -117,19 +118,19 @@ def _difference(project: Project, catalogue: Catalogue, name: str, view: ViewTex
     served = state.served if state is not None else None
     if view is None:
         return Found(name, served, None, Difference((), "nothing"), "")
-    definition, contract = compile_for(view, project.contracts)
-    new = Side(definition, contract, definition.hash)
+    definition, contracts = compile_for(view, project.contracts)
+    new = Side(definition, contracts, definition.hash)
     old = _side(catalogue, served) if served is not None else _namesake(catalogue, new)
     difference = compare(old, new) if old is not None else Difference((), "apply")
     costly = difference.needs in ("rebuild", "another name")
-    raw = _raw(project, contract) if costly else None
+    raw = _raw(project, contracts) if costly else None
     return Found(name, old.hash if old else None, new.hash, difference, _being(state, new.hash) if costly else "", raw)
 
 
 def _side(catalogue: Catalogue, hash_: str) -> Side:
     from seamline.schemas.difference import Side
 
-    return Side(catalogue.definition(hash_), catalogue.contract(hash_), hash_)
+    return Side(catalogue.definition(hash_), catalogue.contracts(hash_), hash_)
 
 
 def _namesake(catalogue: Catalogue, new: Side) -> Side | None:
@@ -151,15 +152,17 @@ def _being(state: Published | None, new: str) -> str:
     return "nothing more: it was applied, and is switched to with its next batch version"
 
 
-def _raw(project: Project, contract: Contract) -> tuple[int, int] | None:
-    """Event dates and bytes of the contract's raw table, as the archive's newest entry has it; None where unknown."""
+def _raw(project: Project, contracts: Iterable[Contract]) -> tuple[int, int] | None:
+    """Event dates and bytes of the raw tables, as the archive's newest entry has them; None where unknown."""
     from seamline.history import ArchiveHistory
-    from seamline.jobs.raw import by_day, raw_files
+    from seamline.jobs.raw import RawFile, by_day, raw_files
 
-    table = project.lake.raw_path(contract.name, contract.layout)
-    version = ArchiveHistory(project.lake.archive_log(contract.stream)).tables.get(table)
-    files = raw_files(project.lake, table, version)
-    return (len(by_day(files)), sum(file.size for file in files)) if files else None
+    files = list[RawFile]()
+    for contract in contracts:
+        table = project.lake.raw_path(contract.name, contract.layout)
+        version = ArchiveHistory(project.lake.archive_log(contract.stream)).tables.get(table)
+        files += raw_files(project.lake, table, version)
+    return (len(by_day(tuple(files))), sum(file.size for file in files)) if files else None
 
 
 def _told(found: Found) -> dict[str, Any]:

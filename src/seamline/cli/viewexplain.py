@@ -1,4 +1,4 @@
-"""`seamline views explain`: what a view stores, what that costs, and the three statements that make and finish it."""
+"""`seamline views explain`: what a view stores, what that costs, and the statements that make and finish it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from seamline.cli.console import say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
-from seamline.cli.viewfind import NameArgument, batch_of, definition_of
+from seamline.cli.viewfind import NameArgument, batch_of, definition_of, statements_of
 
 if TYPE_CHECKING:
     from seamline.schemas.definition import Definition
@@ -58,7 +58,7 @@ def explain(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOpti
     if as_json:
         show_json(_told(definition, spent, measured))
         return
-    say(f"{name} of {definition.contract}, definition {definition.hash}\n")
+    say(f"{name} of {', '.join(definition.contracts)}, definition {definition.hash}\n")
     keys = ", ".join(f"{key.name} ({key.sql_type})" for key in definition.keys)
     say(f"A group is one of each of: {keys}" if keys else "The view has no keys: all events are one group.")
     say("A batch file (of one event date) has at most one partial row for a group, an epoch may have a few:\n")
@@ -68,8 +68,8 @@ def explain(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOpti
     )
     say(f"\ncost: {spent.words}")
     say(f"measured: {measured.words}" if measured else "measured: nothing yet, there is no batch version")
-    for title, statement in _statements(definition).items():
-        say(f"\n-- {title}: {_ABOUT[title]}\n{statement}")
+    for title, statement in statements_of(definition).items():
+        say(f"\n-- {title}: {_ABOUT[title.split()[0]]}\n{statement}")
 
 
 _ABOUT = {
@@ -77,10 +77,6 @@ _ABOUT = {
     "merge": "partial rows of any split to one for each group",
     "finalise": "merged rows to the view's columns, when it is asked",
 }
-
-
-def _statements(definition: Definition) -> dict[str, str]:
-    return {"partial": definition.partial, "merge": definition.merge, "finalise": definition.finalise}
 
 
 def _measured(project: Project, definition: Definition) -> Measured | None:
@@ -114,11 +110,11 @@ def _told(definition: Definition, spent: Cost, measured: Measured | None) -> dic
     }  # fmt: skip
     return {
         "view": definition.view,
-        "contract": definition.contract,
+        "contracts": list(definition.contracts),
         "definition": definition.hash,
         "keys": [key.name for key in definition.keys],
         "stored": stored,
         "cost": {"class": spent.kind, "fixed_bytes": spent.fixed, "words": spent.words},
         "measured": held,
-        "statements": _statements(definition),
+        "statements": statements_of(definition),
     }

@@ -34,6 +34,13 @@ def batch_of(project: Project, definition: str) -> BatchHistory:
     return BatchHistory(project.lake.batch_log(definition))
 
 
+def statements_of(definition: Definition) -> dict[str, str]:
+    """The statements of a definition, titled: `partial`, or `partial of` each contract where there are several."""
+    several = len(definition.partials) > 1
+    partials = {f"partial of {name}" if several else "partial": sql for name, sql in definition.partials.items()}
+    return {**partials, "merge": definition.merge, "finalise": definition.finalise}
+
+
 def columns_of(definition: Definition) -> list[dict[str, Any]]:
     """A view's columns in a few words each; without `comment` where no column has one."""
     rows: list[dict[str, Any]] = [

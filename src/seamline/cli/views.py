@@ -10,7 +10,7 @@ import typer
 from seamline.cli import viewcheck, viewdiff, viewexplain
 from seamline.cli.console import say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
-from seamline.cli.viewfind import NameArgument, batch_of, columns_of, definition_of
+from seamline.cli.viewfind import NameArgument, batch_of, columns_of, definition_of, statements_of
 from seamline.clock import system_clock
 from seamline.errors import Condition, UserError
 
@@ -64,12 +64,12 @@ def list_views(
     if as_json:
         show_json(rows)
     else:
-        columns = ("view", "contract", "state", "definition", "served", "version")
-        show_table(columns, [[row[column] for column in columns] for row in rows])
+        columns = ("view", "contracts", "state", "definition", "served", "version")
+        show_table(columns, [[_words(row[column]) for column in columns] for row in rows])
 
 
 def show(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
-    """Show one view: its properties, definition, the three statements it compiles to, columns and batch versions."""
+    """Show one view: its properties, definition, the statements it compiles to, columns and batch versions."""
     from seamline.schemas.catalogue import Catalogue
     from seamline.schemas.explain import cost
     from seamline.schemas.project import load_project
@@ -80,7 +80,7 @@ def show(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOption 
     definition = definition_of(loaded, catalogue, name, state)
     line = _line(loaded, name, state)
     versions = _versions(loaded, state)
-    statements = {"partial": definition.partial, "merge": definition.merge, "finalise": definition.finalise}
+    statements = statements_of(definition)
     if as_json:
         said: dict[str, Any] = {
             "comment": definition.comment,
@@ -93,7 +93,7 @@ def show(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOption 
         return
     about = {"comment": definition.comment, **definition.properties, "cost": cost(definition).words}
     lines = [*line.items(), *((key, value) for key, value in about.items() if value)]
-    show_table(("", name), [(key, value) for key, value in lines if key != "view"])
+    show_table(("", name), [(key, _words(value)) for key, value in lines if key != "view"])
     for title, text in (("definition", definition.text), *statements.items()):
         say(f"\n-- {title}\n{text}")
     say()
@@ -172,6 +172,10 @@ def rollback(
     say(f"{name} serves definition {published.served}, batch version {number}")
 
 
+def _words(value: Any) -> Any:
+    return ", ".join(value) if isinstance(value, list) else value
+
+
 def _line(project: Project, name: str, state: Published | None) -> dict[str, Any]:
     """One view in a few words: how the project's text and the lake's state stand to each other."""
     from seamline.schemas.catalogue import compile_for
@@ -192,7 +196,7 @@ def _line(project: Project, name: str, state: Published | None) -> dict[str, Any
         word = "built, not served" if built else "being built" if written in state.live else "changed, not applied"
     return {
         "view": name,
-        "contract": view.contract if view else _contract_of(state),
+        "contracts": sorted(view.contracts) if view else _contracts_of(state),
         "state": word,
         "definition": written,
         "served": served,
@@ -218,9 +222,9 @@ def _sql_of(state: Published) -> str:
     return next((record.sql for record in state.definitions if record.definition == state.served), "")
 
 
-def _contract_of(state: Published | None) -> str | None:
+def _contracts_of(state: Published | None) -> list[str]:
     records = state.definitions if state else ()
-    return next((r.contract_name for r in records if state and r.definition == state.served), None)
+    return next((sorted(r.contracts) for r in records if state and r.definition == state.served), [])
 
 
 def _versions(project: Project, state: Published | None) -> list[dict[str, Any]]:
