@@ -101,6 +101,12 @@ class Kernel:
         self._connection.interrupt()
 
 
+HOISTING = "common_subexpressions"
+"""This optimizer takes what two expressions share out of their TRY(), which then catches nothing: one bad value would
+fail the whole statement. What is the same whole is computed twice without it, at a cost that only long scalar
+expressions notice."""
+
+
 def connect(limits: Limits) -> duckdb.DuckDBPyConnection:
     """A hardened in-memory DuckDB; the order matters, since the last statement locks the others."""
     connection = duckdb.connect(":memory:")
@@ -116,6 +122,7 @@ def connect(limits: Limits) -> duckdb.DuckDBPyConnection:
         f"SET memory_limit = '{_text(limits.memory)}'",
         f"SET threads = {int(limits.threads)}",
         "SET enable_progress_bar = false",
+        f"SET disabled_optimizers = '{HOISTING}'",
         WIDTH_BUCKET,
         "SET lock_configuration = true",
     ):
