@@ -6,6 +6,7 @@ What is here is generated from the table, so that an entry cannot come without i
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -81,6 +82,9 @@ class Row:
     minute: int = 0
 
 
+values_of = functools.cache(evaluated)
+
+
 @dataclass(frozen=True)
 class Case:
     """One entry, called with arguments of some types and some constants."""
@@ -96,7 +100,7 @@ class Case:
     @functools.cached_property
     def call(self) -> Call:
         """With the constants' values."""
-        return Call(self.types, evaluated(self.constants), self.constants)
+        return Call(self.types, values_of(self.constants), self.constants)
 
     @functools.cached_property
     def form(self) -> Form:
@@ -126,18 +130,22 @@ class Case:
 def cases() -> Iterator[Case]:
     """Every entry with every kind of argument, and its constants."""
     for name, entry in ALGEBRA.items():
-        firsts = VALUES if name in EVERY_TYPE else ("BIGINT", "VARCHAR") if name == "count" else TYPICAL
-        seconds = SECOND if entry.arguments == 2 else ("",)
         for constants in entry.tried:
-            pairs = [(first, second) if second else (first,) for first in firsts for second in seconds]
-            found = [case for types in pairs if (case := Case(name, types, constants)).takes_types]
-            yield from found[:1] if QUICK else found
+            found = cases_of(name, constants)
+            yield from itertools.islice(found, 1) if QUICK else found
+
+
+def cases_of(name: str, constants: tuple[str, ...]) -> Iterator[Case]:
+    """An entry with its constants and every kind of argument it takes."""
+    firsts = VALUES if name in EVERY_TYPE else ("BIGINT", "VARCHAR") if name == "count" else TYPICAL
+    seconds = SECOND if ALGEBRA[name].arguments == 2 else ("",)
+    pairs = [(first, second) if second else (first,) for first in firsts for second in seconds]
+    return (case for types in pairs if (case := Case(name, types, constants)).takes_types)
 
 
 def plain_case(name: str, *constants: str) -> Case:
     """An entry with the first types it takes."""
-    tried = constants or ALGEBRA[name].tried[0]
-    return next(case for case in cases() if case.name == name and case.constants == tried)
+    return next(cases_of(name, constants or ALGEBRA[name].tried[0]))
 
 
 def rows_of(case: Case) -> st.SearchStrategy[list[Row]]:
@@ -218,6 +226,11 @@ class Run:
         """Events to partial rows."""
         return self.stored(self.over_events(self.sql["partial"]), {"raw": table(rows, self.case, first)})
 
+    @functools.cached_property
+    def nothing(self) -> str:
+        """The partial rows of no events."""
+        return self.partial([])
+
     def merge(self, *files: str) -> str:
         """Partial rows of several files to one a key."""
         return self.stored(self.sql["merge"], {"partials": list(files)})
@@ -271,11 +284,10 @@ def check_lambda_law(run: Run, parts: list[list[Row]]) -> None:
     firsts = [sum(map(len, parts[:n])) for n in range(len(parts))]
     everything = [row for part in parts for row in part]
     partials = [run.partial(part, first) for part, first in zip(parts, firsts, strict=True)]
-    empty = run.partial([])
     whole = run.finish(run.merge(run.partial(everything)))
     flat = run.finish(run.merge(*partials))
-    left = run.finish(run.merge(run.merge(*partials[:2]), *partials[2:], empty))
-    right = run.finish(run.merge(empty, *reversed(partials[1:]), run.merge(partials[0])))
+    left = run.finish(run.merge(run.merge(*partials[:2]), *partials[2:], run.nothing))
+    right = run.finish(run.merge(run.nothing, *reversed(partials[1:]), run.merge(partials[0])))
     scale = scale_of(everything, ALGEBRA[run.case.name].kind == "state")
     exact = run.form.exactness == "exact"
     for other in (flat, left, right):

@@ -106,7 +106,7 @@ def test_the_lambda_law_is_able_to_fail(folder: Path) -> None:
 def test_an_aggregate_without_keys_has_one_row_even_over_nothing(name: str, folder: Path) -> None:
     case = plain_case(name)
     run = Run(case, folder, grouped=False)
-    nothing = run.merge(run.partial([]))
+    nothing = run.merge(run.nothing)
     want = run.answer(nothing)
     assert list(want) == [None]
     if name in NOT_NULL:
@@ -114,7 +114,7 @@ def test_an_aggregate_without_keys_has_one_row_even_over_nothing(name: str, fold
     no_rows = kernel().run(run.sql["partial"] + " LIMIT 0", {"events": table([], case)})
     assert run.answer(run.stored(run.sql["merge"], {"partials": no_rows})) == want
     left_out = run.partial([Row(0, None, None, False)])
-    assert run.answer(run.merge(run.partial([]), left_out)) == want
+    assert run.answer(run.merge(run.nothing, left_out)) == want
 
 
 @pytest.mark.parametrize(("kind", "most"), [("HUGEINT", 2**127 - 1), ("DECIMAL(38,0)", 10**38 - 1)])

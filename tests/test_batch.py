@@ -208,11 +208,11 @@ def test_a_new_decoding_waits_one_dedup_horizon_for_its_first_version(bench: Ben
 @pytest.mark.parametrize(
     ("point", "units"),
     [
-        ("batch.after-reserve", 5),
+        pytest.param("batch.after-reserve", 5, marks=pytest.mark.thorough),
         ("batch.after-unit", 4),
-        ("batch.after-files", 0),
+        pytest.param("batch.after-files", 0, marks=pytest.mark.thorough),
         ("batch.after-version", 0),
-        ("batch.after-publish", 0),
+        pytest.param("batch.after-publish", 0, marks=pytest.mark.thorough),
     ],
 )
 def test_a_run_killed_anywhere_goes_on_where_it_was(bench: Bench, point: str, units: int) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -38,7 +39,7 @@ class Role:
 
     def __init__(self, made: Handmade) -> None:
         self.made = made
-        self.follower = Follower(made.lake, Settings(serving={"poll_ms": 5, "query_seconds": 2}), made.clock)
+        self.follower = Follower(made.lake, Settings(serving={"poll_ms": 5, "query_seconds": 1}), made.clock)
         self.server = uvicorn.Server(uvicorn.Config(create_app(self.follower), log_level="warning"))
         self.socket = listen("127.0.0.1", 0)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.socket.getsockname()[1]}", timeout=30)
@@ -63,15 +64,28 @@ class Role:
         self.follower.stop()
 
 
-@pytest.fixture
-def role(tmp_path: Path) -> Iterator[Role]:
-    made = Handmade(tmp_path)
+@contextmanager
+def running_role(folder: Path) -> Iterator[Role]:
+    made = Handmade(folder)
     made.epoch(rows(20))
     running = Role(made)
     running.follower.start()
     wait_until(lambda: running.client.get("/healthz").status_code == 200, 10, "the role is ready")
     yield running
     running.stop()
+
+
+@pytest.fixture
+def role(tmp_path: Path) -> Iterator[Role]:
+    with running_role(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def reading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Role]:
+    """For tests that only ask."""
+    with running_role(tmp_path_factory.mktemp("reading")) as running:
+        yield running
 
 
 def test_it_is_healthy_only_once_a_snapshot_is_loaded(tmp_path: Path) -> None:
@@ -101,33 +115,33 @@ def test_answers_follow_the_ledger_and_carry_their_proof(role: Role) -> None:
     ]
 
 
-def test_get_and_post_answer_alike_in_every_format(role: Role) -> None:
+def test_get_and_post_answer_alike_in_every_format(reading: Role) -> None:
     sql = "SELECT shop, sum(orders) AS orders, max(latest) AS latest FROM sales GROUP BY shop ORDER BY shop"
-    as_json = role.client.get("/v1/query", params={"sql": sql}).json()
-    assert as_json["rows"] == role.query(sql).json()["rows"]
-    as_csv = role.query(sql, format="csv")
+    as_json = reading.client.get("/v1/query", params={"sql": sql}).json()
+    assert as_json["rows"] == reading.query(sql).json()["rows"]
+    as_csv = reading.query(sql, format="csv")
     read = list(csv.reader(io.StringIO(as_csv.text)))
     assert read[0] == ["shop", "orders", "latest"]
     assert read[1:] == [[str(v) for v in row] for row in as_json["rows"]]
     assert json.loads(as_csv.headers["Seamline-Provenance"])["sales"]["epochs"]["count"] == 1
-    as_arrow = ipc.open_stream(role.query(sql, format="arrow").content).read_all()
+    as_arrow = ipc.open_stream(reading.query(sql, format="arrow").content).read_all()
     assert as_arrow.column("shop").to_pylist() == [row[0] for row in as_json["rows"]]
     check_json(json.loads(as_arrow.schema.metadata[b"seamline.provenance"])["sales"])
 
 
-def test_measures_and_warnings_in_every_format(role: Role) -> None:
-    measured = role.query("SELECT shop, MEASURE(mean) FROM sales GROUP BY shop ORDER BY shop")
+def test_measures_and_warnings_in_every_format(reading: Role) -> None:
+    measured = reading.query("SELECT shop, MEASURE(mean) FROM sales GROUP BY shop ORDER BY shop")
     assert measured.json()["warnings"] == []
     assert measured.json()["rows"] == [["shop0", 9.0], ["shop1", 10.0], ["shop2", 9.5]]
     wrong = "SELECT sum(amounts) AS n FROM sales"
-    (said,) = role.query(wrong).json()["warnings"]
+    (said,) = reading.query(wrong).json()["warnings"]
     assert "MEASURE(amounts)" in said
-    as_csv = role.query(wrong, format="csv")
+    as_csv = reading.query(wrong, format="csv")
     assert json.loads(as_csv.headers["Seamline-Warnings"]) == [said]
-    assert "Seamline-Warnings" not in role.query(ALL, format="csv").headers
-    as_arrow = ipc.open_stream(role.query(wrong, format="arrow").content).read_all()
+    assert "Seamline-Warnings" not in reading.query(ALL, format="csv").headers
+    as_arrow = ipc.open_stream(reading.query(wrong, format="arrow").content).read_all()
     assert json.loads(as_arrow.schema.metadata[b"seamline.warnings"]) == [said]
-    refused = role.query("SELECT MEASURE(hour) FROM sales")
+    refused = reading.query("SELECT MEASURE(hour) FROM sales")
     assert (refused.status_code, refused.json()["where"]) == (400, "1:8")
 
 
@@ -153,14 +167,14 @@ def test_as_of_a_past_epoch(role: Role) -> None:
         ({}, 400, "INPUT_INVALID"),
     ],
 )
-def test_errors_are_json_with_the_mend(role: Role, body: dict[str, Any], status: int, condition: str) -> None:
-    refused = role.client.post("/v1/query", json=body)
+def test_errors_are_json_with_the_mend(reading: Role, body: dict[str, Any], status: int, condition: str) -> None:
+    refused = reading.client.post("/v1/query", json=body)
     assert (refused.status_code, refused.json()["condition"]) == (status, condition)
     assert {"condition", "got", "allowed", "mend"} <= set(refused.json())
 
 
-def test_an_unknown_path_says_which_there_are(role: Role) -> None:
-    refused = role.client.get("/v2/query")
+def test_an_unknown_path_says_which_there_are(reading: Role) -> None:
+    refused = reading.client.get("/v2/query")
     assert (refused.status_code, refused.json()["condition"]) == (404, "INPUT_INVALID")
     assert "/v1/query" in refused.json()["allowed"]
 
@@ -174,8 +188,8 @@ def test_a_hole_is_a_conflict_and_never_a_number(role: Role) -> None:
     assert role.client.get("/v1/status").json()["views"]["sales"]["state"] == "hole"
 
 
-def test_status_tells_of_streams_and_views(role: Role) -> None:
-    said = role.client.get("/v1/status").json()
+def test_status_tells_of_streams_and_views(reading: Role) -> None:
+    said = reading.client.get("/v1/status").json()
     assert said["streams"]["main"]["last_epoch"] == 1
     assert said["streams"]["main"]["balanced"] is True
     assert said["views"]["sales"]["state"] == "ready"
@@ -227,8 +241,8 @@ def test_the_role_writes_its_address_and_ends_cleanly_on_sigterm(tmp_path: Path)
     assert not address.exists()
 
 
-def test_arrow_keeps_types(role: Role) -> None:
-    table = ipc.open_stream(role.query(ALL, format="arrow").content).read_all()
+def test_arrow_keeps_types(reading: Role) -> None:
+    table = ipc.open_stream(reading.query(ALL, format="arrow").content).read_all()
     assert (
         table.schema.field("hour").type == pa.timestamp("us", "Etc/UTC") or table.schema.field("hour").type.tz == "UTC"
     )

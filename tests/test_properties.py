@@ -177,15 +177,15 @@ def test_the_longest_speed_retention_of_a_streams_views_counts(tmp_path: Path) -
 
 # --- order of rows ---------------------------------------------------------------------------------------
 
-MANY = 300_000
+MANY = 250_000
 """Groups: more than two row groups of 122,880 rows."""
 
 
 def test_serving_sort_orders_files_so_that_row_groups_are_passed_over(tmp_path: Path) -> None:
     events = (
-        f"SELECT 'o' || n AS id, TIMESTAMPTZ '{DAY.isoformat()}' AS placed, 's' || lpad((hash(n) % {MANY})::VARCHAR, 6,"
-        f" '0') AS shop, 1::BIGINT AS amount, 0.5::DOUBLE AS weight, '_' AS _source, 0::INTEGER AS _partition,"
-        f" n::BIGINT AS _offset, NULL AS _reject FROM range({2 * MANY}) AS t(n)"
+        f"SELECT 'o' || n AS id, TIMESTAMPTZ '{DAY.isoformat()}' AS placed, 's' || lpad((n * 7919 % {MANY})::VARCHAR,"
+        f" 6, '0') AS shop, 1::BIGINT AS amount, 0.5::DOUBLE AS weight, '_' AS _source, 0::INTEGER AS _partition,"
+        f" n::BIGINT AS _offset, NULL AS _reject FROM range({MANY}) AS t(n)"
     )
     spans = {}
     for own in ("", "TBLPROPERTIES ('serving.sort' = 'Shop')"):

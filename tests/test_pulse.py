@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pytest
 from waiting import wait_until
 
 from seamline.errors import Condition
@@ -32,7 +33,8 @@ def test_a_cluster_that_is_away_is_told_once_it_is_felt_and_no_more_once_it_answ
     pulse.close()
 
 
-def test_who_waits_can_be_told_to_stop() -> None:
+def test_who_waits_can_be_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seamline.streaming.pulse.EVERY", 0.1)
     stop = threading.Event()
     pulse = Pulse(Cluster(NOWHERE), lambda: NOWHERE, lambda waits: stop.set())
     assert not pulse.wait(stop)

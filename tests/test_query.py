@@ -211,7 +211,8 @@ def test_errors_name_line_and_column(serving: Serving, sql: str, condition: Cond
 def test_a_query_that_runs_too_long_is_interrupted_and_the_next_one_runs(tmp_path: Path) -> None:
     made = Handmade(tmp_path)
     made.epoch(rows(5))
-    serving = made.serving(query_seconds=1)
+    serving = made.serving()
+    serving.pool.seconds = 0.2
     endless = "SELECT count(*) FROM range(10000000000) AS a(i), range(1000) AS b(j) WHERE i * j % 7 = 3"
     for _ in range(2):
         assert error_of(serving, endless).condition is Condition.QUERY_TIMEOUT
@@ -226,6 +227,7 @@ def test_an_answer_too_large_is_refused_and_the_next_query_runs(
     assert serving.query("SELECT * FROM sales").table.num_rows
 
 
+@pytest.mark.thorough
 def test_a_long_query_does_not_block_another(tmp_path: Path) -> None:
     made = Handmade(tmp_path)
     made.epoch(rows(5))

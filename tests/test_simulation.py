@@ -288,7 +288,11 @@ def day(world: World, texts: Sequence[str], at: str = "") -> None:
     world.send(1, event.encode(1), event)
 
 
-@pytest.mark.parametrize("point", sorted(POINTS))
+IN_QUICK = ("speed.after-files", "batch.after-version")
+EVERY_POINT = [pytest.param(point, marks=[] if point in IN_QUICK else pytest.mark.thorough) for point in sorted(POINTS)]
+
+
+@pytest.mark.parametrize("point", EVERY_POINT)
 def test_death_at_each_commit_point_changes_nothing(root: Path, point: str) -> None:
     world = World(root)
     day(world, [], point)

@@ -160,7 +160,7 @@ def test_every_role_is_told_to_stop_and_a_deaf_one_is_killed(tmp_path: Path, sup
     supervisor.start()
     supervisor.wait_ready(20)
     pids = [supervisor.pid(r.name) for r in roles]
-    supervisor.stop(1)
+    supervisor.stop(0.5)
     assert sorted(said.read_text().split()) == ["first", "last"]
     assert not any(alive(pid) for pid in pids if pid)
     assert {state.state for state in supervisor.states().values()} == {State.STOPPED}
