@@ -113,19 +113,24 @@ def empty_events(fields: Mapping[str, str]) -> str:
 
 def unnested_events(source: Source, unnested: Unnested, events: str) -> str:
     """A SELECT of no rows: the events with the element's column. Raises VIEW_INVALID where there is no array."""
-    kind = _Binder(source, f"WITH events AS ({events})", "").type_of(unnested.sql, unnested.array.offset)
+    kind = Binder(source, f"WITH events AS ({events})", "").type_of(unnested.sql, unnested.array.offset)
     if not kind.endswith("]"):
         mend = "unnest an array: a list of JSON values is one after from_json(…, '[\"VARCHAR\"]')"
         raise source.refuse(unnested.array.offset, f"unnest() of {kind}", "an array", mend)
     return unnested.over(f"({events}) AS events")
 
 
-def check_own(source: Source, offset: int, select: str) -> None:
-    """Refuses a SELECT that DuckDB itself would not run over the events: the view promises the same answer."""
+def types_of(source: Source, offset: int, select: str) -> dict[str, str]:
+    """The columns and types of a SELECT that DuckDB itself runs. Raises VIEW_INVALID where it does not bind."""
     try:
-        kernel().describe(select)
+        return kernel().describe(select)
     except duckdb.Error as error:
         raise refused(source, offset, error) from error
+
+
+def check_own(source: Source, offset: int, select: str) -> None:
+    """Refuses a SELECT that DuckDB itself would not run over the events: the view promises the same answer."""
+    types_of(source, offset, select)
 
 
 def refused(source: Source, offset: int, error: duckdb.Error) -> UserError:
@@ -141,7 +146,7 @@ def bind(source: Source, selection: Selection, fields: Mapping[str, str], event_
     events = empty_events(fields)
     if selection.unnested:
         events = unnested_events(source, selection.unnested, events)
-    binder = _Binder(source, f"WITH events AS ({events})", event_time)
+    binder = Binder(source, f"WITH events AS ({events})", event_time)
     if selection.where:
         binder.condition(selection.where, selection.where_offset)
     same: dict[str, BoundMeasure] = {}
@@ -159,7 +164,9 @@ def bind(source: Source, selection: Selection, fields: Mapping[str, str], event_
 
 
 @dataclass(frozen=True)
-class _Binder:
+class Binder:
+    """Types expressions over `events`, a WITH clause; `event_time` is the column of it that tells an event's time."""
+
     source: Source
     events: str
     event_time: str

@@ -9,13 +9,15 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError
 
+from seamline.errors import UserError
 from seamline.schemas.language import CLOSE, OPEN, Source, is_word, word
 
+_READS = "a view reads one contract, or a union of several: join in the query over the view"
 _CLAUSES = {
     "with_": ("WITH", "write the expressions out"),
     "distinct": ("DISTINCT", "GROUP BY ALL already gives one row for each key"),
     "joins": ("a join", "join in the query over the view"),
-    "laterals": ("LATERAL", "a view reads one contract"),
+    "laterals": ("LATERAL", _READS),
     "qualify": ("QUALIFY", "filter in the query over the view"),
     "windows": ("WINDOW", "use window functions in the query over the view"),
     "order": ("ORDER BY", "order in the query over the view"),
@@ -24,6 +26,7 @@ _CLAUSES = {
     "sample": ("a sample", "a view counts every event"),
     "pivots": ("PIVOT", "use FILTER (WHERE …) on each aggregate"),
 }
+SET_OPERATIONS = ("union", "intersect", "except")
 _BEGIN = ("from", "where", "group by", "having")
 ALLOWED_SELECT = "SELECT keys and aggregates FROM one contract [WHERE …] GROUP BY ALL [HAVING …]"
 
@@ -44,19 +47,24 @@ class Clauses:
 
 def read_clauses(source: Source, tokens: list[Token]) -> Clauses:
     """Splits a SELECT's tokens. Raises VIEW_INVALID for everything that a view cannot have."""
-    tree = _parse(source, tokens)
-    _refuse_clauses(source, tokens, tree)
-    start = {name: at for at, name in _top_level(tokens) if name in _BEGIN and begins(tokens, at)}
+    return read_parts(source, tokens, ALLOWED_SELECT)
+
+
+def read_parts(source: Source, tokens: list[Token], allowed: str) -> Clauses:
+    """The same of any SELECT; `allowed` says of what form it may be. One that begins with FROM has no items."""
+    tree = _parse(source, tokens, allowed)
+    _refuse_clauses(source, tokens, tree, allowed)
+    start = {name: at for at, name in top_level(tokens) if name in _BEGIN and begins(tokens, at)}
     if "from" not in start:
-        raise source.refuse(tokens[0].start, "no FROM", ALLOWED_SELECT, "name the contract: FROM my_contract")
+        raise source.refuse(tokens[0].start, "no FROM", allowed, "name the contract: FROM my_contract")
     edges = sorted([*start.values(), len(tokens)])
     clause = {name: tokens[at + 1 : min(e for e in edges if e > at)] for name, at in start.items()}
-    table, alias = _read_table(source, clause["from"])
+    table, alias = _read_table(source, clause["from"], allowed)
     group = clause.get("group by", [])
     if group and word(group[0]) == "all" and len(group) == 1:
         group = []
     return Clauses(
-        tuple(split(tokens[1 : start["from"]])),
+        tuple(split(tokens[1 : start["from"]])) if start["from"] else (),
         table,
         alias,
         clause.get("where", []),
@@ -67,7 +75,7 @@ def read_clauses(source: Source, tokens: list[Token]) -> Clauses:
     )
 
 
-def _parse(source: Source, tokens: list[Token]) -> exp.Select:
+def _parse(source: Source, tokens: list[Token], allowed: str) -> exp.Select:
     try:
         tree = Dialect.get_or_raise("duckdb").parser().parse(list(tokens), source.text)[0]
     except ParseError as error:
@@ -75,13 +83,24 @@ def _parse(source: Source, tokens: list[Token]) -> exp.Select:
         found = str(first.get("highlight") or "")
         at = _offset_of(source, tokens, first)
         got = f"{first.get('description', 'this SELECT cannot be parsed')}{' near ' + repr(found) if found else ''}"
-        raise source.refuse(at, got.replace("\n", " "), ALLOWED_SELECT, "check commas and parentheses") from error
+        raise source.refuse(at, got.replace("\n", " "), allowed, "check commas and parentheses") from error
     except RecursionError as error:
-        raise source.refuse(tokens[0].start, "the SELECT is nested too deeply", ALLOWED_SELECT) from error
+        raise source.refuse(tokens[0].start, "the SELECT is nested too deeply", allowed) from error
     if not isinstance(tree, exp.Select):
-        got = "set operations are not supported" if isinstance(tree, exp.SetOperation) else "not a SELECT"
-        raise source.refuse(tokens[0].start, got, ALLOWED_SELECT, "write one view for each SELECT")
+        if isinstance(tree, exp.SetOperation):
+            raise _refuse_operation(source, tokens, allowed)
+        raise source.refuse(tokens[0].start, "not a SELECT", allowed, "write one view for each SELECT")
     return tree
+
+
+def _refuse_operation(source: Source, tokens: list[Token], allowed: str) -> UserError:
+    """Of SELECTs that are grouped each by itself: where both have a key, it would stand twice."""
+    at = next((tokens[at] for at, name in top_level(tokens) if name in SET_OPERATIONS), tokens[0])
+    got = f"{at.text.upper()} of grouped SELECTs: a key that several of them have would stand several times"
+    mend = (
+        "aggregate the union once: SELECT … FROM (SELECT … FROM a UNION ALL BY NAME SELECT … FROM b) AS e GROUP BY ALL"
+    )
+    return source.refuse(at.start, got, allowed, mend)
 
 
 def _offset_of(source: Source, tokens: list[Token], error: Mapping[str, object]) -> int:
@@ -90,24 +109,23 @@ def _offset_of(source: Source, tokens: list[Token], error: Mapping[str, object])
     return found[0].start if found else tokens[0].start
 
 
-def _refuse_clauses(source: Source, tokens: list[Token], tree: exp.Select) -> None:
+def _refuse_clauses(source: Source, tokens: list[Token], tree: exp.Select, allowed: str) -> None:
     for argument, (name, mend) in _CLAUSES.items():
         if found := tree.args.get(argument):
             node = found[0] if isinstance(found, list) else found
             default = offset(node, tokens[0].start)
             at = next((t.start for t in tokens if name.split()[-1].lower() in word(t).split()), default)
-            raise source.refuse(at, f"{name} is not part of a view", ALLOWED_SELECT, mend)
+            raise source.refuse(at, f"{name} is not part of a view", allowed, mend)
     for kind, name, mend in (
         (exp.Window, "a window function", "use window functions in the query over the view"),
-        (exp.Subquery, "a subquery", "a view reads one contract: join in the query over the view"),
-        (exp.Select, "a subquery", "a view reads one contract: join in the query over the view"),
+        (exp.Subquery, "a subquery", _READS),
+        (exp.Select, "a subquery", _READS),
         (exp.Lambda, "a lambda", "use the listed functions"),
     ):
         for node in tree.find_all(kind):
             if node is not tree:
-                raise source.refuse(
-                    offset(node, tokens[0].start), f"{name} is not part of a view", ALLOWED_SELECT, mend
-                )
+                at = offset(node, tokens[0].start)
+                raise source.refuse(at, f"{name} is not part of a view", allowed, mend)
 
 
 def offset(node: exp.Expression, default: int) -> int:
@@ -118,10 +136,10 @@ def offset(node: exp.Expression, default: int) -> int:
 
 def begins(tokens: list[Token], at: int) -> bool:
     """Whether a clause begins at a token: the FROM of IS [NOT] DISTINCT FROM begins none."""
-    return word(tokens[at]) != "from" or word(tokens[at - 1]) != "distinct"
+    return word(tokens[at]) != "from" or at == 0 or word(tokens[at - 1]) != "distinct"
 
 
-def _top_level(tokens: list[Token]) -> list[tuple[int, str]]:
+def top_level(tokens: list[Token]) -> list[tuple[int, str]]:
     """(index, word) of each token outside brackets."""
     depth, found = 0, []
     for at, token in enumerate(tokens):
@@ -144,11 +162,11 @@ def split(tokens: list[Token]) -> list[list[Token]]:
     return parts if parts[-1] or len(parts) == 1 else parts[:-1]
 
 
-def _read_table(source: Source, tokens: list[Token]) -> tuple[Token, str]:
+def _read_table(source: Source, tokens: list[Token], allowed: str) -> tuple[Token, str]:
     rest = [t for t in tokens[1:] if word(t) != "as"]
     if not tokens or not is_word(tokens[0]) or len(rest) > 1 or (rest and not is_word(rest[0])):
         at = tokens[0].start if tokens else 0
-        raise source.refuse(at, "FROM must name one contract", ALLOWED_SELECT, "join in the query over the view")
+        raise source.refuse(at, "FROM must name one contract", allowed, "join in the query over the view")
     return tokens[0], rest[0].text if rest else tokens[0].text
 
 

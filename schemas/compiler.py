@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-
-from sqlglot import Token
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from seamline.kernel import KERNEL_VERSION, quote
 from seamline.schemas.algebra import LAYOUT
@@ -17,36 +17,62 @@ from seamline.schemas.definition import Column, Definition
 from seamline.schemas.finishing import Finisher
 from seamline.schemas.headers import check_sort, commented, read_header
 from seamline.schemas.language import Source
+from seamline.schemas.own import Edit, own_select, table_edits, union_edits
 from seamline.schemas.selection import Selection, read_selection
+from seamline.schemas.unions import TIME, Branch, Union, bind_union, read_union
 from seamline.schemas.unnest import ELEMENT
 from seamline.schemas.views import ViewText
+
+
+@dataclass(frozen=True)
+class _Events:
+    """What a view's SELECT reads: fields and their types, the column that tells an event's time, and, where that is a
+    union of contracts, the union. `said`: its name in the definition's identity."""
+
+    fields: Mapping[str, str]
+    event_time: str
+    said: str
+    union: Union | None = None
+
+    @property
+    def bound(self) -> dict[str, str]:
+        """The columns that the statements may name: the union's own time too, which a user cannot."""
+        return {**self.fields, **({TIME: "TIMESTAMP WITH TIME ZONE"} if self.union else {})}
+
+    def partials(self, contracts: Iterable[Contract], bound: Bound, selection: Selection) -> dict[str, str]:
+        """The partial statement of each contract."""
+        statement = _partial(bound, selection, "events")
+        if self.union is None:
+            return {contract.name: statement for contract in contracts}
+        return {
+            part.contract.name: _partial(bound, selection, f"(\n  {self.union.over(part, statement)}\n) AS events")
+            for part in sorted(self.union.parts, key=lambda part: part.contract.name)
+        }
 
 
 def compile_view(view: ViewText, *contracts: Contract) -> Definition:
     """The definition of a view over its contracts. Pure, but that DuckDB binds it over no rows. Raises VIEW_INVALID."""
     source = view.source
     header = read_header(source, source.tokens())
-    tokens = header.select
+    tokens, branches = read_union(source, header.select)
     clauses = read_clauses(source, tokens)
-    (contract,) = contracts
-    if clauses.table.text.lower() != contract.name.lower():
-        raise source.refuse(clauses.table.start, f"unknown contract {clauses.table.text!r}", contract.name)
-    fields = event_schema(contract)
-    selection = read_selection(source, clauses, fields)
-    bound = bind(source, selection, fields, contract.event_time)
-    head, tail = _own(source, tokens, clauses, selection, bound)
-    check_own(source, tokens[0].start, f"{head}({empty_events(fields)}){tail}")
-    normalised = f"view {view.name} on {contract.name}\n{selection.normalised}"
-    identity = f"{KERNEL_VERSION} {LAYOUT}\n{normalised}\n{contract.decoding}"
+    contracts = tuple(sorted(contracts, key=lambda contract: contract.name))
+    events = _events(source, clauses, branches, contracts)
+    selection = read_selection(source, clauses, events.fields)
+    bound = bind(source, selection, events.bound, events.event_time)
+    own, tail = own_select(source, tokens, _edits(clauses, branches, contracts, selection, bound))
+    check_own(source, tokens[0].start, _over_none(own, tail, contracts))
+    normalised = f"view {view.name} on {events.said}\n{selection.normalised}"
+    identity = "\n".join([f"{KERNEL_VERSION} {LAYOUT}", normalised, *(contract.decoding for contract in contracts)])
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
     stored = (*keys, *(Column(name, part.stored, part.most) for name, (part, _) in bound.parts.items()))
     finisher = Finisher(source, bound, stored)
     columns, having = commented(source, header, finisher.outputs), finisher.having
-    _require_bucket(source, selection, bound, contract.event_time)
+    _require_bucket(source, selection, bound, events)
     check_sort(source, header, keys, columns)
     return Definition(
         view=view.name,
-        contracts=tuple(sorted(contract.name for contract in contracts)),
+        contracts=tuple(contract.name for contract in contracts),
         hash=hashlib.sha256(identity.encode()).hexdigest()[:16],
         text=view.text,
         normalised=normalised,
@@ -54,39 +80,63 @@ def compile_view(view: ViewText, *contracts: Contract) -> Definition:
         keys=keys,
         columns=columns,
         partial_columns=stored,
-        partials={contract.name: _partial(bound, selection)},
+        partials=events.partials(contracts, bound, selection),
         merge=_merge(bound),
         merges=_merges(bound),
         compared=finisher.compared,
         having=having,
-        own=((head, contract.name),),
+        own=own,
         tail=tail,
         comment=header.comment,
         where=selection.where,
         having_said=selection.having.said if selection.having else "",
+        reads={part.contract.name: part.said for part in events.union.parts} if events.union else {},
     )
 
 
-def _require_bucket(source: Source, selection: Selection, bound: Bound, event_time: str) -> None:
+def _events(source: Source, clauses: Clauses, branches: tuple[Branch, ...], contracts: tuple[Contract, ...]) -> _Events:
+    """What FROM names. Raises VIEW_INVALID."""
+    by_name = {contract.name.lower(): contract for contract in contracts}
+    for table in [branch.clauses.table for branch in branches] or [clauses.table]:
+        if table.text.lower() not in by_name:
+            raise source.refuse(table.start, f"unknown contract {table.text!r}", ", ".join(by_name))
+    if not branches:
+        contract = by_name[clauses.table.text.lower()]
+        return _Events(event_schema(contract), contract.event_time, contract.name)
+    own, tail = own_select(source, [clauses.table], union_edits(branches, contracts, ordered=False))
+    union = bind_union(source, branches, by_name, f"SELECT * FROM {_over_none(own, tail, contracts)}")
+    return _Events(union.fields, TIME, union.said, union)
+
+
+def _over_none(own: tuple[tuple[str, str], ...], tail: str, contracts: Iterable[Contract]) -> str:
+    """The user's own text over tables of no rows."""
+    empty = {contract.name: f"({empty_events(event_schema(contract))})" for contract in contracts}
+    return "".join(f"{text}{empty[name]}" for text, name in own) + tail
+
+
+def _require_bucket(source: Source, selection: Selection, bound: Bound, events: _Events) -> None:
     """Refuses a view none of whose keys is a time bucket or a date. Raises VIEW_INVALID."""
     for key, typed in zip(selection.keys, bound.keys, strict=True):
         if typed.sql_type in TIMES and (key.bucket or (key.bare and typed.sql_type == "DATE")):
             return
     got = "no time bucket among the keys: every group would stay open for ever, so each refresh would touch all of it"
     got += ", and neither retention nor pruning by time could apply"
-    mend = f"add time_bucket(INTERVAL '1 hour', {event_time}) AS hour"
+    time = events.event_time
+    if events.union:
+        time = next((name for name, kind in events.fields.items() if kind in TIMES), "at_time")
+    mend = f"add time_bucket(INTERVAL '1 hour', {time}) AS hour"
     offset = min(item.offset for item in selection.items)
     raise source.refuse(offset, got, "a key that is time_bucket(…), date_trunc(…) or a date", mend)
 
 
-def _partial(bound: Bound, selection: Selection) -> str:
+def _partial(bound: Bound, selection: Selection, events: str) -> str:
     lines = [f"{key.sql} AS {quote(key.name)}" for key in bound.keys]
     lines += [f"{sql} AS {quote(name)}" for name, (_, sql) in bound.parts.items()]
     where = f"WHERE TRY({selection.where})" if selection.where else ""
     if selection.unnested:
-        events = selection.unnested.over(f"events\n  {where}".rstrip())
-        return _select(lines, f"(\n  {events}\n) AS events")
-    return _select(lines, f"events\n{where}".rstrip())
+        unnested = selection.unnested.over(f"{events}\n  {where}".rstrip())
+        return _select(lines, f"(\n  {unnested}\n) AS events")
+    return _select(lines, f"{events}\n{where}".rstrip())
 
 
 def _merges(bound: Bound) -> dict[str, str]:
@@ -103,27 +153,24 @@ def _select(lines: list[str], source: str) -> str:
     return "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM {source}\nGROUP BY ALL"
 
 
-def _own(source: Source, tokens: list[Token], clauses: Clauses, selection: Selection, bound: Bound) -> tuple[str, str]:
-    """The user's SELECT before and after the contract's name, which stays usable as a qualifier.
-
-    Calls that DuckDB does not know, or whose answer would depend on the order of events, are written as it does them.
-    """
-    table, unnested = clauses.table, selection.unnested
-    changed = [(m.offset, m.end, bound.own(m)) for m in selection.measures if bound.own(m)]
-    changed += [(start, end, ELEMENT) for start, end in (unnested.places if unnested else ())]
-    head = _replaced(source.text, tokens[0].start, table.start, sorted(changed))
-    tail = _replaced(source.text, table.end + 1, tokens[-1].end + 1, sorted(changed))
-    if clauses.alias == table.text:
-        tail = f" AS {quote(table.text)}{tail}"
+def _edits(
+    clauses: Clauses,
+    branches: tuple[Branch, ...],
+    contracts: tuple[Contract, ...],
+    selection: Selection,
+    bound: Bound,
+) -> list[Edit]:
+    """Calls that DuckDB does not know, or whose answer would depend on the order of events, as it does them; the
+    element of an array; and the contracts' names, which stay usable as qualifiers."""
+    calls = [Edit(m.offset, m.end + 1, bound.own(m)) for m in selection.measures if bound.own(m)]
+    unnested = selection.unnested
+    edits = [*calls, *(Edit(start, end + 1, ELEMENT) for start, end in (unnested.places if unnested else ()))]
+    table = clauses.table
     if unnested:
-        head += f"(SELECT *, unnest({unnested.array.text}) AS {ELEMENT} FROM "
-        tail = f" AS {quote(clauses.alias)}){tail}"
-    return head, tail
-
-
-def _replaced(text: str, start: int, end: int, changed: list[tuple[int, int, str]]) -> str:
-    out = ""
-    for first, last, sql in changed:
-        if start <= first < end:
-            out, start = out + text[start:first] + sql, last + 1
-    return out + text[start:end]
+        edits.append(Edit(table.start, table.start, f"(SELECT *, unnest({unnested.array.text}) AS {ELEMENT} FROM "))
+        edits.append(Edit(table.end + 1, table.end + 1, f" AS {quote(clauses.alias)})"))
+    if branches:
+        edits += union_edits(branches, contracts, ordered=bool(calls))
+    else:
+        edits += table_edits(table, clauses.alias, contracts[0].name)
+    return edits

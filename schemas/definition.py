@@ -63,7 +63,8 @@ class Definition:
     contracts: their names, in order; partials: for each, `events` (its fields, and where they were read) to partial
     rows; merge: `partials` to at most one row for each key, same columns; merges: each partial column's merge over
     `partials`; compared: each aggregate once, for the audit; having: the condition that a merged row must meet, or '';
-    where and having_said: the conditions as the definition's identity has them; own and tail: the user's SELECT in
+    where, having_said and reads: the conditions, and what each contract of a union gives, as the definition's identity
+    has them; own and tail: the user's SELECT in
     pieces, each of `own` with the contract that is named after it.
     None of `partials` and `merge` raises on data; `finalise` raises only where a value that is out of range is
     computed (its message contains VALUE_OUT_OF_RANGE).
@@ -89,6 +90,7 @@ class Definition:
     comment: str = ""
     where: str = ""
     having_said: str = ""
+    reads: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def partial(self) -> str:

@@ -168,10 +168,10 @@ def _named(source: Source, tokens: list[Token], fields: dict[int, Field]) -> tup
     if TokenType.STAR in (tokens[0].token_type, tokens[-1].token_type):
         mend = "name the columns that events are grouped by"
         raise source.refuse(tokens[0].start, "SELECT * is not an aggregate view", ALLOWED_SELECT, mend)
-    return _alias(source, tokens, fields)
+    return alias_of(source, tokens, fields)
 
 
-def _alias(source: Source, tokens: list[Token], fields: dict[int, Field]) -> tuple[list[Token], str]:
+def alias_of(source: Source, tokens: list[Token], fields: dict[int, Field]) -> tuple[list[Token], str]:
     """The expression and its name: after AS, or a field's own."""
     if len(tokens) > 2 and word(tokens[-2]) == "as" and is_word(tokens[-1]):
         last = tokens[-1]

@@ -12,6 +12,7 @@ from seamline.errors import Condition, UserError
 from seamline.schemas.clauses import read_clauses
 from seamline.schemas.headers import FORM, read_header
 from seamline.schemas.language import Source
+from seamline.schemas.unions import read_union
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,11 @@ def _statements(tokens: list[Token]) -> list[list[Token]]:
 
 def _read(source: Source) -> ViewText:
     head = read_header(source, source.tokens())
-    table = read_clauses(source, head.select).table
+    tokens, branches = read_union(source, head.select)
+    table = read_clauses(source, tokens).table
+    tables = [branch.clauses.table for branch in branches] or [table]
     place = (source.file, source.line, source.column)
-    return ViewText(head.name, {table.text: table.start}, source.text, *place, head.properties)
+    return ViewText(head.name, {t.text: t.start for t in tables}, source.text, *place, head.properties)
 
 
 def _twice(views: Iterable[ViewText]) -> Iterator[UserError]:

@@ -1,0 +1,62 @@
+"""The user's own SELECT in pieces, so that it can be run over other tables than its contracts' names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlglot import Token
+
+from seamline.kernel import quote
+from seamline.schemas.binding import POSITION
+from seamline.schemas.contracts import Contract
+from seamline.schemas.language import Source
+from seamline.schemas.unions import TIME, Branch
+
+
+@dataclass(frozen=True)
+class Edit:
+    """`sql` in place of the characters from `start` up to `end`; then, where `contract` is one, its table."""
+
+    start: int
+    end: int
+    sql: str
+    contract: str = ""
+
+
+def own_select(source: Source, tokens: list[Token], edits: Iterable[Edit]) -> tuple[tuple[tuple[str, str], ...], str]:
+    """The SELECT's text before each contract's table, in order, and what follows the last one. Edits at one place are
+    made in the order in which they are given."""
+    pieces: list[tuple[str, str]] = []
+    text, at = "", tokens[0].start
+    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
+        text += source.text[at : edit.start] + edit.sql
+        at = edit.end
+        if edit.contract:
+            pieces.append((text, edit.contract))
+            text = ""
+    return tuple(pieces), text + source.text[at : tokens[-1].end + 1]
+
+
+def table_edits(table: Token, alias: str, contract: str) -> list[Edit]:
+    """A contract's name after FROM: its table, which goes by that name where it has no other."""
+    named = f" AS {quote(table.text)}" if alias == table.text else ""
+    return [Edit(table.start, table.end + 1, "", contract), Edit(table.end + 1, table.end + 1, named)]
+
+
+def union_edits(branches: Sequence[Branch], contracts: Iterable[Contract], *, ordered: bool) -> list[Edit]:
+    """A union's contracts. `ordered`: the rest of the SELECT asks for events in order of time and position, which each
+    branch then has to give (one with a star gives the position already)."""
+    by_name = {contract.name.lower(): contract for contract in contracts}
+    edits: list[Edit] = []
+    for branch in branches:
+        table = branch.clauses.table
+        contract = by_name[table.text.lower()]
+        edits += table_edits(table, branch.clauses.alias, contract.name)
+        if ordered:
+            hidden = [f"{quote(contract.event_time)} AS {TIME}", *([] if branch.star else POSITION)]
+            if branch.columns is None:
+                edits.append(Edit(branch.first.start, branch.first.start, f"SELECT *, {', '.join(hidden)} "))
+            else:
+                edits.append(Edit(branch.first.end + 1, branch.first.end + 1, f" {', '.join(hidden)},"))
+    return edits

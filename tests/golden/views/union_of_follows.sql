@@ -1,0 +1,16 @@
+SELECT
+  TRY(time_bucket(interval '1 day', events."at_time")) AS "day",
+  min({'a': {'t': events."_event_time", 's': events._source, 'p': events._partition, 'o': events._offset}, 'x': events."actor"}) AS "first_one",
+  max({'a': {'t': events."_event_time", 's': events._source, 'p': events._partition, 'o': events._offset}, 'x': events."actor"}) AS "last_one",
+  list_sort(list({'a': {'t': events."_event_time", 's': events._source, 'p': events._partition, 'o': events._offset}, 'x': (events."kind")::VARCHAR}) FILTER (WHERE true AND (events."kind") IS NOT NULL))[:10001] AS "kinds"
+FROM (
+  SELECT _source,
+    _partition,
+    _offset,
+    events."created" AS _event_time,
+    events."created" AS "at_time",
+    events."follower" AS "actor",
+    TRY('follow') AS "kind"
+  FROM events
+) AS events
+GROUP BY ALL
