@@ -187,10 +187,19 @@ def table(rows: list[Row], case: Case, first: int = 0) -> pa.Table:
 
 
 class Run:
-    """Runs one aggregate's statements, with partials stored in Parquet between the steps."""
+    """Runs one aggregate's statements, with partials stored in Parquet between the steps, or kept in memory."""
 
-    def __init__(self, case: Case, folder: Path, *, form: Form | None = None, grouped: bool = True) -> None:
-        self.case, self.form, self.folder, self.grouped = case, form or case.form, folder, grouped
+    def __init__(
+        self, case: Case, folder: Path, *, form: Form | None = None, grouped: bool = True, parquet: bool = True
+    ) -> None:
+        self.case, self.form, self.folder, self.grouped, self.parquet = (
+            case,
+            form or case.form,
+            folder,
+            grouped,
+            parquet,
+        )
+        self.kept: dict[str, pa.Table] = {}
         self.kernel = kernel(Limits(folders=(str(folder),)))
         self.files = 0
         second = case.types[1] if len(case.types) > 1 else "BIGINT"
@@ -216,11 +225,18 @@ class Run:
         return f"WITH events AS ({self.events}) {sql}"
 
     def stored(self, sql: str, inputs: Mapping[str, pa.Table | list[str]]) -> str:
-        """A statement's rows in a new Parquet file."""
+        """A statement's rows in a new Parquet file, or kept under its name."""
         self.files += 1
         path = str(self.folder / f"{self.files}.parquet")
-        self.kernel.run(sql, inputs, into=path)
+        if self.parquet:
+            self.kernel.run(sql, inputs, into=path)
+        else:
+            self.kept[path] = self.kernel.run(sql, inputs)
         return path
+
+    def read(self, *files: str) -> pa.Table | list[str]:
+        """What was stored, as an input."""
+        return list(files) if self.parquet else pa.concat_tables([self.kept[file] for file in files])
 
     def partial(self, rows: list[Row], first: int = 0) -> str:
         """Events to partial rows."""
@@ -233,11 +249,11 @@ class Run:
 
     def merge(self, *files: str) -> str:
         """Partial rows of several files to one a key."""
-        return self.stored(self.sql["merge"], {"partials": list(files)})
+        return self.stored(self.sql["merge"], {"partials": self.read(*files)})
 
     def answer(self, file: str) -> dict[Any, Any]:
         """The finished value by key."""
-        rows = self.kernel.run(self.sql["finalise"], {"partials": [file]}).to_pylist()
+        rows = self.kernel.run(self.sql["finalise"], {"partials": self.read(file)}).to_pylist()
         return {row.get("k"): row["v"] for row in rows}
 
     def finish(self, file: str) -> Any:

@@ -15,7 +15,19 @@ from seamline.errors import SeamlineError
 from seamline.kernel import kernel
 from seamline.schemas.algebra import ALGEBRA, Form, Part
 from seamline.schemas.reference import written
-from tests.algebra_laws import Case, Row, Run, cases, check_lambda_law, plain_case, rows_of, same, scale_of, table
+from tests.algebra_laws import (
+    QUICK,
+    Case,
+    Row,
+    Run,
+    cases,
+    check_lambda_law,
+    plain_case,
+    rows_of,
+    same,
+    scale_of,
+    table,
+)
 
 CASES = list(cases())
 EXAMPLES = max(2, settings().max_examples // 10)
@@ -41,7 +53,7 @@ def test_every_entry_is_tried(name: str) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_partials_of_any_split_merge_to_the_partial_of_the_whole(case: Case, folder: Path) -> None:
-    run = Run(case, folder)
+    run = Run(case, folder, parquet=not QUICK)  # test_golden_lake.py reads and writes files of every entry
 
     @settings(max_examples=EXAMPLES)
     @given(st.lists(rows_of(case), min_size=1, max_size=4))
@@ -54,7 +66,7 @@ def test_partials_of_any_split_merge_to_the_partial_of_the_whole(case: Case, fol
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_an_answer_is_the_one_duckdb_gives_over_the_events(case: Case, folder: Path) -> None:
     """To the bit for everything exact, averages included; a sketch of few values is exact, too."""
-    run = Run(case, folder)
+    run = Run(case, folder, parquet=not QUICK)
 
     @settings(max_examples=EXAMPLES)
     @given(rows_of(case))
@@ -105,7 +117,7 @@ def test_the_lambda_law_is_able_to_fail(folder: Path) -> None:
 @pytest.mark.parametrize("name", ALGEBRA)
 def test_an_aggregate_without_keys_has_one_row_even_over_nothing(name: str, folder: Path) -> None:
     case = plain_case(name)
-    run = Run(case, folder, grouped=False)
+    run = Run(case, folder, grouped=False, parquet=not QUICK)
     nothing = run.merge(run.nothing)
     want = run.answer(nothing)
     assert list(want) == [None]

@@ -160,6 +160,7 @@ def test_the_comparing_statement(bench: Bench, golden: Callable[[str, str], None
     golden("units/compare.sql", compare_statement(definition))
 
 
+@pytest.mark.thorough
 def test_retention_keeps_what_served_and_restorable_versions_need(tmp_path: Path) -> None:
     bench = Bench(tmp_path, store=LocalStore(str(tmp_path)))
     for n in range(20):

@@ -127,6 +127,7 @@ def test_a_lake_of_imports_alone_has_a_version(bench: Bench) -> None:
     assert bench.answer() == bench.expected(*orders(4))
 
 
+@pytest.mark.thorough
 def test_every_sixteenth_version_lists_all_files(bench: Bench) -> None:
     sent = []
     for day in range(18):

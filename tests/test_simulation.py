@@ -32,7 +32,7 @@ from seamline.kernel import Limits, kernel
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.definition import Definition
 
-CASES = {"quick": (3, 10, 30, 3), "landing": (10, 10, 100, 5), "long": (2000, 25, 5000, 1000)}
+CASES = {"quick": (3, 8, 20, 2), "landing": (10, 10, 100, 5), "long": (2000, 25, 5000, 1000)}
 HISTORIES, STEPS, SPLITS, MENDED = CASES[os.environ.get("HYPOTHESIS_PROFILE", "landing")]
 """How many cases of each property: a case here is a whole life of a lake, or a tree of merges."""
 

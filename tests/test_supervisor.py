@@ -191,7 +191,7 @@ Supervisor([Role("deaf", [sys.executable, "-c", code], folder / "log")], folder)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGKILL, marks=pytest.mark.thorough), signal.SIGTERM])
 def test_roles_end_with_their_supervisor_however_it_ends(tmp_path: Path, number: signal.Signals) -> None:
     running = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)])
     wait_until(lambda: (s := read_state(tmp_path, "deaf")) and s.state is State.RUNNING, 20, "the role runs")
