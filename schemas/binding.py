@@ -14,6 +14,7 @@ from seamline.schemas.algebra import ALGEBRA, Aggregate, Call, Form, Part
 from seamline.schemas.algebra.forms import canonical, evaluated, fill, storable
 from seamline.schemas.calls import Measure
 from seamline.schemas.language import Source
+from seamline.schemas.order import POSITION, Order
 from seamline.schemas.selection import Computed, Key, Selection
 from seamline.schemas.unnest import Unnested
 
@@ -96,15 +97,6 @@ class Bound:
         }
 
 
-POSITION = {"_source": "VARCHAR", "_partition": "INTEGER", "_offset": "BIGINT"}
-"""Where an event was read: columns of `events` beside the contract's fields."""
-
-
-def at(event_time: str) -> str:
-    """An event's time and position, as a value of type AT."""
-    return f"{{'t': events.{quote(event_time)}, 's': events._source, 'p': events._partition, 'o': events._offset}}"
-
-
 def empty_events(fields: Mapping[str, str]) -> str:
     """A SELECT of no rows with the events' columns and types."""
     columns = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in {**fields, **POSITION}.items())
@@ -113,7 +105,7 @@ def empty_events(fields: Mapping[str, str]) -> str:
 
 def unnested_events(source: Source, unnested: Unnested, events: str) -> str:
     """A SELECT of no rows: the events with the element's column. Raises VIEW_INVALID where there is no array."""
-    kind = Binder(source, f"WITH events AS ({events})", "").type_of(unnested.sql, unnested.array.offset)
+    kind = Binder(source, f"WITH events AS ({events})", Order("")).type_of(unnested.sql, unnested.array.offset)
     if not kind.endswith("]"):
         mend = "unnest an array: a list of JSON values is one after from_json(…, '[\"VARCHAR\"]')"
         raise source.refuse(unnested.array.offset, f"unnest() of {kind}", "an array", mend)
@@ -141,12 +133,12 @@ def refused(source: Source, offset: int, error: duckdb.Error) -> UserError:
     return source.refuse(offset, reason, hints, "correct the expression or its types")
 
 
-def bind(source: Source, selection: Selection, fields: Mapping[str, str], event_time: str) -> Bound:
+def bind(source: Source, selection: Selection, fields: Mapping[str, str], order: Order) -> Bound:
     """Keys and columns with their types. Raises VIEW_INVALID with DuckDB's reason."""
     events = empty_events(fields)
     if selection.unnested:
         events = unnested_events(source, selection.unnested, events)
-    binder = Binder(source, f"WITH events AS ({events})", event_time)
+    binder = Binder(source, f"WITH events AS ({events})", order)
     if selection.where:
         binder.condition(selection.where, selection.where_offset)
     same: dict[str, BoundMeasure] = {}
@@ -165,11 +157,11 @@ def bind(source: Source, selection: Selection, fields: Mapping[str, str], event_
 
 @dataclass(frozen=True)
 class Binder:
-    """Types expressions over `events`, a WITH clause; `event_time` is the column of it that tells an event's time."""
+    """Types expressions over `events`, a WITH clause; `order` is that of its events."""
 
     source: Source
     events: str
-    event_time: str
+    order: Order
 
     def type_of(self, sql: str, offset: int) -> str:
         """The type of an expression over one event."""
@@ -206,7 +198,7 @@ class Binder:
             **dict(zip("xyz", arguments, strict=False)),
             "filter": f" FILTER (WHERE {where})" if where else "",
             "where": where or "true",
-            "at": at(self.event_time),
+            "at": self.order.at(),
         }
         parts = {}
         for part in form.parts:
@@ -218,12 +210,10 @@ class Binder:
 
     def own_values(self, item: Measure) -> dict[str, str]:
         """What stands for the arguments in the user's own SELECT: the very characters."""
-        order = ", ".join([quote(self.event_time), *POSITION])
         texts = dict(zip("xyz", (argument.text for argument in item.arguments), strict=False))
         where = item.filter_text
-        return {
-            **texts, "filter": f" FILTER (WHERE {where})" if where else "", "where": where or "true", "order": order
-        }  # fmt: skip
+        filtered = {"filter": f" FILTER (WHERE {where})" if where else "", "where": where or "true"}
+        return {**texts, **filtered, "order": self.order.own()}
 
     def form(self, entry: Aggregate, item: Measure, call: Call) -> Form:
         """The entry's form for these types. Raises VIEW_INVALID where it takes no such types or constants."""

@@ -17,27 +17,28 @@ from seamline.schemas.definition import Column, Definition
 from seamline.schemas.finishing import Finisher
 from seamline.schemas.headers import check_sort, commented, read_header
 from seamline.schemas.language import Source
+from seamline.schemas.order import Order
 from seamline.schemas.own import Edit, own_select, table_edits, union_edits
 from seamline.schemas.selection import Selection, read_selection
-from seamline.schemas.unions import TIME, Branch, Union, bind_union, read_union
+from seamline.schemas.unions import HIDDEN, ID, TIME, Branch, Union, bind_union, read_union
 from seamline.schemas.unnest import ELEMENT
 from seamline.schemas.views import ViewText
 
 
 @dataclass(frozen=True)
 class _Events:
-    """What a view's SELECT reads: fields and their types, the column that tells an event's time, and, where that is a
-    union of contracts, the union. `said`: its name in the definition's identity."""
+    """What a view's SELECT reads: fields and their types, the order of its events, and, where that is a union of
+    contracts, the union. `said`: its name in the definition's identity."""
 
     fields: Mapping[str, str]
-    event_time: str
+    order: Order
     said: str
     union: Union | None = None
 
     @property
     def bound(self) -> dict[str, str]:
-        """The columns that the statements may name: the union's own time too, which a user cannot."""
-        return {**self.fields, **({TIME: "TIMESTAMP WITH TIME ZONE"} if self.union else {})}
+        """The columns that the statements may name: the union's own time and id too, which a user cannot."""
+        return {**self.fields, **(HIDDEN if self.union else {})}
 
     def partials(self, contracts: Iterable[Contract], bound: Bound, selection: Selection) -> dict[str, str]:
         """The partial statement of each contract."""
@@ -59,7 +60,7 @@ def compile_view(view: ViewText, *contracts: Contract) -> Definition:
     contracts = tuple(sorted(contracts, key=lambda contract: contract.name))
     events = _events(source, clauses, branches, contracts)
     selection = read_selection(source, clauses, events.fields)
-    bound = bind(source, selection, events.bound, events.event_time)
+    bound = bind(source, selection, events.bound, events.order)
     own, tail = own_select(source, tokens, _edits(clauses, branches, contracts, selection, bound))
     check_own(source, tokens[0].start, _over_none(own, tail, contracts))
     normalised = f"view {view.name} on {events.said}\n{selection.normalised}"
@@ -102,10 +103,10 @@ def _events(source: Source, clauses: Clauses, branches: tuple[Branch, ...], cont
             raise source.refuse(table.start, f"unknown contract {table.text!r}", ", ".join(by_name))
     if not branches:
         contract = by_name[clauses.table.text.lower()]
-        return _Events(event_schema(contract), contract.event_time, contract.name)
+        return _Events(event_schema(contract), Order(contract.event_time, contract.event_id), contract.name)
     own, tail = own_select(source, [clauses.table], union_edits(branches, contracts, ordered=False))
     union = bind_union(source, branches, by_name, f"SELECT * FROM {_over_none(own, tail, contracts)}")
-    return _Events(union.fields, TIME, union.said, union)
+    return _Events(union.fields, Order(TIME, ID), union.said, union)
 
 
 def _over_none(own: tuple[tuple[str, str], ...], tail: str, contracts: Iterable[Contract]) -> str:
@@ -121,7 +122,7 @@ def _require_bucket(source: Source, selection: Selection, bound: Bound, events: 
             return
     got = "no time bucket among the keys: every group would stay open for ever, so each refresh would touch all of it"
     got += ", and neither retention nor pruning by time could apply"
-    time = events.event_time
+    time = events.order.event_time
     if events.union:
         time = next((name for name, kind in events.fields.items() if kind in TIMES), "at_time")
     mend = f"add time_bucket(INTERVAL '1 hour', {time}) AS hour"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from sqlglot import Token
 
 from seamline.kernel import quote
-from seamline.schemas.binding import POSITION
 from seamline.schemas.contracts import Contract
 from seamline.schemas.language import Source
-from seamline.schemas.unions import TIME, Branch
+from seamline.schemas.order import POSITION
+from seamline.schemas.unions import Branch, hidden_columns
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def union_edits(branches: Sequence[Branch], contracts: Iterable[Contract], *, or
         contract = by_name[table.text.lower()]
         edits += table_edits(table, branch.clauses.alias, contract.name)
         if ordered:
-            hidden = [f"{quote(contract.event_time)} AS {TIME}", *([] if branch.star else POSITION)]
+            hidden = [f"{sql} AS {name}" for name, sql in hidden_columns(contract).items()]
+            hidden += [] if branch.star else POSITION
             if branch.columns is None:
                 edits.append(Edit(branch.first.start, branch.first.start, f"SELECT *, {', '.join(hidden)} "))
             else:

@@ -1,7 +1,7 @@
 """Several contracts in one view: `FROM (SELECT … FROM a UNION ALL BY NAME SELECT … FROM b) AS e`, aggregated once.
 
 Each branch makes one contract's events into rows of the union's columns, with try semantics, and carries their event
-time and position along. What follows, keys and aggregates, then reads the union as it would read one contract.
+time, id and position along. What follows, keys and aggregates, then reads the union as it would read one contract.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ from sqlglot import Token, TokenType
 
 from seamline.errors import UserError
 from seamline.kernel import quote
-from seamline.schemas.binding import POSITION, Binder, empty_events, types_of
+from seamline.schemas.binding import Binder, empty_events, types_of
 from seamline.schemas.buckets import check_times
 from seamline.schemas.calls import condition, is_bare
 from seamline.schemas.clauses import Clauses, begins, closing, read_parts, top_level
 from seamline.schemas.contracts import Contract, event_schema
 from seamline.schemas.language import Field, Source, word
+from seamline.schemas.order import POSITION, Order
 from seamline.schemas.selection import alias_of, find_fields
 
 TIME = "_event_time"
-"""The union's hidden column: each event's own time, by its contract."""
+"""The union's hidden columns: each event's own time, by its contract,"""
+ID = "_event_id"
+"""and its id as text, NULL where it has none."""
+HIDDEN = {TIME: "TIMESTAMP WITH TIME ZONE", ID: "VARCHAR"}
 
 TABLE = "_union"
 """What a union is called where its user gave it no name."""
@@ -77,13 +81,21 @@ class Union:
     def over(self, part: Part, statement: str) -> str:
         """A SELECT from one contract's `events`: positions, and the union's columns that a statement names."""
         given = {name.lower(): column for name, column in part.columns.items()}
-        time = f"events.{quote(part.contract.event_time)}"
-        lines = [*POSITION, *([f"{time} AS {TIME}"] if _names(statement, TIME) else [])]
+        hidden = {
+            name: sql for name, sql in hidden_columns(part.contract, "events.").items() if _names(statement, name)
+        }
+        lines = [*POSITION, *(f"{sql} AS {name}" for name, sql in hidden.items())]
         for name, kind in self.fields.items():
             if _names(statement, name):
                 lines.append(f"{_as(given.get(name.lower()), kind)} AS {quote(name)}")
         where = f"\n  WHERE TRY({part.where})" if part.where else ""
         return "SELECT " + ",\n    ".join(lines) + f"\n  FROM events{where}"
+
+
+def hidden_columns(contract: Contract, table: str = "") -> dict[str, str]:
+    """What a contract's events give to the hidden columns; `table`: a qualifier with its dot, or ''."""
+    id_ = f"{table}{quote(contract.event_id)}" if contract.event_id else "NULL"
+    return {TIME: f"{table}{quote(contract.event_time)}", ID: f"{id_}::VARCHAR"}
 
 
 def _names(statement: str, column: str) -> bool:
@@ -199,7 +211,7 @@ def _part(source: Source, branch: Branch, contract: Contract) -> Part:
     fields = event_schema(contract)
     clauses = branch.clauses
     found = find_fields(source, clauses, fields)
-    binder = Binder(source, f"WITH events AS ({empty_events(fields)})", "")
+    binder = Binder(source, f"WITH events AS ({empty_events(fields)})", Order(""))
     columns: dict[str, Column] = {}
     if branch.star:
         at = clauses.table.start

@@ -108,6 +108,25 @@ def test_copies_across_epochs_and_the_cut_count_once(bench: Bench) -> None:
     assert bench.answer() == bench.expected(*orders(6))
 
 
+def test_ties_are_settled_alike_whichever_copy_of_an_event_a_layer_counts(tmp_path: Path) -> None:
+    """Speed counts the copy that comes first, batch the one of the lowest position: here on the two sides of another
+    event of the same time."""
+    calls = "first(amount) AS a, last(amount) AS b, array_agg(amount) AS c, string_agg(amount, ' ') AS d"
+    view = f"CREATE MATERIALIZED VIEW sales AS SELECT placed::DATE AS day, {calls}, any_value(shop) AS e FROM orders"
+    bench = Bench(tmp_path, view=f"{view} GROUP BY ALL")
+    one, other = order("o1", amount=1), order("o2", amount=2)
+    bench.send(other, one, partition=1)
+    bench.both()
+    before = bench.answer()
+    assert before == bench.expected(one, other) == bench.expected(other, one)
+    bench.send(one, partition=0)
+    bench.both()
+    outcome = bench.batch.refresh("sales")
+    assert outcome.counts == Counts(read=3, counted=2, duplicate=1)
+    assert (outcome.audit.compared, outcome.audit.clean) == (True, True)
+    assert bench.answer() == before
+
+
 def test_an_import_is_served_from_the_next_version_on_and_explains_its_difference(bench: Bench) -> None:
     bench.send(*orders(4))
     bench.both()

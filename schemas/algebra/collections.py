@@ -43,11 +43,11 @@ def _limited(
     return Form(parts, checked, sql_type, bound=bound, check=check, own=own)
 
 
-# --- values in order of event time and position ----------------------------------------------------------
+# --- values in the order of events ------------------------------------------------------------------------
 
 
 def _placed(value: str, kind: str, kept: str) -> Part:
-    """The earliest values, each with its time and position."""
+    """The earliest values, each with its place in the order of events."""
     partial = f"list_sort(list({{'a': {{at}}, 'x': {value}}}){kept})[:{COLLECTED + 1}]"
     merged = f"list_sort(flatten(list({{c}})))[:{COLLECTED + 1}]"
     merge = f"CASE WHEN count({{c}}) < 2 THEN any_value({{c}}) ELSE {merged} END"
@@ -176,14 +176,20 @@ def _entry(
 COLLECTIONS = (
     _entry("count distinct", ORDERED, _count_distinct, "distinct values, counted exactly"),
     _entry("sum distinct", NUMBERS + ", BOOLEAN", _sum_distinct, "the sum of the distinct values"),
-    _entry("array_agg", ORDERED, _array_agg, "the values as a list, by event time and position, NULLs too", "list"),
+    _entry(
+        "array_agg",
+        ORDERED,
+        _array_agg,
+        "the values as a list, by event time and event id or position, NULLs too",
+        "list",
+    ),
     _entry("array_agg distinct", ORDERED, _array_agg_distinct, "the distinct values as a sorted list; NULL last"),
     _entry("collect_set", ORDERED, _collect_set, "the distinct values as a sorted list, without NULL"),
     _entry(
         "string_agg",
         ORDERED,
         _string_agg,
-        "the values as text, by event time and position, with a separator (',') between them; NULLs left out",
+        "the values as text, by event time and event id or position, with a separator (',') between; NULLs left out",
         *("group_concat", "listagg"),
         text=True,
     ),

@@ -1,6 +1,6 @@
 """The least and the greatest, by themselves or by another value, first and last, and the k of them.
 
-Ties are settled by the value itself (`min_by`), or by position (`first`): never by what came first to a task.
+Ties are settled by the value itself (`min_by`), or by event id (`first`): never by what came first to a task.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def _by(name: str) -> Callable[[Call], Form | None]:
 
 # --- by event time ---------------------------------------------------------------------------------------
 #
-# The least or greatest of {event time, position, x}. Elements of one event's array, which share its position, are put
-# in order by value.
+# The least or greatest of {event time, event id or position, x}. Elements of one event's array, which share these, are
+# put in order by value.
 
 
 def _end(name: str, function: str, known: str = "") -> Callable[[Call], Form | None]:
@@ -97,6 +97,7 @@ def _end(name: str, function: str, known: str = "") -> Callable[[Call], Form | N
 
 _ANY = _end("min", "first", "({x}) IS NOT NULL")
 
+_TIES = "ties by event id, or by position in the log"
 _TRIED = (("2",), ())
 
 EXTREMES = (
@@ -147,7 +148,7 @@ EXTREMES = (
         "plain",
         ORDERED,
         _end("min", "first"),
-        "x of the earliest event, NULL too; ties by position in the log",
+        f"x of the earliest event, NULL too; {_TIES}",
         also=("arbitrary",),
     ),
     Aggregate(
@@ -155,7 +156,7 @@ EXTREMES = (
         "plain",
         ORDERED,
         _end("max", "last"),
-        "x of the latest event, NULL too; ties by position in the log",
+        f"x of the latest event, NULL too; {_TIES}",
     ),
-    Aggregate("any_value", "plain", ORDERED, _ANY, "x of the earliest event that has one; ties by position in the log"),
+    Aggregate("any_value", "plain", ORDERED, _ANY, f"x of the earliest event that has one; {_TIES}"),
 )

@@ -8,10 +8,10 @@ events, merged, and finished. Two kinds:
   `combine_aggr`, `finalize`).
 
 Templates are SQL. `{x}` and `{y}` are the arguments, `{filter}` a FILTER clause or nothing, `{where}` its condition
-(or `true`), `{at}` the event's time and position as a struct of type AT; in `merge`, `{c}` is the column itself; in
-`finalise`, `{high}` stands for the partial column with that suffix, `{}` for the one without, `{column}` for the view
-column's name. Every `merge` is one expression of aggregates over `{c}`, so that it can be grouped and framed anew.
-Partials and merges cannot raise on data (law 7).
+(or `true`), `{at}` the event's place in the order of events as a struct of type AT; in `merge`, `{c}` is the column
+itself; in `finalise`, `{high}` stands for the partial column with that suffix, `{}` for the one without, `{column}` for
+the view column's name. Every `merge` is one expression of aggregates over `{c}`, so that it can be grouped and framed
+anew. Partials and merges cannot raise on data (law 7).
 
 A value out of its type's range, or beyond an entry's limit: finishing raises `VALUE_OUT_OF_RANGE` only when that
 group's value is really computed. It is written as a failing CAST, which DuckDB evaluates for the rows and columns an
@@ -34,7 +34,7 @@ FLOATS = ("FLOAT", "DOUBLE")
 FLOAT_BOUND = "relative 1e-9 of the sum of absolute values: the order of additions is free"
 
 AT = "STRUCT(t TIMESTAMP WITH TIME ZONE, s VARCHAR, p INTEGER, o BIGINT)"
-"""Event time, source, partition and offset: how events are put in order."""
+"""How events are put in order: event time, then event id, or source, partition and offset where there is none."""
 
 NUMBERS = "numbers: integers, decimals, FLOAT, DOUBLE"
 ORDERED = "any type that can be stored (docs/views.md)"
