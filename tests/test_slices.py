@@ -170,7 +170,7 @@ def test_a_unit_makes_the_same_partials_in_little_memory(bench: Bench, small: Ke
         raw,
     )
     cut = Frontier({Partition(bench.source, 0): events})
-    contract = Catalogue(bench.lake).contract(definition.hash)
+    (contract,) = Catalogue(bench.lake).contracts(definition.hash)
     statements = replace(unit_statements(definition, contract, DAY.date(), cut, ()), event_id=None)
     task = UnitTask(bench.lake.uri, definition.hash, "", DAY.date(), (raw,), statements)
     files = [run_unit(bench.lake, engine, task).file for engine in (small, bench.lake.kernel())]
@@ -187,7 +187,7 @@ def test_an_epoch_and_its_compaction_merge_in_little_memory(bench: Bench, small:
     ]
     definition, catalogue = the_definition(bench), Catalogue(bench.lake)
     writer = Writer.take(bench.lake.speed_log("main"), Claim(at=bench.clock(), holder="test"))
-    plan = make_plan([bench.contract], [(definition, catalogue.contract(definition.hash))])
+    plan = make_plan([bench.contract], [(definition, catalogue.contracts(definition.hash))])
     speed = Speed(bench.lake, "main", writer, plan, clock=bench.clock, engine=small)
     for number in (1, 2):
         end = Frontier({Partition(bench.source, 0): number})
