@@ -8,7 +8,7 @@ read them).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from seamline.frontier import Frontier
@@ -17,6 +17,7 @@ from seamline.schemas.contracts import Contract
 from seamline.schemas.decode import decode_statement
 from seamline.schemas.definition import Definition
 from seamline.schemas.properties import sort_keys
+from seamline.slices import UNMERGED, Merging, Slice
 
 _WHOLE = 2**63 - 1
 _POSITION = "_source, _partition, _offset"
@@ -72,6 +73,7 @@ class Statements:
     mended: str = ""
     order: tuple[str, ...] = ()
     horizon_us: int | None = None
+    merging: Merging = UNMERGED
 
     @property
     def tally(self) -> str:
@@ -162,8 +164,18 @@ class Statements:
     def _partials(self, ctes: list[str], source: str) -> str:
         columns = ", ".join([_POSITION, *map(quote, self.fields)])
         ctes.append(f"events AS (\n  SELECT {columns}\n  FROM {source}\n)")
-        order = "\nORDER BY " + ", ".join(map(quote, self.order)) if self.order else ""
-        return "WITH " + ",\n".join(ctes) + f"\nSELECT * FROM (\n{self.partial}\n){order}"
+        return "WITH " + ",\n".join(ctes) + f"\nSELECT * FROM (\n{self.partial}\n){self.last}"
+
+    @property
+    def last(self) -> str:
+        """The ORDER BY clause of partial rows, or nothing."""
+        return "\nORDER BY " + ", ".join(map(quote, self.order)) if self.order else ""
+
+    def of_slice(self, one: Slice) -> Statements:
+        """The same, whose partials are made of one slice of the events, by their positions: together they merge to the
+        partials of all (law 1)."""
+        events = one.rows("events", ("_source", "_partition", "_offset"))
+        return replace(self, partial=f"WITH events AS ({events})\n{self.partial}", order=())
 
     def _simple(self, tally: Tally) -> str:
         """The accepted rows. They are read more than once, each time only the columns needed: never materialised.
@@ -248,6 +260,7 @@ def unit_statements(
         mended=mended_rows,
         order=sort_keys(definition.properties, tuple(key.name for key in definition.keys)),
         horizon_us=horizon,
+        merging=definition.merging,
     )
 
 

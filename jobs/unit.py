@@ -18,9 +18,11 @@ from pydantic import BaseModel, ConfigDict
 
 from seamline.commitpoint import reach
 from seamline.entries import Counts, DataFile, new_attempt
+from seamline.errors import Condition, SeamlineError
 from seamline.jobs.statements import Statements, Tally
 from seamline.kernel import Input, Kernel
 from seamline.lake import Lake
+from seamline.slices import Slice, forget, in_slices
 
 MANY = 2_000_000
 """Rows of events that stand more than once, in one unit, which a task may hold in memory (some 100 bytes each)."""
@@ -109,7 +111,10 @@ def _simple(lake: Lake, engine: Kernel, task: UnitTask, inputs: dict[str, Input]
             duplicate, disagreeing = copies.num_rows, int(pc.sum(copies["_disagrees"]).as_py())
     counted = tally.stood - tally.rejected - duplicate
     counts = Counts(read=tally.stood, rejected=tally.rejected, counted=counted, duplicate=duplicate)
-    partials = statements.simple_partials(tally, copies=duplicate > 0)
+
+    def partials(of: Statements) -> str:
+        return of.simple_partials(tally, copies=duplicate > 0)
+
     file = _write(lake, engine, task, partials, inputs) if counted else None
     return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing)
 
@@ -123,15 +128,39 @@ def _careful(
     stood, read, rejected, events, disagreeing, beyond = _row(survey)
     duplicate = read - rejected - events - beyond
     counts = Counts(read=read, rejected=rejected, counted=events + beyond, duplicate=duplicate)
-    partials = statements.partials(own=own, again=again, repeated=stood != read, copies=duplicate > 0)
+
+    def partials(of: Statements) -> str:
+        return of.partials(own=own, again=again, repeated=stood != read, copies=duplicate > 0)
+
     file = _write(lake, engine, task, partials, inputs) if counts.counted else None
     return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing, beyond=beyond)
 
 
-def _write(lake: Lake, engine: Kernel, task: UnitTask, partials: str, inputs: dict[str, Input]) -> DataFile | None:
+def _write(
+    lake: Lake, engine: Kernel, task: UnitTask, partials: Callable[[Statements], str], inputs: dict[str, Input]
+) -> DataFile | None:
+    """One file of partial rows. Where one statement does not fit into memory, of slices of the events, merged."""
     path = lake.batch_path(task.definition, task.unit, new_attempt())
-    rows = lake.write(engine, partials, inputs, path)
-    return DataFile(path=path, rows=rows) if rows else None
+    statements = task.statements
+    try:
+        rows = lake.write(engine, partials(statements), inputs, path)
+        return DataFile(path=path, rows=rows) if rows else None
+    except SeamlineError as error:
+        if error.condition is not Condition.KERNEL_MEMORY:
+            raise
+    tried: list[str] = []
+
+    def work(one: Slice) -> str:
+        tried.append(lake.batch_path(task.definition, task.unit, new_attempt()))
+        lake.write(engine, partials(statements.of_slice(one)), inputs, tried[-1])
+        return tried[-1]
+
+    try:
+        parts = list(in_slices(work, 2))
+        rows = statements.merging.write(lake, engine, parts, path, statements.last)
+        return DataFile(path=path, rows=rows) if rows else None
+    finally:
+        forget(lake, tried)
 
 
 def _row(table: pa.Table) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from seamline.kernel import quote
 from seamline.schemas.algebra import Exactness
+from seamline.slices import Merging
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,11 @@ class Definition:
         """The one partial statement of a view over one contract."""
         (statement,) = self.partials.values()
         return statement
+
+    @property
+    def merging(self) -> Merging:
+        """How partial rows are merged where they may be more than memory holds."""
+        return Merging(self.merge, tuple(key.name for key in self.keys))
 
     @property
     def finalise(self) -> str:

@@ -8,7 +8,7 @@ provenance lists, does not grow with the number of epochs, and each partial row 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -17,6 +17,7 @@ from seamline.kernel import Input, Kernel, quote
 from seamline.lake import Lake
 from seamline.schemas.definition import Definition
 from seamline.segment import Segment, check_seam
+from seamline.slices import Parts
 
 FANOUT = 4
 """Runs of one level that become one run of the next."""
@@ -90,16 +91,17 @@ class Partials:
         elif len(files) == 1:
             table = self._run(f"SELECT {self._typed} FROM partials", self._lake.read(files))
         else:
-            table = self._merged(self._lake.read(files))
+            table = self._merged(files)
         return Run(span(segments, table.num_rows), table)
 
     def merge(self, tables: Sequence[pa.Table]) -> pa.Table:
         """Partial rows of several runs as at most one row a key."""
-        rows = pa.concat_tables([t for t in tables if t.num_rows] or [self._empty])
-        return self._merged(rows) if rows.num_rows else rows
+        held = [table for table in tables if table.num_rows]
+        return self._merged(held) if held else self._empty
 
-    def _merged(self, rows: Input) -> pa.Table:
-        return self._run(f"SELECT {self._typed} FROM ({self._definition.merge}) AS merged", rows)
+    def _merged(self, parts: Parts) -> pa.Table:
+        statement = f"SELECT {self._typed} FROM ({self._definition.merge}) AS merged"
+        return replace(self._definition.merging, statement=statement).table(self._lake, self._engine, parts)
 
     def _run(self, statement: str, rows: Input) -> pa.Table:
         return self._engine.run(statement, {"partials": rows})

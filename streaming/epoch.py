@@ -23,6 +23,7 @@ from seamline.history import SpeedHistory
 from seamline.kernel import Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
+from seamline.slices import UNMERGED
 from seamline.streaming.plan import UNCLAIMED, DecodingPlan, Plan
 from seamline.streaming.remembered import Remembered
 from seamline.streaming.tasks import (
@@ -284,8 +285,8 @@ def _write_partials(speed: Speed, definition: str, seen: Gathered, attempt: str)
     if not tables:
         return None
     path = speed.lake.speed_path(speed.stream, definition, attempt)
-    merge = dict(speed.plan.merges)[definition] if len(tables) > 1 else "SELECT * FROM partials"
-    rows = speed.lake.write(speed.engine, merge, {"partials": pa.concat_tables(tables)}, path)
+    merging = dict(speed.plan.merges)[definition] if len(tables) > 1 else UNMERGED
+    rows = merging.write(speed.lake, speed.engine, tables, path)
     return DataFile(path=path, rows=rows) if rows else None
 
 

@@ -15,6 +15,7 @@ from seamline.frontier import Frontier
 from seamline.history import BatchHistory
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.properties import batch_keep, speed_retention
+from seamline.slices import UNMERGED, Merging
 from seamline.streaming.compact import Link, cover, needed_cuts, plan_compaction, plan_retirement, plan_sweep
 from seamline.streaming.epoch import IDS, Speed
 
@@ -101,12 +102,12 @@ class Maintenance:
         states = self.catalogue.states.values()
         return needed_cuts(definitions, states, self._batches, self.speed.history, keeps, self.speed.clock())
 
-    def _merges(self, run: tuple[Link, ...]) -> dict[str, str]:
-        """Merge statements of a run's definitions; without one, rows are put together as they are."""
+    def _merges(self, run: tuple[Link, ...]) -> dict[str, Merging]:
+        """How a run's definitions merge; without it, rows are put together as they are."""
         merges = {}
         for definition in run[0].files:
             try:
-                merges[definition] = self.catalogue.definition(definition).merge
+                merges[definition] = self.catalogue.definition(definition).merging
             except SeamlineError as error:
                 log.info("epochs of definition %s are put together without merging: %s", definition, error)
         return merges
@@ -121,7 +122,7 @@ class Maintenance:
         return max((one.horizon for one in self.speed.plan.decodings), default=timedelta())
 
 
-def compact_run(speed: Speed, run: tuple[Link, ...], merges: dict[str, str]) -> Compacted:
+def compact_run(speed: Speed, run: tuple[Link, ...], merges: dict[str, Merging]) -> Compacted:
     """Files first, then the entry that says which epochs they stand for."""
     attempt = new_attempt()
     files = {
@@ -147,14 +148,13 @@ def compact_run(speed: Speed, run: tuple[Link, ...], merges: dict[str, str]) -> 
 
 
 def _merged(
-    speed: Speed, definition: str, files: list[DataFile | None], merges: dict[str, str], attempt: str
+    speed: Speed, definition: str, files: list[DataFile | None], merges: dict[str, Merging], attempt: str
 ) -> DataFile | None:
     paths = [file.path for file in files if file is not None]
     if not paths:
         return None
-    statement = merges.get(definition, "SELECT * FROM partials")
     path = speed.lake.speed_path(speed.stream, definition, attempt)
-    rows = speed.lake.write(speed.engine, statement, {"partials": speed.lake.read(paths)}, path)
+    rows = merges.get(definition, UNMERGED).write(speed.lake, speed.engine, paths, path)
     return DataFile(path=path, rows=rows) if rows else None
 
 

@@ -15,6 +15,7 @@ from seamline.errors import UserError
 from seamline.schemas.contracts import Contract, check_topics
 from seamline.schemas.decode import decode_statement, unclaimed_statement
 from seamline.schemas.definition import Definition
+from seamline.slices import Merging
 
 UNCLAIMED = ""
 """The name under which records that no contract claims are counted."""
@@ -39,13 +40,13 @@ class DecodingPlan:
 class Plan:
     """What one stream decodes. `unclaimed`: topic to the statement of records that no contract claims.
 
-    `definitions`: every live definition; each epoch lists them all. `merges`: definition to its merge statement.
+    `definitions`: every live definition; each epoch lists them all. `merges`: definition to how it merges.
     """
 
     decodings: tuple[DecodingPlan, ...]
     unclaimed: tuple[tuple[str, str], ...] = ()
     definitions: tuple[str, ...] = ()
-    merges: tuple[tuple[str, str], ...] = ()
+    merges: tuple[tuple[str, Merging], ...] = ()
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -93,7 +94,7 @@ def make_plan(contracts: Iterable[Contract], live: Iterable[Live]) -> Plan:
         decodings,
         tuple(sorted(_unclaimed(current).items())),
         tuple(definition.hash for definition, _ in listed),
-        tuple((definition.hash, definition.merge) for definition, _ in listed),
+        tuple((definition.hash, definition.merging) for definition, _ in listed),
     )
 
 

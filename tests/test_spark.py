@@ -43,7 +43,11 @@ def test_a_local_session_uses_given_jars_loopback_and_as_many_partitions_as_core
 
 @pytest.mark.parametrize(
     ("kind", "condition"),
-    [(TransientError, Condition.STORE_UNAVAILABLE), (TerminalError, Condition.KERNEL_FAILED)],
+    [
+        (TransientError, Condition.STORE_UNAVAILABLE),
+        (TerminalError, Condition.KERNEL_FAILED),
+        (TerminalError, Condition.KERNEL_MEMORY),
+    ],
 )
 def test_what_a_task_raised_keeps_its_condition(kind: type[SeamlineError], condition: Condition) -> None:
     raised = kind(condition, "no room", where="raw/x.parquet", mend="make some")

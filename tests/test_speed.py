@@ -230,7 +230,7 @@ def test_a_compacted_run_answers_the_same_and_remembers_its_ids() -> None:
     for number in range(4):
         speed.run_batch(tasks(records([event(number), event(max(0, number - 1))], first=2 * number)))
     run = plan_compaction(cover(speed.history), [], 4)
-    compacted = compact_run(speed, run, {PER_HOUR.hash: PER_HOUR.merge})
+    compacted = compact_run(speed, run, {PER_HOUR.hash: PER_HOUR.merging})
     file = compacted.files[PER_HOUR.hash]
     assert file is not None
     whole = lake.kernel().run(PER_HOUR.merge_and_finalise, {"partials": [lake.absolute(file.path)]}).to_pylist()

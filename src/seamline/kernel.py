@@ -27,8 +27,8 @@ from seamline.errors import Condition, SeamlineError, TerminalError, TransientEr
 KERNEL_VERSION = "duckdb-2.0"
 """Stored aggregate states carry this; another layout asks for a rebuild."""
 
-FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-"""How the operating system says that there is no room: such a write may succeed later."""
+FULL = (*(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)), "max_temp_directory_size")
+"""How the operating system, or DuckDB of its spill folder, says that there is no room: it may succeed later."""
 
 Input: TypeAlias = "pa.Table | Sequence[str]"
 """An Arrow table, or the paths of Parquet files read as one table."""
@@ -74,8 +74,9 @@ class Kernel:
     ) -> pa.Table | int:
         """Runs one SELECT over `inputs` (name to table); returns Arrow, or writes Parquet `into` and returns its rows.
 
-        Raises TransientError STORE_UNAVAILABLE where the disk is full, else TerminalError KERNEL_FAILED: by law 7 no
-        compiled statement can fail on data, so this is a defect, never a bad record.
+        Raises TransientError STORE_UNAVAILABLE where the disk is full, TerminalError KERNEL_MEMORY where the statement
+        takes more memory than the limit and cannot spill, else TerminalError KERNEL_FAILED: by law 7 no compiled
+        statement can fail on data, so this is a defect, never a bad record.
         """
         with self._lock, _bound(self._connection, inputs or {}):
             try:
@@ -83,7 +84,7 @@ class Kernel:
                     return to_arrow(self._connection, statement)
                 return _write(self._connection, statement, into)
             except duckdb.Error as error:
-                raise _failed(error, into or "") from error
+                raise _failed(error, into or "", self.limits.memory) from error
 
     def describe(self, statement: str, inputs: Mapping[str, Input] | None = None) -> dict[str, str]:
         """Column names and DuckDB types of a SELECT, in order. Raises duckdb.Error where it does not bind."""
@@ -161,12 +162,26 @@ def _close_kernels() -> None:
     _kernels.clear()
 
 
-def _failed(error: duckdb.Error, where: str) -> SeamlineError:
+def _failed(error: duckdb.Error, where: str, memory: str) -> SeamlineError:
     got = f"{type(error).__name__}: {error}"
     if any(words in got for words in FULL):
         mend = "make room there: what has no entry never happened, and is made again"
         return TransientError(Condition.STORE_UNAVAILABLE, got, mend=mend, where=where)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return out_of_memory(str(error).splitlines()[0], memory, where)
     return TerminalError(Condition.KERNEL_FAILED, got, mend="this is a defect: report it", where=where)
+
+
+def out_of_memory(got: str, memory: str = "", where: str = "") -> TerminalError:
+    """What to raise where a statement does not fit into `kernel.memory`, and cannot spill what it holds."""
+    return TerminalError(
+        Condition.KERNEL_MEMORY,
+        got,
+        allowed=f"kernel.memory = {memory}" if memory else "kernel.memory",
+        mend="raise kernel.memory in seamline.toml (each process and each task has so much), or give the view finer"
+        " keys or coarser sketches",
+        where=where,
+    )
 
 
 def quote(name: str) -> str:

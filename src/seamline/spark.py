@@ -23,6 +23,7 @@ from pyspark.sql import SparkSession
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
 from seamline.jars import spark_jars
 from seamline.java import find_java
+from seamline.kernel import out_of_memory
 
 NEEDED = {
     "spark.sql.session.timeZone": "UTC",
@@ -55,7 +56,9 @@ LAPTOP = {
 DYING = 2.0
 """Seconds that a killed JVM may take to be gone after its connections broke."""
 
-_RAISED = re.compile(rf"\[(?P<condition>{Condition.KERNEL_FAILED}|{Condition.STORE_UNAVAILABLE})\] (?P<got>.*)")
+_RAISED = re.compile(
+    rf"\[(?P<condition>{Condition.KERNEL_FAILED}|{Condition.KERNEL_MEMORY}|{Condition.STORE_UNAVAILABLE})\] (?P<got>.*)"
+)
 
 LOG4J = """\
 rootLogger.level = WARN
@@ -164,6 +167,8 @@ def from_task(error: BaseException) -> SeamlineError | None:
     if found["condition"] == Condition.STORE_UNAVAILABLE:
         mend = "see to the store (is it full, or away?): what has no entry never happened, and is made again"
         return TransientError(Condition.STORE_UNAVAILABLE, found["got"], mend=mend)
+    if found["condition"] == Condition.KERNEL_MEMORY:
+        return out_of_memory(found["got"])
     return TerminalError(Condition.KERNEL_FAILED, found["got"], mend="this is a defect: report it")
 
 

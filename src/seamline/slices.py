@@ -1,0 +1,198 @@
+"""Merging more partial rows than the kernel's memory holds: in slices by a hash of their keys, one after the other.
+
+Lists and sketches do not spill to disk, so one GROUP BY over all rows of a large view may not fit. Each slice holds
+every row of its keys, so what is merged, compared or counted slice by slice is what one statement gives. Where a slice
+holds one key alone, slices no longer help; then the parts are merged by halves first (law 1: any tree is the same),
+which bounds a group by what its stored lists may hold.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+import obstore
+import pyarrow as pa
+
+from seamline.entries import new_attempt
+from seamline.errors import Condition, SeamlineError
+from seamline.kernel import Input, Kernel, quote
+from seamline.lake import Lake
+
+T = TypeVar("T")
+
+MOST = 256
+"""Slices beyond which halving again is given up: what does not fit then is one key's, or nearly so."""
+
+SWOLLEN = 40
+"""Bytes of memory that merging takes for each byte of a Parquet file with lists or states in it, at most: seen of six
+sketches in small groups. Plain columns spill to disk."""
+
+_UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
+_BINARY = {unit: 1024**power for power, unit in enumerate(_UNITS)}
+
+Parts: TypeAlias = "Sequence[str] | Sequence[pa.Table]"
+"""Partial rows as files of the lake (by path), or as tables."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The rows whose keys' hash leaves `number` when divided by `of`."""
+
+    number: int = 0
+    of: int = 1
+
+    def rows(self, source: str, keys: Sequence[str]) -> str:
+        """A SELECT of the slice's rows of a table."""
+        if self.of == 1:
+            return f"SELECT * FROM {source}"
+        return f"SELECT * FROM {source} WHERE hash({', '.join(map(quote, keys))}) % {self.of} = {self.number}"
+
+    @property
+    def halves(self) -> tuple[Slice, Slice]:
+        """Two slices that hold its rows."""
+        return Slice(self.number, 2 * self.of), Slice(self.number + self.of, 2 * self.of)
+
+
+WHOLE = Slice()
+
+
+def in_slices(work: Callable[[Slice], T], first: int = 1, most: int = MOST) -> Iterator[T]:
+    """The results of `work` over slices that together hold every row once, beginning with `first` of them.
+
+    A slice that runs out of memory is halved, and where none of its size has fitted so far, so are the others. Raises
+    what `work` raises, KERNEL_MEMORY only beyond `most` slices.
+    """
+    waiting = [Slice(number, first) for number in reversed(range(first))]
+    least, fitted = first, 0
+    while waiting:
+        one = waiting.pop()
+        if one.of < least:
+            waiting += reversed(one.halves)
+            continue
+        try:
+            result = work(one)
+        except SeamlineError as error:
+            if error.condition is not Condition.KERNEL_MEMORY or one.of >= max(most, first):
+                raise
+            least = max(least, one.of if one.of == fitted else 2 * one.of)
+            waiting += reversed(one.halves)
+            continue
+        fitted = max(fitted, one.of)
+        yield result
+
+
+def weight(source: Input) -> int:
+    """Bytes of an input: of its files, or of its Arrow table as zstd would leave it, a third."""
+    return source.nbytes // 3 if isinstance(source, pa.Table) else sum(os.path.getsize(path) for path in source)
+
+
+def slices_for(size: int, memory: str) -> int:
+    """How many slices to begin with, for `size` bytes of Parquet that do not spill: a power of two. Pure."""
+    limit, wanted = in_bytes(memory), size * SWOLLEN
+    if not limit or wanted <= limit:
+        return 1
+    return min(MOST, 1 << ((wanted - 1) // limit).bit_length())
+
+
+def in_bytes(memory: str) -> int:
+    """A memory limit as the kernel takes it: `1GB`, `512 MiB`; 0 where it says something else."""
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?)(i?)B?(?:ytes)?\s*", memory, re.IGNORECASE)
+    if found is None:
+        return 0
+    return int(float(found[1]) * (_BINARY if found[3] else _UNITS)[found[2].upper()])
+
+
+@dataclass(frozen=True)
+class Merging:
+    """How partial rows are merged: the statement, over `partials`, and its keys. Without keys it is not sliced."""
+
+    statement: str
+    keys: tuple[str, ...]
+
+    def over(self, one: Slice, source: str = "unsliced") -> str:
+        """The statement over one slice of a table."""
+        return f"WITH partials AS ({one.rows(source, self.keys)})\n{self.statement}"
+
+    def table(self, lake: Lake, engine: Kernel, parts: Parts) -> pa.Table:
+        """The merged rows of all parts. Raises KERNEL_MEMORY where one key's rows of two parts do not fit."""
+        try:
+            return self._table(engine, _source(lake, parts))
+        except SeamlineError as error:
+            if error.condition is not Condition.KERNEL_MEMORY or len(parts) <= 2:
+                raise
+        middle = len(parts) // 2
+        return self.table(lake, engine, [self.table(lake, engine, half) for half in (parts[:middle], parts[middle:])])
+
+    def _table(self, engine: Kernel, source: Input) -> pa.Table:
+        try:
+            return engine.run(self.statement, {"partials": source})
+        except SeamlineError as error:
+            if error.condition is not Condition.KERNEL_MEMORY or not self.keys:
+                raise
+        return pa.concat_tables(in_slices(lambda one: engine.run(self.over(one), {"unsliced": source}), 2))
+
+    def write(self, lake: Lake, engine: Kernel, parts: Parts, path: str, last: str = "") -> int:
+        """Writes the merged rows of all parts to one file; returns how many. `last`: an ORDER BY clause, or nothing.
+
+        Files that it puts aside are gone afterwards. Raises like `table`.
+        """
+        try:
+            return self._write(lake, engine, _source(lake, parts), path, last)
+        except SeamlineError as error:
+            if error.condition is not Condition.KERNEL_MEMORY or len(parts) <= 2:
+                raise
+        middle, halves = len(parts) // 2, (_aside(path), _aside(path))
+        try:
+            self.write(lake, engine, parts[:middle], halves[0])
+            self.write(lake, engine, parts[middle:], halves[1])
+            return self.write(lake, engine, halves, path, last)
+        finally:
+            forget(lake, halves)
+
+    def _write(self, lake: Lake, engine: Kernel, source: Input, path: str, last: str) -> int:
+        try:
+            return lake.write(engine, f"{self.statement}{last}", {"partials": source}, path)
+        except SeamlineError as error:
+            if error.condition is not Condition.KERNEL_MEMORY or not self.keys:
+                raise
+        tried: list[str] = []
+
+        def work(one: Slice) -> str:
+            tried.append(_aside(path))
+            lake.write(engine, self.over(one), {"unsliced": source}, tried[-1])
+            return tried[-1]
+
+        try:
+            done = list(in_slices(work, 2))
+            return lake.write(engine, f"SELECT * FROM partials{last}", {"partials": lake.read(done)}, path)
+        finally:
+            forget(lake, tried)
+
+
+UNMERGED = Merging("SELECT * FROM partials", ())
+"""Rows put together as they are."""
+
+
+def forget(lake: Lake, paths: Sequence[str]) -> None:
+    """Deletes files that were put aside; those that are not there, too. What a killed process leaves is swept."""
+    for path in paths:
+        if lake.local:
+            Path(lake.absolute(path)).unlink(missing_ok=True)
+        else:
+            with suppress(FileNotFoundError):
+                obstore.delete(lake.store, path)
+
+
+def _aside(path: str) -> str:
+    return f"{path.removesuffix('.parquet')}.{new_attempt()}.parquet"
+
+
+def _source(lake: Lake, parts: Parts) -> Input:
+    tables = [part for part in parts if isinstance(part, pa.Table)]
+    return pa.concat_tables(tables) if tables else lake.read([part for part in parts if isinstance(part, str)])
