@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from seamline.kernel import quote
 from seamline.schemas.algebra import Exactness
+from seamline.schemas.algebra.forms import InSpark
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Output:
 
     finished: its SQL over merged `partials`; check: SQL that is NULL or says what is out of range, or ''; uses: the
     partial columns it is made of; combines: the aggregates that a query may apply to its finished values; comment:
-    the user's; said: its expression as the definition's identity has it.
+    the user's; said: its expression as the definition's identity has it; spark: the same in Spark SQL, its merges
+    by the names of partial columns, where it can be said there.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Output:
     combines: tuple[str, ...] = ()
     comment: str = ""
     said: str = ""
+    spark: InSpark | None = None
 
 
 @dataclass(frozen=True)

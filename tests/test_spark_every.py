@@ -22,9 +22,10 @@ def at(offset: int) -> Frontier:
     return Frontier({Partition("things@id1", 0): offset})
 
 
-def filled(folder: Path, version: bool) -> Place:
-    """A project with every entry in its view: 300 events in a batch version, or none, and two epochs after it."""
-    here = Place(folder, "nowhere:9092", "things")
+def filled(folder: Path, version: bool, view: str = "") -> Place:
+    """A project with every entry in its view, or another view of that name: 300 events in a batch version, or none, and
+    two epochs after it."""
+    here = Place(folder, "nowhere:9092", "things", view)
     batches = [things(count, seed) for count, seed in ((300, 1), (150, 2), (60, 3))]
     for number, batch in enumerate(batches, start=1):
         start = len(here.rows)
@@ -45,7 +46,8 @@ def written(here: Place, start: int) -> DataFile:
     """The partials of the events from `start` on."""
     definition, path = here.definition, here.lake.speed_path("main", here.definition.hash, new_attempt())
     events: pa.Table = here.events().slice(start)
-    return DataFile(path=path, rows=here.lake.write(here.lake.kernel(), definition.partials["things"], {"events": events}, path))
+    rows = here.lake.write(here.lake.kernel(), definition.partials["things"], {"events": events}, path)
+    return DataFile(path=path, rows=rows)
 
 
 def publish(here: Place, file: DataFile) -> None:
