@@ -11,7 +11,7 @@ import duckdb
 from seamline.errors import SeamlineError, UserError
 from seamline.kernel import kernel, quote
 from seamline.schemas.algebra import ALGEBRA, Aggregate, Call, Form, Part
-from seamline.schemas.algebra.forms import canonical, evaluated, fill, storable
+from seamline.schemas.algebra.forms import InSpark, canonical, evaluated, fill, storable
 from seamline.schemas.calls import Measure
 from seamline.schemas.language import Source
 from seamline.schemas.order import POSITION, Order
@@ -44,6 +44,16 @@ class BoundMeasure:
     def stored(self, column: str) -> dict[str, str]:
         """Suffix to the SQL of that partial column, for finishing, and the view column's name for messages."""
         return {"column": column} | {suffix: f"partials.{quote(name)}" for suffix, (name, _) in self.parts.items()}
+
+    def in_spark(self, column: str) -> InSpark | None:
+        """The form in Spark SQL by its partial columns' names: merges over `stored`, finishing over `partials`."""
+        form = self.form.spark
+        if form is None:
+            return None
+        names = {suffix: name for suffix, (name, _) in self.parts.items()}
+        merges = {names[suffix]: fill(sql, {"c": f"stored.`{names[suffix]}`"}) for suffix, sql in form.merges.items()}
+        merged = {suffix: f"partials.`{name}`" for suffix, name in names.items()}
+        return InSpark(merges, fill(form.finalise, {"column": column, **merged}), form.bound)
 
 
 @dataclass(frozen=True)

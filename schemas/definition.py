@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from seamline.kernel import quote
 from seamline.schemas.algebra import Exactness
+from seamline.schemas.algebra.forms import InSpark
 from seamline.slices import Merging
 
 
@@ -29,7 +30,8 @@ class Output:
 
     finished: its SQL over merged `partials`; check: SQL that is NULL or says what is out of range, or ''; uses: the
     partial columns it is made of; combines: the aggregates that a query may apply to its finished values; comment:
-    the user's; said: its expression as the definition's identity has it.
+    the user's; said: its expression as the definition's identity has it; spark: the same in Spark SQL, its merges
+    by the names of partial columns, where it can be said there.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Output:
     combines: tuple[str, ...] = ()
     comment: str = ""
     said: str = ""
+    spark: InSpark | None = None
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class Finisher:
             form, value = plain.form, fill(plain.form.finalise, plain.stored(name))
             return Output(
                 name, form.sql_type, form.exactness, plain.aggregate, form.bound, value, check, uses, form.combines,
-                said=item.column.said,
+                said=item.column.said, spark=plain.in_spark(name),
             )  # fmt: skip
         value = f"TRY({self._expression(item)})"
         kind = self._type(value, item)

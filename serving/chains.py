@@ -10,6 +10,8 @@ from seamline.errors import Condition, SeamlineError, TerminalError, TransientEr
 from seamline.frontier import START, Frontier
 from seamline.history import BatchHistory, SpeedHistory
 from seamline.kernel import KERNEL_VERSION
+from seamline.schemas.catalogue import Catalogue, dropped_view
+from seamline.schemas.definition import Definition
 from seamline.segment import Chain, Segment, build_chain
 
 
@@ -36,6 +38,21 @@ def origin_of(history: SpeedHistory) -> Frontier:
     if history.origin is not None:
         return history.origin
     return next((c.start for (first, _), c in history.compacted.items() if first == 1), START)
+
+
+def served_definition(catalogue: Catalogue, state: Published) -> tuple[Definition, str]:
+    """What a view's state serves, compiled, and its stream. Raises VIEW_UNKNOWN (dropped) or KERNEL_VERSION."""
+    if state.served is None:
+        raise dropped_view(state.view)
+    definition = catalogue.definition(state.served)
+    if definition.hash != state.served:
+        raise TerminalError(
+            Condition.KERNEL_VERSION,
+            f"view {state.view} is served by definition {state.served}, which this release compiles otherwise",
+            allowed=f"definition {definition.hash}",
+            mend="run 'seamline views apply' and 'seamline batch rebuild', or serve with the release that wrote it",
+        )
+    return definition, catalogue.stream(state.served)
 
 
 def served_base(state: Published, batch: BatchHistory, history: SpeedHistory) -> Base:

@@ -19,15 +19,15 @@ from seamline.claims import Lease, read_lease
 from seamline.clock import Clock, system_clock
 from seamline.config import Settings
 from seamline.entries import Published
-from seamline.errors import Condition, SeamlineError, TerminalError
+from seamline.errors import SeamlineError
 from seamline.frontier import Frontier
 from seamline.history import ArchiveHistory, BatchHistory, History, SpeedHistory
 from seamline.kernel import Input, Limits
 from seamline.lake import Lake
-from seamline.schemas.catalogue import Catalogue, dropped_view, unknown_view
+from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.definition import Definition
 from seamline.segment import Chain, check_seam
-from seamline.serving.chains import Base, chain_from, epoch_links, is_seam, past_chain, served_base
+from seamline.serving.chains import Base, chain_from, epoch_links, is_seam, past_chain, served_base, served_definition
 from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer, Provenance
 from seamline.serving.query import Query
@@ -233,7 +233,7 @@ class Serving:
     # one view
 
     def _view(self, state: Published) -> Served:
-        definition, stream = self._definition(state)
+        definition, stream = served_definition(self.catalogue, state)
         history, batch = self._speed[stream], self._batch[definition.hash]
         base = served_base(state, batch, history)
         before = self._current.views.get(state.view)
@@ -245,7 +245,7 @@ class Serving:
         return Served(definition, stream, base, files, runs, history.newest, last.at if last else None)
 
     def _past(self, state: Published, epoch: int) -> Served:
-        definition, stream = self._definition(state)
+        definition, stream = served_definition(self.catalogue, state)
         history, batch = self._speed[stream], self._batch[definition.hash]
         chain = past_chain(state, batch, history, epoch)
         partials = self._of(definition)
@@ -255,19 +255,6 @@ class Serving:
         return Served(
             definition, stream, base, self._files(batch, base), runs, at.newest if at else None, at.at if at else None
         )
-
-    def _definition(self, state: Published) -> tuple[Definition, str]:
-        if state.served is None:
-            raise dropped_view(state.view)
-        definition = self.catalogue.definition(state.served)
-        if definition.hash != state.served:
-            raise TerminalError(
-                Condition.KERNEL_VERSION,
-                f"view {state.view} is served by definition {state.served}, which this release compiles otherwise",
-                allowed=f"definition {definition.hash}",
-                mend="run 'seamline views apply' and 'seamline batch rebuild', or serve with the release that wrote it",
-            )
-        return definition, self.catalogue.stream(state.served)
 
     def _runs(self, view: str, definition: Definition, base: Base, history: SpeedHistory, kept: Runs) -> Runs:
         """The runs from the base's cut to the history's frontier; those `kept` from before that still fit are used."""

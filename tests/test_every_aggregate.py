@@ -109,10 +109,10 @@ def things(count: int, seed: int) -> list[dict[str, Any]]:
 class Place:
     """A project with the one view, its topic, and the truth of what was sent."""
 
-    def __init__(self, folder: Path, bootstrap: str, topic: str) -> None:
+    def __init__(self, folder: Path, bootstrap: str, topic: str, view: str = "") -> None:
         for part, text in (("contracts/things.yaml", CONTRACT), ("views/everything.sql", "{}"), ("seamline.toml", "")):
             (folder / part).parent.mkdir(parents=True, exist_ok=True)
-            (folder / part).write_text(text.format(topic=topic) if text != "{}" else view_text())
+            (folder / part).write_text(text.format(topic=topic) if text != "{}" else view or view_text())
         (folder / "seamline.toml").write_text(SETTINGS.format(bootstrap=bootstrap))
         self.project: Project = load_project(folder)
         self.lake, self.bootstrap, self.topic = self.project.lake, bootstrap, topic

@@ -7,7 +7,9 @@ finishing sees that the limit was passed, however events were split. A group bey
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from seamline.schemas.algebra import inspark
 from seamline.schemas.algebra.forms import (
     AT,
     NUMBERS,
@@ -103,7 +105,8 @@ def _count_distinct(call: Call) -> Form | None:
         return None
     part = _distinct(canonical("{x}", call.type), call.type, DISTINCT_VALUES)
     many = "distinct values: use approx_count_distinct"
-    return _limited((part,), "coalesce(len({}), 0)", "BIGINT", DISTINCT_VALUES, many)
+    form = _limited((part,), "coalesce(len({}), 0)", "BIGINT", DISTINCT_VALUES, many)
+    return replace(form, spark=inspark.count_distinct(call.type, DISTINCT_VALUES, many))
 
 
 def _sum_distinct(call: Call) -> Form | None:

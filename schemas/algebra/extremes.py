@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from seamline.schemas.algebra import inspark
 from seamline.schemas.algebra.forms import AT, ORDERED, Aggregate, Call, Form, Part, canonical, single, storable
 
 MOST = 1000
@@ -25,7 +26,8 @@ def _extreme(name: str) -> Callable[[Call], Form | None]:
             return None
         value = canonical("{x}", call.type)
         if not call.constants:
-            return single(f"{name}({{c}})", call.type, f"{name}({value}){{filter}}", name)
+            known = inspark.merged(name) if inspark.is_scalar(call.type) else None
+            return single(f"{name}({{c}})", call.type, f"{name}({value}){{filter}}", name, spark=known)
         part = _several(name, value, "({x}) IS NOT NULL", call.type, _places(call))
         return Form((part,), "{}", part.stored)
 
@@ -66,7 +68,8 @@ def _by(name: str) -> Callable[[Call], Form | None]:
         own, where = "{'y': {y}, 'x': {x}}", f" FILTER (WHERE ({{where}}) AND {known})"
         if not call.constants:
             part = Part("", f"{name}({pair}) FILTER (WHERE {{where}} AND {known})", kind, f"{name}({{c}})")
-            return Form((part,), "struct_extract({}, 'x')", x, own=f"struct_extract({name}({own}){where}, 'x')")
+            best = f"struct_extract({name}({own}){where}, 'x')"
+            return Form((part,), "struct_extract({}, 'x')", x, own=best, spark=inspark.extreme_by(name, x, y))
         k = _places(call)
         values = "list_transform({}, lambda pair__: struct_extract(pair__, 'x'))"
         several = _several(name, pair, known, kind, k)
@@ -90,7 +93,7 @@ def _end(name: str, function: str, known: str = "") -> Callable[[Call], Form | N
         part = Part("", f"{name}({placed}){kept}", f"STRUCT(a {AT}, x {call.type})", f"{name}({{c}})")
         own = f"{function}({{x}} ORDER BY {{order}}, {{x}})"
         own += f" FILTER (WHERE ({{where}}) AND {known})" if known else "{filter}"
-        return Form((part,), "struct_extract({}, 'x')", call.type, own=own)
+        return Form((part,), "struct_extract({}, 'x')", call.type, own=own, spark=inspark.earliest(name, call.type))
 
     return form
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from seamline.kernel import kernel
@@ -53,6 +53,19 @@ class Part:
 
 
 @dataclass(frozen=True)
+class InSpark:
+    """The same answer in Spark SQL, over partial columns as Spark reads them from Parquet.
+
+    merges: of the columns that are needed, by suffix, over `{c}`; finalise: as a Form's; bound: how far off the
+    kernel's answer, where that is not to the bit.
+    """
+
+    merges: Mapping[str, str] = field(hash=False)
+    finalise: str = "{}"
+    bound: str = ""
+
+
+@dataclass(frozen=True)
 class Form:
     """An aggregate over arguments of given types.
 
@@ -61,7 +74,7 @@ class Form:
     not DuckDB's or its answer depends on order; combines: aggregates that are right over finished values;
     audit: over merged partial columns, what is equal to the bit in whatever tree they were merged, where the finished
     value need not be; scale: over merged partial columns, the size that the bound of an `approximate (float)` value is
-    relative to, where that is not the value itself.
+    relative to, where that is not the value itself; spark: the same in Spark SQL, where it can be said there.
     """
 
     parts: tuple[Part, ...]
@@ -75,6 +88,7 @@ class Form:
     combines: tuple[str, ...] = ()
     audit: str = ""
     scale: str = ""
+    spark: InSpark | None = None
 
 
 @dataclass(frozen=True)
@@ -129,9 +143,9 @@ def evaluated(texts: Sequence[str]) -> tuple[Any, ...]:
     return tuple(kernel().run(f"SELECT {listed}").to_pylist()[0].values()) if listed else ()
 
 
-def single(merge: str, stored: str, partial: str, *combines: str) -> Form:
+def single(merge: str, stored: str, partial: str, *combines: str, spark: InSpark | None = None) -> Form:
     """A form whose only partial column is the answer itself."""
-    return Form((Part("", partial, stored, merge),), "{}", stored, combines=combines)
+    return Form((Part("", partial, stored, merge),), "{}", stored, combines=combines, spark=spark)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:

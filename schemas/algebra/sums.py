@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from seamline.schemas.algebra import inspark
 from seamline.schemas.algebra.forms import (
     FLOAT_BOUND,
     FLOATS,
@@ -13,6 +14,7 @@ from seamline.schemas.algebra.forms import (
     Aggregate,
     Call,
     Form,
+    InSpark,
     Part,
     decimal_of,
     numeric,
@@ -26,13 +28,15 @@ _ADDED = "coalesce(sum({c}), 0)::BIGINT"
 
 
 def _count(_: Call) -> Form:
-    return single(_ADDED, "BIGINT", "count({x}){filter}", "sum")
+    return single(_ADDED, "BIGINT", "count({x}){filter}", "sum", spark=InSpark({"": "coalesce(sum({c}), 0)"}))
 
 
 def _count_if(call: Call) -> Form | None:
     if call.type != "BOOLEAN":
         return None
-    form = single("sum({c})::BIGINT", "BIGINT", "sum(({x})::INTEGER){filter}::BIGINT", "sum")
+    form = single(
+        "sum({c})::BIGINT", "BIGINT", "sum(({x})::INTEGER){filter}::BIGINT", "sum", spark=inspark.merged("sum")
+    )
     return replace(form, native="HUGEINT")
 
 
@@ -77,7 +81,9 @@ def _wide_sum(digits: str, scale: int, native: str = "") -> Form:
     said = problem(f"a sum of ' || {{high}}::VARCHAR || 'e19 units of 1e-{scale} does not fit {result}")
     value = f"CASE WHEN {{high}} IS NOT NULL THEN coalesce({total}, ({said})::{result}) END"
     check = f"CASE WHEN {{high}} IS NOT NULL AND {total} IS NULL THEN {said} END"
-    return Form(_limbs(digits), value, result, check=check, native=native, combines=("sum",))
+    return Form(
+        _limbs(digits), value, result, check=check, native=native, combines=("sum",), spark=inspark.wide_sum(scale)
+    )
 
 
 def sum_of(call: Call) -> Form | None:
@@ -86,19 +92,23 @@ def sum_of(call: Call) -> Form | None:
 
 
 def _total(kind: str) -> Form | None:
+    added = inspark.merged("sum")
     if kind == "BOOLEAN" or kind in INTEGERS:
         cast = "::INTEGER" if kind == "BOOLEAN" else ""
-        form = single("sum({c})", "DECIMAL(38,0)", f"sum(({{x}}){cast}){{filter}}::DECIMAL(38,0)", "sum")
+        form = single("sum({c})", "DECIMAL(38,0)", f"sum(({{x}}){cast}){{filter}}::DECIMAL(38,0)", "sum", spark=added)
         return replace(form, native="HUGEINT")
     if kind in FLOATS:
         parts = (Part("", "sum({x}){filter}", "DOUBLE", "sum({c})"), _SIZE)
-        return Form(parts, "{}", "DOUBLE", "approximate (float)", FLOAT_BOUND, combines=("sum",), scale="{size}")
+        return Form(
+            parts, "{}", "DOUBLE", "approximate (float)", FLOAT_BOUND, combines=("sum",), scale="{size}", spark=added
+        )
     if kind == "HUGEINT":
         return _wide_sum("({x})", 0, "HUGEINT")
     if digits := decimal_of(kind):
         precision, scale = digits
         if precision <= 18:
-            return single("sum({c})", f"DECIMAL(38,{scale})", f"sum({{x}}){{filter}}::DECIMAL(38,{scale})", "sum")
+            result = f"DECIMAL(38,{scale})"
+            return single("sum({c})", result, f"sum({{x}}){{filter}}::{result}", "sum", spark=added)
         return _wide_sum(unscaled("({x})"), scale)
     return None
 
@@ -131,7 +141,10 @@ def _avg(call: Call) -> Form | None:
         part = Part("sum", "sum({x}){filter}", "DOUBLE", "sum({c})")
         value = _average("{sum}", "DOUBLE", kind)
         size = "{size} / {count}"
-        return Form((part, _COUNT, _SIZE), value, "DOUBLE", "approximate (float)", FLOAT_BOUND, scale=size)
+        divided = inspark.average("{sum}", "sum", bound=FLOAT_BOUND)
+        return Form(
+            (part, _COUNT, _SIZE), value, "DOUBLE", "approximate (float)", FLOAT_BOUND, scale=size, spark=divided
+        )
     total = _total(kind)
     if total is None or kind == "BOOLEAN":
         return None
@@ -140,12 +153,14 @@ def _avg(call: Call) -> Form | None:
         scale = decimal_of(kind) is not None
         digits = unscaled("{sum}") if scale else "{sum}::HUGEINT"
         kept = Part("sum", part.partial, part.stored, part.merge)
-        return Form((kept, _COUNT), _average(digits, "HUGEINT", kind), "DOUBLE")
+        return Form((kept, _COUNT), _average(digits, "HUGEINT", kind), "DOUBLE", spark=inspark.average("{sum}", "sum"))
     _, scale_of = decimal_of(kind) or (38, 0)
     inside = _average(f"TRY({_JOINED})", "HUGEINT", kind)
     beyond = f"({{high}}::DOUBLE * 1e19 + {{low}}::DOUBLE) / {{count}} / 1e{scale_of}"
     value = f"CASE WHEN {{count}} > 0 AND TRY({_JOINED}) IS NULL THEN {beyond} ELSE {inside} END"
-    return Form((*total.parts, _COUNT), value, "DOUBLE")
+    return Form(
+        (*total.parts, _COUNT), value, "DOUBLE", spark=inspark.average(inspark.wide_text(scale_of), "high", "low")
+    )
 
 
 # --- product, truth values, bits -------------------------------------------------------------------------
@@ -162,7 +177,9 @@ def _truth(function: str) -> Callable[[Call], Form | None]:
     def form(call: Call) -> Form | None:
         if call.type != "BOOLEAN":
             return None
-        made = single(f"{function}({{c}})", "BOOLEAN", f"{function}({{x}}){{filter}}", function)
+        made = single(
+            f"{function}({{c}})", "BOOLEAN", f"{function}({{x}}){{filter}}", function, spark=inspark.merged(function)
+        )
         return replace(made, own=f"{function}({{x}}){{filter}}")
 
     return form
@@ -172,7 +189,8 @@ def _bits(function: str) -> Callable[[Call], Form | None]:
     def form(call: Call) -> Form | None:
         if call.type not in INTEGERS:
             return None
-        return single(f"{function}({{c}})", call.type, f"{function}({{x}}){{filter}}", function)
+        known = inspark.merged(function) if call.type != "UBIGINT" else None  # a decimal to Spark, which has no bits
+        return single(f"{function}({{c}})", call.type, f"{function}({{x}}){{filter}}", function, spark=known)
 
     return form
 

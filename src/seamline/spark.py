@@ -20,7 +20,7 @@ from pathlib import Path
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
-from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
+from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.jars import spark_jars
 from seamline.java import find_java
 from seamline.kernel import out_of_memory
@@ -56,9 +56,10 @@ LAPTOP = {
 DYING = 2.0
 """Seconds that a killed JVM may take to be gone after its connections broke."""
 
-_RAISED = re.compile(
-    rf"\[(?P<condition>{Condition.KERNEL_FAILED}|{Condition.KERNEL_MEMORY}|{Condition.STORE_UNAVAILABLE})\] (?P<got>.*)"
+_NAMED = "|".join(
+    (Condition.KERNEL_FAILED, Condition.KERNEL_MEMORY, Condition.STORE_UNAVAILABLE, Condition.VALUE_OUT_OF_RANGE)
 )
+_RAISED = re.compile(rf"\[(?P<condition>{_NAMED})\] (?P<got>.*)")
 
 LOG4J = """\
 rootLogger.level = WARN
@@ -169,6 +170,8 @@ def from_task(error: BaseException) -> SeamlineError | None:
         return TransientError(Condition.STORE_UNAVAILABLE, found["got"], mend=mend)
     if found["condition"] == Condition.KERNEL_MEMORY:
         return out_of_memory(found["got"])
+    if found["condition"] == Condition.VALUE_OUT_OF_RANGE:
+        return UserError(Condition.VALUE_OUT_OF_RANGE, found["got"], mend="leave that column out")
     return TerminalError(Condition.KERNEL_FAILED, found["got"], mend="this is a defect: report it")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli import viewcheck, viewdiff, viewexplain
+from seamline.cli import viewcheck, viewdiff, viewexplain, viewsql
 from seamline.cli.console import say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.cli.viewfind import NameArgument, batch_of, columns_of, definition_of, statements_of
@@ -31,6 +31,7 @@ def add(app: typer.Typer) -> None:
     viewcheck.add(commands)
     viewexplain.add(commands)
     viewdiff.add(commands)
+    viewsql.add(commands)
     commands.command(name="apply", epilog=examples("seamline views apply"))(apply)
     commands.command(name="drop", epilog=examples("seamline views drop orders_by_hour"))(drop)
     commands.command(
