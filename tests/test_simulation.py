@@ -402,6 +402,23 @@ def test_records_that_a_mended_contract_accepts_are_counted_once(
     assert world.known[str(world.serving.catalogue.states["sales"].served)].least is None
 
 
+@pytest.mark.parametrize("lives", [0, 1], ids=["left out from what tasks sent", "left out in a second reading"])
+def test_a_copy_of_one_contracts_event_leaves_those_of_the_others_in_the_view(root: Path, lives: int) -> None:
+    world = World(root)
+    world.deaths = lives
+    world.apply(MOVES)
+    world.ready.add("moves")
+    for topic in ("orders", "returns", "returns"):
+        event = Event("1", BEGIN)
+        world.send(0, event.encode(), event, topic=topic)
+    epoch = world.run_speed([9])
+    assert epoch is not None
+    assert epoch.counts["returns"] == Counts(read=2, counted=1, duplicate=1)
+    world.check()
+    assert [row["moves"] for row in world.answer("moves")] == [1, 1]
+    world.finish()
+
+
 def test_a_copy_beyond_the_horizon_counts_twice_until_the_next_version_which_explains_it(root: Path) -> None:
     world = World(root)
     event = Event("1", BEGIN)
