@@ -14,11 +14,11 @@ import duckdb
 import pyarrow as pa
 
 from seamline.kernel import kernel
-from seamline.schemas.binding import POSITION
 from seamline.schemas.catalogue import compile_for
 from seamline.schemas.contracts import Contract, load_contracts
 from seamline.schemas.decode import decode_statement, unclaimed_statement
 from seamline.schemas.definition import Definition
+from seamline.schemas.order import POSITION
 from seamline.schemas.views import load_views
 
 FOLDER = Path(__file__).parent.parent / "examples"
