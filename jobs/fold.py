@@ -150,9 +150,8 @@ def fold_tasks(lake: Lake, definition: Definition, plan: Plan, source: Source, r
     files, counts = source.batch.files(source.number), source.batch.unit_counts(source.number)
     days = None if plan.dates is None else {day for of_table in plan.dates.values() for day in of_table}
     order = sort_keys(definition.properties, tuple(key.name for key in definition.keys))
-    statement = definition.base.fold
-    if order:
-        statement = f"SELECT * FROM (\n{statement}\n)\nORDER BY {', '.join(map(quote, order))}"
+    last = f"\nORDER BY {', '.join(map(quote, order))}" if order else ""
+    keys = tuple(key.name for key in definition.base.of.keys)
     return [
         UnitTask(
             lake=lake.uri,
@@ -160,7 +159,7 @@ def fold_tasks(lake: Lake, definition: Definition, plan: Plan, source: Source, r
             run=run,
             of=Unit.parse(unit),
             files=tuple(file.path for file in of_unit),
-            statements=Folding(statement, counts.get(unit, Counts())),
+            statements=Folding(definition.base.fold, keys, counts.get(unit, Counts()), definition.merging, last),
             size=sum(file.rows for file in of_unit),
             memory=memory,
         )

@@ -21,7 +21,7 @@ from seamline.errors import Condition, SeamlineError
 from seamline.jobs.statements import Statements, Tally
 from seamline.kernel import Input, Kernel
 from seamline.lake import Lake
-from seamline.slices import Slice, forget, in_slices
+from seamline.slices import Merging, Slice, forget, in_slices
 from seamline.units import Unit
 
 MANY = 2_000_000
@@ -30,11 +30,23 @@ MANY = 2_000_000
 
 @dataclass(frozen=True)
 class Folding:
-    """In place of statements over raw: a base's partial rows, `partials`, to the derived view's, and what was counted
-    when those were made."""
+    """In place of statements over raw: `fold` makes a derived view's partial rows of its base's, `partials`, whose keys
+    are `keys`; `counts`: what was counted when those were made; `merging` and `last`: as in Statements."""
 
     fold: str
+    keys: tuple[str, ...]
     counts: Counts
+    merging: Merging
+    last: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The file's statement."""
+        return f"{self.fold}{self.last}"
+
+    def of_slice(self, one: Slice) -> str:
+        """The fold of one slice of the base's rows, `unsliced`: together they merge to that of all (law 1)."""
+        return Merging(self.fold, self.keys).over(one)
 
 
 @dataclass(frozen=True)
@@ -88,8 +100,9 @@ Runner = Callable[[list[UnitTask]], Iterable[UnitResult]]
 def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
     """Reads the unit's files, writes its partials as one new Parquet file, and says what it counted."""
     if isinstance(task.statements, Folding):
-        file = _write(lake, engine, task, task.statements.fold, {"partials": lake.read(task.files)})
-        return UnitResult(unit=task.unit, file=file, counts=task.statements.counts)
+        folding, source = task.statements, lake.read(task.files)
+        file = _write(lake, engine, task, folding.whole, folding.of_slice, {"partials": source, "unsliced": source})
+        return UnitResult(unit=task.unit, file=file, counts=folding.counts)
     return _from_raw(lake, engine, task, task.statements)
 
 
@@ -140,7 +153,7 @@ def _simple(
     def partials(of: Statements) -> str:
         return of.simple_partials(tally, copies=duplicate > 0)
 
-    file = _write(lake, engine, task, partials, inputs) if counted else None
+    file = _write_events(lake, engine, task, statements, partials, inputs) if counted else None
     return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing)
 
 
@@ -163,18 +176,29 @@ def _careful(
     def partials(of: Statements) -> str:
         return of.partials(own=own, again=again, repeated=stood != read, copies=duplicate > 0)
 
-    file = _write(lake, engine, task, partials, inputs) if counts.counted else None
+    file = _write_events(lake, engine, task, statements, partials, inputs) if counts.counted else None
     return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing, beyond=beyond)
 
 
-def _write(
-    lake: Lake, engine: Kernel, task: UnitTask, partials: Callable[[Statements], str], inputs: dict[str, Input]
+def _write_events(
+    lake: Lake,
+    engine: Kernel,
+    task: UnitTask,
+    statements: Statements,
+    partials: Callable[[Statements], str],
+    inputs: dict[str, Input],
 ) -> DataFile | None:
-    """One file of partial rows. Where one statement does not fit into memory, of slices of the events, merged."""
+    return _write(lake, engine, task, partials(statements), lambda one: partials(statements.of_slice(one)), inputs)
+
+
+def _write(
+    lake: Lake, engine: Kernel, task: UnitTask, whole: str, sliced: Callable[[Slice], str], inputs: dict[str, Input]
+) -> DataFile | None:
+    """One file of partial rows. Where one statement does not fit into memory, of slices of what is read, merged."""
     path = lake.batch_path(task.definition, task.unit, new_attempt())
     statements = task.statements
     try:
-        rows = lake.write(engine, partials(statements), inputs, path)
+        rows = lake.write(engine, whole, inputs, path)
         return DataFile(path=path, rows=rows) if rows else None
     except SeamlineError as error:
         if error.condition is not Condition.KERNEL_MEMORY:
@@ -183,7 +207,7 @@ def _write(
 
     def work(one: Slice) -> str:
         tried.append(lake.batch_path(task.definition, task.unit, new_attempt()))
-        lake.write(engine, partials(statements.of_slice(one)), inputs, tried[-1])
+        lake.write(engine, sliced(one), inputs, tried[-1])
         return tried[-1]
 
     try:
