@@ -79,17 +79,18 @@ class Union:
         return "(" + " union all by name ".join(sorted(part.said for part in self.parts)) + ")"
 
     def over(self, part: Part, statement: str) -> str:
-        """A SELECT from one contract's `events`: positions, and the union's columns that a statement names."""
+        """A SELECT from one contract's `events`: the columns that a statement names, of the union and of positions."""
         given = {name.lower(): column for name, column in part.columns.items()}
         hidden = {
             name: sql for name, sql in hidden_columns(part.contract, "events.").items() if _names(statement, name)
         }
-        lines = [*POSITION, *(f"{sql} AS {name}" for name, sql in hidden.items())]
+        lines = [name for name in POSITION if f"events.{name}" in statement]
+        lines += [f"{sql} AS {name}" for name, sql in hidden.items()]
         for name, kind in self.fields.items():
             if _names(statement, name):
                 lines.append(f"{_as(given.get(name.lower()), kind)} AS {quote(name)}")
         where = f"\n  WHERE TRY({part.where})" if part.where else ""
-        return "SELECT " + ",\n    ".join(lines) + f"\n  FROM events{where}"
+        return "SELECT " + (",\n    ".join(lines) or "1 AS _one") + f"\n  FROM events{where}"
 
 
 def hidden_columns(contract: Contract, table: str = "") -> dict[str, str]:

@@ -131,8 +131,8 @@ class Speed:
             if again is None:
                 again = gather(tasks(partial(decode_task, job=replace(job, without=to_ipc(copies)))))
                 check_same(seen, again)
-            mended = {definition for one in touched for definition, _ in one.partials}
-            seen.partials = {d: t for d, t in seen.partials.items() if d not in mended} | again.partials
+            remade = {one.decoding for one in touched}  # a definition's partials of other contracts stand
+            seen.partials = {of: t for of, t in seen.partials.items() if of[1] not in remade} | again.partials
         return commit_epoch(self, seen, copies, began)
 
     def announce(self) -> Epoch | None:
@@ -281,7 +281,7 @@ def check_same(first: Gathered, second: Gathered) -> None:
 
 
 def _write_partials(speed: Speed, definition: str, seen: Gathered, attempt: str) -> DataFile | None:
-    tables = seen.partials.get(definition)
+    tables = [table for (of, _), made in seen.partials.items() if of == definition for table in made]
     if not tables:
         return None
     path = speed.lake.speed_path(speed.stream, definition, attempt)

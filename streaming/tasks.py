@@ -83,9 +83,9 @@ class Job:
 
 @dataclass
 class Gathered:
-    """All tasks' results: the driver's view of one micro-batch."""
+    """All tasks' results: the driver's view of one micro-batch. `partials` are by definition and decoding."""
 
-    partials: dict[str, list[pa.Table]] = field(default_factory=dict)
+    partials: dict[tuple[str, str], list[pa.Table]] = field(default_factory=dict)
     events: dict[str, list[pa.Table]] = field(default_factory=dict)
     ids: pa.Table = field(default_factory=IDS.empty_table)
     read: dict[str, int] = field(default_factory=dict)
@@ -164,7 +164,8 @@ def partials_without(engine: Kernel, plan: DecodingPlan, events: pa.Table, witho
 def _partials(engine: Kernel, plan: DecodingPlan, events: pa.Table) -> list[Row]:
     if not events.num_rows:
         return []
-    return [Row("partial", d, to_ipc(engine.run(statement, {"events": events}))) for d, statement in plan.partials]
+    made = ((f"{d}/{plan.decoding}", engine.run(statement, {"events": events})) for d, statement in plan.partials)
+    return [Row("partial", name, to_ipc(table)) for name, table in made]
 
 
 _PLACE = ("_source", "_partition", "_offset")
@@ -179,7 +180,8 @@ def gather(rows: Iterable[Row]) -> Gathered:
         table = from_ipc(payload)
         if kind == "partial":
             if table.num_rows:
-                result.partials.setdefault(name, []).append(table)
+                definition, _, decoding = name.partition("/")
+                result.partials.setdefault((definition, decoding), []).append(table)
         elif kind == "events":
             result.events.setdefault(name, []).append(table)
         elif kind == "ids":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -18,6 +18,7 @@ from seamline.schemas.catalogue import compile_for
 from seamline.schemas.contracts import Contract, load_contracts
 from seamline.schemas.decode import decode_statement, unclaimed_statement
 from seamline.schemas.definition import Definition
+from seamline.schemas.order import POSITION
 from seamline.schemas.views import load_views
 
 FOLDER = Path(__file__).parent.parent / "examples"
@@ -72,7 +73,7 @@ def records(lines: list[bytes]) -> pa.Table:
 
 def distinct(decoded: pa.Table, contract: Contract) -> pa.Table:
     """Of each accepted event the first copy, in order of position."""
-    columns = ", ".join(f'"{name}"' for name in decoded.column_names if name == "_offset" or name[0] != "_")
+    columns = ", ".join(f'"{name}"' for name in decoded.column_names if name in POSITION or name[0] != "_")
     first = f'DISTINCT ON ("{contract.event_id}", "{contract.event_time}")'
     select = f"SELECT {first} {columns} FROM decoded WHERE _reject IS NULL ORDER BY _offset"
     return plain({"decoded": decoded}).sql(f"SELECT * FROM ({select}) ORDER BY _offset").to_arrow_table()
@@ -87,9 +88,10 @@ def plain(tables: dict[str, pa.Table]) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def answer(definition: Definition, parts: Iterable[pa.Table]) -> pa.Table:
-    """The view's rows from partials of each part; all but the first part are merged beforehand."""
-    made = [kernel().run(definition.partial, {"events": part}) for part in parts]
+def answer(definition: Definition, parts: Iterable[Mapping[str, pa.Table]]) -> pa.Table:
+    """The view's rows from partials of each part's events, by contract; all but the first are merged beforehand."""
+    partials = definition.partials.items()
+    made = [kernel().run(statement, {"events": part[name]}) for part in parts for name, statement in partials]
     rest = kernel().run(definition.merge, {"partials": pa.concat_tables(made[1:])}) if made[1:] else made[0].slice(0, 0)
     return kernel().run(definition.merge_and_finalise, {"partials": pa.concat_tables([made[0], rest])})
 
@@ -97,4 +99,4 @@ def answer(definition: Definition, parts: Iterable[pa.Table]) -> pa.Table:
 def finished(name: str, view: str) -> pa.Table:
     """One view over all of the sample."""
     definition = example(name).definitions[view]
-    return answer(definition, [example(name).events[definition.contracts[0]]])
+    return answer(definition, [example(name).events])

@@ -112,7 +112,7 @@ VIEWS = [(name, view) for name in NAMES for view in load_views(FOLDER / name / "
 @pytest.mark.parametrize(("name", "view"), VIEWS)
 def test_a_views_answer_from_any_split_is_its_own_select_over_the_distinct_events(name: str, view: str) -> None:
     definition = example(name).definitions[view]
-    events = example(name).events[definition.contracts[0]]
+    events = {contract: example(name).events[contract] for contract in definition.contracts}
     keys = [key.name for key in definition.keys]
     low, high = (truth(definition, events, keys, by) for by in (-RANKS, RANKS))
     assert len(low) >= 3
@@ -122,8 +122,9 @@ def test_a_views_answer_from_any_split_is_its_own_select_over_the_distinct_event
     @settings(max_examples=max(2, settings().max_examples // 4))
     @given(st.integers(1, 4), st.integers(0, 2**31))
     def equal(parts: int, seed: int) -> None:
-        split = [events.filter(pa.array(mask)) for mask in masks(events.num_rows, parts, seed)]
-        got = by_key(answer(definition, split), keys)
+        split = {of: [t.filter(pa.array(m)) for m in masks(t.num_rows, parts, seed)] for of, t in events.items()}
+        each = [{of: tables[part] for of, tables in split.items()} for part in range(parts)]
+        got = by_key(answer(definition, each), keys)
         assert got.keys() == low.keys()
         for key, row in got.items():
             wanted = low[key]
@@ -176,12 +177,12 @@ def over_views(name: str) -> duckdb.DuckDBPyConnection:
 
 
 def truth(
-    definition: Definition, events: pa.Table, keys: list[str], by: float
+    definition: Definition, events: dict[str, pa.Table], keys: list[str], by: float
 ) -> dict[tuple[Any, ...], dict[str, Any]]:
     """The view's own SELECT in a plain DuckDB, sketches replaced by what they estimate; quantiles `by` ranks off."""
-    own = COUNTED.sub("count(DISTINCT ", definition.select_over("events"))
+    own = COUNTED.sub("count(DISTINCT ", definition.select_over({name: f"all_{name}" for name in events}))
     own = QUANTILE.sub(lambda m: f"quantile_disc({m[1]}, {min(1.0, float(m[2]) + by)})", own)
-    return by_key(plain({"events": events}).sql(own).to_arrow_table(), keys)
+    return by_key(plain({f"all_{name}": table for name, table in events.items()}).sql(own).to_arrow_table(), keys)
 
 
 def by_key(table: pa.Table, keys: list[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
