@@ -153,6 +153,7 @@ DISTRIBUTION = (
         "quantiles, interpolated between values",
         constants=("q",),
         needed=1,
+        within="percentile_cont",
         tried=(_ONE, _TWO),
     ),
     Aggregate(
@@ -164,6 +165,7 @@ DISTRIBUTION = (
         constants=("q",),
         needed=1,
         also=("quantile",),
+        within="percentile_disc",
         tried=(_ONE, _TWO),
     ),
 )

@@ -111,8 +111,9 @@ class Aggregate:
     ValueError that says what a constant must be.
 
     arguments: how many expressions it takes; constants: the names of what may follow them, of which `needed` must;
-    star: whether `name(*)` and `name()` are allowed; also: other names of the same; tried: constants as SQL, with which
-    tests and examples call it.
+    star: whether `name(*)` and `name()` are allowed; also: other names of the same; within: its name where it is
+    written `name(constants) WITHIN GROUP (ORDER BY x)`; alike: whether DISTINCT changes nothing where no constant
+    follows; tried: constants as SQL, with which tests and examples call it.
     """
 
     name: str
@@ -125,6 +126,8 @@ class Aggregate:
     needed: int = 0
     star: bool = False
     also: tuple[str, ...] = ()
+    within: str = ""
+    alike: bool = False
     tried: tuple[tuple[str, ...], ...] = ((),)
 
     @property
@@ -135,6 +138,11 @@ class Aggregate:
         may = "".join(f"[, {name}]" for name in self.constants[self.needed :])
         name, _, distinct = self.name.partition(" ")
         return f"{name}({'DISTINCT ' if distinct else ''}{expressions}{must}{may})"
+
+    @property
+    def ordered(self) -> str:
+        """How it is written with WITHIN GROUP, or ''."""
+        return f"{self.within}({', '.join(self.constants)}) WITHIN GROUP (ORDER BY x)" if self.within else ""
 
 
 def evaluated(texts: Sequence[str]) -> tuple[Any, ...]:

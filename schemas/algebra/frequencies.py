@@ -252,7 +252,14 @@ FREQUENCIES = (
         needed=1,
         tried=(("2",),),
     ),
-    Aggregate("mode", "plain", ORDERED, _mode, "the most frequent value, the least of equally frequent ones"),
+    Aggregate(
+        "mode",
+        "plain",
+        ORDERED,
+        _mode,
+        "the most frequent value, the least of equally frequent ones",
+        within="mode",
+    ),
     Aggregate("entropy", "plain", ORDERED, _entropy, "base-2 entropy of the values; 0 over nothing"),
     Aggregate(
         "histogram",
