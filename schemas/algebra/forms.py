@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from seamline.errors import Condition, TerminalError
 from seamline.kernel import kernel
 
 Exactness = Literal["exact", "approximate", "approximate (float)"]
@@ -146,9 +147,12 @@ class Aggregate:
 
 
 def evaluated(texts: Sequence[str]) -> tuple[Any, ...]:
-    """The values of constants. Raises SeamlineError KERNEL_FAILED where one has none."""
+    """The values of constants. Raises SeamlineError KERNEL_FAILED where one has none, or none that Python can hold."""
     listed = ", ".join(f"{sql} AS c{n}" for n, sql in enumerate(texts))
-    return tuple(kernel().run(f"SELECT {listed}").to_pylist()[0].values()) if listed else ()
+    try:
+        return tuple(kernel().run(f"SELECT {listed}").to_pylist()[0].values()) if listed else ()
+    except (OverflowError, ValueError) as error:
+        raise TerminalError(Condition.KERNEL_FAILED, f"{', '.join(texts)} is beyond the years 1 to 9999") from error
 
 
 def single(merge: str, stored: str, partial: str, *combines: str, spark: InSpark | None = None) -> Form:
