@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from seamline.errors import UserError
 from seamline.kernel import KERNEL_VERSION, quote
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.algebra.forms import fill
@@ -19,6 +20,7 @@ from seamline.schemas.headers import check_sort, commented, read_header
 from seamline.schemas.language import Source
 from seamline.schemas.order import Order
 from seamline.schemas.own import Edit, own_select, table_edits, union_edits
+from seamline.schemas.reserved import explained, written
 from seamline.schemas.selection import Selection, read_selection
 from seamline.schemas.unions import HIDDEN, ID, TIME, Branch, Union, bind_union, read_union
 from seamline.schemas.unnest import ELEMENT
@@ -53,6 +55,16 @@ class _Events:
 
 def compile_view(view: ViewText, *contracts: Contract) -> Definition:
     """The definition of a view over its contracts. Pure, but that DuckDB binds it over no rows. Raises VIEW_INVALID."""
+    try:
+        return _compiled(view, *contracts)
+    except UserError as error:
+        fields = {name for contract in contracts for name in event_schema(contract)}
+        raise explained(
+            view.source, error, lambda s: _compiled(replace(view, text=s.text), *contracts), fields
+        ) from error
+
+
+def _compiled(view: ViewText, *contracts: Contract) -> Definition:
     source = view.source
     header = read_header(source, source.tokens())
     tokens, branches = read_union(source, header.select)
@@ -125,7 +137,7 @@ def _require_bucket(source: Source, selection: Selection, bound: Bound, events: 
     time = events.order.event_time
     if events.union:
         time = next((name for name, kind in events.fields.items() if kind in TIMES), "at_time")
-    mend = f"add time_bucket(INTERVAL '1 hour', {time}) AS hour"
+    mend = f"add time_bucket(INTERVAL '1 hour', {written(time)}) AS hour"
     offset = min(item.offset for item in selection.items)
     raise source.refuse(offset, got, "a key that is time_bucket(…), date_trunc(…) or a date", mend)
 
