@@ -6,15 +6,16 @@ stand, and the event dates to recompute; or it says why there is nothing to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from seamline.entries import Archived, Counts, EntryBase, Published, Reserved, Version
+from seamline.entries import Archived, EntryBase, Published, Reserved, Version
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import START, Frontier
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
+from seamline.history import ALWAYS, ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
 from seamline.kernel import KERNEL_VERSION
+from seamline.lake import Lake
 from seamline.ledger import Log
 from seamline.schemas.contracts import Contract
 
@@ -31,14 +32,14 @@ class Nothing:
 
 @dataclass(frozen=True)
 class Plan:
-    """One batch run. `dates` None: every date that raw holds. `against`: the version its audit starts from, if any."""
+    """One batch run. `dates`: by raw table; None: every date that raw holds. `against`: the version its audit starts
+    from, if any."""
 
     view: str
     definition: str
-    table: str
     cut: Frontier
     base: int | None
-    dates: frozenset[date] | None
+    dates: Mapping[str, frozenset[date]] | None
     archive_entry: int
     imports: tuple[str, ...]
     against: int | None = None
@@ -77,7 +78,7 @@ def _served_while_live(states: list[Published], definition: str) -> bool:
 
 
 def plan_run(
-    state: Published, contract: Contract, definition: str, table: str, logs: Logs, *, rebuild: bool
+    state: Published, contracts: Sequence[Contract], definition: str, logs: Logs, *, rebuild: bool
 ) -> Plan | Nothing:
     """What to recompute of one definition now; `rebuild` takes every date and no base.
 
@@ -87,8 +88,8 @@ def plan_run(
     base = logs.batch.versions[served] if served is not None and served in logs.batch.versions else None
     if base is not None and base.kernel != KERNEL_VERSION and not rebuild:
         raise _other_kernel(state.view, base)
-    imports = imports_of(logs.archive, contract)
-    cut = choose_cut(logs, definition, contract, base)
+    imports = imports_of(logs.archive, contracts)
+    cut = choose_cut(logs, definition, contracts, base)
     waits = ""
     if isinstance(cut, Nothing):
         if base is None:
@@ -97,53 +98,64 @@ def plan_run(
         cut = base.cut  # nothing new below a cut; an import may still have touched dates
     elif base is not None and not base.cut <= cut:
         cut = base.cut
-    dates = None if rebuild or base is None else dirty_dates(logs.archive, table, base, cut)
-    if dates is not None and base is not None and not dates and cut == base.cut and imports == base.imports:
+    dates = None if rebuild or base is None else dirty_dates(logs.archive, contracts, base, cut)
+    if (
+        dates is not None
+        and base is not None
+        and not any(dates.values())
+        and cut == base.cut
+        and imports == base.imports
+    ):
         return Nothing(f"version {served} is as far as the archive and the epochs reach{waits}")
     number = logs.archive.number
-    return Plan(state.view, definition, table, cut, None if dates is None else served, dates, number, imports, served)
+    return Plan(state.view, definition, cut, None if dates is None else served, dates, number, imports, served)
 
 
-def choose_cut(logs: Logs, definition: str, contract: Contract, base: Version | None) -> Frontier | Nothing:
+def table_of(contract: Contract) -> str:
+    """The raw table of a contract's events."""
+    return Lake.raw_path(contract.name, contract.layout)
+
+
+def choose_cut(logs: Logs, definition: str, contracts: Sequence[Contract], base: Version | None) -> Frontier | Nothing:
     """The newest frontier between epochs that the archive has passed and after which every epoch lists it.
 
-    A first version of a decoding whose ids speed has not remembered for a whole horizon has to wait: a copy of a record
+    A first version of decodings whose ids speed has not remembered for a whole horizon has to wait: a copy of a record
     below its cut could be counted again after it. A stream's very first epochs have nothing before them. What was
     dropped and came back is in this as if it were new: nobody says what was remembered in the hole after its base.
     """
     if not logs.speed.last_epoch:
-        imported = any(i.contract == contract.name for i in logs.archive.imports.values())
-        return START if imported else Nothing("the speed layer has committed no epoch yet")
+        return START if imports_of(logs.archive, contracts) else Nothing("the speed layer has committed no epoch yet")
     listed = logs.speed.trailing(lambda epoch: definition in epoch.files)
     if not listed:
         return Nothing("the newest epoch does not list this definition yet")
     cuts = [(listed[0].start, listed[0].at), *((epoch.end, epoch.at) for epoch in listed)]
     new = base is None or not listed[0].start <= base.cut
-    if new and contract.event_id is not None:
-        since = logs.speed.remembered_since(contract.decoding)
-        if since is None:
-            return Nothing("the newest epoch does not read this contract's decoding yet")
-        cuts = [(cut, at) for cut, at in cuts if at >= since + contract.horizon]
+    if new:
+        until = ALWAYS
+        for contract in contracts:
+            if contract.event_id is not None:
+                since = logs.speed.remembered_since(contract.decoding)
+                if since is None:
+                    return Nothing(f"the newest epoch does not read {contract.name} by this decoding yet")
+                until = max(until, since + contract.horizon)
+        cuts = [(cut, at) for cut, at in cuts if at >= until]
         if not cuts:
-            until = since + contract.horizon
-            return Nothing(
-                f"its first cut lies one dedup horizon after its first epoch: not before {until.isoformat()}"
-            )
+            why = f"its first cut lies one dedup horizon after its first epoch: not before {until.isoformat()}"
+            return Nothing(why)
     passed = [cut for cut, _ in cuts if cut <= logs.archive.frontier or cut == logs.speed.origin]
     return passed[-1] if passed else Nothing("the archive has not passed the end of an epoch yet")
 
 
-def dirty_dates(archive: ArchiveHistory, table: str, base: Version, cut: Frontier) -> frozenset[date]:
-    """Event dates whose records below `cut` may differ from those below the base's cut.
+def dirty_dates(
+    archive: ArchiveHistory, contracts: Iterable[Contract], base: Version, cut: Frontier
+) -> dict[str, frozenset[date]]:
+    """By raw table, the event dates whose records below `cut` may differ from those below the base's cut.
 
     That is: what the archive took in beyond the base's cut, and imports or refiled records that the base did not read.
     """
-    return frozenset(
-        day
-        for number, entry in archive.entries.items()
-        if _touches(entry, number, base, cut)
-        for day in entry.dates.get(table, ())
-    )
+    touching = [entry for number, entry in archive.entries.items() if _touches(entry, number, base, cut)]
+    tables = [table_of(contract) for contract in contracts]
+    return {table: frozenset(day for entry in touching for day in entry.dates.get(table, ())) for table in tables}
 
 
 def _touches(entry: Archived, number: int, base: Version, cut: Frontier) -> bool:
@@ -195,15 +207,17 @@ def _same_start(plan: Plan, view: ViewHistory, reserved: Reserved) -> bool:
     return reserved.base == plan.base and len({(state.served, state.version) for state in since}) == 1
 
 
-def resumed(plan: Plan, reserved: Reserved, contract: Contract, archive: ArchiveHistory, batch: BatchHistory) -> Plan:
+def resumed(
+    plan: Plan, reserved: Reserved, contracts: Sequence[Contract], archive: ArchiveHistory, batch: BatchHistory
+) -> Plan:
     """The plan that the reservation was made for. `archive` is the archive as of the reservation's entry."""
     base = batch.versions[reserved.base] if reserved.base is not None else None
     return replace(
         plan,
         cut=reserved.cut,
-        dates=None if base is None else dirty_dates(archive, plan.table, base, reserved.cut),
+        dates=None if base is None else dirty_dates(archive, contracts, base, reserved.cut),
         archive_entry=reserved.archive_entry,
-        imports=imports_of(archive, contract),
+        imports=imports_of(archive, contracts),
     )
 
 
@@ -220,18 +234,10 @@ class ArchiveAt(ArchiveHistory):
             super().apply(number, entry)
 
 
-def imports_of(archive: ArchiveHistory, contract: Contract) -> tuple[str, ...]:
-    """Sources of the whole imports of one contract."""
-    return tuple(sorted(i.source for i in archive.imports.values() if i.contract == contract.name))
-
-
-def unit_counts(batch: BatchHistory, number: int | None) -> dict[str, Counts]:
-    """Law 3's counts of every unit that stands in a version."""
-    version = batch.versions.get(number) if number is not None else None
-    if version is None:
-        return {}
-    below = {} if version.complete else unit_counts(batch, version.base)
-    return {**below, **version.unit_counts}
+def imports_of(archive: ArchiveHistory, contracts: Iterable[Contract]) -> tuple[str, ...]:
+    """Sources of the whole imports of these contracts."""
+    names = {contract.name for contract in contracts}
+    return tuple(sorted(i.source for i in archive.imports.values() if i.contract in names))
 
 
 def _other_kernel(view: str, base: Version) -> TerminalError:

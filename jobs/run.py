@@ -23,8 +23,8 @@ from seamline.jobs.plan import (
     plan_run,
     reservation,
     resumed,
+    table_of,
     targets,
-    unit_counts,
     unpublished,
 )
 from seamline.jobs.raw import RawFile, by_day, raw_files
@@ -36,6 +36,7 @@ from seamline.schemas.catalogue import Catalogue, publish, unknown_view
 from seamline.schemas.contracts import Contract
 from seamline.schemas.definition import Definition
 from seamline.segment import build_chain
+from seamline.units import Unit, standing
 
 if TYPE_CHECKING:
     from seamline.jobs.batch import Batch
@@ -91,14 +92,13 @@ class Run:
         reasons = []
         for definition in targets(self.history.states.values()):
             self.definition: Definition = self.catalogue.definition(definition)
-            (contract,) = self.catalogue.contracts(definition)
-            self.contract: Contract = contract
+            self.contracts: tuple[Contract, ...] = self.catalogue.contracts(definition)
+            self.stream: str = self.catalogue.stream(definition)
             # the speed log first: the archive may pass an epoch meanwhile, never the other way round
-            speed = SpeedHistory(self.lake.speed_log(self.contract.stream))
-            archive = ArchiveHistory(self.lake.archive_log(self.contract.stream))
+            speed = SpeedHistory(self.lake.speed_log(self.stream))
+            archive = ArchiveHistory(self.lake.archive_log(self.stream))
             self.logs = Logs(speed, archive, BatchHistory(self.lake.batch_log(definition)))
-            self.table = self.lake.raw_path(self.contract.name, self.contract.layout)
-            plan = plan_run(self.state, self.contract, definition, self.table, self.logs, rebuild=self.rebuild)
+            plan = plan_run(self.state, self.contracts, definition, self.logs, rebuild=self.rebuild)
             if isinstance(plan, Plan):
                 return plan
             reasons.append(plan.reason)
@@ -123,13 +123,13 @@ class Run:
         return mine
 
     def _as_reserved(self, plan: Plan) -> Plan:
-        archive = ArchiveAt(self.lake.archive_log(self.contract.stream), self.reserved.archive_entry)
+        archive = ArchiveAt(self.lake.archive_log(self.stream), self.reserved.archive_entry)
         self.archive = archive
-        return resumed(plan, self.reserved, self.contract, archive, self.logs.batch)
+        return resumed(plan, self.reserved, self.contracts, archive, self.logs.batch)
 
     def check_stands(self, cut: Frontier) -> None:
         """The epochs after a cut still reach to the frontier. Raises RESERVATION_EXPIRED."""
-        speed = SpeedHistory(self.lake.speed_log(self.contract.stream))
+        speed = SpeedHistory(self.lake.speed_log(self.stream))
         if not speed.last_epoch:
             return
         try:
@@ -146,16 +146,8 @@ class Run:
     # computing
 
     def _compute(self) -> list[UnitResult]:
-        """Runs the units that are not done yet; results of all of them, by event date."""
-        files = raw_files(self.lake, self.table, self.archive.tables.get(self.table))
-        days = by_day(files)
-        mended, mended_days = self._mended(files)
-        if self.plan.dates is None:
-            wanted = set(days) | mended_days
-        else:
-            fresh = tuple(f for f in files if f.day in self.plan.dates)
-            wanted = set(self.plan.dates) | (self._mended(fresh)[1] if mended else set())
-        tasks = [self.task(day, days.get(day, ()), mended if day in mended_days else "") for day in sorted(wanted)]
+        """Runs the units that are not done yet; results of all of them, by their names."""
+        tasks = [task for contract in self.contracts for task in self._tasks_of(contract)]
         self.tasks = [t for t in tasks if t.files or t.mended]
         done = finished(self.lake, self.reserved.run)
         left = sorted((t for t in self.tasks if t.unit not in done), key=lambda t: -t.size)
@@ -164,15 +156,39 @@ class Run:
         results += self.run_tasks(left, len(results), len(tasks))
         return sorted(results, key=lambda result: result.unit)
 
-    def task(self, day: date, files: tuple[RawFile, ...], mended: str) -> UnitTask:
+    def _tasks_of(self, contract: Contract) -> list[UnitTask]:
+        """Every unit of one contract that has to be recomputed, those that hold nothing any more too."""
+        table = table_of(contract)
+        files = raw_files(self.lake, table, self.archive.tables.get(table))
+        days = by_day(files)
+        mended, mended_days = self._mended(contract, files)
+        if self.plan.dates is None:
+            wanted = frozenset(days) | mended_days
+        else:
+            fresh = tuple(f for f in files if f.day in self.plan.dates[table])
+            wanted = self.plan.dates[table] | (self._mended(contract, fresh)[1] if mended else set())
+        return [
+            self.task(self.unit(contract, day), days.get(day, ()), mended if day in mended_days else "")
+            for day in sorted(wanted)
+        ]
+
+    def unit(self, contract: Contract, day: date) -> Unit:
+        """One event date of one contract."""
+        return Unit(contract.name if len(self.contracts) > 1 else "", day)
+
+    def contract_of(self, unit: Unit) -> Contract:
+        """The contract whose events a unit of this run holds."""
+        return next(contract for contract in self.contracts if unit.contract in ("", contract.name))
+
+    def task(self, unit: Unit, files: tuple[RawFile, ...], mended: str) -> UnitTask:
         """One unit of this run."""
-        plan = self.plan
-        statements = unit_statements(self.definition, self.contract, day, plan.cut, plan.imports, mended=bool(mended))
+        plan, contract = self.plan, self.contract_of(unit)
+        statements = unit_statements(self.definition, contract, unit, plan.cut, plan.imports, mended=bool(mended))
         return UnitTask(
             lake=self.lake.uri,
             definition=plan.definition,
             run=self.reserved.run,
-            day=day,
+            of=unit,
             files=tuple(f.path for f in files),
             statements=statements,
             size=sum(f.size for f in files),
@@ -188,8 +204,8 @@ class Run:
                 self.batch.progress(number, total)
             yield result
 
-    def _mended(self, files: tuple[RawFile, ...]) -> tuple[str, set[date]]:
-        """Records that another decoding rejected and this one accepts, in one file, and their event dates.
+    def _mended(self, contract: Contract, files: tuple[RawFile, ...]) -> tuple[str, set[date]]:
+        """A contract's records that another decoding rejected and this one accepts, in one file, and their dates.
 
         They stand under the date of their Kafka timestamp, so no unit could find them by its own files.
         """
@@ -198,7 +214,7 @@ class Run:
             return "", set()
         engine = self.lake.kernel(self.batch.kernel.memory, self.batch.kernel.threads)
         path = self.lake.batch_path(self.definition.hash, "mended", new_attempt())
-        statement = mended_statement(self.contract, self.plan.cut, self.plan.imports)
+        statement = mended_statement(contract, self.plan.cut, self.plan.imports)
         if not self.lake.write(engine, statement, {"raw": self.lake.read(paths)}, path):
             return "", set()
         days = engine.run("SELECT DISTINCT _event_date AS day FROM mended", {"mended": self.lake.read([path])})
@@ -217,9 +233,9 @@ class Run:
         units: dict[str, tuple[DataFile, ...]] = {r.unit: (r.file,) if r.file else () for r in results}
         counted = {r.unit: r.counts for r in results}
         whole = plan.base is None or depth(history, plan.base) + 1 >= COMPLETE_EVERY
-        standing = {**unit_counts(history, plan.base), **counted}
+        stood = standing(history.unit_counts(plan.base), counted)
         if whole and plan.base is not None:
-            units, counted = {**history.files(plan.base), **units}, standing
+            units, counted = standing(history.files(plan.base), units), stood
         version = Version(
             at=self.clock(),
             run=self.reserved.run,
@@ -229,7 +245,7 @@ class Run:
             units=units,
             archive_entry=plan.archive_entry,
             imports=plan.imports,
-            counts=sum(standing.values(), Counts()),
+            counts=sum(stood.values(), Counts()),
             unit_counts=counted,
             audit=audit,
             kernel=KERNEL_VERSION,

@@ -10,12 +10,13 @@ from seamline.entries import Audit, ColumnDrift, DataFile, Version
 from seamline.errors import SeamlineError, TerminalError
 from seamline.frontier import Frontier
 from seamline.jobs.audit import compare, explain, not_compared
-from seamline.jobs.plan import ArchiveAt
+from seamline.jobs.plan import ArchiveAt, table_of
 from seamline.jobs.raw import by_day, raw_files
 from seamline.jobs.statements import Served, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.kernel import KERNEL_VERSION
 from seamline.segment import build_chain
+from seamline.units import whole_name
 
 if TYPE_CHECKING:
     from seamline.jobs.run import Run
@@ -98,9 +99,9 @@ def _served_files(run: Run, before: Version | None, units: set[str]) -> dict[str
     epochs = [DataFile(path=path, rows=0) for segment in chain.segments for path in segment.files]
     if before is None or run.plan.against is None:
         return {EPOCHS: epochs}
-    whole = run.plan.dates is None
+    whole, dates = run.plan.dates is None, {whole_name(unit) for unit in units}
     of_units = run.logs.batch.files(run.plan.against)
-    return {EPOCHS: epochs, **{u: list(files) for u, files in of_units.items() if whole or u in units}}
+    return {EPOCHS: epochs, **{u: list(files) for u, files in of_units.items() if whole or whole_name(u) in dates}}
 
 
 def _expected(run: Run, before: Version | None) -> tuple[list[str] | None, str]:
@@ -119,22 +120,32 @@ def _expected(run: Run, before: Version | None) -> tuple[list[str] | None, str]:
 
 
 def _tasks(run: Run, before: Version | None) -> list[UnitTask]:
-    known = {}
-    if before is not None:
-        archive = ArchiveAt(run.lake.archive_log(run.contract.stream), before.archive_entry)
-        known = by_day(raw_files(run.lake, run.table, archive.tables.get(run.table)))
+    known = _known(run, before)
     cut = before.cut if before else (run.logs.speed.origin or Frontier())
     imports = before.imports if before else ()
     tasks = []
     for task in run.tasks:
-        files = tuple(f.path for f in known.get(task.day, ()))
+        files = known.get(task.of.whole.name, ())
         served = Served(cut, imports, version=before is not None, known=bool(files))
         statements = unit_statements(
-            run.definition, run.contract, task.day, run.plan.cut, run.plan.imports,
+            run.definition, run.contract_of(task.of), task.of, run.plan.cut, run.plan.imports,
             mended=bool(task.mended), served=served,
         )  # fmt: skip
         tasks.append(replace(task, run="", statements=statements, known=files))
     return tasks
+
+
+def _known(run: Run, before: Version | None) -> dict[str, tuple[str, ...]]:
+    """By whole event date, the raw files that the older version read."""
+    if before is None:
+        return {}
+    archive = ArchiveAt(run.lake.archive_log(run.stream), before.archive_entry)
+    found = {}
+    for contract in run.contracts:
+        table = table_of(contract)
+        for day, files in by_day(raw_files(run.lake, table, archive.tables.get(table))).items():
+            found[run.unit(contract, day).name] = tuple(file.path for file in files)
+    return found
 
 
 def _why(run: Run, before: Version | None, beyond: int) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
 
 from seamline.frontier import Frontier
 from seamline.kernel import literal, quote
@@ -17,6 +16,7 @@ from seamline.schemas.contracts import Contract
 from seamline.schemas.decode import decode_statement
 from seamline.schemas.definition import Definition
 from seamline.schemas.properties import sort_keys
+from seamline.units import Unit
 
 _WHOLE = 2**63 - 1
 _POSITION = "_source, _partition, _offset"
@@ -61,7 +61,7 @@ class Statements:
 
     below: str
     decoding: str
-    day: date
+    unit: Unit
     fields: tuple[str, ...]
     used: tuple[str, ...]
     event_id: str | None
@@ -181,7 +181,7 @@ class Statements:
     def _rows(self, *, own: bool, again: bool, repeated: bool = False) -> str:
         """Accepted rows belong to a unit by their event date; rejected ones are counted where they stand."""
         columns = f"{_POSITION}, _timestamp, _reject, " + ", ".join(quote(f) for f in self.fields)
-        here = f"_event_date = DATE '{self.day.isoformat()}'"
+        here = f"_event_date = DATE '{self.unit.day.isoformat()}'"
         branches = []
         if own:
             branches.append(f"SELECT {columns} FROM below WHERE _contract_version = {literal(self.decoding)}")
@@ -215,7 +215,7 @@ class Statements:
 def unit_statements(
     definition: Definition,
     contract: Contract,
-    day: date,
+    unit: Unit,
     cut: Frontier,
     imports: tuple[str, ...],
     *,
@@ -237,7 +237,7 @@ def unit_statements(
     return Statements(
         below=below,
         decoding=contract.decoding,
-        day=day,
+        unit=unit,
         fields=fields,
         used=tuple(f for f in fields if re.search(rf"\b{re.escape(f)}\b", partial, re.IGNORECASE)),
         event_id=contract.event_id,

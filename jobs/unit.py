@@ -1,4 +1,4 @@
-"""One unit: one event date of one raw table, below a cut, to partial rows in one Parquet file.
+"""One unit: one event date of one raw table (or an hour of it), below a cut, to partial rows in one Parquet file.
 
 The kernel reads the unit's Parquet files itself, keeps one row for each position and one for each event, and writes. A
 task holds the statements as text, so whoever runs it compiles nothing and needs nothing but the lake.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import obstore
@@ -21,6 +20,7 @@ from seamline.entries import Counts, DataFile, new_attempt
 from seamline.jobs.statements import Statements, Tally
 from seamline.kernel import Input, Kernel
 from seamline.lake import Lake
+from seamline.units import Unit
 
 MANY = 2_000_000
 """Rows of events that stand more than once, in one unit, which a task may hold in memory (some 100 bytes each)."""
@@ -30,13 +30,14 @@ MANY = 2_000_000
 class UnitTask:
     """What one unit needs. Paths are relative to the lake; `run` names the batch run its marker belongs to, if any.
 
-    files: the date's raw files; known: the same as a base read them; mended: records that another decoding rejected.
+    of: the unit; files: its date's raw files; known: the same as a base read them; mended: records that another
+    decoding rejected.
     """
 
     lake: str
     definition: str
     run: str
-    day: date
+    of: Unit
     files: tuple[str, ...]
     statements: Statements
     size: int = 0
@@ -47,8 +48,8 @@ class UnitTask:
 
     @property
     def unit(self) -> str:
-        """The unit's name: its event date."""
-        return self.day.isoformat()
+        """The unit's name."""
+        return self.of.name
 
 
 class UnitResult(BaseModel):

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 from obstore.store import MemoryStore
-from truth import SOURCE, Counting, Event, Record, Tally, Topic, answer, differences, ordered
+from truth import RETURNS, Counting, Event, Record, Tally, Topic, answer, differences, ordered, together
 
 from seamline.clock import ManualClock
 from seamline.commitpoint import hooked
@@ -91,6 +91,15 @@ DAILY = """CREATE MATERIALIZED VIEW daily AS
 SELECT time_bucket(INTERVAL '1 day', placed) AS day, buyer, count(*) AS orders, min(shop) AS shop
 FROM orders GROUP BY ALL"""
 
+MOVES = """CREATE MATERIALIZED VIEW moves AS
+SELECT time_bucket(INTERVAL '1 hour', placed) AS hour, kind, count(*) AS moves, sum(amount) AS amount,
+       sum(weight) AS weight, max(shop) AS shop
+FROM (SELECT placed, shop, amount, weight, 'sale' AS kind FROM orders
+      UNION ALL BY NAME
+      SELECT placed, shop, -amount AS amount, 'return' AS kind FROM returns WHERE shop IS NOT NULL) AS e
+GROUP BY ALL"""
+"""Over both contracts."""
+
 SKETCHES = frozenset({"buyers", "ids"})
 
 _PLACES = """SELECT _source, _partition, _offset, max(n) AS most
@@ -128,10 +137,12 @@ class World:
         self.clock = ManualClock(BEGIN)
         self.lake = Lake(str(folder), MemoryStore())
         self.topic = Topic(origin)
+        self.topics = {"orders": self.topic, "returns": Topic((0,), RETURNS)}
         self.contracts = [
             parse_contract(CONTRACT.replace(" LEAST", rule), "orders.yaml")
             for rule in (", logicalTypeOptions: {minimum: 0}", "")
         ]
+        self.returns = parse_contract(CONTRACT.replace("orders", "returns").replace(" LEAST", ""), "returns.yaml")
         self.mended = 0
         self.known: dict[str, Known] = {}
         self.ready: set[str] = set()
@@ -153,10 +164,15 @@ class World:
         """The project's contract, as it stands now."""
         return self.contracts[self.mended]
 
+    @property
+    def origin(self) -> Frontier:
+        """Where both topics begin."""
+        return self.topic.origin.join(self.topics["returns"].origin)
+
     def apply(self, text: str) -> None:
         """`seamline views apply`."""
         views = {view.name: view for view in parse_views(text, "views.sql")}
-        for applied in apply_views(self.lake, views, {"orders": self.contract}, self.clock):
+        for applied in apply_views(self.lake, views, {"orders": self.contract, "returns": self.returns}, self.clock):
             self.known[applied.definition] = Known(text, LEAST[self.mended])
 
     def drop(self, view: str) -> None:
@@ -164,9 +180,11 @@ class World:
         drop_view(self.lake, view, self.clock)
         self.ready.discard(view)
 
-    def send(self, partition: int, value: bytes | None, event: Event | None = None, gap: int = 0) -> None:
+    def send(
+        self, partition: int, value: bytes | None, event: Event | None = None, gap: int = 0, topic: str = "orders"
+    ) -> None:
         """A producer's record, at the present Kafka timestamp."""
-        self.topic.send(partition, self.clock(), value, event, gap)
+        self.topics[topic].send(partition, self.clock(), value, event, gap)
 
     def wait(self, by: timedelta) -> None:
         """Time passes."""
@@ -216,14 +234,15 @@ class World:
             catalogue = Catalogue(self.lake)
             writer = Writer.take(self.lake.speed_log(STREAM), Claim(at=self.clock(), holder="speed"))
             live = [(d, catalogue.contracts(d.hash)) for d in catalogue.live(STREAM)]
-            plan = make_plan([self.contract], live)
+            plan = make_plan([self.contract, self.returns], live)
             kept = (KEPT_BYTES, 0)[self.deaths % 2]  # each life leaves copies out in the other of two ways
-            speed = Speed(self.lake, STREAM, writer, plan, clock=self.clock, origin=self.topic.origin, kept_bytes=kept)
+            speed = Speed(self.lake, STREAM, writer, plan, clock=self.clock, origin=self.origin, kept_bytes=kept)
             self._speed = speed, Maintenance(speed, catalogue, SETTINGS)
         speed, maintenance = self._speed
         catalogue = maintenance.catalogue
         catalogue.catch_up()
-        plan = make_plan([self.contract], [(d, catalogue.contracts(d.hash)) for d in catalogue.live(STREAM)])
+        live = [(d, catalogue.contracts(d.hash)) for d in catalogue.live(STREAM)]
+        plan = make_plan([self.contract, self.returns], live)
         if plan != speed.plan:
             speed.use(plan)
         return self._speed
@@ -233,7 +252,7 @@ class World:
         """The archive process; it starts, or looks at the contracts, first."""
         live = (d.hash for d in Catalogue(self.lake).live(STREAM))
         catalogue = Catalogue(self.lake)
-        shelves = make_shelves([self.contract], [c for d in live for c in catalogue.contracts(d)], STREAM)
+        shelves = make_shelves([self.contract, self.returns], [c for d in live for c in catalogue.contracts(d)], STREAM)
         if self._archive is None:
             writer = Writer.take(self.lake.archive_log(STREAM), Claim(at=self.clock(), holder="archive"))
             self._archive = Archive(
@@ -242,7 +261,7 @@ class World:
                 writer,
                 shelves,
                 clock=self.clock,
-                origin=self.topic.origin,
+                origin=self.origin,
                 engine=self.lake.kernel(),
             )
         elif [s.version for s in shelves] != [s.version for s in self._archive.shelves]:
@@ -316,12 +335,13 @@ class World:
 
     def _tasks(self, start: Frontier, takes: Sequence[int], split: int, again: int) -> Callable[[Task], Iterable[Row]]:
         rows: list[dict[str, Any]] = []
-        for number, records in enumerate(self.topic.partitions):
-            at = start[Partition(SOURCE, number)]
+        partitions = [(t.source, n, rs) for t in self.topics.values() for n, rs in enumerate(t.partitions)]
+        for source, number, records in partitions:
+            at = start[Partition(source, number)]
             below = [r for r in records if r.offset < at]
             above = [r for r in records if r.offset >= at]
-            rows += [_row(number, r) for r in (below[len(below) - again :] if again else [])]
-            rows += [_row(number, r) for r in above[: takes[number % len(takes)]]]
+            rows += [_row(source, number, r) for r in (below[len(below) - again :] if again else [])]
+            rows += [_row(source, number, r) for r in above[: takes[number % len(takes)]]]
         parts = [rows[n::split] for n in range(split)][::-1]
         tables = [pa.Table.from_pylist(part, schema=RECORDS) for part in parts if part]
         return lambda task: [row for table in tables for row in task(table)]
@@ -353,9 +373,10 @@ class World:
         proof.check()
         assert proof.reached == until, (proof.reached, until)
         known = self.known[proof.definition]
-        truth = Counting(known.least)
-        truth.take(self.topic.between(Frontier(), until))
-        wanted = answer(known.text, truth.events)
+        truth = {"orders": Counting(known.least), "returns": Counting(None)}
+        for topic, counting in truth.items():
+            counting.take(self.topics[topic].between(Frontier(), until))
+        wanted = answer(known.text, truth["orders"].events, truth["returns"].events)
         for got in (self._answer(served), self._from_files(served, until)):
             wrong = differences(got, wanted, SKETCHES)
             assert not wrong, f"{view} at {until} from {proof.cut} ({proof.version}): {wrong}"
@@ -428,8 +449,12 @@ class World:
         if history.number <= self._checked.get("archive", 0):
             return
         self._checked["archive"] = history.number
-        table = self.lake.raw_path("orders", self.contract.layout)
-        wanted = [tuple(at) for at, _ in self.topic.between(Frontier(), history.frontier)]
+        for contract in (self.contract, self.returns):
+            self._check_raw(contract, history)
+
+    def _check_raw(self, contract: Contract, history: ArchiveHistory) -> None:
+        table = self.lake.raw_path(contract.name, contract.layout)
+        wanted = [tuple(at) for at, _ in self.topics[contract.name].between(Frontier(), history.frontier)]
         files = [file.path for file in raw_files(self.lake, table, history.tables.get(table))]
         if not files:
             assert not wanted
@@ -446,10 +471,12 @@ class World:
             epoch = self.history.epochs[number]
             self._checked["epochs"] = number
             labels = {c.decoding: least for c, least in zip(self.contracts, LEAST, strict=True)}
+            labels[self.returns.decoding] = None
             assert set(epoch.decodings) <= set(labels)
             for decoding in epoch.decodings:
                 counting = self._passes.setdefault(decoding, Counting(labels[decoding]))
-                tally = counting.take(self.topic.between(epoch.start, epoch.end))
+                of = "returns" if decoding == self.returns.decoding else "orders"
+                tally = counting.take(self.topics[of].between(epoch.start, epoch.end))
                 said = [c for label, c in epoch.counts.items() if _of(self, decoding, label, epoch)]
                 assert [_tally(c) for c in said] == [tally], (epoch.counts, tally)
 
@@ -462,8 +489,11 @@ class World:
                     continue
                 self._checked[definition] = number
                 self.audits.append(version.audit)
-                truth = Counting(known.least)
-                tally = truth.take(self.topic.between(Frontier(), topics_only(version.cut)))
+                least = {"orders": known.least} | ({"returns": None} if "FROM returns" in known.text else {})
+                cut = topics_only(version.cut)
+                tally = together(
+                    Counting(one).take(self.topics[of].between(Frontier(), cut)) for of, one in least.items()
+                )
                 said = _tally(version.counts)
                 if known.least == LEAST[self.mended]:
                     assert said == tally, (number, version, tally)
@@ -491,6 +521,8 @@ class World:
 
 def _of(world: World, decoding: str, label: str, epoch: Epoch) -> bool:
     """Whether `label` is the name a decoding was counted under: plain for the project's, at that time."""
+    if decoding == world.returns.decoding or label == "returns":
+        return decoding == world.returns.decoding and label == "returns"
     if "@" in label:
         return label == f"orders@{decoding}"
     others = {name.split("@")[1] for name in epoch.counts if "@" in name}
@@ -506,9 +538,9 @@ def _empty(definition: Any) -> pa.Table:
     return pa.table({c.name: pa.array([], pa.null()) for c in definition.partial_columns})
 
 
-def _row(partition: int, record: Record) -> dict[str, Any]:
+def _row(source: str, partition: int, record: Record) -> dict[str, Any]:
     return {
-        "source": SOURCE,
+        "source": source,
         "partition": partition,
         "offset": record.offset,
         "timestamp": record.timestamp,

@@ -17,6 +17,7 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.compiler import compile_view
 from seamline.schemas.views import parse_views
 from seamline.streaming.plan import make_plan
+from seamline.units import Unit
 
 pytestmark = pytest.mark.thorough
 
@@ -71,7 +72,7 @@ def test_both_layers_read_the_array_that_a_key_unnests(shape: str, tmp_path: Pat
     lake = bench(tmp_path, shape)
     (definition,) = Catalogue(lake.lake).live("main")
     read = {"tags", "placed", "amount"} | ({"shop"} if shape == "words" else set())
-    assert set(unit_statements(definition, lake.contract, lake.clock().date(), lake.end, ()).used) == read
+    assert set(unit_statements(definition, lake.contract, Unit("", lake.clock().date()), lake.end, ()).used) == read
     (decoding,) = make_plan([lake.contract], [(definition, (lake.contract,))]).decodings
     assert set(decoding.uses) == read
 

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from simulation import BEGIN, CHANGED, CHANGED_AGAIN, DAILY, HORIZON, SALES, SKETCHES, World
+from simulation import BEGIN, CHANGED, CHANGED_AGAIN, DAILY, HORIZON, MOVES, SALES, SKETCHES, World
 from truth import Event, answer, differences, events_table, ordered
 
 from seamline.commitpoint import POINTS
@@ -68,7 +68,7 @@ MALFORMED = st.sampled_from(
 SENT = st.lists(
     st.tuples(
         st.one_of(CONTENT, CONTENT, st.integers(0, 99), MALFORMED),  # a number: a copy of an event sent before
-        st.integers(0, 2),
+        st.integers(0, 3),  # the last one is the second topic's only partition
         st.integers(0, 3),
         st.sampled_from([0, 0, 0, 2]),
     ),
@@ -123,9 +123,13 @@ class Stream(RuleBasedStateMachine):
             elif isinstance(content, int) and self.events:
                 event = list(self.events.values())[content % len(self.events)]
             else:
-                self.world.send(partition, content if isinstance(content, bytes) else None, None, gap)
+                self._send(partition, content if isinstance(content, bytes) else None, None, gap)
                 continue
-            self.world.send(partition, event.encode(dress), event, gap)
+            self._send(partition, event.encode(dress), event, gap)
+
+    def _send(self, partition: int, value: bytes | None, event: Event | None, gap: int) -> None:
+        topic, partition = ("returns", 0) if partition == 3 else ("orders", partition)
+        self.world.send(partition, value, event, gap, topic)
 
     def _named(self, content: Event) -> Event:
         """One content for each id and time, so that copies agree; ids of another horizon are other ids."""
@@ -153,7 +157,7 @@ class Stream(RuleBasedStateMachine):
     # processes
 
     @rule(
-        name=st.sampled_from(["speed", "archive", "sales", "daily", "compact", "tidy", "rest"]),
+        name=st.sampled_from(["speed", "archive", "sales", "daily", "moves", "compact", "tidy", "rest"]),
         takes=TAKES,
         die_at=DEATH,
     )
@@ -193,7 +197,11 @@ class Stream(RuleBasedStateMachine):
 
     # operators
 
-    @rule(text=st.sampled_from([SALES, CHANGED, CHANGED_AGAIN, DAILY]), mend=st.booleans(), choice=st.integers(0, 10))
+    @rule(
+        text=st.sampled_from([SALES, CHANGED, CHANGED_AGAIN, DAILY, MOVES]),
+        mend=st.booleans(),
+        choice=st.integers(0, 10),
+    )
     def an_operator(self, text: str, mend: bool, choice: int) -> None:
         """Applies a view, perhaps with a mended contract; or rolls back; or drops one."""
         if choice < 5:
@@ -266,20 +274,22 @@ def test_any_split_in_any_order_merges_to_the_answer_of_one_pass(
     assert not differences(got, answer(text, [event for events in parts for event in events]), SKETCHES)
 
 
-def day(world: World, texts: Sequence[str], at: str = "") -> None:
+def day(world: World, texts: Sequence[str], at: str = "", view: str = "sales") -> None:
     """Two rounds of everything, with a copy in the second; one process dies where it first reaches `at`."""
     for number in range(2):
         for one in ("a", "b", "c"):
             event = Event(one if number else "a" + one, BEGIN - timedelta(hours=3), amount=len(one))
             world.send(number, event.encode(), event)
+            world.send(0, event.encode(), event, topic="returns")
         world.send(0, b"{")
+        world.send(0, b"{", topic="returns")
         steps: list[Callable[[], object]] = [
             lambda: world.run_speed([2]),
             lambda: world.run_speed([99]),
             lambda: world.run_archive([99]),
             lambda: world.maintenance.compact(),
             *(lambda text=text: world.apply(text) for text in texts),  # type: ignore[misc]
-            lambda: world.refresh("sales"),
+            lambda: world.refresh(view),
         ]
         for step in steps:
             world.perform(step, at if not world.deaths else 0)
@@ -288,10 +298,14 @@ def day(world: World, texts: Sequence[str], at: str = "") -> None:
     world.send(1, event.encode(1), event)
 
 
+@pytest.mark.parametrize("view", ["sales", "moves"])
 @pytest.mark.parametrize("point", sorted(POINTS))
-def test_death_at_each_commit_point_changes_nothing(root: Path, point: str) -> None:
+def test_death_at_each_commit_point_changes_nothing(root: Path, point: str, view: str) -> None:
     world = World(root)
-    day(world, [], point)
+    if view == "moves":
+        world.apply(MOVES)
+        world.ready.add(view)
+    day(world, [], point, view)
     assert world.deaths == 1, f"{point} was not reached"
     world.finish()
     assert all(audit.compared for audit in world.audits)

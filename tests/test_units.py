@@ -17,6 +17,7 @@ from seamline.jobs.spark import SHARES, share_out
 from seamline.jobs.statements import Served, Tally, mended_statement, unit_statements, within
 from seamline.jobs.unit import UnitResult, UnitTask, run_unit
 from seamline.schemas.catalogue import Catalogue
+from seamline.units import Unit
 
 
 @pytest.fixture
@@ -32,9 +33,9 @@ def unit(bench: Bench, cut: Frontier | None = None, imports: tuple[str, ...] = (
     version = ArchiveHistory(bench.lake.archive_log("main")).tables[table]
     files = by_day(raw_files(bench.lake, table, version))[DAY.date()]
     (one,) = catalogue.contracts(definition.hash)
-    statements = unit_statements(definition, one, DAY.date(), cut or bench.end, imports)
+    statements = unit_statements(definition, one, Unit("", DAY.date()), cut or bench.end, imports)
     paths = tuple(f.path for f in files)
-    task = UnitTask(bench.lake.uri, definition.hash, "", DAY.date(), paths, statements)
+    task = UnitTask(bench.lake.uri, definition.hash, "", Unit("", DAY.date()), paths, statements)
     return run_unit(bench.lake, bench.lake.kernel(), task)
 
 
@@ -96,7 +97,9 @@ def test_the_statements_of_a_unit(bench: Bench, golden: Callable[[str, str], Non
     (definition,) = Catalogue(bench.lake).live()
     cut = Frontier({Partition("orders@i", 0): 7, Partition("orders@i", 1): 9})
     before = Served(Frontier({Partition("orders@i", 0): 3}), version=True, known=True) if served else None
-    found = unit_statements(definition, contract(), date(2024, 5, 1), cut, ("import:f",), mended=True, served=before)
+    found = unit_statements(
+        definition, contract(), Unit("", date(2024, 5, 1)), cut, ("import:f",), mended=True, served=before
+    )
     name = "served" if served else "recomputed"
     golden(f"units/{name}_tally.sql", found.tally)
     golden(f"units/{name}_survey.sql", found.survey(own=True, again=True))
@@ -138,11 +141,11 @@ def test_an_event_without_an_id_is_never_a_copy(bench: Bench) -> None:
 
 def test_every_unit_is_in_one_share_and_shares_are_even(bench: Bench) -> None:
     (definition,) = Catalogue(bench.lake).live()
-    statements = unit_statements(definition, contract(), DAY.date(), START, ())
+    statements = unit_statements(definition, contract(), Unit("", DAY.date()), START, ())
     days = [DAY.date() + timedelta(days=n) for n in range(100)]
-    tasks = [UnitTask("", "", "", day, (), statements, size=1000 + n) for n, day in enumerate(days)]
+    tasks = [UnitTask("", "", "", Unit("", day), (), statements, size=1000 + n) for n, day in enumerate(days)]
     shares = share_out(tasks, cores=2)
-    assert sorted(task.day for share in shares for task in share) == days
+    assert sorted(task.of.day for share in shares for task in share) == days
     sizes = [sum(task.size for task in share) for share in shares]
     assert len(shares) == SHARES * 2
     assert max(sizes) - min(sizes) < 1100

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from seamline.frontier import Frontier, Partition, Position, topic_source
 
-SOURCE = topic_source("orders", "id1")
+SOURCE, RETURNS = topic_source("orders", "id1"), topic_source("returns", "id2")
 AHEAD = timedelta(days=1)
 """An event time further ahead of its record's Kafka timestamp is rejected."""
 
@@ -125,6 +125,12 @@ class Tally:
     duplicate: int
 
 
+def together(tallies: Iterable[Tally]) -> Tally:
+    """The sum of several tallies."""
+    listed = [vars(tally) for tally in tallies]
+    return Tally(**{name: sum(one[name] for one in listed) for name in Tally.__dataclass_fields__})
+
+
 class Counting:
     """A single pass over records in order: which events count, and what became of each record."""
 
@@ -166,12 +172,15 @@ def events_table(events: Iterable[Event]) -> pa.Table:
     return pa.Table.from_pylist([vars(event) for event in events], schema=_SCHEMA)
 
 
-def answer(view: str, events: Iterable[Event]) -> list[dict[str, Any]]:
-    """A view's own SELECT (the text after AS) over events, exactly: sketches are replaced by exact counts."""
+def answer(view: str, events: Iterable[Event], returns: Iterable[Event] = ()) -> list[dict[str, Any]]:
+    """A view's own SELECT (the text after AS) over events, exactly: sketches are replaced by exact counts.
+
+    `returns`: those of the second contract."""
     _, _, select = view.partition(" AS\n")
     exact = select.replace("approx_count_distinct(", "count(DISTINCT ")
     connection = _plain()
     connection.register("orders", events_table(events))
+    connection.register("returns", events_table(returns))
     return ordered(connection.sql(exact).to_arrow_table())
 
 

@@ -195,7 +195,8 @@ class Audit(Value):
 class Version(EntryBase):
     """A batch version: the segment (origin, cut] recomputed from the archive.
 
-    `units`: event date (ISO) to its files, for the units that were rewritten; the others still stand in `base`.
+    `units`: unit (`seamline.units` says how they are named) to its files, for the event dates that were rewritten; the
+    others still stand in `base`.
     With `complete` every unit is listed. `imports` are the sources of whole imports it holds.
     `unit_counts` are law 3's counts of the units listed here, `counts` of all units that stand.
     """

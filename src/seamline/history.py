@@ -28,6 +28,7 @@ from seamline.errors import Condition, TerminalError
 from seamline.frontier import START, Frontier
 from seamline.ledger import Log
 from seamline.segment import Segment
+from seamline.units import standing
 
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 """Before any stream's origin."""
@@ -232,7 +233,7 @@ class BatchHistory(History):
         return [r for r in self.reserved.values() if r.until > now and r.run not in done]
 
     def files(self, number: int) -> dict[str, tuple[DataFile, ...]]:
-        """Unit to files of a version: its own units, and its base's for the others."""
+        """Unit to files of a version: its own units, and its base's for other dates."""
         version = self.versions.get(number)
         if version is None:
             raise TerminalError(
@@ -242,7 +243,14 @@ class BatchHistory(History):
             )
         if version.complete or version.base is None:
             return dict(version.units)
-        return {**self.files(version.base), **version.units}
+        return standing(self.files(version.base), version.units)
+
+    def unit_counts(self, number: int | None) -> dict[str, Counts]:
+        """Law 3's counts of every unit that stands in a version; none for no version."""
+        version = self.versions.get(number) if number is not None else None
+        if version is None:
+            return {}
+        return standing({} if version.complete else self.unit_counts(version.base), version.unit_counts)
 
 
 class ViewHistory(History):

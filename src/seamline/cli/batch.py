@@ -51,14 +51,14 @@ def run(folder: Path, view: str | None, as_json: bool, *, whole: bool) -> None:
         batch = Batch(project.lake, units, project.settings.batch, project.settings.kernel)
         for name in wanted:
             with progress(f"{word} {name}") as advance:
-                units.watch = lambda done, total, advance=advance: advance(0, f"{done} of {total} dates")
+                units.watch = lambda done, total, advance=advance: advance(0, f"{done} of {total} units")
                 outcomes.append(batch.rebuild(name) if whole else batch.refresh(name))
     if as_json:
         show_json([summary(outcome) for outcome in outcomes])
     elif not outcomes:
         say("no view was applied yet: run 'seamline views apply'")
     else:
-        columns = ("view", "version", "definition", "dates", "counted", "audit", "result")
+        columns = ("view", "version", "definition", "units", "counted", "audit", "result")
         show_table(columns, [[summary(outcome)[column] for column in columns] for outcome in outcomes])
 
 
@@ -70,7 +70,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "view": outcome.view,
         "version": outcome.version,
         "definition": outcome.definition or None,
-        "dates": outcome.units if made else None,
+        "units": outcome.units if made else None,
         "counted": outcome.counts.counted if made else None,
         "audit": (audit if outcome.audit.compared else "nothing to compare") if made else None,
         "result": outcome.reason,

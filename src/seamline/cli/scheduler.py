@@ -60,7 +60,7 @@ class Duties:
             words = "nothing to compare" if not audit.compared else "equal" if audit.clean else f"DRIFT {audit.drift}"
             seconds = time.monotonic() - began
             log.info(
-                "%s: version %d of definition %s, %d dates, %d counted, audit: %s, %.1f s",
+                "%s: version %d of definition %s, %d units, %d counted, audit: %s, %.1f s",
                 view, outcome.version, outcome.definition, outcome.units, outcome.counts.counted, words, seconds,
             )  # fmt: skip
 
