@@ -165,20 +165,23 @@ def bind(source: Source, selection: Selection, fields: Mapping[str, str], event_
 
 @dataclass(frozen=True)
 class Binder:
-    """Types expressions over `events`, a WITH clause; `event_time` is the column of it that tells an event's time."""
+    """Types of expressions over one row of `table`, which the text `rows` (a WITH clause) gives; `event_time` is the column
+    of it that tells an event's time."""
 
     source: Source
-    events: str
-    event_time: str
+    rows: str
+    event_time: str = ""
+    table: str = "events"
 
     def type_of(self, sql: str, offset: int) -> str:
-        """The type of an expression over one event."""
+        """The type of an expression over one row."""
         try:
-            return kernel().describe(f"{self.events} SELECT {sql} AS x FROM events")["x"]
+            return kernel().describe(f"{self.rows} SELECT {sql} AS x FROM {self.table}")["x"]
         except duckdb.Error as error:
             raise refused(self.source, offset, error) from error
 
     def condition(self, sql: str, offset: int) -> str:
+        """A condition with try semantics."""
         kind = self.type_of(f"TRY({sql})", offset)
         if kind != "BOOLEAN":
             mend = "write a comparison"
@@ -186,6 +189,7 @@ class Binder:
         return f"TRY({sql})"
 
     def key(self, item: Key) -> BoundKey:
+        """A key with its type and try semantics."""
         sql = item.sql if item.bare else f"TRY({item.sql})"
         kind = self.type_of(sql, item.offset)
         if not storable(kind):

@@ -47,13 +47,29 @@ class Output:
 @dataclass(frozen=True)
 class Compared:
     """One aggregate as the audit compares it: `sql` over merged `partials`, NULL where it is out of range. `name` is
-    its column's, or says which call of a computed column it is; `scale`: what an error bound is relative to, or ''."""
+    its column's, or says which call of a computed column it is; `scale`: what an error bound is relative to, or '';
+    `uses`: the partial columns that both are made of."""
 
     name: str
     sql: str
     sql_type: str
     exactness: Exactness
     scale: str = ""
+    uses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a view over a view is derived from: the base's name and definition, and the texts of its statement and of
+    those under it, nearest first.
+
+    fold: `partials` of the base (any split) to the derived view's.
+    """
+
+    view: str
+    definition: str
+    texts: tuple[str, ...]
+    fold: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,7 @@ class Definition:
     pieces, each of `own` with the contract that is named after it.
     None of `partials` and `merge` raises on data; `finalise` raises only where a value that is out of range is
     computed (its message contains VALUE_OUT_OF_RANGE).
-    One of the keys is a time bucket or a date.
+    One of the keys is a time bucket or a date; `buckets` are all that are. base: the view it is derived from, or None.
     """
 
     view: str
@@ -91,6 +107,8 @@ class Definition:
     where: str = ""
     having_said: str = ""
     reads: Mapping[str, str] = field(default_factory=dict, hash=False)
+    buckets: tuple[str, ...] = ()
+    base: Base | None = None
 
     @property
     def partial(self) -> str:
