@@ -15,7 +15,7 @@ from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.algebra.forms import Form
 from seamline.schemas.binding import Binder, Bound, BoundColumn, BoundMeasure
 from seamline.schemas.calls import Measure
-from seamline.schemas.clauses import read_clauses
+from seamline.schemas.clauses import Clauses, read_clauses
 from seamline.schemas.compiler import require_bucket
 from seamline.schemas.definition import Base, Column, Definition, Output
 from seamline.schemas.finishing import Finisher
@@ -31,10 +31,7 @@ def compile_derived(view: ViewText, base: Definition) -> Definition:
     source = view.source
     header = read_header(source, source.tokens())
     clauses = read_clauses(source, header.select)
-    if base.having:
-        got = f"{base.view} has a HAVING: which of its groups count can change with every event"
-        mend = f"leave HAVING out of {base.view}, and filter in queries over it"
-        raise source.refuse(clauses.table.start, got, "a view without HAVING after FROM", mend)
+    _refuse_having(source, clauses, base)
     selection = Reader(source, clauses, base).selection()
     bound, where = _bind(source, selection, base)
     uses = {name for measure in bound.measures for name in measure.parts}
@@ -49,12 +46,11 @@ def compile_derived(view: ViewText, base: Definition) -> Definition:
     check_sort(source, header, keys, columns)
     merges = {name: sql for name, sql in base.merges.items() if name in uses}
     fold = _select([f"{key.sql} AS {quote(key.name)}" for key in bound.keys], merges, where)
-    fold = _select([f"{key.sql} AS {quote(key.name)}" for key in bound.keys], merges, where)
     normalised = f"view {view.name} over {base.view}\n{selection.normalised}"
-    partial = f"WITH partials AS (\n{base.partial}\n)\n{fold}"
+    partials = {contract: f"WITH partials AS (\n{sql}\n)\n{fold}" for contract, sql in base.partials.items()}
     definition = Definition(
         view=view.name,
-        contract=base.contract,
+        contracts=base.contracts,
         hash=hashlib.sha256(f"{KERNEL_VERSION} {LAYOUT}\n{normalised}\n{base.hash}".encode()).hexdigest()[:16],
         text=view.text,
         normalised=normalised,
@@ -62,12 +58,12 @@ def compile_derived(view: ViewText, base: Definition) -> Definition:
         keys=keys,
         columns=columns,
         partial_columns=stored,
-        partial=partial,
+        partials=partials,
         merge=_select([f"partials.{quote(key.name)}" for key in keys], merges),
         merges=merges,
         compared=tuple(one for one in base.compared if uses.issuperset(one.uses)),
         having=having,
-        head="WITH events AS (SELECT * FROM ",
+        own=_own(partials),
         tail="",
         comment=header.comment,
         where=selection.where,
@@ -75,7 +71,31 @@ def compile_derived(view: ViewText, base: Definition) -> Definition:
         buckets=buckets,
         base=Base(base.view, base.hash, (base.text, *(base.base.texts if base.base else ())), fold),
     )
-    return replace(definition, tail=f"), partials AS (\n{partial}\n)\n{definition.finalise}")
+    return replace(definition, tail=f"{_closed([*partials.values()][-1])}\n)\n{definition.merge_and_finalise}")
+
+
+_EVENTS = "(WITH events AS (SELECT * FROM "
+
+
+def _own(partials: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What is run over raw events for the same answer, up to each contract's name: the composition, and no more."""
+    before, own = f"WITH partials AS (\n{_EVENTS}", []
+    for contract, sql in partials.items():
+        own.append((before, contract))
+        before = f"{_closed(sql)}\nUNION ALL BY NAME\n{_EVENTS}"
+    return tuple(own)
+
+
+def _closed(partial: str) -> str:
+    return f") SELECT * FROM (\n{partial}\n))"
+
+
+def _refuse_having(source: Source, clauses: Clauses, base: Definition) -> None:
+    """MEASURE in a query sees the groups that HAVING leaves; partial rows cannot tell which those will be."""
+    if base.having:
+        got = f"{base.view} has a HAVING: which of its groups count can change with every event"
+        mend = f"leave HAVING out of {base.view}, and filter in queries over it"
+        raise source.refuse(clauses.table.start, got, "a view without HAVING after FROM", mend)
 
 
 def _select(keys: Sequence[str], merges: Mapping[str, str], where: str = "") -> str:

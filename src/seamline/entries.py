@@ -216,11 +216,15 @@ class Version(EntryBase):
 
 
 class DefinitionRecord(Value):
-    """What is needed to compile a definition again: its SQL, and its contracts' YAML by their names."""
+    """What is needed to compile a definition again: its SQL, and its contracts' YAML by their names.
+
+    `bases`: the SQL of what a view over a view is derived from, nearest first.
+    """
 
     definition: str
     sql: str
     contracts: dict[str, str]
+    bases: tuple[str, ...] = ()
 
 
 class Published(EntryBase):

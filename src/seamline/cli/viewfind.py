@@ -18,10 +18,11 @@ NameArgument = Annotated[str, typer.Argument(help="The view's name.")]
 
 def definition_of(project: Project, catalogue: Catalogue, name: str, state: Published | None) -> Definition:
     """The project's text of a view, else what the lake serves, compiled. Raises VIEW_UNKNOWN."""
-    from seamline.schemas.catalogue import compile_for, unknown_view
+    from seamline.schemas.catalogue import unknown_view
+    from seamline.schemas.together import compile_for
 
     if name in project.views:
-        return compile_for(project.views[name], project.contracts)[0]
+        return compile_for(project.views[name], project.contracts, project.views)[0]
     if state is None or state.served is None:
         raise unknown_view(name, list({*project.views, *catalogue.states}))
     return catalogue.definition(state.served)
