@@ -60,16 +60,26 @@ class Compared:
 
 @dataclass(frozen=True)
 class Base:
-    """What a view over a view is derived from: the base's name and definition, and the texts of its statement and of
-    those under it, nearest first.
+    """What a view over a view is derived from. fold: partial rows of that definition (any split), as `partials`, to the
+    derived view's."""
 
-    fold: `partials` of the base (any split) to the derived view's.
-    """
-
-    view: str
-    definition: str
-    texts: tuple[str, ...]
+    of: Definition
     fold: str
+
+    @property
+    def view(self) -> str:
+        """The base's name."""
+        return self.of.view
+
+    @property
+    def definition(self) -> str:
+        """The base definition's hash."""
+        return self.of.hash
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The base's text and those of what is under it, nearest first."""
+        return (self.of.text, *(self.of.base.texts if self.of.base else ()))
 
 
 @dataclass(frozen=True)

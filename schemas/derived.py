@@ -69,7 +69,7 @@ def compile_derived(view: ViewText, base: Definition) -> Definition:
         where=selection.where,
         having_said=selection.having.said if selection.having else "",
         buckets=buckets,
-        base=Base(base.view, base.hash, (base.text, *(base.base.texts if base.base else ())), fold),
+        base=Base(base, fold),
     )
     return replace(definition, tail=f"{_closed([*partials.values()][-1])}\n)\n{definition.merge_and_finalise}")
 

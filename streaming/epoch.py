@@ -130,7 +130,7 @@ class Speed:
             if again is None:
                 again = gather(tasks(partial(decode_task, job=replace(job, without=to_ipc(copies)))))
                 check_same(seen, again)
-            mended = {definition for one in touched for definition, _ in one.partials}
+            mended = {definition for one in touched for definition in one.definitions}
             seen.partials = {d: t for d, t in seen.partials.items() if d not in mended} | again.partials
         return commit_epoch(self, seen, copies, began)
 

@@ -164,7 +164,10 @@ def partials_without(engine: Kernel, plan: DecodingPlan, events: pa.Table, witho
 def _partials(engine: Kernel, plan: DecodingPlan, events: pa.Table) -> list[Row]:
     if not events.num_rows:
         return []
-    return [Row("partial", d, to_ipc(engine.run(statement, {"events": events}))) for d, statement in plan.partials]
+    made = {d: engine.run(statement, {"events": events}) for d, statement in plan.partials}
+    for fold in plan.folds:
+        made[fold.definition] = engine.run(fold.statement, {"partials": made[fold.base]})
+    return [Row("partial", d, to_ipc(table)) for d, table in made.items() if d not in plan.unsent]
 
 
 _PLACE = ("_source", "_partition", "_offset")
