@@ -165,8 +165,8 @@ def bind(source: Source, selection: Selection, fields: Mapping[str, str], event_
 
 @dataclass(frozen=True)
 class Binder:
-    """Types of expressions over one row of `table`, which the text `rows` (a WITH clause) gives; `event_time` is the column
-    of it that tells an event's time."""
+    """Types of expressions over one row of `table`, which the text `rows` (a WITH clause) gives; `event_time` is its
+    column that tells an event's time."""
 
     source: Source
     rows: str

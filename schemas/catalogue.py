@@ -13,7 +13,7 @@ from typing import Literal
 
 from seamline.clock import Clock
 from seamline.entries import DefinitionRecord, Published
-from seamline.errors import Condition, ConflictError, UserError
+from seamline.errors import Condition, ConflictError, SeamlineError, UserError
 from seamline.history import ViewHistory
 from seamline.lake import Lake
 from seamline.schemas.contracts import Contract, parse_contract
@@ -86,6 +86,28 @@ class Catalogue:
         hashes = {h for state in self.states.values() for h in state.live}
         return tuple(self.definition(h) for h in sorted(hashes) if stream is None or self.stream(h) == stream)
 
+    def in_order(self) -> tuple[str, ...]:
+        """Every view by name, but each after those that its live definitions are derived from."""
+        found: dict[str, None] = {}
+
+        def add(view: str, under: tuple[str, ...] = ()) -> None:
+            if view in found or view in under or view not in self.states:
+                return
+            for hash_ in self.states[view].live:
+                for base in self._bases(hash_):
+                    add(base.view, (*under, view))
+            found[view] = None
+
+        for view in sorted(self.states):
+            add(view)
+        return tuple(found)
+
+    def _bases(self, hash_: str) -> tuple[Definition, ...]:
+        try:
+            return self.definition(hash_).bases
+        except SeamlineError:
+            return ()  # told by the view itself
+
     def properties(self, hash_: str) -> dict[str, str]:
         """The properties a recorded definition was applied with; none where it is not recorded, or cannot be read."""
         record = self._record(hash_)
@@ -137,7 +159,7 @@ def _compile_text(definition: str, sql: tuple[str, ...], yaml: tuple[tuple[str, 
 def record(definition: Definition, contracts: Iterable[Contract]) -> DefinitionRecord:
     """What the ledger keeps of a definition."""
     texts = {contract.name: contract.text for contract in contracts}
-    bases = definition.base.texts if definition.base else ()
+    bases = tuple(base.text for base in definition.bases)
     return DefinitionRecord(definition=definition.hash, sql=definition.text, contracts=texts, bases=bases)
 
 

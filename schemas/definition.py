@@ -76,11 +76,6 @@ class Base:
         """The base definition's hash."""
         return self.of.hash
 
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The base's text and those of what is under it, nearest first."""
-        return (self.of.text, *(self.of.base.texts if self.of.base else ()))
-
 
 @dataclass(frozen=True)
 class Definition:
@@ -119,6 +114,11 @@ class Definition:
     reads: Mapping[str, str] = field(default_factory=dict, hash=False)
     buckets: tuple[str, ...] = ()
     base: Base | None = None
+
+    @property
+    def bases(self) -> tuple[Definition, ...]:
+        """What it is derived from, nearest first."""
+        return (self.base.of, *self.base.of.bases) if self.base else ()
 
     @property
     def partial(self) -> str:

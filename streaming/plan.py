@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
@@ -137,7 +137,7 @@ def _made(decoding: str, live: Iterable[Live]) -> _Made:
     """
     reads = [(d, c.name) for d, used in live for c in used if c.decoding == decoding]
     listed = {definition.hash for definition, _ in reads}
-    bases = Counter(base.hash for definition, _ in reads for base in _bases(definition))
+    bases = Counter(base.hash for definition, _ in reads for base in definition.bases)
     partials, folds = dict[str, str](), dict[str, Fold]()
 
     def make(definition: Definition, contract: str) -> None:
@@ -152,13 +152,6 @@ def _made(decoding: str, live: Iterable[Live]) -> _Made:
         make(definition, contract)
     made = (*partials, *folds)
     return _Made(tuple(partials.items()), tuple(folds.values()), tuple(d for d in made if d not in listed))
-
-
-def _bases(definition: Definition) -> Iterator[Definition]:
-    """What a definition is derived from, nearest first."""
-    while definition.base is not None:
-        definition = definition.base.of
-        yield definition
 
 
 def _uses(contract: Contract, statements: list[str]) -> tuple[str, ...]:

@@ -57,9 +57,8 @@ def test_a_derived_definition_is_a_selection_of_its_bases_partial_columns() -> N
     stored = {column.name: column for column in hourly.partial_columns}
     assert {c.name for c in daily.partial_columns if stored.get(c.name) == c} == {*daily.merges, "shop"}
     assert daily.base is not None
-    assert (daily.base.view, daily.base.definition, daily.base.texts) == ("hourly", hourly.hash, (HOURLY,))
-    assert monthly.base is not None
-    assert monthly.base.texts == (DAILY, HOURLY)
+    assert (daily.base.view, daily.base.definition, daily.bases) == ("hourly", hourly.hash, (hourly,))
+    assert monthly.bases == (daily, hourly)
     assert monthly.contracts == ("orders",)
 
 

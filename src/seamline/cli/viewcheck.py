@@ -10,7 +10,7 @@ import typer
 
 from seamline.cli.console import say, show_error, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
-from seamline.cli.viewfind import columns_of
+from seamline.cli.viewfind import columns_of, derived_from, origin
 from seamline.errors import Condition, SeamlineError, UserError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _show(right: list[tuple[ViewText, Definition]], errors: list[UserError]) -> 
     from seamline.schemas.explain import cost
 
     for view, definition in right:
-        say(f"{view.source.place(0)}: {view.name} of {', '.join(definition.contracts)}, definition {definition.hash}")
+        say(f"{view.source.place(0)}: {view.name} of {origin(definition)}, definition {definition.hash}")
         if definition.comment:
             say(f"  {definition.comment}")
         say(f"  keys: {', '.join(key.name for key in definition.keys) or '(none: one row)'}")
@@ -96,6 +96,7 @@ def _told(view: ViewText, definition: Definition) -> dict[str, Any]:
         "view": definition.view,
         "where": view.source.place(0),
         "contracts": list(definition.contracts),
+        "derived_from": derived_from(definition),
         "definition": definition.hash,
         "comment": definition.comment,
         "properties": definition.properties,

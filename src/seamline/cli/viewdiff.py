@@ -123,7 +123,7 @@ def _difference(project: Project, catalogue: Catalogue, name: str, view: ViewTex
     old = _side(catalogue, served) if served is not None else _namesake(catalogue, new)
     difference = compare(old, new) if old is not None else Difference((), "apply")
     costly = difference.needs in ("rebuild", "another name")
-    raw = _raw(project, contracts) if costly else None
+    raw = _raw(project, contracts) if costly and definition.base is None else None
     return Found(name, old.hash if old else None, new.hash, difference, _being(state, new.hash) if costly else "", raw)
 
 
