@@ -27,11 +27,20 @@ MANY = 2_000_000
 
 
 @dataclass(frozen=True)
+class Folding:
+    """In place of statements over raw: a base's partial rows, `partials`, to the derived view's, and what was counted
+    when those were made."""
+
+    fold: str
+    counts: Counts
+
+
+@dataclass(frozen=True)
 class UnitTask:
     """What one unit needs. Paths are relative to the lake; `run` names the batch run its marker belongs to, if any.
 
-    of: the unit; files: its date's raw files; known: the same as a base read them; mended: records that another
-    decoding rejected.
+    of: the unit; files: its date's raw files, or a base view's where it is folded; known: the raw files as a base read
+    them; mended: records that another decoding rejected.
     """
 
     lake: str
@@ -39,7 +48,7 @@ class UnitTask:
     run: str
     of: Unit
     files: tuple[str, ...]
-    statements: Statements
+    statements: Statements | Folding
     size: int = 0
     memory: str = "1GB"
     threads: int = 1
@@ -50,6 +59,11 @@ class UnitTask:
     def unit(self) -> str:
         """The unit's name."""
         return self.of.name
+
+    @property
+    def known_counts(self) -> Counts:
+        """What is known to have been counted, before it is run."""
+        return self.statements.counts if isinstance(self.statements, Folding) else Counts()
 
 
 class UnitResult(BaseModel):
@@ -70,16 +84,22 @@ Runner = Callable[[list[UnitTask]], Iterable[UnitResult]]
 
 
 def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
-    """Reads the unit's raw files, writes its partials as one new Parquet file, and says what it counted."""
+    """Reads the unit's files, writes its partials as one new Parquet file, and says what it counted."""
+    if isinstance(task.statements, Folding):
+        file = _write(lake, engine, task, task.statements.fold, {"partials": lake.read(task.files)})
+        return UnitResult(unit=task.unit, file=file, counts=task.statements.counts)
+    return _from_raw(lake, engine, task, task.statements)
+
+
+def _from_raw(lake: Lake, engine: Kernel, task: UnitTask, statements: Statements) -> UnitResult:
     inputs: dict[str, Input] = {"raw": lake.read(task.files)}
     if task.known:
         inputs["known"] = lake.read(task.known)
     if task.mended:
         inputs["mended"] = lake.read([task.mended])
-    statements = task.statements
     tally = Tally(*_row(engine.run(statements.tally, inputs)))
     if statements.simple and tally.plain:
-        simple = _simple(lake, engine, task, inputs, tally)
+        simple = _simple(lake, engine, task, statements, inputs, tally)
         if simple is not None:
             return simple
     scratch = None
@@ -88,18 +108,22 @@ def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
         lake.write(engine, statements.decode, inputs, scratch)
         inputs["again"] = lake.read([scratch])
     try:
-        return _careful(lake, engine, task, inputs, own=tally.stood > tally.foreign, again=tally.foreign > 0)
+        return _careful(
+            lake, engine, task, statements, inputs, own=tally.stood > tally.foreign, again=tally.foreign > 0
+        )
     finally:
         if scratch and lake.local:
             Path(lake.absolute(scratch)).unlink(missing_ok=True)
 
 
-def _simple(lake: Lake, engine: Kernel, task: UnitTask, inputs: dict[str, Input], tally: Tally) -> UnitResult | None:
+def _simple(
+    lake: Lake, engine: Kernel, task: UnitTask, statements: Statements, inputs: dict[str, Input], tally: Tally
+) -> UnitResult | None:
     """A unit whose rows are all of one decoding, each at a position of its own: only copies need a second look.
 
     None where there are more of them than a task may hold in memory.
     """
-    statements, duplicate, disagreeing = task.statements, 0, 0
+    duplicate, disagreeing = 0, 0
     if statements.event_id and tally.stood:
         doubled = engine.run(statements.doubled(tally), inputs)
         if (pc.sum(doubled["_stood"]).as_py() or 0) > MANY:
@@ -116,10 +140,16 @@ def _simple(lake: Lake, engine: Kernel, task: UnitTask, inputs: dict[str, Input]
 
 
 def _careful(
-    lake: Lake, engine: Kernel, task: UnitTask, inputs: dict[str, Input], *, own: bool, again: bool
+    lake: Lake,
+    engine: Kernel,
+    task: UnitTask,
+    statements: Statements,
+    inputs: dict[str, Input],
+    *,
+    own: bool,
+    again: bool,
 ) -> UnitResult:
     """Any unit: rows of several decodings, records filed twice, copies that were served as events."""
-    statements = task.statements
     survey = engine.run(statements.survey(own=own, again=again), inputs)
     stood, read, rejected, events, disagreeing, beyond = _row(survey)
     duplicate = read - rejected - events - beyond
