@@ -7,13 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from handmade import CONTRACT, Handmade, rows
+from handmade import CONTRACT, VIEW, Handmade, rows
 from test_measure import ALL, COLUMNS, SHOPS, TILES, ask, same, truth
 
 from seamline.errors import Condition, UserError
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts import parse_contract
 from seamline.schemas.definition import Definition
+from seamline.schemas.difference import Side, compare
 from seamline.schemas.together import compile_all, compile_for
 from seamline.schemas.views import ViewText, parse_views
 
@@ -198,3 +199,32 @@ def test_every_aggregate_derived_is_the_measure_and_the_coarser_view_over_raw(tm
         want = [row[name] for row in measured]
         for got in (served, composed, again, *folded, true):
             assert same([row[name] for row in got], want), name
+
+
+# --- what is said of it
+
+
+def test_provenance_names_the_views_and_definitions_it_is_derived_from(tmp_path: Path) -> None:
+    made = Handmade(tmp_path, HOURLY, DAILY, MONTHLY)
+    made.epoch(rows(20))
+    told = made.serving().query("SELECT d.orders, m.rate FROM daily AS d, monthly AS m").provenance.to_json()
+    hourly, daily = ({"view": name, "definition": made.served(name).hash} for name in ("hourly", "daily"))
+    assert (told["daily"]["derived_from"], told["monthly"]["derived_from"]) == ([hourly], [daily, hourly])
+    assert "derived_from" not in made.serving().query("SELECT * FROM hourly").provenance.to_json()["hourly"]
+
+
+def test_bases_come_before_what_is_derived_from_them_whatever_their_names(tmp_path: Path) -> None:
+    made = Handmade(tmp_path, MONTHLY.replace("monthly", "a_monthly"), HOURLY, DAILY, VIEW)
+    order = made.catalogue.in_order()
+    assert sorted(order) == ["a_monthly", "daily", "hourly", "sales"]
+    assert order.index("hourly") < order.index("daily") < order.index("a_monthly")
+
+
+def test_a_difference_of_bases_is_told(tmp_path: Path) -> None:
+    contracts = (parse_contract(CONTRACT, "orders.yaml"),)
+    old, new = compiled(HOURLY, DAILY)["daily"], compiled(HOURLY.replace("avg(", "max("), DAILY)["daily"]
+    found = compare(Side(old, contracts, old.hash), Side(new, contracts, new.hash))
+    assert found.needs == "rebuild"
+    assert ("derived from", f"hourly ({old.bases[0].hash})", f"hourly ({new.bases[0].hash})") in [
+        (change.what, change.old, change.new) for change in found.changes
+    ]
