@@ -5,7 +5,8 @@ Needs Airflow 3 in an environment of its own (its pins clash with Spark's), and 
 scheduler and workers:
 
     SEAMLINE_PROJECT        the project's folder                                (/srv/seamline/project)
-    SEAMLINE_VIEWS          views by name, separated by commas; empty: all in one task
+    SEAMLINE_VIEWS          views by name, separated by commas, `daily:hourly` where daily is derived from hourly:
+                            its task then comes after that of hourly; empty: all in one task, in their order
     SEAMLINE_MASTER         a Spark master                                      (local[*])
     SEAMLINE_ZIP            the package for --py-files                          (/srv/seamline/seamline.zip)
     SEAMLINE_SUBMIT         the application, deploy/submit.py                   (/srv/seamline/submit.py)
@@ -25,7 +26,8 @@ from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
 
 PROJECT = os.environ.get("SEAMLINE_PROJECT", "/srv/seamline/project")
-VIEWS = [view for view in os.environ.get("SEAMLINE_VIEWS", "").split(",") if view]
+VIEWS = dict(view.partition(":")[::2] for view in os.environ.get("SEAMLINE_VIEWS", "").split(",") if view)
+"""View to the one it is derived from, or ''."""
 MASTER = os.environ.get("SEAMLINE_MASTER", "local[*]")
 ZIP = os.environ.get("SEAMLINE_ZIP", "/srv/seamline/seamline.zip")
 SUBMIT = os.environ.get("SEAMLINE_SUBMIT", "/srv/seamline/submit.py")
@@ -50,10 +52,15 @@ with DAG(
     default_args={"retries": 3, "retry_delay": timedelta(minutes=1)},
     tags=["seamline"],
 ) as dag:
-    for name in VIEWS or [""]:
-        BashOperator(
+    tasks = {
+        name: BashOperator(
             task_id=f"refresh_{name or 'all'}",
             bash_command=command(name),
             env={"PYSPARK_PYTHON": PYTHON, "PYSPARK_DRIVER_PYTHON": PYTHON},
             append_env=True,
         )
+        for name in VIEWS or [""]
+    }
+    for name, base in VIEWS.items():
+        if base in tasks:
+            tasks[base] >> tasks[name]

@@ -33,7 +33,7 @@ class Nothing:
 @dataclass(frozen=True)
 class Plan:
     """One batch run. `dates`: by raw table; None: every date that raw holds. `against`: the version its audit starts
-    from, if any."""
+    from, if any; `folded`: the base view's version that it is folded from, if it is."""
 
     view: str
     definition: str
@@ -43,6 +43,7 @@ class Plan:
     archive_entry: int
     imports: tuple[str, ...]
     against: int | None = None
+    folded: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,7 @@ def plan_run(
 
     Raises KERNEL_VERSION where the base's states were stored by another kernel and a rebuild is needed.
     """
-    served = state.version if state.served == definition else None
-    base = logs.batch.versions[served] if served is not None and served in logs.batch.versions else None
-    if base is not None and base.kernel != KERNEL_VERSION and not rebuild:
-        raise _other_kernel(state.view, base)
+    served, base = served_version(state, definition, logs.batch, rebuild=rebuild)
     imports = imports_of(logs.archive, contracts)
     cut = choose_cut(logs, definition, contracts, base)
     waits = ""
@@ -109,6 +107,17 @@ def plan_run(
         return Nothing(f"version {served} is as far as the archive and the epochs reach{waits}")
     number = logs.archive.number
     return Plan(state.view, definition, cut, None if dates is None else served, dates, number, imports, served)
+
+
+def served_version(
+    state: Published, definition: str, batch: BatchHistory, *, rebuild: bool
+) -> tuple[int | None, Version | None]:
+    """The version that is served of a definition, to build on. Raises KERNEL_VERSION where only a rebuild can be."""
+    served = state.version if state.served == definition else None
+    base = batch.versions.get(served) if served is not None else None
+    if base is not None and not rebuild:
+        check_kernel(state.view, base)
+    return served, base
 
 
 def table_of(contract: Contract) -> str:
@@ -185,6 +194,7 @@ def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta, view_en
         base=plan.base,
         archive_entry=plan.archive_entry,
         view_entry=view_entry,
+        folded=plan.folded,
     )
 
 
@@ -204,13 +214,16 @@ def _same_start(plan: Plan, view: ViewHistory, reserved: Reserved) -> bool:
     """Whether the view has served the same ever since the run began: whoever changed that, a refresh or an operator,
     a run from before it must not undo it."""
     since = [state for number, state in view.states.items() if number >= reserved.view_entry]
-    return reserved.base == plan.base and len({(state.served, state.version) for state in since}) == 1
+    same = (reserved.base, reserved.folded) == (plan.base, plan.folded)
+    return same and len({(state.served, state.version) for state in since}) == 1
 
 
 def resumed(
     plan: Plan, reserved: Reserved, contracts: Sequence[Contract], archive: ArchiveHistory, batch: BatchHistory
 ) -> Plan:
     """The plan that the reservation was made for. `archive` is the archive as of the reservation's entry."""
+    if plan.folded is not None:
+        return plan  # all of it follows from the versions that both name
     base = batch.versions[reserved.base] if reserved.base is not None else None
     return replace(
         plan,
@@ -240,10 +253,12 @@ def imports_of(archive: ArchiveHistory, contracts: Iterable[Contract]) -> tuple[
     return tuple(sorted(i.source for i in archive.imports.values() if i.contract in names))
 
 
-def _other_kernel(view: str, base: Version) -> TerminalError:
-    return TerminalError(
-        Condition.KERNEL_VERSION,
-        f"the served version of {view} was stored by kernel {base.kernel}",
-        allowed=KERNEL_VERSION,
-        mend=f"run 'seamline batch rebuild {view}'",
-    )
+def check_kernel(view: str, base: Version) -> None:
+    """Raises KERNEL_VERSION where a view's served version was stored by another kernel."""
+    if base.kernel != KERNEL_VERSION:
+        raise TerminalError(
+            Condition.KERNEL_VERSION,
+            f"the served version of {view} was stored by kernel {base.kernel}",
+            allowed=KERNEL_VERSION,
+            mend=f"run 'seamline batch rebuild {view}'",
+        )

@@ -12,6 +12,7 @@ from seamline.entries import Audit, Counts, DataFile, Published, Reserved, Versi
 from seamline.errors import Condition, TerminalError, TransientError
 from seamline.frontier import Frontier
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.jobs.fold import fold_tasks, plan_fold, source_of
 from seamline.jobs.plan import (
     COMPLETE_EVERY,
     ArchiveAt,
@@ -98,11 +99,19 @@ class Run:
             speed = SpeedHistory(self.lake.speed_log(self.stream))
             archive = ArchiveHistory(self.lake.archive_log(self.stream))
             self.logs = Logs(speed, archive, BatchHistory(self.lake.batch_log(definition)))
-            plan = plan_run(self.state, self.contracts, definition, self.logs, rebuild=self.rebuild)
+            plan = self._plan_from()
             if isinstance(plan, Plan):
                 return plan
             reasons.append(plan.reason)
         return Nothing("; ".join(reasons) or "nothing is served yet: run 'seamline views apply'")
+
+    def _plan_from(self) -> Plan | Nothing:
+        """From raw, or from the view that it is derived from."""
+        self.source = source_of(self.lake, self.catalogue, self.definition)
+        of, logs = self.definition.hash, self.logs
+        if self.source is None:
+            return plan_run(self.state, self.contracts, of, logs, rebuild=self.rebuild)
+        return plan_fold(self.state, self.contracts, of, logs, self.source, rebuild=self.rebuild)
 
     def _as_far(self, number: int, plan: Plan) -> bool:
         """Whether a finished version is what this plan would make. A held one is made again once there is more."""
@@ -147,14 +156,25 @@ class Run:
 
     def _compute(self) -> list[UnitResult]:
         """Runs the units that are not done yet; results of all of them, by their names."""
-        tasks = [task for contract in self.contracts for task in self._tasks_of(contract)]
+        if self.source is not None:
+            memory = self.batch.kernel.memory
+            tasks = fold_tasks(self.lake, self.definition, self.plan, self.source, self.reserved.run, memory)
+        else:
+            tasks = [task for contract in self.contracts for task in self._tasks_of(contract)]
         self.tasks = [t for t in tasks if t.files or t.mended]
         done = finished(self.lake, self.reserved.run)
         left = sorted((t for t in self.tasks if t.unit not in done), key=lambda t: -t.size)
         results = [done[t.unit] for t in self.tasks if t.unit in done]
-        results += [UnitResult(unit=t.unit, file=None, counts=Counts()) for t in tasks if t not in self.tasks]
+        results += [UnitResult(unit=t.unit, file=None, counts=t.known_counts) for t in tasks if t not in self.tasks]
         results += self.run_tasks(left, len(results), len(tasks))
         return sorted(results, key=lambda result: result.unit)
+
+    def raw_tasks(self) -> list[UnitTask]:
+        """The units as they are read from raw, for the audit: a version that was folded has read none."""
+        if self.source is None:
+            return self.tasks
+        tasks = [task for contract in self.contracts for task in self._tasks_of(contract)]
+        return [task for task in tasks if task.files or task.mended]
 
     def _tasks_of(self, contract: Contract) -> list[UnitTask]:
         """Every unit of one contract that has to be recomputed, those that hold nothing any more too."""
@@ -244,6 +264,7 @@ class Run:
             complete=whole,
             units=units,
             archive_entry=plan.archive_entry,
+            folded=plan.folded,
             imports=plan.imports,
             counts=sum(stood.values(), Counts()),
             unit_counts=counted,

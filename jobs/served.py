@@ -124,7 +124,7 @@ def _tasks(run: Run, before: Version | None) -> list[UnitTask]:
     cut = before.cut if before else (run.logs.speed.origin or Frontier())
     imports = before.imports if before else ()
     tasks = []
-    for task in run.tasks:
+    for task in run.raw_tasks():
         files = known.get(task.of.whole.name, ())
         served = Served(cut, imports, version=before is not None, known=bool(files))
         statements = unit_statements(

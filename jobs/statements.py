@@ -16,7 +16,7 @@ from seamline.schemas.contracts import Contract
 from seamline.schemas.decode import decode_statement
 from seamline.schemas.definition import Definition
 from seamline.schemas.properties import sort_keys
-from seamline.slices import UNMERGED, Merging, Slice
+from seamline.slices import UNMERGED, WHOLE, Merging, Slice
 from seamline.units import Unit
 
 _WHOLE = 2**63 - 1
@@ -174,8 +174,10 @@ class Statements:
     def of_slice(self, one: Slice) -> Statements:
         """The same, whose partials are made of one slice of the events, by their positions: together they merge to the
         partials of all (law 1)."""
+        if one == WHOLE:
+            return self
         events = one.rows("events", ("_source", "_partition", "_offset"))
-        return replace(self, partial=f"WITH events AS ({events})\n{self.partial}", order=())
+        return replace(self, partial=f"WITH events AS ({events})\nSELECT * FROM (\n{self.partial}\n)", order=())
 
     def _simple(self, tally: Tally) -> str:
         """The accepted rows. They are read more than once, each time only the columns needed: never materialised.

@@ -21,7 +21,7 @@ from seamline.errors import Condition, SeamlineError
 from seamline.jobs.statements import Statements, Tally
 from seamline.kernel import Input, Kernel
 from seamline.lake import Lake
-from seamline.slices import Slice, forget, in_slices
+from seamline.slices import WHOLE, Merging, Slice, forget, in_slices
 from seamline.units import Unit
 
 MANY = 2_000_000
@@ -29,11 +29,27 @@ MANY = 2_000_000
 
 
 @dataclass(frozen=True)
+class Folding:
+    """In place of statements over raw: a base's partial rows, `partials`, with these `keys`, to the derived view's, and
+    what was counted when those were made. `last`: an ORDER BY clause, or nothing."""
+
+    fold: str
+    counts: Counts
+    keys: tuple[str, ...]
+    merging: Merging
+    last: str = ""
+
+    def over(self, one: Slice) -> str:
+        """The fold of one slice of the base's rows, `unsliced`: folds of all of them merge to that of the whole."""
+        return f"WITH partials AS ({one.rows('unsliced', self.keys)})\nSELECT * FROM (\n{self.fold}\n){self.last}"
+
+
+@dataclass(frozen=True)
 class UnitTask:
     """What one unit needs. Paths are relative to the lake; `run` names the batch run its marker belongs to, if any.
 
-    of: the unit; files: its date's raw files; known: the same as a base read them; mended: records that another
-    decoding rejected.
+    of: the unit; files: its date's raw files, or a base view's where it is folded; known: the raw files as a base read
+    them; mended: records that another decoding rejected.
     """
 
     lake: str
@@ -41,7 +57,7 @@ class UnitTask:
     run: str
     of: Unit
     files: tuple[str, ...]
-    statements: Statements
+    statements: Statements | Folding
     size: int = 0
     memory: str = "1GB"
     threads: int = 1
@@ -52,6 +68,11 @@ class UnitTask:
     def unit(self) -> str:
         """The unit's name."""
         return self.of.name
+
+    @property
+    def known_counts(self) -> Counts:
+        """What is known to have been counted, before it is run."""
+        return self.statements.counts if isinstance(self.statements, Folding) else Counts()
 
 
 class UnitResult(BaseModel):
@@ -72,16 +93,23 @@ Runner = Callable[[list[UnitTask]], Iterable[UnitResult]]
 
 
 def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
-    """Reads the unit's raw files, writes its partials as one new Parquet file, and says what it counted."""
+    """Reads the unit's files, writes its partials as one new Parquet file, and says what it counted."""
+    if isinstance(task.statements, Folding):
+        folding, inputs = task.statements, {"unsliced": lake.read(task.files)}
+        file = _write(lake, engine, task, folding.over, inputs, folding)
+        return UnitResult(unit=task.unit, file=file, counts=folding.counts)
+    return _from_raw(lake, engine, task, task.statements)
+
+
+def _from_raw(lake: Lake, engine: Kernel, task: UnitTask, statements: Statements) -> UnitResult:
     inputs: dict[str, Input] = {"raw": lake.read(task.files)}
     if task.known:
         inputs["known"] = lake.read(task.known)
     if task.mended:
         inputs["mended"] = lake.read([task.mended])
-    statements = task.statements
     tally = Tally(*_row(engine.run(statements.tally, inputs)))
     if statements.simple and tally.plain:
-        simple = _simple(lake, engine, task, inputs, tally)
+        simple = _simple(lake, engine, task, statements, inputs, tally)
         if simple is not None:
             return simple
     scratch = None
@@ -90,18 +118,22 @@ def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
         lake.write(engine, statements.decode, inputs, scratch)
         inputs["again"] = lake.read([scratch])
     try:
-        return _careful(lake, engine, task, inputs, own=tally.stood > tally.foreign, again=tally.foreign > 0)
+        return _careful(
+            lake, engine, task, statements, inputs, own=tally.stood > tally.foreign, again=tally.foreign > 0
+        )
     finally:
         if scratch and lake.local:
             Path(lake.absolute(scratch)).unlink(missing_ok=True)
 
 
-def _simple(lake: Lake, engine: Kernel, task: UnitTask, inputs: dict[str, Input], tally: Tally) -> UnitResult | None:
+def _simple(
+    lake: Lake, engine: Kernel, task: UnitTask, statements: Statements, inputs: dict[str, Input], tally: Tally
+) -> UnitResult | None:
     """A unit whose rows are all of one decoding, each at a position of its own: only copies need a second look.
 
     None where there are more of them than a task may hold in memory.
     """
-    statements, duplicate, disagreeing = task.statements, 0, 0
+    duplicate, disagreeing = 0, 0
     if statements.event_id and tally.stood:
         doubled = engine.run(statements.doubled(tally), inputs)
         if (pc.sum(doubled["_stood"]).as_py() or 0) > MANY:
@@ -113,38 +145,49 @@ def _simple(lake: Lake, engine: Kernel, task: UnitTask, inputs: dict[str, Input]
     counted = tally.stood - tally.rejected - duplicate
     counts = Counts(read=tally.stood, rejected=tally.rejected, counted=counted, duplicate=duplicate)
 
-    def partials(of: Statements) -> str:
-        return of.simple_partials(tally, copies=duplicate > 0)
+    def partials(one: Slice) -> str:
+        return statements.of_slice(one).simple_partials(tally, copies=duplicate > 0)
 
-    file = _write(lake, engine, task, partials, inputs) if counted else None
+    file = _write(lake, engine, task, partials, inputs, statements) if counted else None
     return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing)
 
 
 def _careful(
-    lake: Lake, engine: Kernel, task: UnitTask, inputs: dict[str, Input], *, own: bool, again: bool
+    lake: Lake,
+    engine: Kernel,
+    task: UnitTask,
+    statements: Statements,
+    inputs: dict[str, Input],
+    *,
+    own: bool,
+    again: bool,
 ) -> UnitResult:
     """Any unit: rows of several decodings, records filed twice, copies that were served as events."""
-    statements = task.statements
     survey = engine.run(statements.survey(own=own, again=again), inputs)
     stood, read, rejected, events, disagreeing, beyond = _row(survey)
     duplicate = read - rejected - events - beyond
     counts = Counts(read=read, rejected=rejected, counted=events + beyond, duplicate=duplicate)
 
-    def partials(of: Statements) -> str:
-        return of.partials(own=own, again=again, repeated=stood != read, copies=duplicate > 0)
+    def partials(one: Slice) -> str:
+        of_slice = statements.of_slice(one)
+        return of_slice.partials(own=own, again=again, repeated=stood != read, copies=duplicate > 0)
 
-    file = _write(lake, engine, task, partials, inputs) if counts.counted else None
+    file = _write(lake, engine, task, partials, inputs, statements) if counts.counted else None
     return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing, beyond=beyond)
 
 
 def _write(
-    lake: Lake, engine: Kernel, task: UnitTask, partials: Callable[[Statements], str], inputs: dict[str, Input]
+    lake: Lake,
+    engine: Kernel,
+    task: UnitTask,
+    partials: Callable[[Slice], str],
+    inputs: dict[str, Input],
+    of: Statements | Folding,
 ) -> DataFile | None:
-    """One file of partial rows. Where one statement does not fit into memory, of slices of the events, merged."""
+    """One file of partial rows. Where one statement does not fit into memory, of slices of what it reads, merged."""
     path = lake.batch_path(task.definition, task.unit, new_attempt())
-    statements = task.statements
     try:
-        rows = lake.write(engine, partials(statements), inputs, path)
+        rows = lake.write(engine, partials(WHOLE), inputs, path)
         return DataFile(path=path, rows=rows) if rows else None
     except SeamlineError as error:
         if error.condition is not Condition.KERNEL_MEMORY:
@@ -153,12 +196,11 @@ def _write(
 
     def work(one: Slice) -> str:
         tried.append(lake.batch_path(task.definition, task.unit, new_attempt()))
-        lake.write(engine, partials(statements.of_slice(one)), inputs, tried[-1])
+        lake.write(engine, partials(one), inputs, tried[-1])
         return tried[-1]
 
     try:
-        parts = list(in_slices(work, 2))
-        rows = statements.merging.write(lake, engine, parts, path, statements.last)
+        rows = of.merging.write(lake, engine, list(in_slices(work, 2)), path, of.last)
         return DataFile(path=path, rows=rows) if rows else None
     finally:
         forget(lake, tried)

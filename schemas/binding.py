@@ -14,7 +14,7 @@ from seamline.schemas.algebra import ALGEBRA, Aggregate, Call, Form, Part
 from seamline.schemas.algebra.forms import InSpark, canonical, evaluated, fill, storable
 from seamline.schemas.calls import Measure
 from seamline.schemas.language import Source
-from seamline.schemas.order import POSITION, Order
+from seamline.schemas.order import POSITION, UNORDERED, Order
 from seamline.schemas.selection import Computed, Key, Selection
 from seamline.schemas.unnest import Unnested
 
@@ -115,7 +115,7 @@ def empty_events(fields: Mapping[str, str]) -> str:
 
 def unnested_events(source: Source, unnested: Unnested, events: str) -> str:
     """A SELECT of no rows: the events with the element's column. Raises VIEW_INVALID where there is no array."""
-    kind = Binder(source, f"WITH events AS ({events})", Order("")).type_of(unnested.sql, unnested.array.offset)
+    kind = Binder(source, f"WITH events AS ({events})", UNORDERED).type_of(unnested.sql, unnested.array.offset)
     if not kind.endswith("]"):
         mend = "unnest an array: a list of JSON values is one after from_json(…, '[\"VARCHAR\"]')"
         raise source.refuse(unnested.array.offset, f"unnest() of {kind}", "an array", mend)
@@ -167,20 +167,23 @@ def bind(source: Source, selection: Selection, fields: Mapping[str, str], order:
 
 @dataclass(frozen=True)
 class Binder:
-    """Types expressions over `events`, a WITH clause; `order` is that of its events."""
+    """Types of expressions over one row of `table`, which the text `rows` (a WITH clause) gives; `order` is that of
+    events."""
 
     source: Source
-    events: str
-    order: Order
+    rows: str
+    order: Order = UNORDERED
+    table: str = "events"
 
     def type_of(self, sql: str, offset: int) -> str:
-        """The type of an expression over one event."""
+        """The type of an expression over one row."""
         try:
-            return kernel().describe(f"{self.events} SELECT {sql} AS x FROM events")["x"]
+            return kernel().describe(f"{self.rows} SELECT {sql} AS x FROM {self.table}")["x"]
         except duckdb.Error as error:
             raise refused(self.source, offset, error) from error
 
     def condition(self, sql: str, offset: int) -> str:
+        """A condition with try semantics."""
         kind = self.type_of(f"TRY({sql})", offset)
         if kind != "BOOLEAN":
             mend = "write a comparison"
@@ -188,6 +191,7 @@ class Binder:
         return f"TRY({sql})"
 
     def key(self, item: Key) -> BoundKey:
+        """A key with its type and try semantics."""
         sql = item.sql if item.bare else f"TRY({item.sql})"
         kind = self.type_of(sql, item.offset)
         if not storable(kind):

@@ -13,14 +13,14 @@ from typing import Literal
 
 from seamline.clock import Clock
 from seamline.entries import DefinitionRecord, Published
-from seamline.errors import Condition, ConflictError, UserError
+from seamline.errors import Condition, ConflictError, SeamlineError, UserError
 from seamline.history import ViewHistory
 from seamline.lake import Lake
-from seamline.schemas.compiler import compile_view
 from seamline.schemas.contracts import Contract, parse_contract
 from seamline.schemas.definition import Definition
 from seamline.schemas.headers import header_of
 from seamline.schemas.language import close
+from seamline.schemas.together import Compiled, compile_all, compile_chain
 from seamline.schemas.views import ViewText, parse_views
 
 KEPT = 3
@@ -34,14 +34,6 @@ Change = Literal["new", "changed", "unchanged", "returned", "described"]
 
 Decision = Callable[[Published | None], Published | None]
 """The next state of a view from its newest one; None where nothing is to be put."""
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A definition and the contracts that it decodes by, in the order of their names."""
-
-    definition: Definition
-    contracts: tuple[Contract, ...]
 
 
 class Catalogue:
@@ -94,6 +86,28 @@ class Catalogue:
         hashes = {h for state in self.states.values() for h in state.live}
         return tuple(self.definition(h) for h in sorted(hashes) if stream is None or self.stream(h) == stream)
 
+    def in_order(self) -> tuple[str, ...]:
+        """Every view by name, but each after those that its live definitions are derived from."""
+        found: dict[str, None] = {}
+
+        def add(view: str, under: tuple[str, ...] = ()) -> None:
+            if view in found or view in under or view not in self.states:
+                return
+            for hash_ in self.states[view].live:
+                for base in self._bases(hash_):
+                    add(base.view, (*under, view))
+            found[view] = None
+
+        for view in sorted(self.states):
+            add(view)
+        return tuple(found)
+
+    def _bases(self, hash_: str) -> tuple[Definition, ...]:
+        try:
+            return self.definition(hash_).bases
+        except SeamlineError:
+            return ()  # told by the view itself
+
     def properties(self, hash_: str) -> dict[str, str]:
         """The properties a recorded definition was applied with; none where it is not recorded, or cannot be read."""
         record = self._record(hash_)
@@ -132,20 +146,21 @@ def dropped_view(view: str) -> UserError:
 
 def compile_record(record: DefinitionRecord) -> Compiled:
     """A definition from what the ledger kept of it: pure, and 20 to 30 ms, so each is compiled once in a process."""
-    return _compile_text(record.definition, record.sql, tuple(sorted(record.contracts.items())))
+    return _compile_text(record.definition, (record.sql, *record.bases), tuple(sorted(record.contracts.items())))
 
 
 @lru_cache(maxsize=1024)
-def _compile_text(definition: str, sql: str, yaml: tuple[tuple[str, str], ...]) -> Compiled:
+def _compile_text(definition: str, sql: tuple[str, ...], yaml: tuple[tuple[str, str], ...]) -> Compiled:
     contracts = tuple(parse_contract(text, where=f"ledger: contract {name} of {definition}") for name, text in yaml)
-    (text,) = parse_views(sql, where=f"ledger: definition {definition}")
-    return Compiled(compile_view(text, *contracts), contracts)
+    view, *bases = (text for one in sql for text in parse_views(one, where=f"ledger: definition {definition}"))
+    return compile_chain(view, bases, contracts)
 
 
 def record(definition: Definition, contracts: Iterable[Contract]) -> DefinitionRecord:
     """What the ledger keeps of a definition."""
     texts = {contract.name: contract.text for contract in contracts}
-    return DefinitionRecord(definition=definition.hash, sql=definition.text, contracts=texts)
+    bases = tuple(base.text for base in definition.bases)
+    return DefinitionRecord(definition=definition.hash, sql=definition.text, contracts=texts, bases=bases)
 
 
 def next_state(state: Published | None, view: str, new: DefinitionRecord, now: datetime) -> Published | None:
@@ -243,12 +258,11 @@ def apply_views(
     lake: Lake, views: Mapping[str, ViewText], contracts: Mapping[str, Contract], clock: Clock
 ) -> list[Applied]:
     """Compiles every view first, so that a wrong one leaves all of them as they were; then one entry a view."""
-    compiled = {name: compile_for(view, contracts) for name, view in views.items()}
     applied = []
-    for name, (definition, used) in compiled.items():
-        new = record(definition, used)
+    for name, one in compile_all(views, contracts).items():
+        new = record(one.definition, one.contracts)
         put = decide(lake, name, lambda state, name=name, new=new: next_state(state, name, new, clock()))  # type: ignore[misc]
-        applied.append(Applied(name, definition.hash, _change(put)))
+        applied.append(Applied(name, one.definition.hash, _change(put)))
     return applied
 
 
@@ -258,22 +272,6 @@ def _change(put: Published | None) -> Change:
     if put.reason == AGAIN:
         return "returned"
     return "new" if put.reason == FIRST else "described" if put.reason == DESCRIBED else "changed"
-
-
-def compile_for(view: ViewText, contracts: Mapping[str, Contract]) -> tuple[Definition, tuple[Contract, ...]]:
-    """A view of the project, compiled, and its contracts in the order of their names. Raises CONTRACT_UNKNOWN or
-    VIEW_INVALID."""
-    for name, at in view.contracts.items():
-        if name not in contracts:
-            raise UserError(
-                Condition.CONTRACT_UNKNOWN,
-                f"view {view.name} reads {name!r}",
-                allowed=", ".join(sorted(contracts)) or "(the project has no contracts)",
-                mend="name one of these after FROM, or add the contract to contracts/",
-                where=view.source.place(at),
-            )
-    used = tuple(contracts[name] for name in sorted(view.contracts))
-    return compile_view(view, *used), used
 
 
 def publish(lake: Lake, seen: Published, definition: str, version: int | None, reason: str, now: datetime) -> Published:

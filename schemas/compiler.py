@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seamline.errors import UserError
@@ -41,6 +41,13 @@ class _Events:
     def bound(self) -> dict[str, str]:
         """The columns that the statements may name: the union's own time and id too, which a user cannot."""
         return {**self.fields, **(HIDDEN if self.union else {})}
+
+    @property
+    def time(self) -> str:
+        """A column to bucket by, for examples."""
+        if self.union is None:
+            return written(self.order.event_time)
+        return written(next((name for name, kind in self.fields.items() if kind in TIMES), "at_time"))
 
     def partials(self, contracts: Iterable[Contract], bound: Bound, selection: Selection) -> dict[str, str]:
         """The partial statement of each contract."""
@@ -81,7 +88,7 @@ def _compiled(view: ViewText, *contracts: Contract) -> Definition:
     stored = (*keys, *(Column(name, part.stored, part.most) for name, (part, _) in bound.parts.items()))
     finisher = Finisher(source, bound, stored)
     columns, having = commented(source, header, finisher.outputs), finisher.having
-    _require_bucket(source, selection, bound, events)
+    buckets = require_bucket(source, selection, bound, f"time_bucket(INTERVAL '1 hour', {events.time}) AS hour")
     check_sort(source, header, keys, columns)
     return Definition(
         view=view.name,
@@ -104,6 +111,7 @@ def _compiled(view: ViewText, *contracts: Contract) -> Definition:
         where=selection.where,
         having_said=selection.having.said if selection.having else "",
         reads={part.contract.name: part.said for part in events.union.parts} if events.union else {},
+        buckets=buckets,
     )
 
 
@@ -127,19 +135,22 @@ def _over_none(own: tuple[tuple[str, str], ...], tail: str, contracts: Iterable[
     return "".join(f"{text}{empty[name]}" for text, name in own) + tail
 
 
-def _require_bucket(source: Source, selection: Selection, bound: Bound, events: _Events) -> None:
-    """Refuses a view none of whose keys is a time bucket or a date. Raises VIEW_INVALID."""
-    for key, typed in zip(selection.keys, bound.keys, strict=True):
-        if typed.sql_type in TIMES and (key.bucket or (key.bare and typed.sql_type == "DATE")):
-            return
+def require_bucket(
+    source: Source, selection: Selection, bound: Bound, example: str, known: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The names of the keys that are time buckets or dates; `known`: the SQL of fields that are. Raises VIEW_INVALID
+    where there is none."""
+    found = tuple(
+        key.name
+        for key, typed in zip(selection.keys, bound.keys, strict=True)
+        if typed.sql_type in TIMES and (key.bucket or (key.bare and (typed.sql_type == "DATE" or key.sql in known)))
+    )
+    if found:
+        return found
     got = "no time bucket among the keys: every group would stay open for ever, so each refresh would touch all of it"
     got += ", and neither retention nor pruning by time could apply"
-    time = events.order.event_time
-    if events.union:
-        time = next((name for name, kind in events.fields.items() if kind in TIMES), "at_time")
-    mend = f"add time_bucket(INTERVAL '1 hour', {written(time)}) AS hour"
     offset = min(item.offset for item in selection.items)
-    raise source.refuse(offset, got, "a key that is time_bucket(…), date_trunc(…) or a date", mend)
+    raise source.refuse(offset, got, "a key that is time_bucket(…), date_trunc(…) or a date", f"add {example}")
 
 
 def _partial(bound: Bound, selection: Selection, events: str) -> str:

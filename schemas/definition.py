@@ -51,13 +51,34 @@ class Output:
 @dataclass(frozen=True)
 class Compared:
     """One aggregate as the audit compares it: `sql` over merged `partials`, NULL where it is out of range. `name` is
-    its column's, or says which call of a computed column it is; `scale`: what an error bound is relative to, or ''."""
+    its column's, or says which call of a computed column it is; `scale`: what an error bound is relative to, or '';
+    `uses`: the partial columns that both are made of."""
 
     name: str
     sql: str
     sql_type: str
     exactness: Exactness
     scale: str = ""
+    uses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a view over a view is derived from. fold: partial rows of that definition (any split), as `partials`, to the
+    derived view's."""
+
+    of: Definition
+    fold: str
+
+    @property
+    def view(self) -> str:
+        """The base's name."""
+        return self.of.view
+
+    @property
+    def definition(self) -> str:
+        """The base definition's hash."""
+        return self.of.hash
 
 
 @dataclass(frozen=True)
@@ -72,7 +93,7 @@ class Definition:
     pieces, each of `own` with the contract that is named after it.
     None of `partials` and `merge` raises on data; `finalise` raises only where a value that is out of range is
     computed (its message contains VALUE_OUT_OF_RANGE).
-    One of the keys is a time bucket or a date.
+    One of the keys is a time bucket or a date; `buckets` are all that are. base: the view it is derived from, or None.
     """
 
     view: str
@@ -95,6 +116,13 @@ class Definition:
     where: str = ""
     having_said: str = ""
     reads: Mapping[str, str] = field(default_factory=dict, hash=False)
+    buckets: tuple[str, ...] = ()
+    base: Base | None = None
+
+    @property
+    def bases(self) -> tuple[Definition, ...]:
+        """What it is derived from, nearest first."""
+        return (self.base.of, *self.base.of.bases) if self.base else ()
 
     @property
     def partial(self) -> str:

@@ -48,6 +48,7 @@ def compare(old: Side, new: Side) -> Difference:
         *_one("WHERE", old.definition.where, new.definition.where),
         *_one("HAVING", old.definition.having_said, new.definition.having_said),
         *_contracts(old, new),
+        *_one("derived from", _base(old.definition), _base(new.definition)),
     ]
     told = [*_comments(old.definition, new.definition), *_properties(old.definition, new.definition)]
     if old.hash == new.hash:
@@ -83,6 +84,11 @@ def _columns(old: Definition, new: Definition) -> Iterator[Change]:
 
 def _by_name(definition: Definition) -> dict[str, Output]:
     return {column.name: column for column in definition.columns}
+
+
+def _base(definition: Definition) -> str:
+    """The view and definition that it is derived from, or ''."""
+    return f"{definition.base.view} ({definition.base.definition})" if definition.base else ""
 
 
 def _contracts(old: Side, new: Side) -> Iterator[Change]:

@@ -65,12 +65,13 @@ class Finisher:
 
     def _compared(self, measure: BoundMeasure, name: str) -> Compared:
         form, stored = measure.form, measure.stored(name)
+        uses = tuple(dict.fromkeys(column for column, _ in measure.parts.values()))
         if form.audit:
-            return Compared(name, fill(form.audit, stored), "", "exact")
+            return Compared(name, fill(form.audit, stored), "", "exact", uses=uses)
         value = fill(form.finalise, stored)
         if form.check:
             value = f"CASE WHEN ({fill(form.check, stored)}) IS NULL THEN {value} END"
-        return Compared(name, value, form.sql_type, form.exactness, fill(form.scale, stored))
+        return Compared(name, value, form.sql_type, form.exactness, fill(form.scale, stored), uses)
 
     def _output(self, item: BoundColumn) -> Output:
         name, plain = item.column.name, item.plain

@@ -102,20 +102,20 @@ def read_selection(source: Source, clauses: Clauses, fields: Mapping[str, str]) 
     found = find_fields(source, clauses, fields)
     for part in (*clauses.items, clauses.where, clauses.having):
         check_times(source, part)
-    named = [_named(source, item, found) for item in clauses.items]
-    calls = [read_calls(source, body, name, found) for body, name in named]
-    keyed = [body for (body, _), measures in zip(named, calls, strict=True) if not measures]
+    bodies = [named(source, item, found) for item in clauses.items]
+    calls = [read_calls(source, body, name, found) for body, name in bodies]
+    keyed = [body for (body, _), measures in zip(bodies, calls, strict=True) if not measures]
     unnested = read_unnest(source, keyed, clauses.group, found)
     in_keys = found | (unnested.fields if unnested else {})
-    both = [(body, name, measures) for (body, name), measures in zip(named, calls, strict=True)]
+    both = [(body, name, measures) for (body, name), measures in zip(bodies, calls, strict=True)]
     items: list[Key | Computed] = [
-        _key(source, body, name, found, in_keys) for body, name, measures in both if not measures
+        read_key(source, body, name, found, in_keys) for body, name, measures in both if not measures
     ]
     keys = bare_keys(items)
     for at, (body, name, measures) in enumerate(both):
         if measures:
-            items.insert(at, _computed(source, body, name, measures, found, keys))
-    _check_names(source, items)
+            items.insert(at, read_computed(source, body, name, measures, found, keys))
+    check_names(source, items)
     if not any(calls):
         raise source.refuse(
             clauses.items[0][0].start if clauses.items[0] else 0,
@@ -124,14 +124,17 @@ def read_selection(source: Source, clauses: Clauses, fields: Mapping[str, str]) 
             "add count(*) AS events",
         )
     where = condition(source, clauses.where, found) if clauses.where else ""
-    having = _having(source, clauses, found, items) if clauses.having else None
+    calls_of_having = read_calls(source, clauses.having, "_having", found)
+    having = read_having(source, clauses, calls_of_having, found, items) if clauses.having else None
     selection = Selection(tuple(items), where, clauses.where[0].start if clauses.where else 0, having, unnested)
-    _check_grouping(source, clauses, selection, in_keys)
+    check_grouping(source, clauses, selection, in_keys)
     return selection
 
 
-def find_fields(source: Source, clauses: Clauses, fields: Mapping[str, str]) -> dict[int, Field]:
-    """Every use of a field, by the offset where it begins. Raises VIEW_INVALID for an unknown one."""
+def find_fields(
+    source: Source, clauses: Clauses, fields: Mapping[str, str], owner: str = "the contract"
+) -> dict[int, Field]:
+    """Every use of a field, by the offset where it begins. Raises VIEW_INVALID for one that the `owner` has not."""
     by_name = {name.lower(): name for name in fields}
     aliases = {item[-1].text.lower() for item in clauses.items if len(item) > 2 and word(item[-2]) == "as"}
     own = {token.start for part in clauses.group for token in part if len(part) == 1}
@@ -148,21 +151,24 @@ def find_fields(source: Source, clauses: Clauses, fields: Mapping[str, str]) -> 
         if name is None:
             if start in own and names[0].lower() in aliases:
                 continue
-            raise _unknown_field(source, start, names[0], by_name, aliases)
+            raise _unknown_field(source, start, names[0], by_name, aliases, owner)
         path = "".join(f".{quote(part.lower())}" for part in names[1:])
         found[start] = Field(start, end, f"events.{quote(name)}{path}", not path)
     return found
 
 
-def _unknown_field(source: Source, at: int, name: str, by_name: Mapping[str, str], aliases: set[str]) -> UserError:
+def _unknown_field(
+    source: Source, at: int, name: str, by_name: Mapping[str, str], aliases: set[str], owner: str
+) -> UserError:
     if name.lower() in aliases:
         mend = f"{name!r} is a column of the view: write its expression out here"
     else:
-        mend = close(name, by_name.values()) or "add it to the contract, or correct the name"
+        mend = close(name, by_name.values()) or f"add it to {owner}, or correct the name"
     return source.refuse(at, f"unknown field {name!r}", ", ".join(by_name.values()), mend)
 
 
-def _named(source: Source, tokens: list[Token], fields: dict[int, Field]) -> tuple[list[Token], str]:
+def named(source: Source, tokens: list[Token], fields: dict[int, Field]) -> tuple[list[Token], str]:
+    """One item of the select list: its expression and its name."""
     if not tokens:
         raise source.refuse(0, "an empty place in the select list", ALLOWED_SELECT, "remove a comma")
     if TokenType.STAR in (tokens[0].token_type, tokens[-1].token_type):
@@ -189,8 +195,8 @@ def bare_keys(items: Iterable[Key | Computed]) -> dict[str, str]:
     return {key.sql: key.name for key in items if isinstance(key, Key) and key.bare}
 
 
-def _key(source: Source, body: list[Token], name: str, own: dict[int, Field], fields: dict[int, Field]) -> Key:
-    """`own`: the contract's fields; `fields`: these, and the element that stands for an unnest."""
+def read_key(source: Source, body: list[Token], name: str, own: dict[int, Field], fields: dict[int, Field]) -> Key:
+    """A grouping expression. `own`: the fields; `fields`: these, and the element that stands for an unnest."""
     check_words(source, body, fields)
     if not any(token.start in fields for token in body):
         mend = "remove it; a query can add constants"
@@ -201,7 +207,7 @@ def _key(source: Source, body: list[Token], name: str, own: dict[int, Field], fi
     )
 
 
-def _computed(
+def read_computed(
     source: Source,
     body: list[Token],
     name: str,
@@ -247,10 +253,11 @@ def pieces(
     return tuple(found)
 
 
-def _having(source: Source, clauses: Clauses, fields: dict[int, Field], items: list[Key | Computed]) -> Computed:
-    """A condition over aggregates, keys and the view's own columns."""
+def read_having(
+    source: Source, clauses: Clauses, measures: list[Measure], fields: dict[int, Field], items: list[Key | Computed]
+) -> Computed:
+    """A condition over aggregates (`measures`), keys and the view's own columns."""
     body = clauses.having
-    measures = read_calls(source, body, "_having", fields)
     spans: dict[int, Measure | KeyUse] = {measure.offset: measure for measure in measures}
     ends = {measure.offset: measure.end for measure in measures}
     keys = bare_keys(items)
@@ -269,7 +276,8 @@ def _having(source: Source, clauses: Clauses, fields: dict[int, Field], items: l
     return Computed("_having", pieces(source, body, spans, ends), body[0].start)
 
 
-def _check_names(source: Source, items: list[Key | Computed]) -> None:
+def check_names(source: Source, items: list[Key | Computed]) -> None:
+    """Refuses names that are Seamline's own, and a name that stands twice."""
     seen: set[str] = set()
     for item in items:
         if item.name.startswith("_") or "__" in item.name:
@@ -282,7 +290,7 @@ def _check_names(source: Source, items: list[Key | Computed]) -> None:
         seen.add(item.name.lower())
 
 
-def _check_grouping(source: Source, clauses: Clauses, selection: Selection, fields: dict[int, Field]) -> None:
+def check_grouping(source: Source, clauses: Clauses, selection: Selection, fields: dict[int, Field]) -> None:
     """An explicit GROUP BY must name exactly the keys, by position, by name or by expression."""
     if selection.keys and not clauses.grouped:
         raise source.refuse(selection.keys[0].offset, "keys without GROUP BY", ALLOWED_SELECT, "add GROUP BY ALL")

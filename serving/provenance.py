@@ -19,7 +19,7 @@ class Provenance:
     """One view's part in an answer. `links` meet end to end from `cut` to `reached`; `version` None: from the origin.
 
     `newest` is the latest Kafka timestamp that is covered, `committed` when the last epoch was, `asked` when the answer
-    was made; the lags are seconds between those.
+    was made; the lags are seconds between those. `bases`: view and definition it is derived from, nearest first.
     """
 
     view: str
@@ -33,6 +33,7 @@ class Provenance:
     newest: datetime | None
     committed: datetime | None
     asked: datetime
+    bases: tuple[tuple[str, str], ...] = ()
 
     @property
     def epochs(self) -> tuple[int, int] | None:
@@ -77,6 +78,8 @@ class Provenance:
             },
             "columns": {c.name: {"exactness": c.exactness, "bound": c.bound} for c in self.columns},
         }
+        if self.bases:
+            said["derived_from"] = [{"view": view, "definition": hash_} for view, hash_ in self.bases]
         if links:
             said["links"] = [
                 {"epochs": [s.first, s.last], "start": s.start.to_json(), "end": s.end.to_json(), "rows": s.rows}

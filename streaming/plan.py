@@ -7,9 +7,11 @@ definitions.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from seamline.errors import UserError
 from seamline.schemas.contracts import Contract, check_topics
@@ -21,10 +23,22 @@ UNCLAIMED = ""
 """The name under which records that no contract claims are counted."""
 
 
+class Fold(NamedTuple):
+    """A derived definition: the definition whose partials it is made of, and the statement over those."""
+
+    definition: str
+    base: str
+    statement: str
+
+
 @dataclass(frozen=True)
 class DecodingPlan:
     """One decoding of one topic. `label`: the name it is counted under; `partials`: definition to statement; `uses`:
-    the fields that any of them reads, and maybe more."""
+    the fields that any of them reads, and maybe more.
+
+    folds: derived definitions, each after its base, whose partials are made of the base's; unsent: bases in `partials`
+    and `folds` that are made for these alone, being no longer live.
+    """
 
     decoding: str
     label: str
@@ -34,6 +48,14 @@ class DecodingPlan:
     has_id: bool
     partials: tuple[tuple[str, str], ...] = ()
     uses: tuple[str, ...] = ()
+    folds: tuple[Fold, ...] = ()
+    unsent: tuple[str, ...] = ()
+
+    @property
+    def definitions(self) -> frozenset[str]:
+        """Those whose partials hold events of this decoding."""
+        made = (*(definition for definition, _ in self.partials), *(fold.definition for fold in self.folds))
+        return frozenset(made) - frozenset(self.unsent)
 
 
 @dataclass(frozen=True)
@@ -76,7 +98,7 @@ def make_plan(contracts: Iterable[Contract], live: Iterable[Live]) -> Plan:
     by_decoding = {contract.decoding: contract for contract in current.values()}
     for contract in lived_by:
         by_decoding.setdefault(contract.decoding, contract)
-    partials = {decoding: _partials(decoding, listed) for decoding in by_decoding}
+    made = {decoding: _made(decoding, listed) for decoding in by_decoding}
     decodings = tuple(
         DecodingPlan(
             decoding=decoding,
@@ -85,8 +107,10 @@ def make_plan(contracts: Iterable[Contract], live: Iterable[Live]) -> Plan:
             statement=decode_statement(contract),
             horizon=contract.horizon,
             has_id=contract.event_id is not None,
-            partials=partials[decoding],
-            uses=_uses(contract, [statement for _, statement in partials[decoding]]),
+            partials=made[decoding].partials,
+            uses=_uses(contract, [statement for _, statement in made[decoding].partials]),
+            folds=made[decoding].folds,
+            unsent=made[decoding].unsent,
         )
         for decoding, contract in sorted(by_decoding.items(), key=lambda item: (item[1].name, item[0]))
     )
@@ -98,9 +122,37 @@ def make_plan(contracts: Iterable[Contract], live: Iterable[Live]) -> Plan:
     )
 
 
-def _partials(decoding: str, live: Iterable[Live]) -> tuple[tuple[str, str], ...]:
-    """What is made of one decoding's events: definition to its statement over that contract."""
-    return tuple((d.hash, d.partials[c.name]) for d, used in live for c in used if c.decoding == decoding)
+@dataclass(frozen=True)
+class _Made:
+    """What is made of one decoding's events, as in `DecodingPlan`."""
+
+    partials: tuple[tuple[str, str], ...]
+    folds: tuple[Fold, ...]
+    unsent: tuple[str, ...]
+
+
+def _made(decoding: str, live: Iterable[Live]) -> _Made:
+    """A base is made once for all that is derived from it, whether it is live or not; a chain of one is one statement.
+
+    `live` are in the order of their hashes, and so is what follows.
+    """
+    reads = [(d, c.name) for d, used in live for c in used if c.decoding == decoding]
+    listed = {definition.hash for definition, _ in reads}
+    bases = Counter(base.hash for definition, _ in reads for base in definition.bases)
+    partials, folds = dict[str, str](), dict[str, Fold]()
+
+    def make(definition: Definition, contract: str) -> None:
+        base = definition.base
+        if base is None or (base.of.hash not in listed and bases[base.of.hash] == 1):
+            partials[definition.hash] = definition.partials[contract]
+        elif definition.hash not in folds:
+            make(base.of, contract)
+            folds[definition.hash] = Fold(definition.hash, base.of.hash, base.fold)
+
+    for definition, contract in reads:
+        make(definition, contract)
+    made = (*partials, *folds)
+    return _Made(tuple(partials.items()), tuple(folds.values()), tuple(d for d in made if d not in listed))
 
 
 def _uses(contract: Contract, statements: list[str]) -> tuple[str, ...]:

@@ -164,8 +164,11 @@ def partials_without(engine: Kernel, plan: DecodingPlan, events: pa.Table, witho
 def _partials(engine: Kernel, plan: DecodingPlan, events: pa.Table) -> list[Row]:
     if not events.num_rows:
         return []
-    made = ((f"{d}/{plan.decoding}", engine.run(statement, {"events": events})) for d, statement in plan.partials)
-    return [Row("partial", name, to_ipc(table)) for name, table in made]
+    made = {d: engine.run(statement, {"events": events}) for d, statement in plan.partials}
+    for fold in plan.folds:
+        made[fold.definition] = engine.run(fold.statement, {"partials": made[fold.base]})
+    sent = {d: table for d, table in made.items() if d not in plan.unsent}
+    return [Row("partial", f"{d}/{plan.decoding}", to_ipc(table)) for d, table in sent.items()]
 
 
 _PLACE = ("_source", "_partition", "_offset")

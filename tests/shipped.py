@@ -14,11 +14,11 @@ import duckdb
 import pyarrow as pa
 
 from seamline.kernel import kernel
-from seamline.schemas.catalogue import compile_for
 from seamline.schemas.contracts import Contract, load_contracts
 from seamline.schemas.decode import decode_statement, unclaimed_statement
 from seamline.schemas.definition import Definition
 from seamline.schemas.order import POSITION
+from seamline.schemas.together import compile_for
 from seamline.schemas.views import load_views
 
 FOLDER = Path(__file__).parent.parent / "examples"
@@ -48,7 +48,7 @@ def example(name: str) -> Example:
     lines = gzip.decompress((folder / f"{name}.jsonl.gz").read_bytes()).splitlines()
     contracts = load_contracts(folder / "contracts")
     views = load_views(folder / "views")
-    definitions = {view.name: compile_for(view, contracts)[0] for view in views.values()}
+    definitions = {view.name: compile_for(view, contracts, views)[0] for view in views.values()}
     inputs = {"records": records(lines)}
     listed = list(contracts.values())
     decoded = {one.name: kernel().run(decode_statement(one, listed), inputs) for one in listed}

@@ -26,6 +26,7 @@ from seamline.frontier import Frontier, Partition
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
 from seamline.jobs.batch import Batch, Outcome
 from seamline.jobs.raw import raw_files
+from seamline.jobs.unit import Runner
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.catalogue import Catalogue, apply_views, drop_view
@@ -100,6 +101,29 @@ FROM (SELECT placed, shop, amount, weight, 'sale' AS kind FROM orders
 GROUP BY ALL"""
 """Over both contracts."""
 
+BY_DAY = """;
+CREATE MATERIALIZED VIEW by_day AS
+SELECT time_bucket(INTERVAL '1 day', hour) AS day, MEASURE(orders) AS orders, MEASURE(amount) AS amount,
+       MEASURE(least) AS least, MEASURE(weight) AS weight, MEASURE(buyers) AS buyers, MEASURE(latest) AS latest
+FROM sales WHERE shop IS DISTINCT FROM 'b' GROUP BY ALL"""
+
+BY_YEAR = """;
+CREATE MATERIALIZED VIEW by_day AS
+SELECT date_trunc('year', month) AS year, MEASURE(priced) AS priced, MEASURE(mean) AS mean, MEASURE(ids) AS ids
+FROM sales GROUP BY ALL"""
+
+DERIVED = {
+    BY_DAY: """by_day AS
+SELECT time_bucket(INTERVAL '1 day', placed) AS day, count(*) AS orders, sum(amount) AS amount, min(amount) AS least,
+       avg(weight) AS weight, approx_count_distinct(buyer) FILTER (WHERE amount > 0) AS buyers, max(placed) AS latest
+FROM orders WHERE shop IS DISTINCT FROM 'b' GROUP BY ALL""",
+    BY_YEAR: """by_day AS
+SELECT date_trunc('year', time_bucket(INTERVAL '1 month', placed, 'Asia/Seoul')) AS year, count(amount) AS priced,
+       avg(amount) FILTER (WHERE buyer = 'x') AS mean, approx_count_distinct(id) AS ids
+FROM orders WHERE amount IS DISTINCT FROM 2 GROUP BY ALL""",
+}
+"""Views over `sales` as it is at first, and as it is changed: each with its own SELECT over the events."""
+
 SKETCHES = frozenset({"buyers", "ids"})
 
 _PLACES = """SELECT _source, _partition, _offset, max(n) AS most
@@ -148,6 +172,7 @@ class World:
         self.ready: set[str] = set()
         self.audits: list[Audit] = []
         self.deaths = 0
+        self.runner: Runner | None = None
         self._speed: tuple[Speed, Maintenance] | None = None
         self._archive: Archive | None = None
         self._passes: dict[str, Counting] = {}
@@ -173,7 +198,8 @@ class World:
         """`seamline views apply`."""
         views = {view.name: view for view in parse_views(text, "views.sql")}
         for applied in apply_views(self.lake, views, {"orders": self.contract, "returns": self.returns}, self.clock):
-            self.known[applied.definition] = Known(text, LEAST[self.mended])
+            said = DERIVED[text[text.index(";") :]] if applied.view == "by_day" else text.partition(";")[0]
+            self.known[applied.definition] = Known(said, LEAST[self.mended])
 
     def drop(self, view: str) -> None:
         """`seamline views drop`: no answer until it is applied again, and then none before its next version."""
@@ -271,7 +297,7 @@ class World:
     @property
     def batch(self) -> Batch:
         """A batch job."""
-        return Batch(self.lake, settings=SETTINGS.batch, clock=self.clock)
+        return Batch(self.lake, self.runner, settings=SETTINGS.batch, clock=self.clock)
 
     # what processes do
 
@@ -511,7 +537,7 @@ class World:
             self.run_archive([999])
         self.check()
         self.serve_afresh()
-        for view in self.serving.catalogue.states:
+        for view in self.serving.catalogue.in_order():
             runs = 0
             while self.refresh(view).version is not None:  # the first may go on with a cut that was reserved long ago
                 runs += 1

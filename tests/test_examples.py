@@ -135,6 +135,21 @@ def test_a_views_answer_from_any_split_is_its_own_select_over_the_distinct_event
     equal()
 
 
+def test_pages_by_the_day_from_those_by_the_hour_are_pages_by_the_day_from_events() -> None:
+    days = finished("social", "page_days").to_pylist()
+    select = (
+        "SELECT time_bucket(INTERVAL '1 day', happened) AS day, page, count(*) AS views,"
+        " count(DISTINCT member) AS viewers, avg(milliseconds) / 1000 AS mean_seconds,"
+        " sum(milliseconds) / 3600000 AS hours, max(milliseconds) AS longest FROM page_views GROUP BY ALL"
+    )
+    direct = plain({"page_views": example("social").events["page_views"]}).sql(select).to_arrow_table()
+    wanted = by_key(direct, ["day", "page"])
+    assert len(days) == len(wanted) > 3
+    for row in days:
+        mine = wanted[str(row["day"]), row["page"]]
+        assert row == {**mine, "mean_seconds": pytest.approx(mine["mean_seconds"], rel=1e-9)}
+
+
 @pytest.mark.parametrize(("name", "view"), VIEWS)
 def test_every_view_has_a_time_bucket_a_description_and_an_owner(name: str, view: str) -> None:
     definition = example(name).definitions[view]

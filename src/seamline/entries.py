@@ -156,6 +156,7 @@ class Reserved(EntryBase):
     """A batch run works towards this cut; no compaction may cross it, no epoch after it go, until `until`.
 
     `view_entry` is the view's newest state that the run saw: once another version was served, it starts afresh.
+    `folded`: as in the version it leads to.
     """
 
     kind: Literal["reserved"] = "reserved"
@@ -165,6 +166,7 @@ class Reserved(EntryBase):
     base: int | None = None
     archive_entry: int
     view_entry: int = 0
+    folded: int | None = None
 
 
 class ColumnDrift(Value):
@@ -198,6 +200,7 @@ class Version(EntryBase):
     `units`: unit (`seamline.units` says how they are named) to its files, for the event dates that were rewritten; the
     others still stand in `base`.
     With `complete` every unit is listed. `imports` are the sources of whole imports it holds.
+    `folded`: of a view over a view, the version of its base definition whose units it was folded from; None: from raw.
     `unit_counts` are law 3's counts of the units listed here, `counts` of all units that stand.
     """
 
@@ -206,6 +209,7 @@ class Version(EntryBase):
     cut: Frontier
     base: int | None
     complete: bool
+    folded: int | None = None
     units: dict[str, tuple[DataFile, ...]]
     archive_entry: int
     imports: tuple[str, ...] = ()
@@ -216,11 +220,15 @@ class Version(EntryBase):
 
 
 class DefinitionRecord(Value):
-    """What is needed to compile a definition again: its SQL, and its contracts' YAML by their names."""
+    """What is needed to compile a definition again: its SQL, and its contracts' YAML by their names.
+
+    `bases`: the SQL of what a view over a view is derived from, nearest first.
+    """
 
     definition: str
     sql: str
     contracts: dict[str, str]
+    bases: tuple[str, ...] = ()
 
 
 class Published(EntryBase):

@@ -19,8 +19,8 @@ from seamline.frontier import Frontier
 from seamline.history import BatchHistory, ViewHistory
 from seamline.jobs.plan import targets
 from seamline.jobs.retention import definitions
-from seamline.schemas.catalogue import compile_for
 from seamline.schemas.project import load_project
+from seamline.schemas.together import compile_for
 from seamline.supervisor import RoleState, State, read_state
 
 TOPIC = "orders"
@@ -91,7 +91,7 @@ class World:
         """Puts a view's text into the project and returns the hash of its definition."""
         (self.folder / "views" / f"{view}.sql").write_text(text + ";\n")
         project = load_project(self.folder)
-        definition = compile_for(project.views[view], project.contracts)[0].hash
+        definition = compile_for(project.views[view], project.contracts, project.views)[0].hash
         self.texts[view] = self.texts[definition] = text
         return definition
 

@@ -10,6 +10,18 @@ AS SELECT time_bucket(INTERVAL '1 hour', happened) AS hour, page, device.type AS
           max_by(member, milliseconds) AS longest_by
    FROM page_views GROUP BY ALL;
 
+-- The same by the day, over the view above: its partial rows are added up, viewers of several hours count once, and raw
+-- is not read again.
+CREATE MATERIALIZED VIEW page_days
+  TBLPROPERTIES ('owner' = 'web', 'description' = 'Page views by the day and page')
+AS SELECT time_bucket(INTERVAL '1 day', hour) AS day, page,
+          MEASURE(views) AS views,
+          MEASURE(viewers) AS viewers,
+          MEASURE(mean_seconds) AS mean_seconds,
+          MEASURE(milliseconds) / 3600000 AS hours,
+          MEASURE(longest) AS longest
+   FROM page_activity GROUP BY ALL;
+
 -- How many users a day has, and how much they do. Distinct counts merge too: a user seen by both layers counts once.
 -- `members` is the set itself, as a sketch: a query may ask who of one day came again on another.
 CREATE MATERIALIZED VIEW daily_active_users

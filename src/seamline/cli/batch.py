@@ -37,14 +37,15 @@ def rebuild(view: ViewArgument = None, project: ProjectOption = HERE, as_json: J
 
 
 def run(folder: Path, view: str | None, as_json: bool, *, whole: bool) -> None:
-    """One view after the other; the first error ends it, what was published before stays."""
+    """One view after the other, bases before what is derived from them. The first error ends it; what was published
+    before stays."""
     from seamline.cli.units import SparkUnits
     from seamline.jobs.batch import Batch
     from seamline.schemas.catalogue import Catalogue
     from seamline.schemas.project import load_project
 
     project = load_project(folder)
-    wanted = [view] if view else sorted(Catalogue(project.lake).states)
+    wanted = [view] if view else list(Catalogue(project.lake).in_order())
     word = "rebuild" if whole else "refresh"
     outcomes = []
     with SparkUnits(project) as units:

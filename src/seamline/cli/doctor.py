@@ -115,12 +115,11 @@ def disk(folder: Path) -> Check:
 
 def project_files(folder: Path, loaded: list[Project]) -> Check:
     """Settings, contracts and views, compiled."""
-    from seamline.schemas.catalogue import compile_for
     from seamline.schemas.project import load_project
+    from seamline.schemas.together import compile_all
 
     project = load_project(folder)
-    for view in project.views.values():
-        compile_for(view, project.contracts)
+    compile_all(project.views, project.contracts)
     loaded.append(project)
     said = f"{len(project.contracts)} contracts, {len(project.views)} views"
     if not project.contracts:

@@ -43,9 +43,9 @@ class Duties:
         self._batch = Batch(project.lake, runner=units, settings=project.settings.batch, kernel=project.settings.kernel)
 
     def refresh(self) -> None:
-        """Refreshes each view; one that fails does not keep the others from theirs."""
+        """Refreshes each view after those it is derived from; one that fails does not keep the others from theirs."""
         self._catalogue.catch_up()
-        for view in sorted(self._catalogue.states):
+        for view in self._catalogue.in_order():
             began = time.monotonic()
             outcome = attempt(f"refresh of {view}", lambda view=view: self._batch.refresh(view))  # type: ignore[misc]
             if outcome is None:

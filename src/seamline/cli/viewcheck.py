@@ -10,7 +10,7 @@ import typer
 
 from seamline.cli.console import say, show_error, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
-from seamline.cli.viewfind import columns_of
+from seamline.cli.viewfind import columns_of, derived_from, origin
 from seamline.errors import Condition, SeamlineError, UserError
 
 if TYPE_CHECKING:
@@ -34,18 +34,19 @@ def check(files: FilesArgument = None, project: ProjectOption = HERE, as_json: J
 
     Each statement is read by itself, so one that is wrong hides no other. Nothing is applied, and no lake is needed.
     """
-    from seamline.schemas.catalogue import compile_for
     from seamline.schemas.contracts import load_contracts
+    from seamline.schemas.together import compile_for
     from seamline.schemas.views import check_views
 
     views, errors = check_views(_listed(files or [project / "views"]))
     contracts = load_contracts(project / "contracts")
+    known = {view.name: view for view in [*check_views(sorted((project / "views").glob("*.sql")))[0], *views]}
     right: list[tuple[ViewText, Definition]] = []
     for view in views:
         try:
-            right.append((view, compile_for(view, contracts)[0]))
+            right.append((view, compile_for(view, contracts, known)[0]))
         except UserError as error:
-            errors.append(error)
+            errors += [error] if str(error) not in map(str, errors) else []  # a base's stands for what is derived too
     errors.sort(key=_place)
     if as_json:
         show_json({"views": [_told(*one) for one in right], "errors": [_error(error) for error in errors]})
@@ -73,7 +74,7 @@ def _show(right: list[tuple[ViewText, Definition]], errors: list[UserError]) -> 
     from seamline.schemas.explain import cost
 
     for view, definition in right:
-        say(f"{view.source.place(0)}: {view.name} of {', '.join(definition.contracts)}, definition {definition.hash}")
+        say(f"{view.source.place(0)}: {view.name} of {origin(definition)}, definition {definition.hash}")
         if definition.comment:
             say(f"  {definition.comment}")
         say(f"  keys: {', '.join(key.name for key in definition.keys) or '(none: one row)'}")
@@ -95,6 +96,7 @@ def _told(view: ViewText, definition: Definition) -> dict[str, Any]:
         "view": definition.view,
         "where": view.source.place(0),
         "contracts": list(definition.contracts),
+        "derived_from": derived_from(definition),
         "definition": definition.hash,
         "comment": definition.comment,
         "properties": definition.properties,

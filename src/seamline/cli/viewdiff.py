@@ -111,19 +111,19 @@ def _text(path: Path) -> str:
 
 
 def _difference(project: Project, catalogue: Catalogue, name: str, view: ViewText | None) -> Found:
-    from seamline.schemas.catalogue import compile_for
     from seamline.schemas.difference import Difference, Side, compare
+    from seamline.schemas.together import compile_for
 
     state = catalogue.states.get(name)
     served = state.served if state is not None else None
     if view is None:
         return Found(name, served, None, Difference((), "nothing"), "")
-    definition, contracts = compile_for(view, project.contracts)
+    definition, contracts = compile_for(view, project.contracts, project.views)
     new = Side(definition, contracts, definition.hash)
     old = _side(catalogue, served) if served is not None else _namesake(catalogue, new)
     difference = compare(old, new) if old is not None else Difference((), "apply")
     costly = difference.needs in ("rebuild", "another name")
-    raw = _raw(project, contracts) if costly else None
+    raw = _raw(project, contracts) if costly and definition.base is None else None
     return Found(name, old.hash if old else None, new.hash, difference, _being(state, new.hash) if costly else "", raw)
 
 

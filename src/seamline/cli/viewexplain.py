@@ -9,7 +9,7 @@ import typer
 
 from seamline.cli.console import say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
-from seamline.cli.viewfind import NameArgument, batch_of, definition_of, statements_of
+from seamline.cli.viewfind import NameArgument, batch_of, definition_of, derived_from, origin, statements_of
 
 if TYPE_CHECKING:
     from seamline.schemas.definition import Definition
@@ -58,7 +58,7 @@ def explain(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOpti
     if as_json:
         show_json(_told(definition, spent, measured))
         return
-    say(f"{name} of {', '.join(definition.contracts)}, definition {definition.hash}\n")
+    say(f"{name} of {origin(definition)}, definition {definition.hash}\n")
     keys = ", ".join(f"{key.name} ({key.sql_type})" for key in definition.keys)
     say(f"A group is one of each of: {keys}" if keys else "The view has no keys: all events are one group.")
     say("A batch file (of one event date) has at most one partial row for a group, an epoch may have a few:\n")
@@ -74,6 +74,7 @@ def explain(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOpti
 
 _ABOUT = {
     "partial": "events to partial rows, in both layers",
+    "fold": "partial rows of the view it is derived from to its own, in both layers",
     "merge": "partial rows of any split to one for each group",
     "finalise": "merged rows to the view's columns, when it is asked",
 }
@@ -111,6 +112,7 @@ def _told(definition: Definition, spent: Cost, measured: Measured | None) -> dic
     return {
         "view": definition.view,
         "contracts": list(definition.contracts),
+        "derived_from": derived_from(definition),
         "definition": definition.hash,
         "keys": [key.name for key in definition.keys],
         "stored": stored,

@@ -65,7 +65,9 @@ def list_views(
     if as_json:
         show_json(rows)
     else:
-        columns = ("view", "contracts", "state", "definition", "served", "version")
+        columns = ["view", "contracts", "derived_from", "state", "definition", "served", "version"]
+        if not any(row["derived_from"] for row in rows):
+            columns.remove("derived_from")
         show_table(columns, [[_words(row[column]) for column in columns] for row in rows])
 
 
@@ -94,6 +96,7 @@ def show(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOption 
         return
     about = {"comment": definition.comment, **definition.properties, "cost": cost(definition).words}
     lines = [*line.items(), *((key, value) for key, value in about.items() if value)]
+    lines = [(key, value) for key, value in lines if key != "derived_from" or value]
     show_table(("", name), [(key, _words(value)) for key, value in lines if key != "view"])
     for title, text in (("definition", definition.text), *statements.items()):
         say(f"\n-- {title}\n{text}")
@@ -179,14 +182,15 @@ def _words(value: Any) -> Any:
 
 def _line(project: Project, name: str, state: Published | None) -> dict[str, Any]:
     """One view in a few words: how the project's text and the lake's state stand to each other."""
-    from seamline.schemas.catalogue import compile_for
+    from seamline.schemas.together import compile_for
 
     view = project.views.get(name)
-    written = compile_for(view, project.contracts)[0].hash if view else None
+    compiled = compile_for(view, project.contracts, project.views)[0] if view else None
+    written = compiled.hash if compiled else None
     served = state.served if state else None
     if state is not None and served is None:
         word = "dropped"
-    elif view is None:
+    elif view is None or compiled is None:
         word = "served, not in the project"
     elif state is None:
         word = "not applied"
@@ -197,7 +201,8 @@ def _line(project: Project, name: str, state: Published | None) -> dict[str, Any
         word = "built, not served" if built else "being built" if written in state.live else "changed, not applied"
     return {
         "view": name,
-        "contracts": sorted(view.contracts) if view else _contracts_of(state),
+        "contracts": list(compiled.contracts) if compiled else _contracts_of(state),
+        "derived_from": (compiled.base.view if compiled.base else "") if compiled else _base_of(state),
         "state": word,
         "definition": written,
         "served": served,
@@ -221,6 +226,15 @@ def _said(sql: str) -> tuple[object, ...]:
 
 def _sql_of(state: Published) -> str:
     return next((record.sql for record in state.definitions if record.definition == state.served), "")
+
+
+def _base_of(state: Published | None) -> str:
+    """The view that the served definition is derived from, or ''."""
+    from seamline.schemas.headers import header_of
+
+    records = state.definitions if state else ()
+    bases = next((r.bases for r in records if state and r.definition == state.served), ())
+    return header_of(bases[0]).name if bases else ""
 
 
 def _contracts_of(state: Published | None) -> list[str]:

@@ -1,0 +1,168 @@
+"""Batch versions of views over views: folded from the units of the base's served version, so that raw is not read.
+
+While the base gets versions, the derived view follows them: same cut, same imports, same counts of law 3, and only the
+units that the base has rewritten since. Where it gets none any more, the derived view is recomputed from raw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from seamline.entries import Counts, Published, Version
+from seamline.errors import TerminalError
+from seamline.frontier import Frontier
+from seamline.history import ALWAYS, BatchHistory, SpeedHistory
+from seamline.jobs.plan import Logs, Nothing, Plan, check_kernel, served_version, table_of, targets
+from seamline.jobs.unit import Folding, UnitTask
+from seamline.kernel import quote
+from seamline.lake import Lake
+from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.contracts import Contract
+from seamline.schemas.definition import Definition
+from seamline.schemas.properties import sort_keys
+from seamline.segment import build_chain
+from seamline.units import Unit, whole_name
+
+
+@dataclass(frozen=True)
+class Source:
+    """The base that a derived definition follows, and its served version, or None where it has none yet."""
+
+    view: str
+    number: int | None
+    batch: BatchHistory
+
+    @property
+    def version(self) -> Version | None:
+        """The served version, as far as it stands."""
+        return self.batch.versions.get(self.number) if self.number is not None else None
+
+
+def source_of(lake: Lake, catalogue: Catalogue, definition: Definition) -> Source | None:
+    """What a definition is folded from; None where it is derived from no view, or from one that gets no versions."""
+    base = definition.base
+    if base is None or base.view not in catalogue.states:
+        return None
+    history, state = catalogue.history(base.view), catalogue.states[base.view]
+    if base.definition not in targets(history.states.values()):
+        return None
+    number = state.version if state.served == base.definition else None
+    return Source(base.view, number, BatchHistory(lake.batch_log(base.definition)))
+
+
+def plan_fold(
+    state: Published, contracts: Sequence[Contract], definition: str, logs: Logs, source: Source, *, rebuild: bool
+) -> Plan | Nothing:
+    """What to fold of one definition now; `rebuild` takes every unit and no base.
+
+    Raises KERNEL_VERSION where states were stored by another kernel and a rebuild is needed.
+    """
+    served, base = served_version(state, definition, logs.batch, rebuild=rebuild)
+    made = source.version
+    wait = f"'seamline batch refresh {source.view}' comes first"
+    if made is None:
+        return Nothing(f"{source.view}, which it is derived from, has no batch version yet: {wait}")
+    check_kernel(source.view, made)
+    if base is not None and not _further(base, made, source.number, rebuild=rebuild):
+        return Nothing(f"version {served} holds what version {source.number} of {source.view} does: {wait}")
+    why = _too_early(logs.speed, definition, contracts, base, made.cut)
+    if why:
+        return Nothing(f"version {source.number} of {source.view} is no cut for it yet: {why}")
+    units = None if rebuild or base is None else rewritten(source.batch, source.number, base.folded)
+    dates = None if units is None else _by_table(units, contracts)
+    return Plan(
+        state.view, definition, made.cut, None if dates is None else served, dates, made.archive_entry,
+        made.imports, served, source.number,
+    )  # fmt: skip
+
+
+def _further(base: Version, made: Version, number: int | None, *, rebuild: bool) -> bool:
+    """Whether the base view's version goes on from what is served: beyond it, or made anew up to the same cut."""
+    within = set(base.imports) <= set(made.imports) and base.archive_entry <= made.archive_entry
+    if not (base.cut <= made.cut and within):
+        return False
+    same = (base.cut, base.imports, base.archive_entry) == (made.cut, made.imports, made.archive_entry)
+    return rebuild or (base.folded != number if base.folded is not None else not same)
+
+
+def _too_early(
+    speed: SpeedHistory, definition: str, contracts: Sequence[Contract], base: Version | None, cut: Frontier
+) -> str:
+    """Why no version may end at this cut yet, or '': the rules of every cut, which the base's version chose for itself.
+
+    Every epoch after it lists the definition, and the first cut of a definition (or of one that came back) lies a dedup
+    horizon after its decoding's ids are remembered.
+    """
+    if not speed.last_epoch:
+        return ""
+    if not speed.trailing(lambda epoch: definition in epoch.files):
+        return "the newest epoch does not list this definition yet"
+    if not _reaches(speed, definition, cut):
+        return "not every epoch after it lists this definition"
+    if base is not None and _reaches(speed, definition, base.cut):
+        return ""
+    at = next((epoch.at for _, epoch in sorted(speed.epochs.items()) if cut in (epoch.start, epoch.end)), ALWAYS)
+    return next(filter(None, (_unremembered(speed, contract, at) for contract in contracts)), "")
+
+
+def _unremembered(speed: SpeedHistory, contract: Contract, at: datetime) -> str:
+    """Why copies of what was counted before `at` may be unknown after it, or ''."""
+    since = speed.remembered_since(contract.decoding) if contract.event_id is not None else ALWAYS
+    if since is None:
+        return f"the newest epoch does not read {contract.name} by this decoding yet"
+    if since == ALWAYS or at >= since + contract.horizon:
+        return ""
+    until = (since + contract.horizon).isoformat()
+    return f"its first cut lies one dedup horizon after its first epoch: not before {until}"
+
+
+def _reaches(speed: SpeedHistory, definition: str, cut: Frontier) -> bool:
+    try:
+        build_chain(definition, None, cut, speed.segments(definition), speed.frontier)
+    except TerminalError:
+        return False
+    return True
+
+
+def rewritten(batch: BatchHistory, number: int | None, since: int | None) -> frozenset[str] | None:
+    """The whole dates that were rewritten from version `since` to `number`, as units; None where one does not build on
+    the other."""
+    units: set[str] = set()
+    at = number
+    while at is not None and at != since and at in batch.versions:
+        units |= {whole_name(unit) for unit in batch.versions[at].units}
+        at = batch.versions[at].base
+    return frozenset(units) if at == since and since is not None else None
+
+
+def _by_table(units: Iterable[str], contracts: Sequence[Contract]) -> dict[str, frozenset[date]]:
+    """Units of whole dates as event dates by raw table."""
+    parsed = [Unit.parse(unit) for unit in units]
+    return {table_of(c): frozenset(unit.day for unit in parsed if unit.contract in ("", c.name)) for c in contracts}
+
+
+def fold_tasks(lake: Lake, definition: Definition, plan: Plan, source: Source, run: str, memory: str) -> list[UnitTask]:
+    """One task for each unit to fold: its files in the base's version, and what was counted there."""
+    if definition.base is None or source.number is None:
+        raise AssertionError("a version is folded from a base's")
+    files, counts = source.batch.files(source.number), source.batch.unit_counts(source.number)
+    days = None if plan.dates is None else {day for of_table in plan.dates.values() for day in of_table}
+    base, keys = definition.base, tuple(key.name for key in definition.base.of.keys)
+    order = sort_keys(definition.properties, tuple(key.name for key in definition.keys))
+    last = f"\nORDER BY {', '.join(map(quote, order))}" if order else ""
+    return [
+        UnitTask(
+            lake=lake.uri,
+            definition=plan.definition,
+            run=run,
+            of=Unit.parse(unit),
+            files=tuple(file.path for file in of_unit),
+            statements=Folding(base.fold, counts.get(unit, Counts()), keys, definition.merging, last),
+            size=sum(file.rows for file in of_unit),
+            memory=memory,
+        )
+        for unit, of_unit in sorted(files.items())
+        if days is None or Unit.parse(unit).day in days
+    ]
