@@ -95,7 +95,7 @@ def test_slices_hold_every_row_once_however_often_they_are_halved(weights: dict[
             raise out_of_memory("too much")
         return held
 
-    assert sorted(row for held in in_slices(work, first, most=1024) for row in held) == sorted(weights)
+    assert sorted(row for held in in_slices(work, first, lambda: 1024) for row in held) == sorted(weights)
 
 
 def test_what_no_slice_can_hold_is_an_error_that_names_the_setting() -> None:
