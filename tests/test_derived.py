@@ -10,13 +10,16 @@ import pytest
 from handmade import CONTRACT, VIEW, Handmade, rows
 from test_measure import ALL, COLUMNS, SHOPS, TILES, ask, same, truth
 
+from seamline.entries import Counts
 from seamline.errors import Condition, UserError
+from seamline.jobs.unit import Folding
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts import parse_contract
 from seamline.schemas.definition import Definition
 from seamline.schemas.difference import Side, compare
 from seamline.schemas.together import compile_all, compile_for
 from seamline.schemas.views import ViewText, parse_views
+from seamline.slices import Slice
 
 HOURLY = """CREATE MATERIALIZED VIEW hourly AS
 SELECT time_bucket(INTERVAL '1 hour', placed) AS hour, shop, count(*) AS orders, sum(amount) AS amount,
@@ -171,6 +174,11 @@ def in_steps(definition: Definition, base: Definition, made: Handmade, sizes: li
         folded.append(made.engine.run(definition.base.fold, {"partials": partials}))
         at += size
     assert at == len(made.sent)
+    partials = made.engine.run(base.partial, {"events": made.events(made.sent)})
+    whole = Folding(definition.base.fold, tuple(key.name for key in base.keys), Counts(), definition.merging)
+    slices = [made.engine.run(whole.of_slice(Slice(n, 3)), {"unsliced": partials}) for n in range(3)]
+    if len(sizes) == 1:
+        folded = slices  # as where memory does not hold one statement
     merged = made.engine.run(definition.merge, {"partials": pa.concat_tables(folded)})
     found = made.engine.run(f"SELECT * FROM ({definition.finalise}) ORDER BY shop", {"partials": merged})
     return [{name: value for name, value in row.items() if name != "year"} for row in found.to_pylist()]
