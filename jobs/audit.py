@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from seamline.entries import Audit, ColumnDrift, new_attempt
@@ -17,7 +18,7 @@ from seamline.kernel import Input, Kernel, quote
 from seamline.lake import Lake
 from seamline.schemas.algebra.forms import numeric
 from seamline.schemas.definition import Compared, Definition
-from seamline.slices import WHOLE, Slice, forget, in_slices, slices_for, weight
+from seamline.slices import WHOLE, Slice, forget, in_slices, slices_for, useful, weight
 
 TOLERANCE = 1e-9
 """Relative to the value and to its scale, for aggregates over DOUBLE, whose result depends on order."""
@@ -64,7 +65,8 @@ def _compare(
 
     spills = not any(re.search(r"\[|STRUCT|MAP", column.sql_type) for column in definition.partial_columns)
     size = 0 if spills else sum(map(weight, inputs.values()))
-    rows = list(in_slices(work, slices_for(size, engine.limits.memory)))
+    most = partial(useful, engine, inputs, [key.name for key in definition.keys])
+    rows = list(in_slices(work, slices_for(size, engine.limits.memory), most))
     columns = [("", GROUP), *((one.sql_type, one.name) for one in definition.compared)]
     drift = [
         ColumnDrift(column=name, groups=groups, largest=largest([row[f"d{i}"] for row in rows], kind))

@@ -149,9 +149,9 @@ def fold_tasks(lake: Lake, definition: Definition, plan: Plan, source: Source, r
         raise AssertionError("a version is folded from a base's")
     files, counts = source.batch.files(source.number), source.batch.unit_counts(source.number)
     days = None if plan.dates is None else {day for of_table in plan.dates.values() for day in of_table}
+    base, keys = definition.base, tuple(key.name for key in definition.base.of.keys)
     order = sort_keys(definition.properties, tuple(key.name for key in definition.keys))
     last = f"\nORDER BY {', '.join(map(quote, order))}" if order else ""
-    keys = tuple(key.name for key in definition.base.of.keys)
     return [
         UnitTask(
             lake=lake.uri,
@@ -159,7 +159,7 @@ def fold_tasks(lake: Lake, definition: Definition, plan: Plan, source: Source, r
             run=run,
             of=Unit.parse(unit),
             files=tuple(file.path for file in of_unit),
-            statements=Folding(definition.base.fold, keys, counts.get(unit, Counts()), definition.merging, last),
+            statements=Folding(base.fold, counts.get(unit, Counts()), keys, definition.merging, last),
             size=sum(file.rows for file in of_unit),
             memory=memory,
         )

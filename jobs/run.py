@@ -36,8 +36,9 @@ from seamline.kernel import KERNEL_VERSION
 from seamline.schemas.catalogue import Catalogue, publish, unknown_view
 from seamline.schemas.contracts import Contract
 from seamline.schemas.definition import Definition
+from seamline.schemas.properties import by_hour
 from seamline.segment import build_chain
-from seamline.units import Unit, standing
+from seamline.units import HOURS, Unit, standing
 
 if TYPE_CHECKING:
     from seamline.jobs.batch import Batch
@@ -188,9 +189,15 @@ class Run:
             fresh = tuple(f for f in files if f.day in self.plan.dates[table])
             wanted = self.plan.dates[table] | (self._mended(contract, fresh)[1] if mended else set())
         return [
-            self.task(self.unit(contract, day), days.get(day, ()), mended if day in mended_days else "")
+            self.task(unit, days.get(day, ()), mended if day in mended_days else "")
             for day in sorted(wanted)
+            for unit in self._units(contract, day, empty=day not in days and day not in mended_days)
         ]
+
+    def _units(self, contract: Contract, day: date, *, empty: bool) -> tuple[Unit, ...]:
+        """The units of one event date: by the view's grain as it is now, whatever its base was written by."""
+        whole = self.unit(contract, day)
+        return whole.hours if by_hour(self.definition.properties) and not empty else (whole,)
 
     def unit(self, contract: Contract, day: date) -> Unit:
         """One event date of one contract."""
@@ -211,7 +218,7 @@ class Run:
             of=unit,
             files=tuple(f.path for f in files),
             statements=statements,
-            size=sum(f.size for f in files),
+            size=sum(f.size for f in files) // (HOURS if unit.hour is not None else 1),
             memory=self.batch.kernel.memory,
             mended=mended,
         )
@@ -250,8 +257,9 @@ class Run:
         twin = [n for n, version in history.versions.items() if version.run == self.reserved.run]
         if twin:
             return twin[0]
-        units: dict[str, tuple[DataFile, ...]] = {r.unit: (r.file,) if r.file else () for r in results}
-        counted = {r.unit: r.counts for r in results}
+        told = [r for r in results if r.counts.read or Unit.parse(r.unit).first]  # not each hour without records
+        units: dict[str, tuple[DataFile, ...]] = {r.unit: (r.file,) if r.file else () for r in told}
+        counted = {r.unit: r.counts for r in told}
         whole = plan.base is None or depth(history, plan.base) + 1 >= COMPLETE_EVERY
         stood = standing(history.unit_counts(plan.base), counted)
         if whole and plan.base is not None:

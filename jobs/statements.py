@@ -16,7 +16,7 @@ from seamline.schemas.contracts import Contract
 from seamline.schemas.decode import decode_statement
 from seamline.schemas.definition import Definition
 from seamline.schemas.properties import sort_keys
-from seamline.slices import UNMERGED, Merging, Slice
+from seamline.slices import UNMERGED, WHOLE, Merging, Slice
 from seamline.units import Unit
 
 _WHOLE = 2**63 - 1
@@ -174,8 +174,10 @@ class Statements:
     def of_slice(self, one: Slice) -> Statements:
         """The same, whose partials are made of one slice of the events, by their positions: together they merge to the
         partials of all (law 1)."""
+        if one == WHOLE:
+            return self
         events = one.rows("events", ("_source", "_partition", "_offset"))
-        return replace(self, partial=f"WITH events AS ({events})\n{self.partial}", order=())
+        return replace(self, partial=f"WITH events AS ({events})\nSELECT * FROM (\n{self.partial}\n)", order=())
 
     def _simple(self, tally: Tally) -> str:
         """The accepted rows. They are read more than once, each time only the columns needed: never materialised.
@@ -194,11 +196,15 @@ class Statements:
         """Accepted rows belong to a unit by their event date; rejected ones are counted where they stand."""
         columns = f"{_POSITION}, _timestamp, _reject, " + ", ".join(quote(f) for f in self.fields)
         here = f"_event_date = DATE '{self.unit.day.isoformat()}'"
+        again_here = f"_reject IS NOT NULL OR {here}"
+        if self.unit.hour is not None:
+            here = f"{here} AND {inside(self.unit, self.event_time)}"
+            again_here = f"_reject IS NOT NULL OR ({here})" if self.unit.first else f"_reject IS NULL AND {here}"
         branches = []
         if own:
             branches.append(f"SELECT {columns} FROM below WHERE _contract_version = {literal(self.decoding)}")
         if again:
-            branches.append(f"SELECT {columns} FROM again WHERE _reject IS NOT NULL OR {here}")
+            branches.append(f"SELECT {columns} FROM again WHERE {again_here}")
         if self.mended:
             branches.append(f"SELECT {columns} FROM ({self.mended}) WHERE {here}")
         if not branches:
@@ -245,6 +251,8 @@ def unit_statements(
             below = f"SELECT * FROM known WHERE {at_once}\n  UNION ALL BY NAME\n  {below}"
         mended_rows = f"SELECT * FROM mended WHERE {topics}" if mended else ""
         horizon = int(contract.horizon.total_seconds() * 1_000_000)
+    if unit.hour is not None:
+        below = f"SELECT * FROM (\n  {below}\n  ) WHERE {_of_hour(unit, contract)}"
     fields, partial = tuple(f.name for f in contract.fields), definition.partials[contract.name]
     return Statements(
         below=below,
@@ -262,6 +270,19 @@ def unit_statements(
         horizon_us=horizon,
         merging=definition.merging,
     )
+
+
+def _of_hour(unit: Unit, contract: Contract) -> str:
+    """The condition that a raw row of an hour's date may belong to it. What another decoding has written is decoded
+    again before anyone knows; rejected records have no event time, and belong to the first hour."""
+    may = [inside(unit, contract.event_time), f"_contract_version IS DISTINCT FROM {literal(contract.decoding)}"]
+    return " OR ".join([*may, *(["_reject IS NOT NULL"] if unit.first else [])])
+
+
+def inside(unit: Unit, event_time: str) -> str:
+    """The condition that an event lies in a unit."""
+    begin, end = (f"TIMESTAMPTZ '{at.isoformat(sep=' ')}'" for at in unit.span)
+    return f"({quote(event_time)} >= {begin} AND {quote(event_time)} < {end})"
 
 
 def mended_statement(contract: Contract, cut: Frontier, imports: tuple[str, ...]) -> str:

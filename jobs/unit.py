@@ -21,7 +21,7 @@ from seamline.errors import Condition, SeamlineError
 from seamline.jobs.statements import Statements, Tally
 from seamline.kernel import Input, Kernel
 from seamline.lake import Lake
-from seamline.slices import Merging, Slice, forget, in_slices
+from seamline.slices import WHOLE, Merging, Slice, forget, in_slices
 from seamline.units import Unit
 
 MANY = 2_000_000
@@ -30,23 +30,18 @@ MANY = 2_000_000
 
 @dataclass(frozen=True)
 class Folding:
-    """In place of statements over raw: `fold` makes a derived view's partial rows of its base's, `partials`, whose keys
-    are `keys`; `counts`: what was counted when those were made; `merging` and `last`: as in Statements."""
+    """In place of statements over raw: a base's partial rows, `partials`, with these `keys`, to the derived view's, and
+    what was counted when those were made. `last`: an ORDER BY clause, or nothing."""
 
     fold: str
-    keys: tuple[str, ...]
     counts: Counts
+    keys: tuple[str, ...]
     merging: Merging
     last: str = ""
 
-    @property
-    def whole(self) -> str:
-        """The file's statement."""
-        return f"{self.fold}{self.last}"
-
-    def of_slice(self, one: Slice) -> str:
-        """The fold of one slice of the base's rows, `unsliced`: together they merge to that of all (law 1)."""
-        return Merging(self.fold, self.keys).over(one)
+    def over(self, one: Slice) -> str:
+        """The fold of one slice of the base's rows, `unsliced`: folds of all of them merge to that of the whole."""
+        return f"WITH partials AS ({one.rows('unsliced', self.keys)})\nSELECT * FROM (\n{self.fold}\n){self.last}"
 
 
 @dataclass(frozen=True)
@@ -100,8 +95,8 @@ Runner = Callable[[list[UnitTask]], Iterable[UnitResult]]
 def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
     """Reads the unit's files, writes its partials as one new Parquet file, and says what it counted."""
     if isinstance(task.statements, Folding):
-        folding, source = task.statements, lake.read(task.files)
-        file = _write(lake, engine, task, folding.whole, folding.of_slice, {"partials": source, "unsliced": source})
+        folding, inputs = task.statements, {"unsliced": lake.read(task.files)}
+        file = _write(lake, engine, task, folding.over, inputs, folding)
         return UnitResult(unit=task.unit, file=file, counts=folding.counts)
     return _from_raw(lake, engine, task, task.statements)
 
@@ -150,10 +145,10 @@ def _simple(
     counted = tally.stood - tally.rejected - duplicate
     counts = Counts(read=tally.stood, rejected=tally.rejected, counted=counted, duplicate=duplicate)
 
-    def partials(of: Statements) -> str:
-        return of.simple_partials(tally, copies=duplicate > 0)
+    def partials(one: Slice) -> str:
+        return statements.of_slice(one).simple_partials(tally, copies=duplicate > 0)
 
-    file = _write_events(lake, engine, task, statements, partials, inputs) if counted else None
+    file = _write(lake, engine, task, partials, inputs, statements) if counted else None
     return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing)
 
 
@@ -173,32 +168,26 @@ def _careful(
     duplicate = read - rejected - events - beyond
     counts = Counts(read=read, rejected=rejected, counted=events + beyond, duplicate=duplicate)
 
-    def partials(of: Statements) -> str:
-        return of.partials(own=own, again=again, repeated=stood != read, copies=duplicate > 0)
+    def partials(one: Slice) -> str:
+        of_slice = statements.of_slice(one)
+        return of_slice.partials(own=own, again=again, repeated=stood != read, copies=duplicate > 0)
 
-    file = _write_events(lake, engine, task, statements, partials, inputs) if counts.counted else None
+    file = _write(lake, engine, task, partials, inputs, statements) if counts.counted else None
     return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing, beyond=beyond)
 
 
-def _write_events(
+def _write(
     lake: Lake,
     engine: Kernel,
     task: UnitTask,
-    statements: Statements,
-    partials: Callable[[Statements], str],
+    partials: Callable[[Slice], str],
     inputs: dict[str, Input],
+    of: Statements | Folding,
 ) -> DataFile | None:
-    return _write(lake, engine, task, partials(statements), lambda one: partials(statements.of_slice(one)), inputs)
-
-
-def _write(
-    lake: Lake, engine: Kernel, task: UnitTask, whole: str, sliced: Callable[[Slice], str], inputs: dict[str, Input]
-) -> DataFile | None:
-    """One file of partial rows. Where one statement does not fit into memory, of slices of what is read, merged."""
+    """One file of partial rows. Where one statement does not fit into memory, of slices of what it reads, merged."""
     path = lake.batch_path(task.definition, task.unit, new_attempt())
-    statements = task.statements
     try:
-        rows = lake.write(engine, whole, inputs, path)
+        rows = lake.write(engine, partials(WHOLE), inputs, path)
         return DataFile(path=path, rows=rows) if rows else None
     except SeamlineError as error:
         if error.condition is not Condition.KERNEL_MEMORY:
@@ -207,12 +196,11 @@ def _write(
 
     def work(one: Slice) -> str:
         tried.append(lake.batch_path(task.definition, task.unit, new_attempt()))
-        lake.write(engine, sliced(one), inputs, tried[-1])
+        lake.write(engine, partials(one), inputs, tried[-1])
         return tried[-1]
 
     try:
-        parts = list(in_slices(work, 2))
-        rows = statements.merging.write(lake, engine, parts, path, statements.last)
+        rows = of.merging.write(lake, engine, list(in_slices(work, 2)), path, of.last)
         return DataFile(path=path, rows=rows) if rows else None
     finally:
         forget(lake, tried)

@@ -14,7 +14,7 @@ from seamline.schemas.algebra import ALGEBRA, Aggregate, Call, Form, Part
 from seamline.schemas.algebra.forms import InSpark, canonical, evaluated, fill, storable
 from seamline.schemas.calls import Measure
 from seamline.schemas.language import Source
-from seamline.schemas.order import POSITION, Order
+from seamline.schemas.order import POSITION, UNORDERED, Order
 from seamline.schemas.selection import Computed, Key, Selection
 from seamline.schemas.unnest import Unnested
 
@@ -115,7 +115,7 @@ def empty_events(fields: Mapping[str, str]) -> str:
 
 def unnested_events(source: Source, unnested: Unnested, events: str) -> str:
     """A SELECT of no rows: the events with the element's column. Raises VIEW_INVALID where there is no array."""
-    kind = Binder(source, f"WITH events AS ({events})", Order("")).type_of(unnested.sql, unnested.array.offset)
+    kind = Binder(source, f"WITH events AS ({events})", UNORDERED).type_of(unnested.sql, unnested.array.offset)
     if not kind.endswith("]"):
         mend = "unnest an array: a list of JSON values is one after from_json(…, '[\"VARCHAR\"]')"
         raise source.refuse(unnested.array.offset, f"unnest() of {kind}", "an array", mend)
@@ -172,7 +172,7 @@ class Binder:
 
     source: Source
     rows: str
-    order: Order
+    order: Order = UNORDERED
     table: str = "events"
 
     def type_of(self, sql: str, offset: int) -> str:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from sqlglot import Token, TokenType
 
-from seamline.schemas.algebra import ALGEBRA, NAMES, Aggregate
+from seamline.schemas.algebra import ALGEBRA, NAMES, WITHIN, Aggregate
 from seamline.schemas.clauses import closing, split
 from seamline.schemas.language import Field, Source, check_words, close, engine_functions, is_call, render, word
 
 _AGGREGATES = ", ".join(ALGEBRA)
+_CALLED = {*NAMES, *WITHIN}
+_ORDERED = ", ".join(entry.ordered for entry in ALGEBRA.values() if entry.ordered)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def read_calls(source: Source, body: list[Token], name: str, fields: dict[int, F
     found: list[Measure] = []
     at = 0
     while at < len(body):
-        if not is_call(body, at) or body[at].text.lower() not in NAMES:
+        if not is_call(body, at) or body[at].text.lower() not in _CALLED:
             _refuse_other(source, body, at)
             at += 1
             continue
@@ -66,10 +68,17 @@ def read_calls(source: Source, body: list[Token], name: str, fields: dict[int, F
 
 
 def _end(body: list[Token], at: int) -> int:
-    """The index of a call's last token: its closing bracket, or that of its FILTER."""
+    """The index of a call's last token: its closing bracket, or that of its WITHIN GROUP or FILTER."""
     end = closing(body, at + 1)
+    if _within_group(body, end):
+        end = closing(body, end + 3)
     follows = end + 2 < len(body) and word(body[end + 1]) == "filter"
     return closing(body, end + 2) if follows else end
+
+
+def _within_group(body: list[Token], end: int) -> bool:
+    """Whether WITHIN GROUP and something more follows a call's closing bracket."""
+    return end + 3 < len(body) and [word(token) for token in body[end + 1 : end + 3]] == ["within", "group"]
 
 
 def _measure(source: Source, call: list[Token], name: str, fields: dict[int, Field]) -> Measure:
@@ -77,8 +86,14 @@ def _measure(source: Source, call: list[Token], name: str, fields: dict[int, Fie
     inside, distinct = call[2:end], False
     if inside and word(inside[0]) in ("distinct", "all"):
         distinct, inside = word(inside[0]) == "distinct", inside[1:]
-    entry = _entry(source, call[0], distinct)
-    arguments, constants = _arguments(source, call[0], entry, inside, fields)
+    parts = split(inside) if inside else []
+    if _within_group(call, end):
+        last = closing(call, end + 3)
+        entry = _within(source, call[0], call[end + 1], distinct)
+        parts, end = [_sorted_by(source, call[end + 1], call[end + 4 : last]), *parts], last
+    else:
+        entry = _entry(source, call[0], distinct, len(parts))
+    arguments, constants = _arguments(source, call[0], entry, parts, fields)
     filter_ = text = ""
     if end < len(call) - 1:
         if word(call[end + 3]) != "where" or end + 4 >= len(call) - 1:
@@ -90,30 +105,51 @@ def _measure(source: Source, call: list[Token], name: str, fields: dict[int, Fie
     return Measure(name, entry.name, arguments, constants, filter_, text, call[0].start, call[-1].end)
 
 
-def _entry(source: Source, token: Token, distinct: bool) -> Aggregate:
-    name = NAMES[token.text.lower()]
-    if not distinct:
-        return ALGEBRA[name]
+def _entry(source: Source, token: Token, distinct: bool, parts: int) -> Aggregate:
+    said = token.text.lower()
+    if said not in NAMES:
+        entry = ALGEBRA[WITHIN[said]]
+        mend = f"write {entry.ordered}, or {entry.signature}"
+        raise source.refuse(token.start, f"{said}() without WITHIN GROUP", entry.ordered, mend)
+    name = NAMES[said]
+    entry = ALGEBRA[name]
+    if not distinct or (entry.alike and parts <= entry.arguments):
+        return entry
     if f"{name} distinct" not in ALGEBRA:
         allowed = ", ".join(entry.signature for entry in ALGEBRA.values() if " " in entry.name) or "none"
-        mend = f"DISTINCT makes no difference to {name}(): remove it" if name in _SAME else "use one of the allowed"
-        raise source.refuse(token.start, f"{name}(DISTINCT …) cannot be kept mergeable", allowed, mend)
+        raise source.refuse(
+            token.start, f"{name}(DISTINCT …) cannot be kept mergeable", allowed, "use one of the allowed"
+        )
     return ALGEBRA[f"{name} distinct"]
 
 
-_SAME = ("min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "approx_count_distinct")
+def _within(source: Source, token: Token, at: Token, distinct: bool) -> Aggregate:
+    """The entry of an aggregate WITHIN GROUP."""
+    name = token.text.lower()
+    if name not in WITHIN or distinct:
+        got = f"{name}({'DISTINCT …' if distinct else ''}) WITHIN GROUP"
+        raise source.refuse(at.start, got, _ORDERED, "write the arguments between the brackets after the name")
+    return ALGEBRA[WITHIN[name]]
+
+
+def _sorted_by(source: Source, at: Token, inside: list[Token]) -> list[Token]:
+    """The expression in the brackets of WITHIN GROUP."""
+    keys = split(inside[1:]) if inside and word(inside[0]) == "order by" else []
+    if len(keys) != 1 or not keys[0] or word(keys[0][-1]) == "desc":
+        mend = "order by one expression, ascending; a fraction counts from the least value"
+        raise source.refuse(at.start, "such a WITHIN GROUP", _ORDERED, mend)
+    return keys[0][:-1] if word(keys[0][-1]) == "asc" and len(keys[0]) > 1 else keys[0]
 
 
 def _arguments(
-    source: Source, token: Token, entry: Aggregate, inside: list[Token], fields: dict[int, Field]
+    source: Source, token: Token, entry: Aggregate, parts: list[list[Token]], fields: dict[int, Field]
 ) -> tuple[tuple[Argument, ...], tuple[str, ...]]:
-    parts = split(inside) if inside else []
     star = not parts or (len(parts) == 1 and len(parts[0]) == 1 and parts[0][0].token_type == TokenType.STAR)
     if star and entry.star:
         return (Argument("*", True, token.start, "*"),), ()
     least, most = entry.arguments + entry.needed, entry.arguments + len(entry.constants)
     if star or not least <= len(parts) <= most or not all(parts):
-        got = f"{token.text.lower()}({source.text[inside[0].start : inside[-1].end + 1] if inside else ''})"
+        got = f"{token.text.lower()}({', '.join(_text(source, part) for part in parts if part)})"
         raise source.refuse(token.start, got, entry.signature, "give it just these arguments")
     for part in parts:
         _refuse_nested(source, part)
@@ -146,7 +182,7 @@ def condition(source: Source, tokens: list[Token], fields: dict[int, Field]) -> 
 
 def _refuse_nested(source: Source, tokens: list[Token]) -> None:
     for at, token in enumerate(tokens):
-        if is_call(tokens, at) and token.text.lower() in NAMES:
+        if is_call(tokens, at) and token.text.lower() in _CALLED:
             got = f"aggregate {token.text.lower()}() where each event has to have a value"
             mend = "aggregate outside, or in a view over this one"
             raise source.refuse(token.start, got, "scalar expressions over the event's fields", mend)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from seamline.errors import UserError
 from seamline.kernel import KERNEL_VERSION, quote
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.algebra.forms import fill
@@ -19,6 +20,7 @@ from seamline.schemas.headers import check_sort, commented, read_header
 from seamline.schemas.language import Source
 from seamline.schemas.order import Order
 from seamline.schemas.own import Edit, own_select, table_edits, union_edits
+from seamline.schemas.reserved import explained, written
 from seamline.schemas.selection import Selection, read_selection
 from seamline.schemas.unions import HIDDEN, ID, TIME, Branch, Union, bind_union, read_union
 from seamline.schemas.unnest import ELEMENT
@@ -44,8 +46,8 @@ class _Events:
     def time(self) -> str:
         """A column to bucket by, for examples."""
         if self.union is None:
-            return self.order.event_time
-        return next((name for name, kind in self.fields.items() if kind in TIMES), "at_time")
+            return written(self.order.event_time)
+        return written(next((name for name, kind in self.fields.items() if kind in TIMES), "at_time"))
 
     def partials(self, contracts: Iterable[Contract], bound: Bound, selection: Selection) -> dict[str, str]:
         """The partial statement of each contract."""
@@ -60,6 +62,16 @@ class _Events:
 
 def compile_view(view: ViewText, *contracts: Contract) -> Definition:
     """The definition of a view over its contracts. Pure, but that DuckDB binds it over no rows. Raises VIEW_INVALID."""
+    try:
+        return _compiled(view, *contracts)
+    except UserError as error:
+        fields = {name for contract in contracts for name in event_schema(contract)}
+        raise explained(
+            view.source, error, lambda s: _compiled(replace(view, text=s.text), *contracts), fields
+        ) from error
+
+
+def _compiled(view: ViewText, *contracts: Contract) -> Definition:
     source = view.source
     header = read_header(source, source.tokens())
     tokens, branches = read_union(source, header.select)

@@ -21,7 +21,6 @@ from seamline.schemas.definition import Base, Column, Definition, Output
 from seamline.schemas.finishing import Finisher
 from seamline.schemas.headers import check_sort, commented, read_header
 from seamline.schemas.language import Source
-from seamline.schemas.order import Order
 from seamline.schemas.remeasured import FORM, Reader
 from seamline.schemas.selection import Key, Selection
 from seamline.schemas.views import ViewText
@@ -132,7 +131,7 @@ class _Measured(BoundMeasure):
 def _bind(source: Source, selection: Selection, base: Definition) -> tuple[Bound, str]:
     """Keys and columns with their types, and the condition of WHERE with try semantics, or ''."""
     rows = ", ".join(f"NULL::{c.sql_type} AS {quote(c.name)}" for c in base.partial_columns)
-    binder = Binder(source, f"WITH partials AS (SELECT {rows} WHERE false)", Order(""), "partials")
+    binder = Binder(source, f"WITH partials AS (SELECT {rows} WHERE false)", table="partials")
     where = binder.condition(selection.where, selection.where_offset) if selection.where else ""
     outputs = {output.name: output for output in base.columns}
     kept = {key.name for key in selection.keys if key.sql == f"partials.{quote(key.name)}"}

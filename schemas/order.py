@@ -37,3 +37,7 @@ class Order:
         id_ = f"{table}{quote(self.event_id)}"
         numbers = [f"CASE WHEN {id_} IS NULL THEN {number} ELSE 0 END" for number in (partition, offset)]
         return [time, f"coalesce({id_}::VARCHAR, {source})", *numbers]
+
+
+UNORDERED = Order("")
+"""Where no order of events is asked for."""

@@ -56,10 +56,10 @@ PROPERTIES: dict[str, Property] = {
         _like(_VERSIONS, _DURATION),
     ),
     GRAIN: Property(
-        "the span of event time that one batch file holds",
-        "'day'",
-        lambda text: text == "day",
-        "remove it: batch work is done by event date (all copies of an event are in one), so nothing finer is written",
+        "the span of event time that one unit of batch work and its file hold; 'day' where it is not said",
+        "'day' or 'hour'",
+        lambda text: text in ("day", "hour"),
+        "write one of them: all copies of an event are in one hour, and raw is kept by event date",
     ),
     SORT: Property(
         "the keys that batch files are ordered by, so that a query that asks for few of their values reads little",
@@ -98,6 +98,11 @@ def speed_retention(properties: Mapping[str, str], default: timedelta) -> timede
     """A view's own `speed.retention`, or `default`."""
     text = properties.get(SPEED_RETENTION, "").strip()
     return _duration(text) if text else default
+
+
+def by_hour(properties: Mapping[str, str]) -> bool:
+    """Whether a view's batch work is done by the hour instead of by the event date."""
+    return properties.get(GRAIN) == "hour"
 
 
 def tags(properties: Mapping[str, str]) -> tuple[str, ...]:

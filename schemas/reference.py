@@ -32,7 +32,9 @@ def aggregates() -> str:
     rows = ["| aggregate | | takes | answer | stored as |", "|---|---|---|---|---|"]
     for entry in ALGEBRA.values():
         known = forms(entry)
-        about = entry.about + (f"; also `{'`, `'.join(entry.also)}`" if entry.also else "")
+        others = [*entry.also, *([entry.ordered] if entry.ordered else [])]
+        about = entry.about + (f"; also `{'`, `'.join(others)}`" if others else "")
+        about += "; DISTINCT changes nothing" if entry.alike else ""
         first = next(iter(known.values()))
         stored = ", ".join(dict.fromkeys(f"`{part.stored}`" for part in first.parts))
         rows.append(f"| `{entry.signature}` | {about} | {entry.takes} | {_answer(known)} | {stored} |")

@@ -19,7 +19,7 @@ from seamline.schemas.calls import condition, is_bare
 from seamline.schemas.clauses import Clauses, begins, closing, read_parts, top_level
 from seamline.schemas.contracts import Contract, event_schema
 from seamline.schemas.language import Field, Source, word
-from seamline.schemas.order import POSITION, Order
+from seamline.schemas.order import POSITION, UNORDERED
 from seamline.schemas.selection import alias_of, find_fields
 
 TIME = "_event_time"
@@ -212,7 +212,7 @@ def _part(source: Source, branch: Branch, contract: Contract) -> Part:
     fields = event_schema(contract)
     clauses = branch.clauses
     found = find_fields(source, clauses, fields)
-    binder = Binder(source, f"WITH events AS ({empty_events(fields)})", Order(""))
+    binder = Binder(source, f"WITH events AS ({empty_events(fields)})", UNORDERED)
     columns: dict[str, Column] = {}
     if branch.star:
         at = clauses.table.start

@@ -12,6 +12,7 @@ from seamline.errors import Condition, UserError
 from seamline.schemas.clauses import read_clauses
 from seamline.schemas.headers import FORM, read_header
 from seamline.schemas.language import Source
+from seamline.schemas.reserved import explained
 from seamline.schemas.unions import read_union
 
 
@@ -94,9 +95,10 @@ def _read_text(text: str, where: str) -> Iterator[ViewText | UserError]:
         start, end = group[0].start, group[-1].end + 1
         line, column = (int(part) for part in whole.place(start).rsplit(":", 2)[1:])
         try:
-            yield _read(Source(text[start:end], where, line, column))
+            source = Source(text[start:end], where, line, column)
+            yield _read(source)
         except UserError as error:
-            yield error
+            yield explained(source, error, _read)
     if not groups:
         yield whole.refuse(0, "no view in this file", FORM, "write one, or remove the file")
 

@@ -6,7 +6,8 @@ these the set operation is exact, and what it gives is a sketch again. NULL, suc
 is the empty set.
 
 Each argument is evaluated once, as the field of a struct inside a list of one; the lambdas capture nothing, since
-DuckDB copies what a lambda captures for each element.
+DuckDB copies what a lambda captures for each element. Fields are taken by p__['name']: in HAVING, DuckDB takes p__.name
+for a column that is not grouped by.
 """
 
 from __future__ import annotations
@@ -32,39 +33,41 @@ def _steps(first: str, *steps: str) -> str:
 
 
 _PAIR = f"struct_pack(a := {_sketch('a')}, b := {_sketch('b')})"
-_THETA = "least(p__.a.theta, p__.b.theta)"
-_BOTH = f"struct_pack(t := {_THETA}, s := list_sort(p__.a.hashes || p__.b.hashes || [{_THETA}]))"
-_COMMON = f"struct_pack(t := {_THETA}, s := list_sort(list_intersect(p__.a.hashes, p__.b.hashes) || [{_THETA}]))"
-_FIRST = f"struct_pack(t := {_THETA}, s := list_sort(p__.a.hashes || [{_THETA}]), b := p__.b.hashes)"
-_BELOW = "p__.s[:list_position(p__.s, p__.t) - 1]"
+_THETA = "least(p__['a']['theta'], p__['b']['theta'])"
+_BOTH = f"struct_pack(t := {_THETA}, s := list_sort(p__['a']['hashes'] || p__['b']['hashes'] || [{_THETA}]))"
+_COMMON = (
+    f"struct_pack(t := {_THETA}, s := list_sort(list_intersect(p__['a']['hashes'], p__['b']['hashes']) || [{_THETA}]))"
+)
+_FIRST = f"struct_pack(t := {_THETA}, s := list_sort(p__['a']['hashes'] || [{_THETA}]), b := p__['b']['hashes'])"
+_BELOW = "p__['s'][:list_position(p__['s'], p__['t']) - 1]"
 """Of sorted hashes with theta itself among them, those below theta."""
-_LEFT = f"struct_pack(t := p__.t, s := {_BELOW}, b := p__.b)"
-_TWICE = "struct_pack(t := p__.t, s := list_sort(p__.s || list_intersect(p__.s, p__.b)))"
+_LEFT = f"struct_pack(t := p__['t'], s := {_BELOW}, b := p__['b'])"
+_TWICE = "struct_pack(t := p__['t'], s := list_sort(p__['s'] || list_intersect(p__['s'], p__['b'])))"
 """A sorted set in which every hash of the second set stands twice."""
-_NEXT = "list_zip(p__.s, p__.s[2:])"
-_AROUND = "list_zip(p__.s, p__.s[2:], [NULL] || p__.s[:-2])"
-_ONCE = f"list_where(p__.s, list_transform({_NEXT}, lambda q__: q__[1] IS DISTINCT FROM q__[2]))"
+_NEXT = "list_zip(p__['s'], p__['s'][2:])"
+_AROUND = "list_zip(p__['s'], p__['s'][2:], [NULL] || p__['s'][:-2])"
+_ONCE = f"list_where(p__['s'], list_transform({_NEXT}, lambda q__: q__[1] IS DISTINCT FROM q__[2]))"
 _ALONE = f"list_transform({_AROUND}, lambda q__: q__[1] IS DISTINCT FROM q__[2] AND q__[1] IS DISTINCT FROM q__[3])"
-_DISTINCT = f"struct_pack(t := p__.t, s := {_ONCE})"
-_MADE = f"struct_pack(theta := p__.t, hashes := {_BELOW})"
-_LEFT_ALONE = f"struct_pack(theta := p__.t, hashes := list_where(p__.s, {_ALONE}))"
+_DISTINCT = f"struct_pack(t := p__['t'], s := {_ONCE})"
+_MADE = f"struct_pack(theta := p__['t'], hashes := {_BELOW})"
+_LEFT_ALONE = f"struct_pack(theta := p__['t'], hashes := list_where(p__['s'], {_ALONE}))"
 
 _LISTED = f"coalesce(list({_sketch('s')}), [])"
 """The one aggregate of theta_union_agg: DuckDB lets such a macro stand before OVER."""
 _ALL = (
-    f"struct_pack(t := coalesce(list_min(list_transform(p__, lambda q__: q__.theta)), {WHOLE}),"
-    " s := flatten(list_transform(p__, lambda q__: q__.hashes)))"
+    f"struct_pack(t := coalesce(list_min(list_transform(p__, lambda q__: q__['theta'])), {WHOLE}),"
+    " s := flatten(list_transform(p__, lambda q__: q__['hashes'])))"
 )
-_UNITED = "struct_pack(t := p__.t, s := list_sort(p__.s || [p__.t]))"
+_UNITED = "struct_pack(t := p__['t'], s := list_sort(p__['s'] || [p__['t']]))"
 
-_FRACTION = f"(p__.theta / {HASHES}.0::DOUBLE)"
+_FRACTION = f"(p__['theta'] / {HASHES}.0::DOUBLE)"
 _ESTIMATE = (
-    f"CASE WHEN p__.theta >= {WHOLE} THEN len(p__.hashes)"
-    f" ELSE TRY_CAST(round(len(p__.hashes) / {_FRACTION}) AS BIGINT) END"
+    f"CASE WHEN p__['theta'] >= {WHOLE} THEN len(p__['hashes'])"
+    f" ELSE TRY_CAST(round(len(p__['hashes']) / {_FRACTION}) AS BIGINT) END"
 )
 _ERROR = (
-    f"CASE WHEN p__.theta >= {WHOLE} THEN 0::DOUBLE"
-    f" WHEN len(p__.hashes) > 0 THEN sqrt((1 - {_FRACTION}) / greatest(len(p__.hashes) - 1, 1)) END"
+    f"CASE WHEN p__['theta'] >= {WHOLE} THEN 0::DOUBLE"
+    f" WHEN len(p__['hashes']) > 0 THEN sqrt((1 - {_FRACTION}) / greatest(len(p__['hashes']) - 1, 1)) END"
 )
 
 MACROS: dict[str, str] = {

@@ -167,7 +167,8 @@ def _partials(engine: Kernel, plan: DecodingPlan, events: pa.Table) -> list[Row]
     made = {d: engine.run(statement, {"events": events}) for d, statement in plan.partials}
     for fold in plan.folds:
         made[fold.definition] = engine.run(fold.statement, {"partials": made[fold.base]})
-    return [Row("partial", f"{d}/{plan.decoding}", to_ipc(table)) for d, table in made.items() if d not in plan.unsent]
+    sent = {d: table for d, table in made.items() if d not in plan.unsent}
+    return [Row("partial", f"{d}/{plan.decoding}", to_ipc(table)) for d, table in sent.items()]
 
 
 _PLACE = ("_source", "_partition", "_offset")

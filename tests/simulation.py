@@ -124,6 +124,9 @@ FROM orders WHERE amount IS DISTINCT FROM 2 GROUP BY ALL""",
 }
 """Views over `sales` as it is at first, and as it is changed: each with its own SELECT over the events."""
 
+BY_HOUR = SALES.replace("sales AS", "sales TBLPROPERTIES ('partition.grain' = 'hour') AS")
+"""The same definition, whose batch work is done by the hour from its next version on."""
+
 SKETCHES = frozenset({"buyers", "ids"})
 
 _PLACES = """SELECT _source, _partition, _offset, max(n) AS most

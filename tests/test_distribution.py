@@ -128,6 +128,10 @@ CASES = [
     *(case_of("histogram", kind) for kind in OTHERS),
     *(case_of("histogram", kind, "[1.5, 3]") for kind in ("TINYINT", "FLOAT", "DECIMAL(38,4)")),
     case_of("histogram", "VARCHAR", "['it''s {x}', 'a']"),
+    case_of("histogram", "DATE", "[DATE '2060-01-31', DATE '1985-07-01']"),
+    case_of("histogram", "TIME", "['12:00', TIME '06:30:00.5']"),
+    case_of("histogram", "TIMESTAMP", "[TIMESTAMP '2000-01-01 12:00:00', '2050-01-01']"),
+    case_of("histogram", "TIMESTAMP WITH TIME ZONE", "[TIMESTAMPTZ '2000-01-01 12:00:00+09']"),
 ]
 
 
@@ -267,6 +271,22 @@ def test_a_bin_is_a_plain_count_and_values_above_all_bounds_are_the_rest(folder:
     }
 
 
+def test_bins_of_dates_are_named_by_text_which_every_reader_can_show(orders: Any) -> None:
+    select = """SELECT day, histogram(placed, [TIMESTAMPTZ '2026-01-01 10:30:00+00']) AS bins,
+        histogram(placed::DATE, [DATE '2026-01-01', DATE '2026-02-01'])['2026-01-01'] AS new_year
+        FROM orders GROUP BY ALL"""
+    definition, events = compiled(select, orders), batch(orders, ORDERS)
+    found = answer(definition, events.slice(0, 3), events.slice(3))
+    assert found == own_answer(definition, events)
+    names = {name for row in found for name, _ in row["bins"]}
+    assert names == {"2026-01-01 10:30:00+00", "infinity"}
+
+
+def test_a_bound_beyond_what_can_be_shown_is_refused(orders: Any) -> None:
+    with pytest.raises(UserError, match="beyond the years 1 to 9999"):
+        compiled("SELECT day, histogram(day, ['infinity'::DATE]) AS v FROM orders GROUP BY ALL", orders)
+
+
 # --- in a view -------------------------------------------------------------------------------------------------
 
 
@@ -311,6 +331,7 @@ REFUSED = {
     f"histogram(weight, {list(range(101))})": "a list of 1 to 100 bounds",
     "histogram(Shop, [''])": "values above all",
     "histogram(placed, [1])": "with bounds, of the same type",
+    "histogram(day, [NULL::DATE])": "a list of 1 to 100 bounds",
 }
 
 

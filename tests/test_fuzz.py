@@ -36,6 +36,11 @@ WHOLE += [
     for name, _, distinct in [entry.name.partition(" ")]
     for constants in entry.tried
 ]
+WHOLE += [
+    f"CREATE MATERIALIZED VIEW v AS SELECT placed::DATE AS d, {call} AS y FROM orders AS o GROUP BY ALL"
+    for entry in ALGEBRA.values()
+    if (call := entry.ordered.replace("(q)", "(0.5)").replace("x)", "o.pieces)"))
+]
 WHOLE += [path.read_text().replace("github_events", "orders") for path in sorted(GITHUB.glob("views/*.sql"))]
 
 SQL = r"""

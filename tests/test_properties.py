@@ -26,6 +26,7 @@ from seamline.schemas.definition import Definition
 from seamline.schemas.properties import Keep, batch_keep, sort_keys, speed_retention, tags
 from seamline.schemas.views import parse_views
 from seamline.streaming.maintenance import Maintenance
+from seamline.units import Unit
 from tests.handmade import VIEW as HANDMADE
 from tests.handmade import Handmade, rows
 from tests.lakes import DAY, VIEW, Bench, contract, order
@@ -68,7 +69,7 @@ REFUSED = [
     ("TBLPROPERTIES ('speed.retention' = '2 weeks')", "1:63", "7 days"),
     ("TBLPROPERTIES ('tags' = 'a b')", "1:52", "commas"),
     ("TBLPROPERTIES ('tags' = '')", "1:52", "commas"),
-    ("TBLPROPERTIES ('partition.grain' = 'hour')", "1:63", "by event date"),
+    ("TBLPROPERTIES ('partition.grain' = 'minute')", "1:63", "by event date"),
     ("TBLPROPERTIES ('serving.sort' = 'shop;hour')", "1:60", "commas"),
     ("TBLPROPERTIES ('serving.sort' = 'shp')", "1:60", "did you mean 'shop'"),
     ("TBLPROPERTIES ('serving.sort' = 'n')", "1:60", "only when it is asked for"),
@@ -191,7 +192,7 @@ def test_serving_sort_orders_files_so_that_row_groups_are_passed_over(tmp_path: 
     for own in ("", "TBLPROPERTIES ('serving.sort' = 'Shop')"):
         (view,) = parse_views(with_properties(own), "v.sql")
         definition = compile_view(view, contract())
-        statements = unit_statements(definition, contract(), DAY.date(), START, ())
+        statements = unit_statements(definition, contract(), Unit("", DAY.date()), START, ())
         path = tmp_path / f"{len(own)}.parquet"
         written = kernel(Limits((str(tmp_path),))).run(statements._partials([], f"({events})"), into=str(path))
         meta = parquet.ParquetFile(path).metadata

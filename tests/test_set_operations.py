@@ -68,6 +68,29 @@ def written(hashes: set[int], theta: int = WHOLE) -> str:
 # --- through serving --------------------------------------------------------------------------------------
 
 
+GROUPED = "SELECT shop, theta_sketch_estimate(theta_union_agg(amounts)) AS n FROM sets GROUP BY shop"
+UNITED = "theta_sketch_estimate(theta_union_agg(amounts))"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"{GROUPED} HAVING {UNITED} > 133",
+        f"{GROUPED} HAVING n > 133 AND theta_sketch_error(theta_union_agg(amounts)) = 0",
+        f"{GROUPED} HAVING theta_sketch_estimate(MEASURE(amounts)) > 133",
+        f"{GROUPED} HAVING theta_sketch_estimate(theta_union(theta_union_agg(even), theta_union_agg(amounts))) > 133",
+        f"{GROUPED} HAVING theta_sketch_estimate(theta_intersection(MEASURE(even), MEASURE(amounts))) >= 67"
+        f" AND {UNITED} > 133",
+        f"{GROUPED} HAVING theta_sketch_estimate(theta_difference(MEASURE(amounts), MEASURE(even))) = 67"
+        f" AND {UNITED} > 133",
+        f"{GROUPED} QUALIFY row_number() OVER (ORDER BY {UNITED} DESC) = 1",
+        f"{GROUPED} ORDER BY {UNITED} DESC LIMIT 1",
+    ],
+)
+def test_sets_can_stand_wherever_a_query_has_aggregates(serving: Serving, sql: str) -> None:
+    assert serving.query(sql).table.to_pylist() == [{"shop": "shop0", "n": 134}]
+
+
 def test_sets_of_both_layers_are_combined_in_a_query(serving: Serving) -> None:
     """Events are (shop n % 3, amount n) for n < 400, some of them twice."""
     answer = serving.query(

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from simulation import BEGIN, CHANGED, CHANGED_AGAIN, DAILY, HORIZON, MOVES, SALES, SKETCHES, World
+from simulation import BEGIN, BY_HOUR, CHANGED, CHANGED_AGAIN, DAILY, HORIZON, MOVES, SALES, SKETCHES, World
 from truth import Event, answer, differences, events_table, ordered
 
 from seamline.commitpoint import POINTS
@@ -198,7 +198,7 @@ class Stream(RuleBasedStateMachine):
     # operators
 
     @rule(
-        text=st.sampled_from([SALES, CHANGED, CHANGED_AGAIN, DAILY, MOVES]),
+        text=st.sampled_from([SALES, BY_HOUR, CHANGED, CHANGED_AGAIN, DAILY, MOVES]),
         mend=st.booleans(),
         choice=st.integers(0, 10),
     )

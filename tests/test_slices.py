@@ -29,6 +29,7 @@ from seamline.streaming.epoch import Speed, commit_epoch
 from seamline.streaming.maintenance import compact_run
 from seamline.streaming.plan import make_plan
 from seamline.streaming.tasks import POSITIONS, Gathered
+from seamline.units import Unit
 
 VIEW = """\
 CREATE MATERIALIZED VIEW sales AS
@@ -94,7 +95,7 @@ def test_slices_hold_every_row_once_however_often_they_are_halved(weights: dict[
             raise out_of_memory("too much")
         return held
 
-    assert sorted(row for held in in_slices(work, first, most=1024) for row in held) == sorted(weights)
+    assert sorted(row for held in in_slices(work, first, lambda: 1024) for row in held) == sorted(weights)
 
 
 def test_what_no_slice_can_hold_is_an_error_that_names_the_setting() -> None:
@@ -170,9 +171,9 @@ def test_a_unit_makes_the_same_partials_in_little_memory(bench: Bench, small: Ke
         raw,
     )
     cut = Frontier({Partition(bench.source, 0): events})
-    (contract,) = Catalogue(bench.lake).contracts(definition.hash)
-    statements = replace(unit_statements(definition, contract, DAY.date(), cut, ()), event_id=None)
-    task = UnitTask(bench.lake.uri, definition.hash, "", DAY.date(), (raw,), statements)
+    (contract,), unit = Catalogue(bench.lake).contracts(definition.hash), Unit("", DAY.date())
+    statements = replace(unit_statements(definition, contract, unit, cut, ()), event_id=None)
+    task = UnitTask(bench.lake.uri, definition.hash, "", unit, (raw,), statements)
     files = [run_unit(bench.lake, engine, task).file for engine in (small, bench.lake.kernel())]
     found, expected = (merged(bench, [file.path]) for file in files if file is not None)
     assert found == expected
@@ -191,7 +192,7 @@ def test_an_epoch_and_its_compaction_merge_in_little_memory(bench: Bench, small:
     speed = Speed(bench.lake, "main", writer, plan, clock=bench.clock, engine=small)
     for number in (1, 2):
         end = Frontier({Partition(bench.source, 0): number})
-        seen = Gathered(partials={definition.hash: tables}, end=end)
+        seen = Gathered(partials={(definition.hash, bench.contract.decoding): tables}, end=end)
         commit_epoch(speed, seen, POSITIONS.empty_table(), bench.clock())
     entry = compact_run(speed, tuple(cover(speed.history)), {definition.hash: definition.merging})
     file = entry.files[definition.hash]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -133,6 +134,11 @@ def test_the_entries_with_a_form_in_spark_sql_are_these() -> None:
     ends = {"min", "max", "min_by", "max_by", "first", "last", "any_value"}
     assert said == {"count", "count_if", "sum", "avg", "count distinct"} | bits | ends
     assert all(ALGEBRA[name].kind == "plain" for name in said)
+    page = (Path(__file__).parent.parent / "docs/serving.md").read_text()
+    listed = page.partition("It has the columns of ")[2].partition(", except over")[0]
+    assert {name.lower() for name in re.findall(r"`(.+?)`", listed)} == {
+        name if " " not in name else "count(distinct)" for name in said
+    }
 
 
 def test_a_sum_in_two_limbs_is_put_together_to_the_digit(spark: Any) -> None:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from seamline.errors import Condition, UserError
 from seamline.kernel import kernel
-from seamline.schemas.catalogue import compile_for, compile_record, record
+from seamline.schemas.catalogue import compile_record, record
 from seamline.schemas.contracts import Contract, event_schema, parse_contract
 from seamline.schemas.definition import Definition
+from seamline.schemas.together import compile_for
 from seamline.schemas.views import parse_views
 
 CONTRACT = """

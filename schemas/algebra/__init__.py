@@ -15,7 +15,7 @@ from seamline.schemas.algebra.frequencies import FREQUENCIES
 from seamline.schemas.algebra.moments import MOMENTS
 from seamline.schemas.algebra.sums import SUMS
 
-__all__ = ["ALGEBRA", "LAYOUT", "NAMES", "Aggregate", "Call", "Exactness", "Form", "Part"]
+__all__ = ["ALGEBRA", "LAYOUT", "NAMES", "WITHIN", "Aggregate", "Call", "Exactness", "Form", "Part"]
 
 LAYOUT = 4
 """Goes into every definition's hash: raise it when an entry's partial columns change."""
@@ -29,3 +29,6 @@ NAMES: dict[str, str] = {
     name: entry.name for entry in ALGEBRA.values() for name in (entry.name, *entry.also) if " " not in name
 }
 """Every name that an aggregate may be called by, to its entry."""
+
+WITHIN: dict[str, str] = {entry.within: entry.name for entry in ALGEBRA.values() if entry.within}
+"""Every name that an aggregate may be called by with WITHIN GROUP, to its entry."""

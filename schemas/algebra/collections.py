@@ -25,7 +25,7 @@ from seamline.schemas.algebra.forms import (
     problem,
     storable,
 )
-from seamline.schemas.algebra.sums import LIMB, sum_of, unscaled
+from seamline.schemas.algebra.sums import LIMB, avg_of, sum_of, unscaled
 
 COLLECTED = 10_000
 """Values of one group that array_agg, collect_set and string_agg keep."""
@@ -126,6 +126,24 @@ def _sum_distinct(call: Call) -> Form | None:
     return Form(form.parts, form.finalise, form.sql_type, exactness, bound, checks, total.native)
 
 
+def _avg_distinct(call: Call) -> Form | None:
+    """From the sum and the number of the values, finished as avg(x) is."""
+    mean, total = avg_of(call), sum_of(call)
+    if mean is None or total is None or not storable(call.type):
+        return None
+    part = _distinct(canonical("{x}", call.type), call.type, DISTINCT_VALUES)
+    values = {
+        "sum": f"list_aggregate({{}}, 'sum')::{total.sql_type}",
+        "count": "len({})",
+        "high": _digits("//"),
+        "low": _digits("%"),
+    }
+    made = fill(mean.finalise, values)
+    form = _limited((part,), made, "DOUBLE", DISTINCT_VALUES, "distinct values: count them instead")
+    bound = f"{mean.bound}; {form.bound}" if mean.bound else form.bound
+    return replace(form, exactness=mean.exactness, bound=bound)
+
+
 def _digits(operator: str) -> str:
     """The high or low digits of every value, added up: they cannot overflow."""
     return (
@@ -179,6 +197,7 @@ def _entry(
 COLLECTIONS = (
     _entry("count distinct", ORDERED, _count_distinct, "distinct values, counted exactly"),
     _entry("sum distinct", NUMBERS + ", BOOLEAN", _sum_distinct, "the sum of the distinct values"),
+    _entry("avg distinct", NUMBERS, _avg_distinct, "the arithmetic mean of the distinct values"),
     _entry(
         "array_agg",
         ORDERED,

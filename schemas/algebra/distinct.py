@@ -101,11 +101,11 @@ DISTINCT = (
     Aggregate(
         "approx_count_distinct", "plain", ORDERED, _approx_count_distinct,
         "how many distinct values, by a sketch; `error` is the standard error wanted, as a fraction",
-        constants=("error",), tried=(("0.05",), ()),
+        constants=("error",), alike=True, tried=(("0.05",), ()),
     ),
     Aggregate(
         "theta_sketch_agg", "plain", ORDERED, _theta_sketch_agg,
         "the set of distinct values as a sketch, for set operations in queries; `size` is how many hashes it keeps",
-        constants=("size",), tried=(("64",), ()),
+        constants=("size",), alike=True, tried=(("64",), ()),
     ),
 )  # fmt: skip

@@ -16,7 +16,7 @@ VALUES_LIMIT = 100_000
 
 MOST_QUANTILES = 100
 _Q = f"a number from 0 to 1, or a list of at most {MOST_QUANTILES} such numbers"
-_TIMES = ("DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
+TIMES = ("DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 
 
 @functools.cache
@@ -65,7 +65,7 @@ def _digest(column: str, kind: str, quantile: str, quantile_type: str = "FLOAT")
 
 
 def _approx_quantile(call: Call) -> Form | None:
-    if not (numeric(call.type) and call.type != "HUGEINT") and call.type not in _TIMES:
+    if not (numeric(call.type) and call.type != "HUGEINT") and call.type not in TIMES:
         return None
     _check_quantiles(call.constants[0])
     quantile, kind = call.texts[0], _BOUND_AS.get(call.type, call.type)
@@ -115,7 +115,7 @@ def _quantile(function: str) -> Callable[[Call], Form | None]:
             return None
         done = f"TRY(list_aggregate({{}}, '{function}'{constants}))"
         many = f"len({{}}) > {VALUES_LIMIT}"
-        instead = "approx_quantile" if numeric(call.type) or call.type in _TIMES else "finer keys"
+        instead = "approx_quantile" if numeric(call.type) or call.type in TIMES else "finer keys"
         said = problem(f"{function} of over {VALUES_LIMIT:,} values in one group: use {instead}")
         beyond = problem(f"{function} of values that {sql_type} does not hold")
         bad = f"len({{}}) > 0 AND {done} IS NULL"
@@ -153,6 +153,7 @@ DISTRIBUTION = (
         "quantiles, interpolated between values",
         constants=("q",),
         needed=1,
+        within="percentile_cont",
         tried=(_ONE, _TWO),
     ),
     Aggregate(
@@ -164,6 +165,7 @@ DISTRIBUTION = (
         constants=("q",),
         needed=1,
         also=("quantile",),
+        within="percentile_disc",
         tried=(_ONE, _TWO),
     ),
 )

@@ -111,6 +111,7 @@ EXTREMES = (
         _extreme("min"),
         f"the least; with k (1 to {MOST:,}) the k least values as a list, least first",
         constants=("k",),
+        alike=True,
         tried=_TRIED,
     ),
     Aggregate(
@@ -120,6 +121,7 @@ EXTREMES = (
         _extreme("max"),
         f"the greatest; with k (1 to {MOST:,}) the k greatest values as a list, greatest first",
         constants=("k",),
+        alike=True,
         tried=_TRIED,
     ),
     Aggregate(
@@ -132,6 +134,7 @@ EXTREMES = (
         arguments=2,
         constants=("k",),
         also=("arg_min", "argmin"),
+        alike=True,
         tried=_TRIED,
     ),
     Aggregate(
@@ -144,6 +147,7 @@ EXTREMES = (
         arguments=2,
         constants=("k",),
         also=("arg_max", "argmax"),
+        alike=True,
         tried=_TRIED,
     ),
     Aggregate(

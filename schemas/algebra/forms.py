@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from seamline.errors import Condition, TerminalError
 from seamline.kernel import kernel
 
 Exactness = Literal["exact", "approximate", "approximate (float)"]
@@ -111,8 +112,9 @@ class Aggregate:
     ValueError that says what a constant must be.
 
     arguments: how many expressions it takes; constants: the names of what may follow them, of which `needed` must;
-    star: whether `name(*)` and `name()` are allowed; also: other names of the same; tried: constants as SQL, with which
-    tests and examples call it.
+    star: whether `name(*)` and `name()` are allowed; also: other names of the same; within: its name where it is
+    written `name(constants) WITHIN GROUP (ORDER BY x)`; alike: whether DISTINCT changes nothing where no constant
+    follows; tried: constants as SQL, with which tests and examples call it.
     """
 
     name: str
@@ -125,6 +127,8 @@ class Aggregate:
     needed: int = 0
     star: bool = False
     also: tuple[str, ...] = ()
+    within: str = ""
+    alike: bool = False
     tried: tuple[tuple[str, ...], ...] = ((),)
 
     @property
@@ -136,11 +140,19 @@ class Aggregate:
         name, _, distinct = self.name.partition(" ")
         return f"{name}({'DISTINCT ' if distinct else ''}{expressions}{must}{may})"
 
+    @property
+    def ordered(self) -> str:
+        """How it is written with WITHIN GROUP, or ''."""
+        return f"{self.within}({', '.join(self.constants)}) WITHIN GROUP (ORDER BY x)" if self.within else ""
+
 
 def evaluated(texts: Sequence[str]) -> tuple[Any, ...]:
-    """The values of constants. Raises SeamlineError KERNEL_FAILED where one has none."""
+    """The values of constants. Raises SeamlineError KERNEL_FAILED where one has none, or none that Python can hold."""
     listed = ", ".join(f"{sql} AS c{n}" for n, sql in enumerate(texts))
-    return tuple(kernel().run(f"SELECT {listed}").to_pylist()[0].values()) if listed else ()
+    try:
+        return tuple(kernel().run(f"SELECT {listed}").to_pylist()[0].values()) if listed else ()
+    except (OverflowError, ValueError) as error:
+        raise TerminalError(Condition.KERNEL_FAILED, f"{', '.join(texts)} is beyond the years 1 to 9999") from error
 
 
 def single(merge: str, stored: str, partial: str, *combines: str, spark: InSpark | None = None) -> Form:

@@ -7,7 +7,7 @@ from typing import Any
 
 from seamline.errors import SeamlineError
 from seamline.kernel import kernel, quote
-from seamline.schemas.algebra.distribution import engine_type
+from seamline.schemas.algebra.distribution import TIMES, engine_type
 from seamline.schemas.algebra.forms import (
     FLOATS,
     INTEGERS,
@@ -173,10 +173,10 @@ def _histogram(call: Call) -> Form | None:
 #
 # One count a bin: of values above the bound before it, up to and with its own; the last one of values above all.
 # DuckDB leaves that one out where it is 0, and names it by the greatest value of the type. It puts NaN in the first
-# bin; here NaN is above all, as everywhere. Dates and times are refused: the greatest of them is beyond what Python
-# and Arrow's other readers can show.
+# bin; here NaN is above all, as everywhere. Bins of dates and times are named by text: the greatest of them is beyond
+# what Python and Arrow's other readers can show.
 
-_BINNED = (*INTEGERS, *FLOATS, "VARCHAR")
+_BINNED = (*INTEGERS, *FLOATS, *TIMES, "VARCHAR")
 
 
 def _bounds_and_rest(key: str, bounds: str) -> tuple[list[str], str]:
@@ -217,6 +217,11 @@ def _bins(call: Call) -> Form | None:
         raise ValueError(f"a list of bounds other than {rest!r}, which stands for values above all")
     literals = [_literal(bound, key) for bound in bounds]
     parts = _bin_parts(f"TRY_CAST({{x}} AS {key})", literals)
+    if kind in TIMES:
+        named = "list_transform(map_entries({}), lambda e__: {'k': e__.key::VARCHAR, 'v': e__.value})"
+        own = f"map_from_entries({named.replace('{}', f'histogram({{x}}, {call.texts[0]}){{filter}}')})"
+        value = _mapped(parts, [_literal(bound, "VARCHAR") for bound in bounds], _literal(rest, "VARCHAR"))
+        return Form(parts, value, "MAP(VARCHAR, UBIGINT)", own=own)
     own = ""
     if kind in FLOATS:
         own = f"histogram(CASE WHEN isnan({{x}}) THEN 'inf' ELSE {{x}} END, {call.texts[0]}){{filter}}"
@@ -252,12 +257,19 @@ FREQUENCIES = (
         needed=1,
         tried=(("2",),),
     ),
-    Aggregate("mode", "plain", ORDERED, _mode, "the most frequent value, the least of equally frequent ones"),
+    Aggregate(
+        "mode",
+        "plain",
+        ORDERED,
+        _mode,
+        "the most frequent value, the least of equally frequent ones",
+        within="mode",
+    ),
     Aggregate("entropy", "plain", ORDERED, _entropy, "base-2 entropy of the values; 0 over nothing"),
     Aggregate(
         "histogram",
         "plain",
-        ORDERED + "; with bounds, of the same type: numbers, VARCHAR (of a time, its epoch)",
+        ORDERED + "; with bounds, of the same type: numbers, VARCHAR, dates, times, timestamps (named by text)",
         _histogram,
         "how many of each value, or in each bin above one bound up to the next",
         constants=("bounds",),

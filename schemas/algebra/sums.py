@@ -135,7 +135,8 @@ def _average(value: str, value_type: str, kind: str) -> str:
     return f"CASE WHEN {{count}} > 0 THEN {bound} END"
 
 
-def _avg(call: Call) -> Form | None:
+def avg_of(call: Call) -> Form | None:
+    """The form of an average."""
     kind = call.type
     if kind in FLOATS:
         part = Part("sum", "sum({x}){filter}", "DOUBLE", "sum({c})")
@@ -199,11 +200,13 @@ SUMS = (
     Aggregate("count", "plain", "* or any expression", _count, "rows where the argument is not NULL", star=True),
     Aggregate("count_if", "plain", "BOOLEAN", _count_if, "rows where the condition holds", also=("countif",)),
     Aggregate("sum", "plain", NUMBERS + ", BOOLEAN", sum_of, "the sum"),
-    Aggregate("avg", "plain", NUMBERS, _avg, "the arithmetic mean", also=("mean",)),
+    Aggregate("avg", "plain", NUMBERS, avg_of, "the arithmetic mean", also=("mean",)),
     Aggregate("product", "plain", NUMBERS, _product, "the product, as DOUBLE"),
-    Aggregate("bool_and", "plain", "BOOLEAN", _truth("bool_and"), "whether all are true", also=("every",)),
-    Aggregate("bool_or", "plain", "BOOLEAN", _truth("bool_or"), "whether any is true", also=("any", "some")),
-    Aggregate("bit_and", "plain", "integers up to 64 bits", _bits("bit_and"), "bits set in all"),
-    Aggregate("bit_or", "plain", "integers up to 64 bits", _bits("bit_or"), "bits set in any"),
+    Aggregate("bool_and", "plain", "BOOLEAN", _truth("bool_and"), "whether all are true", also=("every",), alike=True),
+    Aggregate(
+        "bool_or", "plain", "BOOLEAN", _truth("bool_or"), "whether any is true", also=("any", "some"), alike=True
+    ),
+    Aggregate("bit_and", "plain", "integers up to 64 bits", _bits("bit_and"), "bits set in all", alike=True),
+    Aggregate("bit_or", "plain", "integers up to 64 bits", _bits("bit_or"), "bits set in any", alike=True),
     Aggregate("bit_xor", "plain", "integers up to 64 bits", _bits("bit_xor"), "bits set in an odd number"),
 )

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -62,14 +63,14 @@ class Slice:
 WHOLE = Slice()
 
 
-def in_slices(work: Callable[[Slice], T], first: int = 1, most: int = MOST) -> Iterator[T]:
+def in_slices(work: Callable[[Slice], T], first: int = 1, most: Callable[[], int] = lambda: MOST) -> Iterator[T]:
     """The results of `work` over slices that together hold every row once, beginning with `first` of them.
 
     A slice that runs out of memory is halved, and where none of its size has fitted so far, so are the others. Raises
-    what `work` raises, KERNEL_MEMORY only beyond `most` slices.
+    what `work` raises, KERNEL_MEMORY only beyond `most` slices, which is asked for once one did not fit.
     """
     waiting = [Slice(number, first) for number in reversed(range(first))]
-    least, fitted = first, 0
+    least, fitted, bound = first, 0, 0
     while waiting:
         one = waiting.pop()
         if one.of < least:
@@ -78,13 +79,25 @@ def in_slices(work: Callable[[Slice], T], first: int = 1, most: int = MOST) -> I
         try:
             result = work(one)
         except SeamlineError as error:
-            if error.condition is not Condition.KERNEL_MEMORY or one.of >= max(most, first):
+            if error.condition is not Condition.KERNEL_MEMORY:
+                raise
+            bound = bound or max(most(), first)
+            if one.of >= bound:
                 raise
             least = max(least, one.of if one.of == fitted else 2 * one.of)
             waiting += reversed(one.halves)
             continue
         fitted = max(fitted, one.of)
         yield result
+
+
+def useful(engine: Kernel, sources: dict[str, Input], keys: Sequence[str]) -> int:
+    """How many slices may be of use: about as many as the tables have keys, a power of two of at most MOST."""
+    if not keys:
+        return 1
+    hashed = f"approx_count_distinct(hash({', '.join(map(quote, keys))}))"
+    held = [engine.run(f"SELECT {hashed} AS n FROM {name}", sources)["n"][0].as_py() for name in sources]
+    return int(min(MOST, 1 << max(0, max(held) - 1).bit_length()))
 
 
 def weight(source: Input) -> int:
@@ -130,12 +143,9 @@ class Merging:
         return self.table(lake, engine, [self.table(lake, engine, half) for half in (parts[:middle], parts[middle:])])
 
     def _table(self, engine: Kernel, source: Input) -> pa.Table:
-        try:
-            return engine.run(self.statement, {"partials": source})
-        except SeamlineError as error:
-            if error.condition is not Condition.KERNEL_MEMORY or not self.keys:
-                raise
-        return pa.concat_tables(in_slices(lambda one: engine.run(self.over(one), {"unsliced": source}), 2))
+        sources = {"unsliced": source}
+        most = partial(useful, engine, sources, self.keys)
+        return pa.concat_tables(in_slices(lambda one: engine.run(self.over(one), sources), most=most))
 
     def write(self, lake: Lake, engine: Kernel, parts: Parts, path: str, last: str = "") -> int:
         """Writes the merged rows of all parts to one file; returns how many. `last`: an ORDER BY clause, or nothing.
@@ -159,17 +169,18 @@ class Merging:
         try:
             return lake.write(engine, f"{self.statement}{last}", {"partials": source}, path)
         except SeamlineError as error:
-            if error.condition is not Condition.KERNEL_MEMORY or not self.keys:
+            sources = {"unsliced": source}
+            if error.condition is not Condition.KERNEL_MEMORY or (most := useful(engine, sources, self.keys)) == 1:
                 raise
         tried: list[str] = []
 
         def work(one: Slice) -> str:
             tried.append(_aside(path))
-            lake.write(engine, self.over(one), {"unsliced": source}, tried[-1])
+            lake.write(engine, self.over(one), sources, tried[-1])
             return tried[-1]
 
         try:
-            done = list(in_slices(work, 2))
+            done = list(in_slices(work, 2, lambda: most))
             return lake.write(engine, f"SELECT * FROM partials{last}", {"partials": lake.read(done)}, path)
         finally:
             forget(lake, tried)

@@ -14,7 +14,7 @@ from seamline.errors import Condition, TransientError
 
 def add(commands: typer.Typer) -> None:
     """Adds the command."""
-    commands.command(name="sql", epilog=examples("seamline views sql orders_by_hour > orders_by_hour.sql"))(sql)
+    commands.command(name="sql", epilog=examples("seamline views sql orders_by_hour"))(sql)
 
 
 def sql(
