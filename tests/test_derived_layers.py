@@ -106,8 +106,8 @@ def test_a_derived_version_is_folded_from_its_bases_units_and_nothing_else(root:
 
 def test_several_versions_of_a_base_are_followed_at_once_and_a_rebuild_takes_every_unit(root: Path) -> None:
     world = begin(root)
-    for first in (0, 20, 40):
-        send(world, first, 2 if first else 6)
+    for first in (0, 20, 44):
+        send(world, first, 1 if first else 6)
         both(world)
         world.refresh("sales")
         if first == 0:
@@ -129,6 +129,23 @@ def test_several_versions_of_a_base_are_followed_at_once_and_a_rebuild_takes_eve
     given_out.clear()
     assert world.refresh("by_day").version is not None, "a base that was made anew is followed, at whatever cut"
     assert {task.unit for task in given_out} >= every
+    world.finish()
+
+
+def test_a_base_kept_by_the_hour_is_folded_by_the_hour(root: Path) -> None:
+    world = World(root)
+    world.apply(SALES.replace("sales AS", "sales TBLPROPERTIES ('partition.grain' = 'hour') AS") + BY_DAY)
+    world.ready.add("by_day")
+    for first in (0, 20):
+        send(world, first)
+        both(world)
+        world.refresh("sales")
+        given_out = watched(world)
+        assert world.refresh("by_day").audit.clean
+        units = version(world, "sales").units
+        assert {task.unit for task in given_out} == {unit for unit, files in units.items() if files}
+        assert all("T" in task.unit for task in given_out)
+        world.check()
     world.finish()
 
 
