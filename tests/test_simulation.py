@@ -298,12 +298,15 @@ def day(world: World, texts: Sequence[str], at: str = "", view: str = "sales") -
     world.send(1, event.encode(1), event)
 
 
-IN_QUICK = ("speed.after-files", "batch.after-version")
-EVERY_POINT = [pytest.param(point, marks=[] if point in IN_QUICK else pytest.mark.thorough) for point in sorted(POINTS)]
+IN_QUICK = {("speed.after-files", "moves"), ("batch.after-version", "sales")}
+EVERY_POINT = [
+    pytest.param(point, view, marks=[] if (point, view) in IN_QUICK else pytest.mark.thorough)
+    for point in sorted(POINTS)
+    for view in ("sales", "moves")
+]
 
 
-@pytest.mark.parametrize("view", ["sales", "moves"])
-@pytest.mark.parametrize("point", EVERY_POINT)
+@pytest.mark.parametrize(("point", "view"), EVERY_POINT)
 def test_death_at_each_commit_point_changes_nothing(root: Path, point: str, view: str) -> None:
     world = World(root)
     if view == "moves":
