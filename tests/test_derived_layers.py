@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import BEGIN, BY_DAY, BY_YEAR, CHANGED, CONTRACT, HORIZON, SALES, World
-from test_simulation import DEATH, TAKES
+from test_simulation import DEATH, HISTORIES, TAKES
 from truth import Event
 
 from seamline.commitpoint import POINTS
@@ -232,7 +232,7 @@ def do(world: World, name: str, takes: list[int]) -> None:
 
 
 @pytest.mark.thorough
-@settings(max_examples=40)
+@settings(max_examples=HISTORIES)
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from([*STEPS, *STEPS, "change", "drop", "back"]), TAKES, DEATH), min_size=4, max_size=25
