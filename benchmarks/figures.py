@@ -69,16 +69,23 @@ def median(costs: list[Cost]) -> Cost:
     return Cost(statistics.median(c.wall for c in costs), statistics.median(c.cpu for c in costs))
 
 
+_seen: dict[tuple[int, float], float] = {}
+"""CPU time of every process that was ever looked at, by its id and start, as it was last seen."""
+
+
 def cpu_seconds() -> float:
-    """CPU time of this process and all below it, so far."""
+    """CPU time of this process and all below it, so far.
+
+    Those that have ended count as they were last seen: Spark ends a Python worker that was idle for a minute, and its
+    daemon does not count it among its own children.
+    """
     me = psutil.Process()
-    total = 0.0
     for process in (me, *me.children(recursive=True)):
         try:
-            total += sum(process.cpu_times()[:4])  # own, and of children that ended
+            _seen[process.pid, process.create_time()] = sum(process.cpu_times()[:2])
         except psutil.NoSuchProcess:
             continue
-    return total
+    return sum(_seen.values())
 
 
 def ratios(

@@ -159,7 +159,7 @@ def fold_tasks(lake: Lake, definition: Definition, plan: Plan, source: Source, r
             run=run,
             of=Unit.parse(unit),
             files=tuple(file.path for file in of_unit),
-            statements=Folding(base.fold, counts.get(unit, Counts()), keys, definition.merging, last),
+            statements=Folding(base.fold, keys, counts.get(unit, Counts()), definition.merging, last),
             size=sum(file.rows for file in of_unit),
             memory=memory,
         )

@@ -34,8 +34,8 @@ class Folding:
     what was counted when those were made. `last`: an ORDER BY clause, or nothing."""
 
     fold: str
-    counts: Counts
     keys: tuple[str, ...]
+    counts: Counts
     merging: Merging
     last: str = ""
 

@@ -117,6 +117,7 @@ class _Reading:
             view=self.definition.view, definition=self.definition.hash, stream=self.stream,
             version=chain.version, cut=chain.cut, reached=chain.reached, links=chain.segments,
             columns=self.definition.columns, newest=self.newest, committed=self.committed, asked=asked,
+            bases=tuple((base.view, base.hash) for base in self.definition.bases),
         )  # fmt: skip
 
 

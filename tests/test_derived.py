@@ -175,7 +175,7 @@ def in_steps(definition: Definition, base: Definition, made: Handmade, sizes: li
         at += size
     assert at == len(made.sent)
     partials = made.engine.run(base.partial, {"events": made.events(made.sent)})
-    whole = Folding(definition.base.fold, Counts(), tuple(key.name for key in base.keys), definition.merging)
+    whole = Folding(definition.base.fold, tuple(key.name for key in base.keys), Counts(), definition.merging)
     slices = [made.engine.run(whole.over(Slice(n, 3)), {"unsliced": partials}) for n in range(3)]
     if len(sizes) == 1:
         folded = slices  # as where memory does not hold one statement

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from simulation import BEGIN, BY_HOUR, CHANGED, CHANGED_AGAIN, DAILY, HORIZON, MOVES, SALES, SKETCHES, World
+from simulation import BEGIN, BY_DAY, BY_HOUR, CHANGED, CHANGED_AGAIN, DAILY, HORIZON, MOVES, SALES, SKETCHES, World
 from truth import Event, answer, differences, events_table, ordered
 
 from seamline.commitpoint import POINTS
@@ -298,12 +298,15 @@ def day(world: World, texts: Sequence[str], at: str = "", view: str = "sales") -
     world.send(1, event.encode(1), event)
 
 
-IN_QUICK = ("speed.after-files", "batch.after-version")
-EVERY_POINT = [pytest.param(point, marks=[] if point in IN_QUICK else pytest.mark.thorough) for point in sorted(POINTS)]
+IN_QUICK = {("speed.after-files", "moves"), ("batch.after-version", "sales")}
+EVERY_POINT = [
+    pytest.param(point, view, marks=[] if (point, view) in IN_QUICK else pytest.mark.thorough)
+    for point in sorted(POINTS)
+    for view in ("sales", "moves")
+]
 
 
-@pytest.mark.parametrize("view", ["sales", "moves"])
-@pytest.mark.parametrize("point", EVERY_POINT)
+@pytest.mark.parametrize(("point", "view"), EVERY_POINT)
 def test_death_at_each_commit_point_changes_nothing(root: Path, point: str, view: str) -> None:
     world = World(root)
     if view == "moves":
@@ -400,6 +403,22 @@ def test_records_that_a_mended_contract_accepts_are_counted_once(
         world.send(0, later.encode(), later)
     world.finish()
     assert world.known[str(world.serving.catalogue.states["sales"].served)].least is None
+
+
+@pytest.mark.parametrize("texts", [(SALES, BY_HOUR), (BY_HOUR, SALES)], ids=["to hours", "to days"])
+def test_a_derived_view_follows_its_base_to_another_grain(root: Path, texts: tuple[str, str]) -> None:
+    world = World(root)
+    for number, text in enumerate(texts):
+        world.apply(text + BY_DAY)
+        for hours in (0, -3, -20):
+            event = Event(f"{number}{hours}", BEGIN + timedelta(hours=hours))
+            world.send(0, event.encode(), event)
+        world.run_speed([9])
+        world.run_archive([9])
+        for view in ("sales", "by_day"):
+            assert world.refresh(view).version is not None
+            world.check()
+    world.finish()
 
 
 @pytest.mark.parametrize("lives", [0, 1], ids=["left out from what tasks sent", "left out in a second reading"])

@@ -135,7 +135,7 @@ def test_a_statement_beyond_the_memory_is_no_defect(small: Kernel) -> None:
     assert small.run("SELECT 1 AS a").num_rows == 1
 
 
-@pytest.mark.parametrize("kind", ["many groups", "one group"])
+@pytest.mark.parametrize("kind", ["many groups", pytest.param("one group", marks=pytest.mark.thorough)])
 def test_merging_into_a_file_is_the_same_in_little_memory(bench: Bench, small: Kernel, kind: str) -> None:
     events = [many_groups(), many_groups(1)] if kind == "many groups" else [one_group(n % 2) for n in range(48)]
     paths = [partials(bench, f"u{n}", text) for n, text in enumerate(events)]

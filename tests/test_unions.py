@@ -141,7 +141,13 @@ EVENTS = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.parametrize("text", VIEWS.values(), ids=list(VIEWS))
+IN_QUICK = [name for name in VIEWS if name.startswith(("three contracts", "first and last"))]
+EVERY_VIEW = [
+    pytest.param(text, id=name, marks=[] if name in IN_QUICK else pytest.mark.thorough) for name, text in VIEWS.items()
+]
+
+
+@pytest.mark.parametrize("text", EVERY_VIEW)
 @given(EVENTS, st.integers(0, 6))
 def test_a_unions_answer_is_its_own_select_over_all_contracts_events(
     text: str, found: dict[str, list[dict[str, Any]]], cut: int

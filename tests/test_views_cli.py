@@ -23,6 +23,7 @@ from seamline.schemas.algebra import ALGEBRA, Aggregate
 from seamline.schemas.compiler import compile_view
 from seamline.schemas.explain import Cost, cost, size_of
 from seamline.schemas.views import parse_views
+from tests.algebra_laws import QUICK
 from tests.lakes import CONTRACT, DAY, VIEW, Bench, contract, order
 
 ROOT = Path(__file__).parent.parent
@@ -188,6 +189,8 @@ def test_every_list_that_an_aggregate_stores_is_bounded(entry: Aggregate) -> Non
         call = f"{name}({distinct} {', '.join([arguments, *constants])})"
         with contextlib.suppress(UserError):
             found.append(cost_of(f"placed::DATE AS day, {call} AS x, count(*) AS n"))
+        if QUICK and found:
+            break
     assert found
     for one in found:
         lists = [column.size for column in one.columns if column.size.element is not None]

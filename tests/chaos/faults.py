@@ -32,7 +32,7 @@ REACH_SECONDS = 40
 
 TARGETS = (*SUPERVISED, "broker")
 JVMS = ("speed", "archive", "scheduler")
-VIEWS = ("sales", "buyers")
+VIEWS = ("sales", "buyers", "daily")
 
 
 class Missed(Exception):

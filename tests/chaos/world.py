@@ -57,13 +57,26 @@ SELECT time_bucket(INTERVAL '1 month', placed) AS month, buyer, count(*) AS orde
        sum(amount) AS amount
 FROM orders WHERE shop <> 'd' GROUP BY ALL"""
 
+DAILY = """CREATE MATERIALIZED VIEW daily AS
+SELECT time_bucket(INTERVAL '1 day', hour) AS day, MEASURE(orders) AS orders, MEASURE(amount) AS amount,
+       MEASURE(latest) AS latest, MEASURE(weight) AS weight, MEASURE(large) AS large
+FROM sales GROUP BY ALL"""
+"""Over `sales`: another definition of that is another of this."""
+
+DAILY_OF_EVENTS = """CREATE MATERIALIZED VIEW daily AS
+SELECT time_bucket(INTERVAL '1 day', placed) AS day, count(*) AS orders, sum(amount) AS amount,
+       max(placed) AS latest, avg(weight) AS weight, count(*) FILTER (WHERE amount >= {least}) AS large
+FROM orders GROUP BY ALL"""
+"""What its answers must be equal to."""
+
 
 class Broken(Exception):
     """A guarantee did not hold, or the project does not run any more."""
 
 
 class World:
-    """A project in `folder`, and `seamline up` over it. `texts`: each view by its name, each definition by its hash."""
+    """A project in `folder`, and `seamline up` over it. `texts`: the SELECT over events that each definition's answers
+    must be equal to, by its hash."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
@@ -79,6 +92,7 @@ class World:
         self._least = 0
         self.write("buyers", BUYERS)
         self.write("sales", SALES.format(least=0))
+        self.write("daily", DAILY, DAILY_OF_EVENTS.format(least=0))
         self.project = load_project(self.folder)
         self.lake = self.project.lake
         self._up: process.Child | None = None
@@ -87,18 +101,20 @@ class World:
 
     # the project's text
 
-    def write(self, view: str, text: str) -> str:
+    def write(self, view: str, text: str, over_events: str = "") -> str:
         """Puts a view's text into the project and returns the hash of its definition."""
         (self.folder / "views" / f"{view}.sql").write_text(text + ";\n")
         project = load_project(self.folder)
         definition = compile_for(project.views[view], project.contracts, project.views)[0].hash
-        self.texts[view] = self.texts[definition] = text
+        self.texts[definition] = over_events or text
         return definition
 
     def redefine(self) -> str:
-        """Another definition of `sales`, none like it before; not applied yet."""
+        """Another definition of `sales`, none like it before, and of what is derived from it; not applied yet."""
         self._least += 10
-        return self.write("sales", SALES.format(least=self._least))
+        definition = self.write("sales", SALES.format(least=self._least))
+        self.write("daily", DAILY, DAILY_OF_EVENTS.format(least=self._least))
+        return definition
 
     # its processes
 
