@@ -6,8 +6,8 @@ the ledger keeps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from seamline.kernel import quote
 from seamline.schemas.algebra import Exactness
@@ -157,6 +157,30 @@ class Definition:
     def merge_and_finalise(self) -> str:
         """`partials` of any split to the view's columns, in one statement."""
         return self.finalise_over(f"({self.merge})")
+
+    def needed(self, columns: Iterable[Output]) -> tuple[str, ...]:
+        """The stored columns that some of the view's are made of: the keys, theirs, and those of HAVING."""
+        keys = {key.name for key in self.keys}
+        text = "\n".join([self.having, *(column.finished for column in columns)])
+        names = [column.name for column in self.partial_columns]
+        return tuple(name for name in names if name in keys or f"partials.{quote(name)}" in text)
+
+    def narrowed(self, names: Container[str]) -> Definition:
+        """The same view with its keys and the columns of these names, in lower case: only what they are made of is
+        read and merged. It is for answering, and has its parent's identity."""
+        keys = {key.name for key in self.keys}
+        columns = tuple(c for c in self.columns if c.name in keys or c.name.lower() in names)
+        kept = set(self.needed(columns))
+        merges = {name: sql for name, sql in self.merges.items() if name in kept}
+        lines = [f"partials.{quote(key.name)}" for key in self.keys]
+        lines += [f"{sql} AS {quote(name)}" for name, sql in merges.items()]
+        return replace(
+            self,
+            columns=columns,
+            partial_columns=tuple(c for c in self.partial_columns if c.name in kept),
+            merge=f"{_select(lines, 'partials')}\nGROUP BY ALL",
+            merges=merges,
+        )
 
     def select_over(self, events: Mapping[str, str] | str) -> str:
         """The user's own SELECT over other tables, one for each contract (a name alone: for the only contract),

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
-from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
+from seamline.errors import Condition, SeamlineError, TerminalError, UserError
 from seamline.kernel import Limits, connect, literal, quote
 from seamline.schemas.definition import Definition
+from seamline.serving.failures import said, undefined
 from seamline.serving.functions import statements
 from seamline.serving.guard import TREE, Reference, check, check_text, too_deep
 from seamline.serving.measure import TILES, Measured, Parser, measured
+from seamline.serving.named import Names, named
 from seamline.serving.plain import PlainCall, plain_calls
 from seamline.serving.remerge import tiles
 
@@ -72,7 +74,8 @@ class Pool:
         with self.cursor() as cursor:
             checked = check(sql, cursor.tree(sql))
         try:
-            return Asked(checked.references, checked.measured, plain_calls(sql, checked.node))
+            names = None if checked.measured else named(checked.node)
+            return Asked(checked.references, checked.measured, plain_calls(sql, checked.node), names)
         except RecursionError:
             raise too_deep() from None
 
@@ -87,11 +90,13 @@ class Pool:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a query's text says: its views, whether it has MEASURE, and its plain aggregates over columns."""
+    """What a query's text says: its views, whether it has MEASURE, its plain aggregates over columns, and the columns
+    that it can name."""
 
     references: tuple[Reference, ...]
     measured: bool
     calls: tuple[PlainCall, ...]
+    names: Names
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class Cursor:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self._defined: dict[str, Served] = {}
+        self._defined: dict[str, tuple[Served, Definition]] = {}
         self._guard = threading.Lock()
         self._running: object | None = None
 
@@ -139,9 +144,14 @@ class Cursor:
         except duckdb.Error as error:
             raise TerminalError(Condition.KERNEL_FAILED, str(error).splitlines()[0]) from error
 
-    def define(self, view: str, served: Served) -> None:
-        """Makes `view` the merged answer of a snapshot. DuckDB inlines it: a query's filters reach the Parquet scan."""
-        if self._defined.get(view) is served:
+    def define(self, view: str, served: Served, names: Names = None) -> None:
+        """Makes `view` the merged answer of a snapshot. DuckDB inlines it: a query's filters reach the Parquet scan.
+
+        It binds every column of it for each query, though, which for lists and sketches takes longer than many an
+        answer: where `names` leaves some out, they are left out.
+        """
+        definition = light(served.definition, names)
+        if self._stands(view, served, definition):
             return
         self._defined.pop(view, None)
         speed, batch = _inputs(view)
@@ -150,21 +160,27 @@ class Cursor:
                 self._connection.register(speed, served.speed)
             if isinstance(served.batch, pa.Table):
                 self._connection.register(batch, served.batch)
-            self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(view)} AS {statement(served)}")
+            self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(view)} AS {statement(served, definition)}")
         except duckdb.Error as error:
-            raise _undefined(view, error) from error
-        self._defined[view] = served
+            raise undefined(view, error) from error
+        self._defined[view] = served, definition
+
+    def _stands(self, name: str, served: Served, definition: Definition) -> bool:
+        last = self._defined.get(name)
+        return last is not None and last[0] is served and last[1] is definition
 
     def define_tiles(self, view: str, served: Served) -> None:
         """Makes the tiles of a view that is defined: its rows with their merged partials, for MEASURE."""
         name = TILES + view
-        if self._defined.get(name) is served:
+        definition = served.definition
+        if self._stands(name, served, definition):
             return
         try:
-            self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {statement(served, tiles)}")
+            text = statement(served, definition, tiles)
+            self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {text}")
         except duckdb.Error as error:
-            raise _undefined(view, error) from error
-        self._defined[name] = served
+            raise undefined(view, error) from error
+        self._defined[name] = served, definition
 
     def run(self, text: Text, seconds: float) -> pa.Table:
         """Runs a checked query. Raises QUERY_TIMEOUT, QUERY_INVALID, VALUE_OUT_OF_RANGE or STORE_UNAVAILABLE."""
@@ -179,7 +195,7 @@ class Cursor:
         except duckdb.Error as error:
             raise self._placed(text, error, seconds) from error
         except (pa.ArrowException, OSError) as error:  # DuckDB's, raised while rows are made: pyarrow knows its text
-            raise _said(error, seconds) from error
+            raise said(error, seconds) from error
         finally:
             with self._guard:
                 self._running = None
@@ -196,14 +212,17 @@ class Cursor:
     def _placed(self, text: Text, error: duckdb.Error, seconds: float) -> SeamlineError:
         """The error; where the query does not bind, with the place, which DuckDB says to `execute` only."""
         if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
+            for view, (served, definition) in list(self._defined.items()):
+                if definition is not served.definition:
+                    self.define(view, served)  # whole, so that DuckDB can say which column may have been meant
             try:
                 self._connection.execute(f"EXPLAIN\n{text.plain or text.sql}").fetchall()
             except duckdb.Error as again:
-                return _said(again, seconds, before=1)
-        said = _said(error, seconds)
+                return said(again, seconds, before=1)
+        told = said(error, seconds)
         if text.plain:
-            said.where = ""  # it would be the place in the text that was written out
-        return said
+            told.where = ""  # it would be the place in the text that was written out
+        return told
 
     def _interrupt(self, token: object) -> None:
         with self._guard:  # never the next query's
@@ -221,10 +240,23 @@ def finished(definition: Definition) -> str:
     return definition.merge_and_finalise
 
 
-def statement(served: Served, rows: Callable[[Definition], str] = finished) -> str:
-    """A view's SELECT: finalise(merge(batch partials UNION ALL speed partials)); `rows` says which columns."""
-    speed, batch = _inputs(served.definition.view)
-    columns = ", ".join(f"{quote(c.name)}::{c.sql_type} AS {quote(c.name)}" for c in served.definition.partial_columns)
+@lru_cache(maxsize=512)
+def light(definition: Definition, names: Names) -> Definition:
+    """A definition without the columns that `names` leaves out, where some of these are made of lists or states."""
+    if names is None:
+        return definition
+    narrow = definition.narrowed(names)
+    kept = {column.name for column in narrow.partial_columns}
+    left = [column.sql_type for column in definition.partial_columns if column.name not in kept]
+    return narrow if any("[" in kind or "STRUCT" in kind for kind in left) else definition
+
+
+def statement(served: Served, definition: Definition, rows: Callable[[Definition], str] = finished) -> str:
+    """A view's SELECT: finalise(merge(batch partials UNION ALL speed partials)); `rows` says which columns.
+
+    `definition` is what is served, or a narrower one."""
+    speed, batch = _inputs(definition.view)
+    columns = ", ".join(f"{quote(c.name)}::{c.sql_type} AS {quote(c.name)}" for c in definition.partial_columns)
     sources = []
     if served.batch is not None:
         registered = isinstance(served.batch, pa.Table)
@@ -234,17 +266,10 @@ def statement(served: Served, rows: Callable[[Definition], str] = finished) -> s
     if served.speed is not None:
         sources.append(f"SELECT {columns} FROM {quote(speed)}")
     if not sources:
-        nothing = ", ".join(f"NULL::{c.sql_type} AS {quote(c.name)}" for c in served.definition.partial_columns)
+        nothing = ", ".join(f"NULL::{c.sql_type} AS {quote(c.name)}" for c in definition.partial_columns)
         sources.append(f"SELECT {nothing} WHERE false")
     union = " UNION ALL ".join(sources)
-    return f"WITH partials AS NOT MATERIALIZED ({union})\n{rows(served.definition)}"
-
-
-def _undefined(view: str, error: duckdb.Error) -> SeamlineError:
-    """A view's own statement failed: a file is out of reach, or there is a defect."""
-    if isinstance(error, duckdb.IOException):
-        return TransientError(Condition.STORE_UNAVAILABLE, f"view {view}: {error}", mend="ask again")
-    return TerminalError(Condition.KERNEL_FAILED, f"view {view}: {type(error).__name__}: {error}")
+    return f"WITH partials AS NOT MATERIALIZED ({union})\n{rows(definition)}"
 
 
 def _read(reader: pa.RecordBatchReader) -> pa.Table:
@@ -260,42 +285,3 @@ def _read(reader: pa.RecordBatchReader) -> pa.Table:
             )
         batches.append(batch)
     return pa.Table.from_batches(batches, schema=reader.schema)
-
-
-def _said(error: Exception, seconds: float, before: int = 0) -> SeamlineError:
-    """DuckDB's error in the words of a query that stands `before` lines down."""
-    text = str(error)
-    first = text.splitlines()[0] if text else type(error).__name__
-    if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in first:
-        return UserError(
-            Condition.QUERY_TIMEOUT, f"the query ran longer than {seconds:g} s",
-            mend="narrow it (a filter on the time bucket is pushed down), or raise serving.query_seconds",
-        )  # fmt: skip
-    if "VALUE_OUT_OF_RANGE" in text:
-        return UserError(
-            Condition.VALUE_OUT_OF_RANGE, first, allowed="values inside their column's type",
-            mend="leave that group or that column out; docs/views.md says which ranges sums have",
-        )  # fmt: skip
-    if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in first:
-        return UserError(
-            Condition.QUERY_REFUSED, f"the query needs more memory: {first}", allowed="kernel.memory",
-            mend="narrow the query, or raise kernel.memory",
-        )  # fmt: skip
-    if isinstance(error, duckdb.IOException) or first.startswith("IO Error"):
-        return TransientError(Condition.STORE_UNAVAILABLE, first, mend="ask again")
-    if isinstance(error, duckdb.InternalException | duckdb.FatalException):
-        return TerminalError(Condition.KERNEL_FAILED, first)
-    told, _, shown = text.partition("\n\nLINE ")
-    hint = " ".join(told.splitlines()[1:])
-    return UserError(Condition.QUERY_INVALID, first, mend=hint or "mend the query", where=_caret(shown, before))
-
-
-def _caret(shown: str, before: int) -> str:
-    """`line:column` from `1: SELECT …` and the caret under it; the line alone where DuckDB shortened it."""
-    head, _, line = shown.partition(": ")
-    text, _, marks = line.partition("\n")
-    if not head.isdigit() or "^" not in marks:
-        return ""
-    number = int(head) - before
-    column = marks.index("^") - len(f"LINE {head}: ") + 1
-    return str(number) if text.startswith("...") else f"{number}:{column}"

@@ -54,7 +54,7 @@ class Query:
     def _bind(self, served: dict[str, Served], cursor: Cursor) -> Text:
         """Defines the views, and what is then to be run."""
         for name, one in served.items():
-            cursor.define(name, one)
+            cursor.define(name, one, self._asked.names)
         if not self._asked.measured:
             return Text(self.sql)
         written = self._pool.measured(self.sql, tuple(one.definition for one in served.values()))

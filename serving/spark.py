@@ -76,7 +76,7 @@ def register(
     shares = share_out([DataFile(path=lake.absolute(f.path), rows=f.rows) for f in reading.files], 2 * parallel)
     frame = spark.createDataFrame([], schema)
     if shares:
-        stored = needed(definition, wanted)
+        stored = definition.needed(wanted)
         sorting = Sorting(sorting_statement(definition, stored, buckets), stored, memory)
         arrow = to_arrow_schema(schema, timezone="UTC")
         finishing = Finishing(finishing_statement(definition, wanted, types, stored), arrow, memory)
@@ -186,14 +186,6 @@ def spark_types(columns: Sequence[Output]) -> dict[str, Seen]:
     typed = ", ".join(f"NULL::{column.sql_type} AS {quote(column.name)}" for column in columns)
     schema = kernel().run(f"SELECT {typed} WHERE false").schema
     return {field.name: seen(field.type, field.name) for field in schema}
-
-
-def needed(definition: Definition, columns: Sequence[Output]) -> tuple[str, ...]:
-    """The stored columns that some of the view's are made of: the keys, theirs, and those of HAVING."""
-    keys = {key.name for key in definition.keys}
-    text = "\n".join([definition.having, *(column.finished for column in columns)])
-    names = [column.name for column in definition.partial_columns]
-    return tuple(name for name in names if name in keys or f"partials.{quote(name)}" in text)
 
 
 def sorting_statement(definition: Definition, stored: Sequence[str], buckets: int) -> str:

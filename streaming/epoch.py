@@ -116,6 +116,7 @@ class Speed:
         along, or, where those were too large, by applying `tasks` a second time. Raises what `check` raises,
         WRITER_CONFLICT where the claim is lost, and TransientError where the second reading differs from the first.
         """
+        self._check_whole()
         began = self.clock()
         if began >= self._expire_at:
             self._remembered.expire(began)
@@ -140,10 +141,21 @@ class Speed:
 
         Raises what `check` raises, and WRITER_CONFLICT where the claim is lost.
         """
+        self._check_whole()
         now = self.clock()
         if not is_owed(self.history, self.plan, now):
             return None
         return commit_epoch(self, Gathered(), POSITIONS.empty_table(), now)
+
+    def _check_whole(self) -> None:
+        """Raises TransientError PROCESS_FAILED where an entry of this writer stands that it failed to take over: its
+        frontier and its ids are older than the ledger, and what it committed from here would count records again."""
+        if self.history.number < self.writer.last:
+            raise TransientError(
+                Condition.PROCESS_FAILED,
+                f"entry {self.writer.last} of log {self.history.log.name} stands, and this process failed right after",
+                mend="it starts again where the ledger stands",
+            )
 
     def remember(self, counted: pa.Table, at: datetime) -> None:
         """After the entry stands: the ids (like IDS) that it counted."""

@@ -158,7 +158,8 @@ class Runner:
         if time.monotonic() < self._idle_at or not self._between.acquire(timeout=PATIENT_SECONDS):
             return  # a batch that hangs must not keep the pulse from being felt
         try:
-            self.role.idle()
+            if self._error is None:  # after a batch that failed, the role begins anew before it does anything else
+                self.role.idle()
         finally:
             self._between.release()
         self._idle_at = time.monotonic() + IDLE_SECONDS

@@ -112,6 +112,11 @@ class Writer:
         log.put(number, claim)
         return cls(log, number, claim.holder)
 
+    @property
+    def last(self) -> int:
+        """The number of its newest entry, or of its claim."""
+        return self._next - 1
+
     def check(self) -> None:
         """Raises WRITER_CONFLICT where the claim is lost by now: before anything is done that no entry guards."""
         standing = self.log.read(self._next)
