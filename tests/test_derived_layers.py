@@ -104,6 +104,7 @@ def test_a_derived_version_is_folded_from_its_bases_units_and_nothing_else(root:
     world.finish()
 
 
+@pytest.mark.thorough
 def test_several_versions_of_a_base_are_followed_at_once_and_a_rebuild_takes_every_unit(root: Path) -> None:
     world = begin(root)
     for first in (0, 20, 44):
@@ -132,6 +133,7 @@ def test_several_versions_of_a_base_are_followed_at_once_and_a_rebuild_takes_eve
     world.finish()
 
 
+@pytest.mark.thorough
 def test_a_base_kept_by_the_hour_is_folded_by_the_hour(root: Path) -> None:
     world = World(root)
     world.apply(SALES.replace("sales AS", "sales TBLPROPERTIES ('partition.grain' = 'hour') AS") + BY_DAY)
@@ -149,7 +151,7 @@ def test_a_base_kept_by_the_hour_is_folded_by_the_hour(root: Path) -> None:
     world.finish()
 
 
-@pytest.mark.parametrize("drop", [False, True])
+@pytest.mark.parametrize("drop", [pytest.param(False, marks=pytest.mark.thorough), True])
 def test_a_base_that_gets_no_versions_any_more_leaves_the_derived_view_to_raw(root: Path, drop: bool) -> None:
     world = begin(root)
     send(world, 0)
@@ -184,6 +186,7 @@ def test_a_base_that_gets_no_versions_any_more_leaves_the_derived_view_to_raw(ro
     world.finish()
 
 
+@pytest.mark.thorough
 def test_a_changed_base_makes_a_derived_definition_that_is_switched_to_after_it(root: Path) -> None:
     world = begin(root)
     send(world, 0)
@@ -266,6 +269,7 @@ def test_a_derived_view_is_exact_in_any_order_of_everything(root: Path, steps: l
     world.finish()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("point", sorted(point for point in POINTS if point.startswith("batch.")))
 def test_a_derived_refresh_that_dies_anywhere_goes_on(root: Path, point: str) -> None:
     world = begin(root)

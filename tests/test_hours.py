@@ -115,7 +115,12 @@ def test_by_the_hour_and_by_the_day_a_mended_contract_gives_the_same(
 
 
 @pytest.mark.parametrize(
-    ("was", "becomes"), [("day", "hour"), ("hour", "day"), pytest.param("hour", "hour", marks=pytest.mark.thorough)]
+    ("was", "becomes"),
+    [
+        ("day", "hour"),
+        pytest.param("hour", "day", marks=pytest.mark.thorough),
+        pytest.param("hour", "hour", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_date_rewritten_by_another_grain_replaces_all_of_its_units(tmp_path: Path, was: str, becomes: str) -> None:
     bench = Bench(tmp_path, view=GRAINS[was])
@@ -183,7 +188,7 @@ class Counting:
             yield result
 
 
-@pytest.mark.parametrize("becomes", ["hour", "day"])
+@pytest.mark.parametrize("becomes", ["hour", pytest.param("day", marks=pytest.mark.thorough)])
 def test_a_run_killed_half_way_through_hours_goes_on_with_those_that_are_left(tmp_path: Path, becomes: str) -> None:
     """Also where the view's grain was changed meanwhile: then its date is done anew."""
     bench = Bench(tmp_path, view=BY_HOUR)

@@ -405,6 +405,7 @@ def test_records_that_a_mended_contract_accepts_are_counted_once(
     assert world.known[str(world.serving.catalogue.states["sales"].served)].least is None
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("texts", [(SALES, BY_HOUR), (BY_HOUR, SALES)], ids=["to hours", "to days"])
 def test_a_derived_view_follows_its_base_to_another_grain(root: Path, texts: tuple[str, str]) -> None:
     world = World(root)

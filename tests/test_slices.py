@@ -157,6 +157,7 @@ def test_serving_merges_its_runs_in_little_memory(bench: Bench, small: Kernel) -
     assert rows(bench.lake.kernel().run(definition.finalise, {"partials": found})) == merged(bench, paths)
 
 
+@pytest.mark.thorough
 def test_a_unit_makes_the_same_partials_in_little_memory(bench: Bench, small: Kernel) -> None:
     events = 150_000
     definition = the_definition(bench)

@@ -11,7 +11,7 @@ from handmade import OTHER, VIEW, Handmade, Row, rows
 from seamline.entries import DataFile
 from seamline.errors import Condition, SeamlineError
 from seamline.serving.provenance import check_json
-from seamline.serving.spark import Registered, finishing_statement, needed, register, share_out, spark_types
+from seamline.serving.spark import Registered, finishing_statement, register, share_out, spark_types
 from seamline.spark import from_task
 
 
@@ -154,7 +154,7 @@ def test_a_file_that_is_gone_fails_the_action_by_name(spark: Any, made: Handmade
 def test_only_the_partials_of_the_wanted_columns_are_read(made: Handmade) -> None:
     definition = made.served()
     wanted = [column for column in definition.columns if column.name in ("shop", "mean")]
-    stored = needed(definition, wanted)
+    stored = definition.needed(wanted)
     assert stored == ("hour", "shop", "amount__high", "amount__low", "mean__count")  # its sum is amount's
     statement = finishing_statement(definition, wanted, spark_types(wanted), stored)
     assert 'NULL::BIGINT[] AS "amounts"' in statement
