@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,13 @@ def test_a_derived_definition_is_a_selection_of_its_bases_partial_columns() -> N
     assert (daily.base.view, daily.base.definition, daily.bases) == ("hourly", hourly.hash, (hourly,))
     assert monthly.bases == (daily, hourly)
     assert monthly.contracts == ("orders",)
+
+
+def test_the_statements_of_a_derived_view_are_golden(golden: Callable[[str, str], None]) -> None:
+    daily = compiled(DAILY, HOURLY)["daily"]
+    assert daily.base is not None
+    for name, text in (("fold", daily.base.fold), ("merge", daily.merge), ("finalise", daily.finalise)):
+        golden(f"views/derived.{name}.sql", text)
 
 
 def test_a_changed_base_makes_another_definition_and_a_comment_none() -> None:

@@ -1,0 +1,6 @@
+-- avg distinct(BIGINT): DOUBLE, exact: at most 1,000,000 values a group, more is VALUE_OUT_OF_RANGE
+-- c BIGINT[]
+partial  list_sort(list(DISTINCT x) FILTER (WHERE f AND (x) IS NOT NULL))[:1000001]
+merge    CASE WHEN count(c) < 2 THEN any_value(c) ELSE list_sort(list_distinct(flatten(list(c))))[:1000001] END
+finalise CASE WHEN len(c) > 1000000 THEN ('VALUE_OUT_OF_RANGE: column answer: more than 1,000,000 distinct values: count them instead')::DOUBLE ELSE CASE WHEN len(c) > 0 THEN finalize(to_aggregate_state({'count': len(c)::UBIGINT, 'value': list_aggregate(c, 'sum')::DECIMAL(38,0)::HUGEINT}::STRUCT(count UBIGINT, value HUGEINT), 'avg', ['BIGINT'])) END END
+check    CASE WHEN len(c) > 1000000 THEN 'VALUE_OUT_OF_RANGE: column answer: more than 1,000,000 distinct values: count them instead' END

@@ -1,0 +1,11 @@
+SELECT
+  TRY(time_bucket(interval '1 day', partials."hour")) AS "day",
+  partials."shop" AS "shop",
+  coalesce(sum(partials."orders"), 0)::BIGINT AS "orders",
+  sum(partials."amount__high") AS "amount__high",
+  sum(partials."amount__low") AS "amount__low",
+  coalesce(sum(partials."mean__count"), 0)::BIGINT AS "mean__count",
+  CASE WHEN count(partials."amounts") < 2 THEN any_value(partials."amounts") ELSE list_sort(list_distinct(flatten(list(partials."amounts"))))[:1000001] END AS "amounts"
+FROM partials
+WHERE TRY(partials."shop" <> 'shop9')
+GROUP BY ALL
