@@ -166,6 +166,35 @@ def test_a_unions_answer_is_its_own_select_over_all_contracts_events(
     assert rows_of(answer) == own_rows
 
 
+def test_events_of_one_time_are_put_in_order_by_each_contracts_id_wherever_they_lie() -> None:
+    """A copy that lies elsewhere than the event that the other layer counted changes no answer."""
+
+    def with_id(name: str, time: str, who: str) -> Contract:
+        text = contract(name, time, {"key": TEXT, who: TEXT}).text.rstrip()
+        return parse_contract(f"{text}\n  - {{property: seamline.eventId, value: key}}\n", f"{name}.yaml")
+
+    keyed = {"likes": with_id("likes", "liked_at", "user_id"), "follows": with_id("follows", "created", "follower")}
+    select = """SELECT time_bucket(INTERVAL '1 day', at_time) AS day, first(actor) AS first_one,
+    last(actor) AS last_one, string_agg(actor, '') AS actors FROM (SELECT liked_at AS at_time, user_id AS actor FROM likes
+    UNION ALL BY NAME SELECT created AS at_time, follower AS actor FROM follows) AS e GROUP BY ALL"""
+    (view,) = parse_views(f"CREATE MATERIALIZED VIEW v AS\n{select}", "views/v.sql")
+    definition = compile_for(view, keyed)[0]
+    likes = [{"liked_at": _BEGIN, "key": key, "user_id": key.upper()} for key in "adb"]
+    follows = [{"created": _BEGIN, "key": key, "follower": key.upper()} for key in "ce"]
+    for turn in range(3):
+        lying = {
+            "likes": events(keyed["likes"], [*likes[turn:], *likes[:turn]]),
+            "follows": events(keyed["follows"], follows),
+        }
+        partials = [kernel().run(sql, {"events": lying[name]}) for name, sql in definition.partials.items()]
+        answer = kernel().run(definition.merge_and_finalise, {"partials": pa.concat_tables(partials)})
+        assert answer.to_pylist() == [{"day": _BEGIN, "first_one": "A", "last_one": "E", "actors": "ABCDE"}]
+        own = definition.select_over({name: f"{name}_t" for name in lying})
+        assert (
+            kernel().run(own, {f"{name}_t": table for name, table in lying.items()}).to_pylist() == answer.to_pylist()
+        )
+
+
 def test_the_columns_types_are_those_that_duckdb_gives_the_union() -> None:
     definition = compiled(VIEWS["columns that a branch lacks, and types that differ"])
     assert {column.name: column.sql_type for column in definition.columns}["weight"] == "DOUBLE"
