@@ -175,7 +175,8 @@ def test_events_of_one_time_are_put_in_order_by_each_contracts_id_wherever_they_
 
     keyed = {"likes": with_id("likes", "liked_at", "user_id"), "follows": with_id("follows", "created", "follower")}
     select = """SELECT time_bucket(INTERVAL '1 day', at_time) AS day, first(actor) AS first_one,
-    last(actor) AS last_one, string_agg(actor, '') AS actors FROM (SELECT liked_at AS at_time, user_id AS actor FROM likes
+    last(actor) AS last_one, string_agg(actor, '') AS actors
+    FROM (SELECT liked_at AS at_time, user_id AS actor FROM likes
     UNION ALL BY NAME SELECT created AS at_time, follower AS actor FROM follows) AS e GROUP BY ALL"""
     (view,) = parse_views(f"CREATE MATERIALIZED VIEW v AS\n{select}", "views/v.sql")
     definition = compile_for(view, keyed)[0]
