@@ -1,7 +1,7 @@
 """What the whole run shares: one broker, one Spark session, golden files, hypothesis profiles.
 
 A test that uses `broker` or `spark` gets the marker of that name by itself, so `-m "not spark and not broker"` is the
-quick run whatever a test's author forgot.
+quick run whatever a test's author forgot. With `--dist loadgroup` all of them run on one worker, beside the others.
 """
 
 from __future__ import annotations
@@ -19,17 +19,21 @@ from hypothesis import HealthCheck, settings
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 # The same cases each time, so that no landing hangs on luck. `quick` is make test-quick's; `long` looks for new cases.
 settings.register_profile("landing", max_examples=30, deadline=None, derandomize=True, suppress_health_check=SLOW)
-settings.register_profile("quick", max_examples=8, deadline=None, derandomize=True, suppress_health_check=SLOW)
+settings.register_profile("quick", max_examples=5, deadline=None, derandomize=True, suppress_health_check=SLOW)
 settings.register_profile("long", max_examples=2000, deadline=None, suppress_health_check=SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "landing"))
+
+REAL = ("broker", "spark")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        for name in ("broker", "spark"):
+        for name in REAL:
             if name in getattr(item, "fixturenames", ()):
                 item.add_marker(name)
+        if any(item.get_closest_marker(name) for name in REAL):
+            item.add_marker(pytest.mark.xdist_group(" and ".join(REAL)))
 
 
 @pytest.fixture(scope="session")

@@ -114,6 +114,7 @@ def test_the_lambda_law_is_able_to_fail(folder: Path) -> None:
         check_lambda_law(Run(Case("avg", ("BIGINT",)), folder, form=wrong), parts)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ALGEBRA)
 def test_an_aggregate_without_keys_has_one_row_even_over_nothing(name: str, folder: Path) -> None:
     case = plain_case(name)

@@ -151,7 +151,8 @@ def test_a_base_kept_by_the_hour_is_folded_by_the_hour(root: Path) -> None:
     world.finish()
 
 
-@pytest.mark.parametrize("drop", [pytest.param(False, marks=pytest.mark.thorough), True])
+@pytest.mark.thorough
+@pytest.mark.parametrize("drop", [False, True])
 def test_a_base_that_gets_no_versions_any_more_leaves_the_derived_view_to_raw(root: Path, drop: bool) -> None:
     world = begin(root)
     send(world, 0)

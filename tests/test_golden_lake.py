@@ -103,6 +103,7 @@ def names_stored() -> frozenset[str]:
     return frozenset(pq.read_schema(STORED).names)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_stored_partials_are_read_and_finished_to_the_same_answers(case: Case, folder: Path) -> None:
     """Alone, and merged with partials that are made today: what is stored still means the same."""

@@ -141,6 +141,7 @@ def test_a_version_stays_by_its_number_or_by_when_it_was_replaced(value: str, ke
     assert Keep().of(versions(0, 1), START_OF) == set()
 
 
+@pytest.mark.thorough
 def test_a_views_own_batch_retention_goes_before_the_setting(tmp_path: Path) -> None:
     for own, left in (("", 1), ("TBLPROPERTIES ('batch.retention' = '4 versions')", 4)):
         folder = tmp_path / str(left)
@@ -156,6 +157,7 @@ def test_a_views_own_batch_retention_goes_before_the_setting(tmp_path: Path) -> 
         assert bench.batch.rollback("sales", number).version == number
 
 
+@pytest.mark.thorough
 def test_the_longest_speed_retention_of_a_streams_views_counts(tmp_path: Path) -> None:
     kept = {}
     for own in ("1 hour", "10 days", ""):

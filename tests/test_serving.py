@@ -77,6 +77,7 @@ def test_a_version_built_on_another_reads_the_units_of_both(made: Handmade) -> N
     assert ask(made.serving()) == made.truth(made.sent)
 
 
+@pytest.mark.thorough
 def test_a_new_version_changes_no_answer_while_epochs_go_on(made: Handmade) -> None:
     serving = made.serving()
     for n in range(40):

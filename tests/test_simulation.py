@@ -318,7 +318,7 @@ def test_death_at_each_commit_point_changes_nothing(root: Path, point: str, view
     assert all(audit.compared for audit in world.audits)
 
 
-@pytest.mark.parametrize("second", ["second_speed", "second_archive"])
+@pytest.mark.parametrize("second", ["second_speed", pytest.param("second_archive", marks=pytest.mark.thorough)])
 def test_a_writer_that_lost_its_claim_is_refused_and_changes_nothing(root: Path, second: str) -> None:
     world = World(root)
     for number in range(2):
@@ -339,7 +339,7 @@ def test_a_changed_view_is_switched_to_while_answers_stay_the_truth(root: Path) 
     assert world.known[str(world.serving.catalogue.states["sales"].served)].text == CHANGED
 
 
-@pytest.mark.parametrize("mended", [False, True])
+@pytest.mark.parametrize("mended", [pytest.param(False, marks=pytest.mark.thorough), True])
 def test_a_changed_view_or_contract_is_switched_to_though_no_record_comes(root: Path, mended: bool) -> None:
     world = World(root)
     for number, amount in enumerate((1, -1)):
@@ -374,6 +374,7 @@ def test_a_changed_view_or_contract_is_switched_to_though_no_record_comes(root: 
     assert (served.text, served.least) == ((SALES, None) if mended else (CHANGED, 0))
 
 
+@pytest.mark.thorough
 @settings(max_examples=MENDED)
 @given(sent=st.lists(st.tuples(CONTENT, st.integers(0, 1)), min_size=1), more=st.integers(0, 9), takes=TAKES)
 def test_records_that_a_mended_contract_accepts_are_counted_once(
@@ -422,6 +423,7 @@ def test_a_derived_view_follows_its_base_to_another_grain(root: Path, texts: tup
     world.finish()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("lives", [0, 1], ids=["left out from what tasks sent", "left out in a second reading"])
 def test_a_copy_of_one_contracts_event_leaves_those_of_the_others_in_the_view(root: Path, lives: int) -> None:
     world = World(root)

@@ -674,6 +674,7 @@ NAMES = sorted(ALLOWED)
 TOGETHER = [NAMES[n : n + 20] for n in range(0, len(NAMES), 20)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("names", TOGETHER, ids=lambda names: f"{names[0]} to {names[-1]}")
 def test_every_documented_function_runs(names: list[str], orders: Contract) -> None:
     events = batch(orders, ORDERS)
