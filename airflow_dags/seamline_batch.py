@@ -26,13 +26,24 @@ from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
 
 PROJECT = os.environ.get("SEAMLINE_PROJECT", "/srv/seamline/project")
-VIEWS = dict(view.partition(":")[::2] for view in os.environ.get("SEAMLINE_VIEWS", "").split(",") if view)
-"""View to the one it is derived from, or ''."""
 MASTER = os.environ.get("SEAMLINE_MASTER", "local[*]")
 ZIP = os.environ.get("SEAMLINE_ZIP", "/srv/seamline/seamline.zip")
 SUBMIT = os.environ.get("SEAMLINE_SUBMIT", "/srv/seamline/submit.py")
 PYTHON = os.environ.get("SEAMLINE_PYTHON", "python3")
 SCHEDULE = os.environ.get("SEAMLINE_SCHEDULE", "*/10 * * * *")
+
+
+def views(text: str) -> dict[str, str]:
+    """View to the one it is derived from, or ''. Raises ValueError where that one is not named, too: nothing would say
+    that it has to come first."""
+    named = dict(word.strip().partition(":")[::2] for word in text.split(",") if word.strip())
+    missing = sorted({base for base in named.values() if base and base not in named})
+    if missing:
+        raise ValueError(f"SEAMLINE_VIEWS is '{text}', which derives from {', '.join(missing)}: name it there, too")
+    return named
+
+
+VIEWS = views(os.environ.get("SEAMLINE_VIEWS", ""))
 
 
 def command(view: str = "") -> str:
@@ -62,5 +73,5 @@ with DAG(
         for name in VIEWS or [""]
     }
     for name, base in VIEWS.items():
-        if base in tasks:
+        if base:
             tasks[base] >> tasks[name]

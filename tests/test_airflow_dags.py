@@ -47,3 +47,12 @@ def test_the_batch_dag_runs_a_command_that_there_is(view: str, capsys: pytest.Ca
     assert (view in arguments) == bool(view)
     assert execute([*arguments, "--help"]) == 0
     assert "Usage: seamline batch refresh" in capsys.readouterr().out
+
+
+def test_the_batch_dag_knows_which_view_comes_first_or_says_what_is_missing() -> None:
+    (path,) = (path for path in DAGS if path.stem == "seamline_batch")
+    views = without_airflow(path)["views"]
+    assert views("") == {}
+    assert views("hourly, daily:hourly,weekly:daily") == {"hourly": "", "daily": "hourly", "weekly": "daily"}
+    with pytest.raises(ValueError, match="derives from hourly: name it there, too"):
+        views("daily:hourly")

@@ -375,20 +375,25 @@ def test_a_changed_view_or_contract_is_switched_to_though_no_record_comes(root: 
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("views", [["sales"], ["sales", "by_day"]], ids=["a view", "a view over a view"])
 @settings(max_examples=MENDED)
 @given(sent=st.lists(st.tuples(CONTENT, st.integers(0, 1)), min_size=1), more=st.integers(0, 9), takes=TAKES)
 def test_records_that_a_mended_contract_accepts_are_counted_once(
-    root: Path, sent: list[tuple[Event, int]], more: int, takes: list[int]
+    root: Path, views: list[str], sent: list[tuple[Event, int]], more: int, takes: list[int]
 ) -> None:
     world, events = World(root), dict[tuple[str | None, datetime], Event]()
+    text = SALES + BY_DAY if "by_day" in views else SALES
+    world.apply(text)
+    world.ready.update(views)
     for content, partition in sent:
         event = events.setdefault((content.id, content.placed), content)
         world.send(partition, event.encode(), event)
     world.run_speed(takes)
     world.run_archive([99] if more % 2 else takes)
-    world.refresh("sales")
+    for view in views:
+        world.refresh(view)
     world.mended = 1
-    world.apply(SALES)
+    world.apply(text)
     for content, partition in sent[:more]:
         event = events[content.id, content.placed]
         world.send(1 - partition, event.encode(1), event)
@@ -397,13 +402,15 @@ def test_records_that_a_mended_contract_accepts_are_counted_once(
         world.check()
         world.run_archive([99])
         world.check()
-        world.refresh("sales")
-        world.check()
+        for view in views:
+            world.refresh(view)
+            world.check()
         world.wait(HORIZON + timedelta(minutes=1))
         later = Event(f"later{number}", BEGIN)
         world.send(0, later.encode(), later)
     world.finish()
-    assert world.known[str(world.serving.catalogue.states["sales"].served)].least is None
+    for view in views:
+        assert world.known[str(world.serving.catalogue.states[view].served)].least is None
 
 
 @pytest.mark.thorough
