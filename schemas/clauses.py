@@ -10,7 +10,7 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError
 
 from seamline.errors import UserError
-from seamline.schemas.language import CLOSE, OPEN, Source, is_word, word
+from seamline.schemas.language import CLOSE, OPEN, Source, is_word, keywords, word
 
 _READS = "a view reads one contract, or a union of several: join in the query over the view"
 _CLAUSES = {
@@ -26,6 +26,7 @@ _CLAUSES = {
     "sample": ("a sample", "a view counts every event"),
     "pivots": ("PIVOT", "use FILTER (WHERE …) on each aggregate"),
 }
+_GROUPINGS = {exp.Rollup: "ROLLUP", exp.Cube: "CUBE", exp.GroupingSets: "GROUPING SETS"}
 SET_OPERATIONS = ("union", "intersect", "except")
 _BEGIN = ("from", "where", "group by", "having")
 ALLOWED_SELECT = "SELECT keys and aggregates FROM one contract [WHERE …] GROUP BY ALL [HAVING …]"
@@ -64,7 +65,7 @@ def read_parts(source: Source, tokens: list[Token], allowed: str) -> Clauses:
     if group and word(group[0]) == "all" and len(group) == 1:
         group = []
     return Clauses(
-        tuple(split(tokens[1 : start["from"]])) if start["from"] else (),
+        tuple(_with_as(item, tree) for item in split(tokens[1 : start["from"]])) if start["from"] else (),
         table,
         alias,
         clause.get("where", []),
@@ -103,6 +104,18 @@ def _refuse_operation(source: Source, tokens: list[Token], allowed: str) -> User
     return source.refuse(at.start, got, allowed, mend)
 
 
+def _with_as(item: list[Token], tree: exp.Select) -> list[Token]:
+    """An item of the select list with the AS that stands for nothing: `sum(x) total` is `sum(x) AS total`.
+
+    A word of SQL is left as it is: DuckDB takes some of them for a name there, and others only after AS.
+    """
+    names = {e.args["alias"].meta.get("start") for e in tree.expressions if isinstance(e, exp.Alias)}
+    if len(item) < 2 or item[-1].start not in names or word(item[-2]) == "as" or word(item[-1]) in keywords():
+        return item
+    unwritten = Token(TokenType.ALIAS, "AS", start=item[-1].start, end=item[-1].start - 1)
+    return [*item[:-1], unwritten, item[-1]]
+
+
 def _offset_of(source: Source, tokens: list[Token], error: Mapping[str, object]) -> int:
     line, column = error.get("line"), error.get("col")
     found = [t for t in tokens if t.line == line and t.col == column]
@@ -126,6 +139,23 @@ def _refuse_clauses(source: Source, tokens: list[Token], tree: exp.Select, allow
             if node is not tree:
                 at = offset(node, tokens[0].start)
                 raise source.refuse(at, f"{name} is not part of a view", allowed, mend)
+    _refuse_order(source, tokens, tree, allowed)
+    for grouping, name in _GROUPINGS.items():
+        if found := (tree.args.get("group") or exp.Group()).find(grouping):
+            mend = "group so in the query over the view, with MEASURE(column) for each aggregate"
+            raise source.refuse(offset(found, tokens[0].start), f"{name} is not part of a view", allowed, mend)
+
+
+def _refuse_order(source: Source, tokens: list[Token], tree: exp.Select, allowed: str) -> None:
+    """Of an order within an aggregate."""
+    for node in tree.find_all(exp.Order):
+        if not isinstance(node.parent, exp.WithinGroup):
+            mend = (
+                "leave it out: lists and texts go by event time; max_by(x, y, k) and min_by go by another, and"
+                " list_sort(array_agg(x)) by the values"
+            )
+            at = offset(node, tokens[0].start)
+            raise source.refuse(at, "ORDER BY within an aggregate is not part of a view", allowed, mend)
 
 
 def offset(node: exp.Expression, default: int) -> int:

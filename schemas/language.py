@@ -184,6 +184,13 @@ def engine_functions() -> dict[str, tuple[str, bool]]:
     return {row["name"]: (row["kind"], bool(row["volatile"])) for row in rows.to_pylist()}
 
 
+@functools.cache
+def keywords() -> frozenset[str]:
+    """DuckDB's own words, reserved or not."""
+    rows = kernel().run("SELECT DISTINCT keyword_name AS name FROM duckdb_keywords()").to_pylist()
+    return frozenset(row["name"] for row in rows)
+
+
 def render(source: Source, tokens: list[Token], fields: dict[int, Field]) -> str:
     """The tokens as one line: keywords in lower case, comments gone, spaces made regular, fields put in.
 

@@ -342,12 +342,17 @@ PLAIN = "SELECT day, Shop, sum(pieces + 1) AS n FROM orders WHERE paid GROUP BY 
         "select  DAY,shop,\n -- a comment\n SUM( pieces+1 ) as N from ORDERS where PAID group by all",
         'SELECT day, "Shop", sum(o."pieces" + 1) AS n FROM orders o WHERE /* that is */ paid GROUP BY 1, 2',
         "SELECT day, Shop, sum(pieces + 1) AS n, FROM orders WHERE paid GROUP BY shop, day",
+        "SELECT day, Shop, sum(pieces + 1) n FROM orders WHERE paid GROUP BY ALL",
+        'SELECT day, Shop "Shop", sum(pieces + 1) "n" FROM orders WHERE paid GROUP BY ALL',
     ],
 )
 def test_spelling_does_not_change_the_definition(same: str, orders: Contract) -> None:
     one, other = compiled(PLAIN, orders), compiled(same, orders)
     assert (one.hash, one.normalised) == (other.hash, other.normalised)
     assert (one.partial, one.merge, one.finalise) == (other.partial, other.merge, other.finalise)
+    assert [name.lower() for name in kernel().describe(other.select_over("events"), {"events": batch(orders, [])})] == [
+        "day", "shop", "n"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -417,6 +422,12 @@ REFUSED = [
     ("* FROM orders", "2:8", r"SELECT \*"),
     ("Shop || 'x', count(*) AS n FROM orders GROUP BY ALL", "2:8", "without a name"),
     ("count(*) FROM orders", "2:8", "without a name"),
+    ("placed::DATE day, count(*) AS n FROM orders GROUP BY ALL", "2:8", "without a name"),
+    ("n: count(*) FROM orders", "2:8", "without a name"),
+    ("day, Shop, count(*) n FROM orders GROUP BY ROLLUP (day, Shop)", "2:", "ROLLUP is not part"),
+    ("day, Shop, count(*) n FROM orders GROUP BY CUBE (day, Shop)", "2:", "CUBE is not part"),
+    ("day, count(*) n FROM orders GROUP BY GROUPING SETS ((day), ())", "2:", "GROUPING SETS is not part"),
+    ("day, string_agg(Shop ORDER BY placed) AS n FROM orders GROUP BY ALL", "2:", "ORDER BY within an aggregate"),
     ("Shop, count(*) AS shop FROM orders GROUP BY ALL", "2:14", "twice"),
     ("count(*) AS _n FROM orders", "2:8", "kept for Seamline"),
     ("count(*) AS a__b FROM orders", "2:8", "kept for Seamline"),
