@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pyarrow as pa
 from obstore.store import MemoryStore
@@ -156,7 +156,9 @@ class Known:
 
 
 class World:
-    """One stream, its lake, and everything that happens to it. `folder` is made empty."""
+    """One stream, its lake, and everything that happens to it, one world at a time. `folder` is made empty."""
+
+    running: ClassVar[Serving | None] = None
 
     def __init__(self, folder: Path, origin: Sequence[int] = (0, 0)) -> None:
         for path in folder.iterdir():
@@ -183,7 +185,7 @@ class World:
         self.apply(SALES)
         self.ready.add("sales")
         self.history = SpeedHistory(self.lake.speed_log(STREAM))
-        self.serving = Serving(self.lake, SETTINGS, self.clock)
+        self._serve()
 
     # what users do
 
@@ -440,9 +442,14 @@ class World:
         versions = BatchHistory(self.lake.batch_log(str(state.served))).versions
         return topics_only(versions[state.version].cut) <= at.end
 
+    def _serve(self) -> None:
+        if World.running:
+            World.running.close()  # it has six threads, which nothing else ends soon
+        self.serving = World.running = Serving(self.lake, SETTINGS, self.clock)
+
     def serve_afresh(self) -> None:
         """Serving starts again, and reads the whole ledger."""
-        self.serving = Serving(self.lake, SETTINGS, self.clock)
+        self._serve()
         for view in self.serving.catalogue.states:
             self.check_view(self.serving.snapshot(), view, self.history.frontier)
 
