@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlglot import Token, TokenType, exp
@@ -26,7 +26,21 @@ _CLAUSES = {
     "sample": ("a sample", "a view counts every event"),
     "pivots": ("PIVOT", "use FILTER (WHERE …) on each aggregate"),
 }
-_GROUPINGS = {exp.Rollup: "ROLLUP", exp.Cube: "CUBE", exp.GroupingSets: "GROUPING SETS"}
+_REGROUP = "group so in the query over the view, with MEASURE(column) for each aggregate"
+_ANYWHERE: dict[type[exp.Expression], tuple[str, str]] = {
+    exp.Window: ("a window function", "use window functions in the query over the view"),
+    exp.Subquery: ("a subquery", _READS),
+    exp.Select: ("a subquery", _READS),
+    exp.Lambda: ("a lambda", "use the listed functions"),
+    exp.Order: (
+        "ORDER BY within an aggregate",
+        "leave it out: lists and texts go by event time; max_by(x, y, k) and min_by go by another, and"
+        " list_sort(array_agg(x)) by the values",
+    ),
+    exp.Rollup: ("ROLLUP", _REGROUP),
+    exp.Cube: ("CUBE", _REGROUP),
+    exp.GroupingSets: ("GROUPING SETS", _REGROUP),
+}
 SET_OPERATIONS = ("union", "intersect", "except")
 _BEGIN = ("from", "where", "group by", "having")
 ALLOWED_SELECT = "SELECT keys and aggregates FROM one contract [WHERE …] GROUP BY ALL [HAVING …]"
@@ -65,7 +79,7 @@ def read_parts(source: Source, tokens: list[Token], allowed: str) -> Clauses:
     if group and word(group[0]) == "all" and len(group) == 1:
         group = []
     return Clauses(
-        tuple(_with_as(item, tree) for item in split(tokens[1 : start["from"]])) if start["from"] else (),
+        tuple(_with_as(split(tokens[1 : start["from"]]), tree)) if start["from"] else (),
         table,
         alias,
         clause.get("where", []),
@@ -104,16 +118,18 @@ def _refuse_operation(source: Source, tokens: list[Token], allowed: str) -> User
     return source.refuse(at.start, got, allowed, mend)
 
 
-def _with_as(item: list[Token], tree: exp.Select) -> list[Token]:
-    """An item of the select list with the AS that stands for nothing: `sum(x) total` is `sum(x) AS total`.
+def _with_as(items: list[list[Token]], tree: exp.Select) -> Iterator[list[Token]]:
+    """The select list with each AS that was left out: `sum(x) total` is `sum(x) AS total`.
 
     A word of SQL is left as it is: DuckDB takes some of them for a name there, and others only after AS.
     """
     names = {e.args["alias"].meta.get("start") for e in tree.expressions if isinstance(e, exp.Alias)}
-    if len(item) < 2 or item[-1].start not in names or word(item[-2]) == "as" or word(item[-1]) in keywords():
-        return item
-    unwritten = Token(TokenType.ALIAS, "AS", start=item[-1].start, end=item[-1].start - 1)
-    return [*item[:-1], unwritten, item[-1]]
+    for item in items:
+        if len(item) > 1 and item[-1].start in names and word(item[-2]) != "as" and word(item[-1]) not in keywords():
+            unwritten = Token(TokenType.ALIAS, "AS", start=item[-1].start, end=item[-1].start - 1)
+            yield [*item[:-1], unwritten, item[-1]]
+        else:
+            yield item
 
 
 def _offset_of(source: Source, tokens: list[Token], error: Mapping[str, object]) -> int:
@@ -129,33 +145,15 @@ def _refuse_clauses(source: Source, tokens: list[Token], tree: exp.Select, allow
             default = offset(node, tokens[0].start)
             at = next((t.start for t in tokens if name.split()[-1].lower() in word(t).split()), default)
             raise source.refuse(at, f"{name} is not part of a view", allowed, mend)
-    for kind, name, mend in (
-        (exp.Window, "a window function", "use window functions in the query over the view"),
-        (exp.Subquery, "a subquery", _READS),
-        (exp.Select, "a subquery", _READS),
-        (exp.Lambda, "a lambda", "use the listed functions"),
-    ):
+    for kind, (name, mend) in _ANYWHERE.items():
         for node in tree.find_all(kind):
-            if node is not tree:
+            if node is not tree and not _within_group(node):
                 at = offset(node, tokens[0].start)
                 raise source.refuse(at, f"{name} is not part of a view", allowed, mend)
-    _refuse_order(source, tokens, tree, allowed)
-    for grouping, name in _GROUPINGS.items():
-        if found := (tree.args.get("group") or exp.Group()).find(grouping):
-            mend = "group so in the query over the view, with MEASURE(column) for each aggregate"
-            raise source.refuse(offset(found, tokens[0].start), f"{name} is not part of a view", allowed, mend)
 
 
-def _refuse_order(source: Source, tokens: list[Token], tree: exp.Select, allowed: str) -> None:
-    """Of an order within an aggregate."""
-    for node in tree.find_all(exp.Order):
-        if not isinstance(node.parent, exp.WithinGroup):
-            mend = (
-                "leave it out: lists and texts go by event time; max_by(x, y, k) and min_by go by another, and"
-                " list_sort(array_agg(x)) by the values"
-            )
-            at = offset(node, tokens[0].start)
-            raise source.refuse(at, "ORDER BY within an aggregate is not part of a view", allowed, mend)
+def _within_group(node: exp.Expression) -> bool:
+    return isinstance(node, exp.Order) and isinstance(node.parent, exp.WithinGroup)
 
 
 def offset(node: exp.Expression, default: int) -> int:

@@ -185,10 +185,12 @@ def engine_functions() -> dict[str, tuple[str, bool]]:
 
 
 @functools.cache
-def keywords() -> frozenset[str]:
-    """DuckDB's own words, reserved or not."""
-    rows = kernel().run("SELECT DISTINCT keyword_name AS name FROM duckdb_keywords()").to_pylist()
-    return frozenset(row["name"] for row in rows)
+def keywords() -> dict[str, frozenset[str]]:
+    """DuckDB's own words, reserved or not: each with its categories."""
+    rows = kernel().run(
+        "SELECT keyword_name AS name, list(keyword_category) AS kinds FROM duckdb_keywords() GROUP BY ALL"
+    )
+    return {row["name"]: frozenset(row["kinds"]) for row in rows.to_pylist()}
 
 
 def render(source: Source, tokens: list[Token], fields: dict[int, Field]) -> str:

@@ -12,9 +12,10 @@ from dataclasses import replace
 from sqlglot import Token, TokenType
 
 from seamline.errors import UserError
-from seamline.kernel import kernel, quote
-from seamline.schemas.language import CLOSE, OPEN, Source, word
+from seamline.kernel import quote
+from seamline.schemas.language import CLOSE, OPEN, Source, keywords, word
 
+_RESERVED = {"reserved", "type_function"}
 _VALUES = {"true", "false", "null"}
 _BEFORE = {"select", "where", "and", "or", "not", "when", "then", "else", "by", "group by", "having", "between", "case"}
 _AFTER = {
@@ -28,9 +29,7 @@ _MOST = 10
 @functools.cache
 def reserved() -> frozenset[str]:
     """DuckDB's words that cannot stand for a column everywhere."""
-    kinds = "keyword_category IN ('reserved', 'type_function')"
-    rows = kernel().run(f"SELECT keyword_name AS name FROM duckdb_keywords() WHERE {kinds}").to_pylist()
-    return frozenset(row["name"] for row in rows) - _VALUES
+    return frozenset(name for name, kinds in keywords().items() if kinds & _RESERVED) - _VALUES
 
 
 def written(name: str) -> str:

@@ -31,6 +31,12 @@ def without_airflow(path: Path) -> dict[str, Any]:
     return defined
 
 
+@pytest.fixture
+def batch_dag() -> dict[str, Any]:
+    (path,) = (path for path in DAGS if path.stem == "seamline_batch")
+    return without_airflow(path)
+
+
 @pytest.mark.parametrize("path", DAGS, ids=lambda path: path.name)
 def test_a_dag_file_parses_and_says_what_it_needs(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -38,20 +44,19 @@ def test_a_dag_file_parses_and_says_what_it_needs(path: Path) -> None:
 
 
 @pytest.mark.parametrize("view", ["", "repo_activity"])
-def test_the_batch_dag_runs_a_command_that_there_is(view: str, capsys: pytest.CaptureFixture[str]) -> None:
-    (path,) = (path for path in DAGS if path.stem == "seamline_batch")
-    dag = without_airflow(path)
-    words = shlex.split(dag["command"](view))
+def test_the_batch_dag_runs_a_command_that_there_is(
+    batch_dag: dict[str, Any], view: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = shlex.split(batch_dag["command"](view))
     assert words[0] == "spark-submit"
-    arguments = words[words.index(dag["SUBMIT"]) + 1 :]
+    arguments = words[words.index(batch_dag["SUBMIT"]) + 1 :]
     assert (view in arguments) == bool(view)
     assert execute([*arguments, "--help"]) == 0
     assert "Usage: seamline batch refresh" in capsys.readouterr().out
 
 
-def test_the_batch_dag_knows_which_view_comes_first_or_says_what_is_missing() -> None:
-    (path,) = (path for path in DAGS if path.stem == "seamline_batch")
-    views = without_airflow(path)["views"]
+def test_the_batch_dag_knows_which_view_comes_first_or_says_what_is_missing(batch_dag: dict[str, Any]) -> None:
+    views = batch_dag["views"]
     assert views("") == {}
     assert views("hourly, daily:hourly,weekly:daily") == {"hourly": "", "daily": "hourly", "weekly": "daily"}
     with pytest.raises(ValueError, match="derives from hourly: name it there, too"):

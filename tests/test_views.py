@@ -350,9 +350,8 @@ def test_spelling_does_not_change_the_definition(same: str, orders: Contract) ->
     one, other = compiled(PLAIN, orders), compiled(same, orders)
     assert (one.hash, one.normalised) == (other.hash, other.normalised)
     assert (one.partial, one.merge, one.finalise) == (other.partial, other.merge, other.finalise)
-    assert [name.lower() for name in kernel().describe(other.select_over("events"), {"events": batch(orders, [])})] == [
-        "day", "shop", "n"
-    ]  # fmt: skip
+    own = kernel().describe(other.select_over("events"), {"events": batch(orders, [])})
+    assert [name.lower() for name in own] == ["day", "shop", "n"]
 
 
 @pytest.mark.parametrize(
