@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from seamline.errors import Condition, SeamlineError, TerminalError, UserError
-from seamline.kernel import Limits, connect, literal, quote
+from seamline.kernel import Limits, connect, parquet, quote
 from seamline.schemas.definition import Definition
 from seamline.serving.failures import said, undefined
 from seamline.serving.functions import statements
@@ -259,10 +259,8 @@ def statement(served: Served, definition: Definition, rows: Callable[[Definition
     columns = ", ".join(f"{quote(c.name)}::{c.sql_type} AS {quote(c.name)}" for c in definition.partial_columns)
     sources = []
     if served.batch is not None:
-        registered = isinstance(served.batch, pa.Table)
-        paths = () if registered else served.batch
-        files = f"read_parquet([{', '.join(literal(path) for path in paths)}])"
-        sources.append(f"SELECT {columns} FROM {quote(batch) if registered else files}")
+        files = quote(batch) if isinstance(served.batch, pa.Table) else parquet(served.batch, alike=True)
+        sources.append(f"SELECT {columns} FROM {files}")
     if served.speed is not None:
         sources.append(f"SELECT {columns} FROM {quote(speed)}")
     if not sources:

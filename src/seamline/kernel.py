@@ -194,6 +194,17 @@ def literal(text: str) -> str:
     return f"'{_text(text)}'"
 
 
+def parquet(paths: Sequence[str], *, alike: bool = False) -> str:
+    """Parquet files as one table of SQL: their own columns, those of every file. `alike`: all have the same ones.
+
+    Names of folders say nothing: left to itself, DuckDB puts what stands in a folder `shop=zz`, the lake's own parents
+    among them, in place of a column `shop`.
+    """
+    listed = ", ".join(literal(path) for path in paths)
+    by_name = "" if alike or len(paths) == 1 else ", union_by_name = true"  # it opens every file once more
+    return f"read_parquet([{listed}], hive_partitioning = false{by_name})"
+
+
 def _text(text: str) -> str:
     return text.replace("'", "''")
 
@@ -213,10 +224,7 @@ def _bound(connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, Input]) -
             if isinstance(source, pa.Table):
                 connection.register(name, source)
             else:
-                paths = ", ".join(literal(path) for path in source)
-                by_name = ", union_by_name = true" if len(source) > 1 else ""  # it opens every file once more
-                read = f"SELECT * FROM read_parquet([{paths}]{by_name})"
-                connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {read}")
+                connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS SELECT * FROM {parquet(source)}")
             views.append(name)
         yield
     finally:
