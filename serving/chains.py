@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from seamline.entries import Published, Version
@@ -99,32 +99,32 @@ def chain_from(view: str, definition: str, base: Base, history: SpeedHistory, un
         raise
 
 
-def past_chain(state: Published, batch: BatchHistory, history: SpeedHistory, epoch: int) -> Chain:
+def past_chain(
+    view: str, definition: str, stood: Set[int], batch: BatchHistory, history: SpeedHistory, epoch: int
+) -> Chain:
     """The chain that ends where `epoch` ended, from the newest batch version whose cut it has passed.
 
-    Versions after the served one are left out: an operator may have rolled back. Raises OUT_OF_RETENTION.
+    `stood`: the versions that were served and not gone back from; no other answers. Raises OUT_OF_RETENTION.
     """
     end = epoch_ends(history).get(epoch)
     if end is None:
-        raise out_of_retention(state.view, epoch, history)
-    definition = str(state.served)
-    for base in _bases(state, batch, history):
+        raise out_of_retention(view, epoch, history)
+    for base in _bases(view, stood, batch, history):
         if base.cut <= end:
             try:
-                return chain_from(state.view, definition, base, history, end)
+                return chain_from(view, definition, base, history, end)
             except SeamlineError as error:
                 if not is_seam(error) or error.condition == Condition.SEAM_OVERLAP:
                     raise
-    raise out_of_retention(state.view, epoch, history)
+    raise out_of_retention(view, epoch, history)
 
 
-def _bases(state: Published, batch: BatchHistory, history: SpeedHistory) -> list[Base]:
+def _bases(view: str, stood: Set[int], batch: BatchHistory, history: SpeedHistory) -> list[Base]:
     """Where a chain may begin, the newest first."""
-    numbers = [n for n in sorted(batch.versions, reverse=True) if state.version is not None and n <= state.version]
     bases = []
-    for number in numbers:
+    for number in sorted(stood & batch.versions.keys(), reverse=True):
         try:
-            bases.append(version_base(state.view, batch, number))
+            bases.append(version_base(view, batch, number))
         except SeamlineError:
             continue
     return [*bases, Base(None, origin_of(history))]

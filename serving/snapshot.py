@@ -248,7 +248,8 @@ class Serving:
     def _past(self, state: Published, epoch: int) -> Served:
         definition, stream = served_definition(self.catalogue, state)
         history, batch = self._speed[stream], self._batch[definition.hash]
-        chain = past_chain(state, batch, history, epoch)
+        stood = self.catalogue.history(state.view).stood(definition.hash)
+        chain = past_chain(state.view, definition.hash, stood, batch, history, epoch)
         partials = self._of(definition)
         runs = (partials.load(chain.segments),) if chain.segments else ()
         base = Base(chain.version, chain.cut)

@@ -145,7 +145,8 @@ def _read_once(lake: Lake, view: str, as_of: int | None) -> _Reading:
         chain = chain_from(view, definition.hash, base, history, history.frontier)
         last, newest = history.epochs.get(history.last_epoch), history.newest
     else:
-        chain = past_chain(state, batch, history, as_of)
+        stood = catalogue.history(view).stood(definition.hash)
+        chain = past_chain(view, definition.hash, stood, batch, history, as_of)
         last = history.epochs.get(as_of)
         newest = last.newest if last else None
     units = batch.files(chain.version) if chain.version is not None else {}

@@ -244,6 +244,29 @@ def test_as_of_each_past_epoch_is_the_truth_of_that_prefix(made: Handmade) -> No
     assert ask(serving) == made.truth(made.sent)
 
 
+def test_as_of_uses_no_version_that_was_held(made: Handmade) -> None:
+    for n in range(8):
+        made.epoch(rows(5, 5 * n))
+    made.version(made.sent[:10], cut=10)
+    made.version(rows(20, 900), cut=20, publish=False)  # held: other rows, to see whether it is used
+    made.version(made.sent[:30], cut=30)
+    serving = made.serving()
+    assert ask(serving, as_of=5) == made.truth(made.sent[:25])
+    assert serving.snapshot(5).chain("sales").version == 1
+
+
+def test_as_of_uses_no_version_that_an_operator_went_back_from(made: Handmade) -> None:
+    for n in range(8):
+        made.epoch(rows(5, 5 * n))
+    first = made.version(made.sent[:10], cut=10)
+    made.version(rows(20, 900), cut=20)
+    made.publish(first)
+    made.version(made.sent[:30], cut=30)
+    serving = made.serving()
+    assert ask(serving, as_of=5) == made.truth(made.sent[:25])
+    assert [serving.snapshot(epoch).chain("sales").version for epoch in (5, 6)] == [1, 3]
+
+
 def test_as_of_an_epoch_that_no_longer_stands_is_refused_with_those_that_do(made: Handmade) -> None:
     for n in range(8):
         made.epoch(rows(5, 5 * n))

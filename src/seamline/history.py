@@ -269,6 +269,17 @@ class ViewHistory(History):
         """The newest state, or None where the view was never applied."""
         return self.states[max(self.states)] if self.states else None
 
+    def stood(self, definition: str) -> frozenset[int]:
+        """The versions of a definition that were served and not gone back from: a version that was held never was, and
+        what an operator has rolled back is not vouched for any more."""
+        found: set[int] = set()
+        for _, state in sorted(self.states.items()):
+            if state.served == definition:
+                last = state.version
+                found = {number for number in found if last is not None and number < last}
+                found |= {last} if last is not None else set()
+        return frozenset(found)
+
 
 def unretirable(cuts: Iterable[Frontier], frontier: Frontier) -> Frontier:
     """The frontier up to which epochs may be retired: below every served, restorable or reserved cut."""
