@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
+import obstore
 import pyarrow as pa
 from deltalake import DeltaTable
 
@@ -39,6 +43,28 @@ def by_day(files: tuple[RawFile, ...]) -> dict[date, tuple[RawFile, ...]]:
     for file in files:
         days.setdefault(file.day, []).append(file)
     return {day: tuple(of_day) for day, of_day in sorted(days.items())}
+
+
+def fingerprint(lake: Lake, tables: Mapping[str, int | None], dates: Mapping[str, frozenset[date]] | None) -> str:
+    """Says which files stand for some event dates of raw tables (None: for all), and when each was last written: what
+    was put back in place, without a word in any log, changes it too."""
+    files = [
+        file.path
+        for table, version in sorted(tables.items())
+        for file in raw_files(lake, table, version)
+        if dates is None or file.day in dates[table]
+    ]
+    return hashlib.sha256("\n".join(_stamps(lake, files)).encode()).hexdigest()[:16]
+
+
+def _stamps(lake: Lake, files: Iterable[str]) -> Iterable[str]:
+    for path in files:
+        if lake.local:
+            stood = os.stat(lake.absolute(path))
+            yield f"{path} {stood.st_size} {stood.st_mtime_ns}"
+        else:
+            head = obstore.head(lake.store, path)
+            yield f"{path} {head['size']} {head['e_tag']} {head['last_modified'].isoformat()}"
 
 
 def _day(value: date | str) -> date:

@@ -28,7 +28,7 @@ from seamline.jobs.plan import (
     targets,
     unpublished,
 )
-from seamline.jobs.raw import RawFile, by_day, raw_files
+from seamline.jobs.raw import RawFile, by_day, fingerprint, raw_files
 from seamline.jobs.served import audit_version
 from seamline.jobs.statements import mended_statement, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask, finished, local_runner
@@ -115,10 +115,20 @@ class Run:
         return plan_fold(self.state, self.contracts, of, logs, self.source, rebuild=self.rebuild)
 
     def _as_far(self, number: int, plan: Plan) -> bool:
-        """Whether a finished version is what this plan would make. A held one is made again once there is more."""
+        """Whether a finished version can be published as it stands. One with drift only while this plan would make the
+        same again: the same cut, imports and raw files; an operator's rebuild makes it again in any case."""
         version = self.logs.batch.versions[number]
-        held = self.batch.settings.hold_on_drift and not version.audit.clean
-        return not held or (version.cut == plan.cut and version.imports == plan.imports)
+        if version.audit.clean:
+            return True
+        same = (version.cut, version.imports) == (plan.cut, plan.imports) and not self.rebuild
+        return same and version.raw == self._raw(plan, self.logs.archive)
+
+    def _raw(self, plan: Plan, archive: ArchiveHistory) -> str:
+        """Which raw files a plan reads; nothing where it folds a version of another view, which it names."""
+        if plan.folded is not None:
+            return ""
+        tables = [table_of(contract) for contract in self.contracts]
+        return fingerprint(self.lake, {table: archive.tables.get(table) for table in tables}, plan.dates)
 
     def _reserve(self, plan: Plan) -> Reserved:
         """A reservation that holds: the one this run was killed with, or a new one."""
@@ -278,6 +288,7 @@ class Run:
             unit_counts=counted,
             audit=audit,
             kernel=KERNEL_VERSION,
+            raw="" if audit.clean else self._raw(plan, self.archive),
         )
         number = history.number + 1
         history.log.put(number, version)

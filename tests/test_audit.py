@@ -70,6 +70,43 @@ def test_a_version_with_drift_is_held_if_so_configured_until_an_operator_serves_
     assert bench.answer() == bench.expected(*orders(4))
 
 
+def lose(bench: Bench) -> Callable[[], None]:
+    """Takes every other record out of a raw file, as a failing disk might; returns what puts the file back."""
+    (path,) = bench.folder.glob("raw/**/*.parquet")
+    whole = path.read_bytes()
+    table = pq.read_table(path)
+    pq.write_table(table.take(list(range(0, table.num_rows, 2))), path)
+    return lambda: (path.write_bytes(whole), None)[1]
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_a_held_version_is_not_offered_again_once_raw_was_mended(bench: Bench, hold: bool) -> None:
+    bench.send(*orders(4))
+    bench.both()
+    mend = lose(bench)
+    held = replace(bench.batch, settings=HOLD)
+    with pytest.raises(SeamlineError) as raised:
+        held.refresh("sales")
+    assert raised.value.condition is Condition.DRIFT_HELD
+    mend()
+    outcome = (held if hold else bench.batch).refresh("sales")
+    assert outcome.audit.clean
+    assert bench.served[1] == outcome.version != min(bench.versions().versions)
+    assert bench.answer() == bench.expected(*orders(4))
+
+
+def test_an_operators_rebuild_makes_a_held_version_again(bench: Bench) -> None:
+    bench.send(*orders(4))
+    bench.both()
+    tamper(bench, 1)
+    held = replace(bench.batch, settings=HOLD)
+    for work in (held.refresh, held.rebuild):
+        with pytest.raises(SeamlineError) as raised:
+            work("sales")
+        assert raised.value.condition is Condition.DRIFT_HELD
+    assert len(bench.versions().versions) == 2
+
+
 def test_copies_beyond_the_horizon_explain_their_difference(bench: Bench) -> None:
     bench.send(*orders(3))
     bench.both()
