@@ -136,7 +136,7 @@ def find_fields(
 ) -> dict[int, Field]:
     """Every use of a field, by the offset where it begins. Raises VIEW_INVALID for one that the `owner` has not."""
     by_name = {name.lower(): name for name in fields}
-    aliases = {item[-1].text.lower() for item in clauses.items if len(item) > 2 and word(item[-2]) == "as"}
+    aliases = _aliases(clauses)
     own = {token.start for part in clauses.group for token in part if len(part) == 1}
     own |= {token.start for token in clauses.having}
     found: dict[int, Field] = {}
@@ -157,10 +157,19 @@ def find_fields(
     return found
 
 
+def _aliases(clauses: Clauses) -> dict[str, bool]:
+    """The names after AS, and whether their own expressions use a field of that name."""
+    return {
+        item[-1].text.lower(): any(token.text.lower() == item[-1].text.lower() for token in item[:-2])
+        for item in clauses.items
+        if len(item) > 2 and word(item[-2]) == "as"
+    }
+
+
 def _unknown_field(
-    source: Source, at: int, name: str, by_name: Mapping[str, str], aliases: set[str], owner: str
+    source: Source, at: int, name: str, by_name: Mapping[str, str], aliases: Mapping[str, bool], owner: str
 ) -> UserError:
-    if name.lower() in aliases:
+    if aliases.get(name.lower()) is False:
         mend = f"{name!r} is a column of the view: write its expression out here"
     else:
         mend = close(name, by_name.values()) or f"add it to {owner}, or correct the name"

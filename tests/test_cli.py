@@ -73,6 +73,25 @@ def test_a_new_project_can_be_used_as_it_is(shop: Path, capsys: pytest.CaptureFi
     assert [v["state"] for v in json.loads(capsys.readouterr().out)] == ["served"]
 
 
+def test_a_folder_with_a_gitignore_can_become_a_project_and_keeps_its_lines(tmp_path: Path) -> None:
+    ignore = tmp_path / ".gitignore"
+    ignore.write_text("*.pyc\nlake/")
+    make_project(tmp_path)
+    assert ignore.read_text() == "*.pyc\nlake/\n.seamline/\n"
+
+
+def test_an_import_names_the_steps_that_are_still_needed(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ({"order_id": n, "placed_at": "2025-01-01T10:00:00Z", "customer": "zoe", "amount": 1} for n in "ab")
+    for name, line in zip(("one.jsonl", "two.jsonl"), lines, strict=True):
+        (shop / name).write_text(json.dumps(line))
+    wanted = ["--contract", "orders", "--project", str(shop)]
+    assert execute(["import", str(shop / "one.jsonl"), *wanted]) == 0
+    assert "no view of orders is applied yet: 'seamline views apply'" in capsys.readouterr().err
+    assert execute(["views", "apply", "--project", str(shop)]) == 0
+    assert execute(["import", str(shop / "two.jsonl"), *wanted]) == 0
+    assert "version on: 'seamline batch refresh' makes it" in capsys.readouterr().err
+
+
 def test_a_folder_that_holds_a_project_is_left_as_it_is(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = shop / "seamline.toml"
     settings.write_text("# mine")

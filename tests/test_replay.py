@@ -167,7 +167,7 @@ def test_a_rate_spreads_the_records_over_time(tmp_path: Path, sales: Contract) -
     path.write_bytes(LINES.rstrip() + b"\nbroken\n")
     started = datetime.now(UTC)
     sent = send_files([path, path], sales, lambda key, value: None, rate=40)
-    assert (sent.records, sent.unreadable) == (8, 2)
+    assert sent == 8
     assert datetime.now(UTC) - started >= timedelta(seconds=7 / 40)
 
 
@@ -182,7 +182,7 @@ def test_replayed_records_reach_the_topic_in_order_with_their_keys(
     path.write_bytes(LINES.rstrip() + b"\nbroken\n")
     with producer(broker.bootstrap, {}, topic) as send:
         sent = send_files([path], contract, send, by=timedelta(days=1))
-    assert (sent.records, sent.unreadable) == (4, 1)
+    assert sent == 4
     reader = KafkaConsumer(bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest")
     reader.assign([TopicPartition(topic, 0)])
     records: list[Any] = []
@@ -193,5 +193,5 @@ def test_replayed_records_reach_the_topic_in_order_with_their_keys(
     reader.close()
     assert [record.value for record in records][-1] == b"broken"
     assert [record.key for record in records] == ["Åbo".encode(), b'O"Hara, Ltd', b"two\nlines", None]
-    times = [event_time(read_event(record.value, contract)[1], contract) for record in records]
+    times = [event_time(record.value, contract) for record in records]
     assert times[0] == datetime(2015, 2, 23, 21, tzinfo=UTC)

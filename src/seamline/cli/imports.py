@@ -12,9 +12,11 @@ from seamline.cli.console import note, show_json, show_table
 from seamline.cli.events import EventFile
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.progress import Advance, progress
+from seamline.cli.survey import check_files
 
 if TYPE_CHECKING:
     from seamline.schemas.contracts import Contract
+    from seamline.schemas.project import Project
 
 
 def add(app: typer.Typer) -> None:
@@ -43,9 +45,7 @@ def import_(
 
     loaded = load_project(project)
     wanted = loaded.contract(contract)
-    for path in files:
-        with EventFile(path):
-            pass
+    check_files(files, wanted)
     done: list[dict[str, Any]] = []
     for path in files:
         with progress(f"import {path.name}", path.stat().st_size * 2) as advance:
@@ -58,7 +58,17 @@ def import_(
     results = ["imported before: nothing done" if one["already"] else "imported" for one in done]
     show_table(columns, [(*(one[c] for c in columns[:-1]), word) for one, word in zip(done, results, strict=True)])
     if not all(one["already"] for one in done):
-        note("they are served from the next batch version on: 'seamline batch refresh' makes it")
+        note(_next(loaded, contract))
+
+
+def _next(project: Project, contract: str) -> str:
+    """What makes imported events part of an answer."""
+    from seamline.schemas.catalogue import Catalogue
+
+    served = [state for state in Catalogue(project.lake).states.values() if state.served]
+    if any(contract in record.contracts for state in served for record in state.definitions):
+        return "they are served from the next batch version on: 'seamline batch refresh' makes it"
+    return f"no view of {contract} is applied yet: 'seamline views apply', then 'seamline batch refresh', serves them"
 
 
 def values(path: Path, contract: Contract, advance: Advance) -> Iterator[bytes]:

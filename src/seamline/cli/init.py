@@ -17,6 +17,9 @@ SETTINGS = "seamline.toml"
 RENAMED = {"gitignore": ".gitignore"}
 """Files that a package cannot hold under their own name."""
 
+JOINED = (".gitignore",)
+"""Files that a folder without a project may have already."""
+
 
 def add(app: typer.Typer) -> None:
     """Adds the command."""
@@ -31,10 +34,13 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new pro
 
 
 def make_project(folder: Path) -> list[Path]:
-    """Writes the template; returns the files. Raises UserError INPUT_INVALID where something of it is there already."""
+    """Writes the template; returns the files. A .gitignore that is there keeps its lines and gets those it lacks.
+
+    Raises UserError INPUT_INVALID where anything else of it is there already.
+    """
     template = files("seamline.cli") / "templates" / "project"
     wanted = [(folder / path, content) for path, content in _files(template)]
-    there = [path for path, _ in wanted if path.exists()]
+    there = [path for path, _ in wanted if path.exists() and path.name not in JOINED]
     if there or (folder.exists() and not folder.is_dir()):
         raise UserError(
             Condition.INPUT_INVALID,
@@ -45,8 +51,17 @@ def make_project(folder: Path) -> list[Path]:
         )
     for path, content in wanted:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        path.write_bytes(_joined(path.read_bytes(), content) if path.exists() else content)
     return [path for path, _ in wanted]
+
+
+def _joined(there: bytes, content: bytes) -> bytes:
+    """The lines that are there, then those of `content` that are not."""
+    lines = there.splitlines(keepends=True)
+    known = {line.strip() for line in lines}
+    missing = [line for line in content.splitlines(keepends=True) if line.strip() not in known]
+    end = b"\n" if missing and there and not there.endswith(b"\n") else b""
+    return b"".join([*lines, end, *missing])
 
 
 def _files(folder: Traversable, inside: Path = Path()) -> list[tuple[Path, bytes]]:

@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,25 +16,22 @@ from seamline.cli.console import cell, note, say
 from seamline.cli.events import EventFile, newest, read_event, shift
 from seamline.cli.options import HERE, ProjectOption, examples
 from seamline.cli.progress import Advance, progress, unseen
+from seamline.cli.survey import Survey, check_names, judge_files, say_rejected
 from seamline.clock import system_clock
-from seamline.errors import Condition, TerminalError, TransientError
+from seamline.errors import Condition, TerminalError, TransientError, UserError
 
 if TYPE_CHECKING:
     from seamline.schemas.contracts import Contract
+    from seamline.schemas.project import Project
 
 IN_FLIGHT = 20_000
 """Records sent and not yet acknowledged: what bounds the memory of a replay."""
 
+LARGEST = (16 << 20) - (4 << 10)
+"""Bytes of a record that the producer takes, with room for its key."""
+
 Send = Callable[[bytes | None, bytes | None], object]
 """Takes (key, value) towards the topic; returns at once."""
-
-
-@dataclass
-class Sent:
-    """What a replay did. `unreadable`: lines that were no event as they stood; they were sent all the same."""
-
-    records: int = 0
-    unreadable: int = 0
 
 
 def add(app: typer.Typer) -> None:
@@ -64,22 +60,42 @@ def replay(
 
     loaded = load_project(project)
     wanted = loaded.contract(contract)
-    _check(files)
+    check_names(files)
+    by = _shift_of(files, wanted, system_clock()) if shift_to_now else timedelta()
+    survey = _judged(loaded, files, wanted, by)
     cluster = Cluster(loaded.bootstrap, loaded.settings.kafka.options)
     try:
         if cluster.create_missing([wanted.topic], loaded.settings.kafka.partitions):
             note(f"made topic {wanted.topic} with {loaded.settings.kafka.partitions} partitions")
     finally:
         cluster.close()
-    by = _shift_of(files, wanted, system_clock()) if shift_to_now else timedelta()
     with producer(loaded.bootstrap, loaded.settings.kafka.options, wanted.topic) as send:
         started = time.monotonic()
         with progress(f"replay to {wanted.topic}", sum(path.stat().st_size for path in files)) as advance:
             sent = send_files(files, wanted, send, rate, by, advance)
         seconds = time.monotonic() - started
-    say(f"{sent.records} records sent to {wanted.topic} in {seconds:.1f} s")
-    if sent.unreadable:
-        note(f"{sent.unreadable} of them cannot be read as events: they were sent as they are and will be rejected")
+    say(f"{sent} records sent to {wanted.topic} in {seconds:.1f} s")
+    if survey.rejected:
+        note(f"{survey.rejected.total()} of them will be rejected, for the reasons above")
+
+
+def _judged(loaded: Project, files: list[Path], contract: Contract, by: timedelta) -> Survey:
+    """All files, read whole before the first record goes; says what will be rejected, and refuses what cannot go."""
+    kernel = loaded.settings.kernel
+    engine = loaded.lake.kernel(kernel.memory, kernel.threads)
+    siblings = [one for one in loaded.contracts.values() if one.topic == contract.topic]
+    with progress("look at the files", sum(path.stat().st_size for path in files)) as advance:
+        survey = judge_files(files, contract, siblings, engine, system_clock(), by, advance)
+    if survey.longest > LARGEST:
+        raise UserError(
+            Condition.INPUT_INVALID,
+            f"a record of {survey.longest} bytes",
+            allowed=f"records of at most {LARGEST} bytes, as Kafka takes them",
+            mend="'seamline import' takes larger ones; or split the event",
+            where=", ".join(map(str, files)),
+        )
+    say_rejected(survey, contract)
+    return survey
 
 
 def send_files(
@@ -89,25 +105,29 @@ def send_files(
     rate: float = 0,
     by: timedelta = timedelta(),
     advance: Advance = unseen,
-) -> Sent:
+) -> int:
     """Sends every record of the files in order, at `rate` records a second (0: unbounded), event times moved `by`.
 
-    `advance` is told the bytes of the files, as they are stored.
+    `advance` is told the bytes of the files, as they are stored. Returns how many were sent. Raises TerminalError
+    INPUT_INVALID, which says how many, where a file that could be read before cannot any more.
     """
-    sent = Sent()
+    sent = 0
     pace = _paced(rate)
     for path in files:
         with EventFile(path) as file:
             before = 0
-            for value in file.values(contract):
-                event, _ = read_event(shift(value, contract, by) if by else value, contract)
-                next(pace)
-                send(event.key, event.value)
-                sent.records += 1
-                sent.unreadable += not event.readable
-                if sent.records % 100 == 0:
-                    advance(file.done - before, f"{sent.records} records")
-                    before = file.done
+            try:
+                for value in file.values(contract):
+                    event, _ = read_event(shift(value, contract, by) if by else value, contract)
+                    next(pace)
+                    send(event.key, event.value)
+                    sent += 1
+                    if sent % 100 == 0:
+                        advance(file.done - before, f"{sent} records")
+                        before = file.done
+            except UserError as error:
+                got = f"{sent} records were sent, then: {error.got}"
+                raise TerminalError(error.condition, got, mend=error.mend, where=error.where) from error
     return sent
 
 
@@ -123,10 +143,13 @@ def producer(bootstrap: str, options: Mapping[str, str], topic: str) -> Iterator
     from seamline.streaming.kafka import python_options
 
     waiting: deque[Any] = deque()
+    taken = 0
 
     def settle(left: int) -> None:
+        nonlocal taken
         while len(waiting) > left:
             waiting.popleft().get(timeout=120)
+            taken += 1
 
     def send(key: bytes | None, value: bytes | None) -> None:
         waiting.append(client.send(topic, key=key, value=value))
@@ -150,11 +173,11 @@ def producer(bootstrap: str, options: Mapping[str, str], topic: str) -> Iterator
         finally:
             client.close(timeout=5)
     except KafkaError as error:
-        raise _refused(bootstrap, topic, error) from error
+        raise _refused(bootstrap, topic, error, taken) from error
 
 
-def _refused(bootstrap: str, topic: str, error: Any) -> TransientError | TerminalError:
-    got = f"{type(error).__name__}: {error}"
+def _refused(bootstrap: str, topic: str, error: Any, taken: int) -> TransientError | TerminalError:
+    got = f"{type(error).__name__}: {error} ({taken} records and perhaps some after them were taken before)"
     if getattr(error, "retriable", True):
         return TransientError(
             Condition.BROKER_UNAVAILABLE,
@@ -163,13 +186,6 @@ def _refused(bootstrap: str, topic: str, error: Any) -> TransientError | Termina
             where=bootstrap,
         )
     return TerminalError(Condition.INPUT_INVALID, f"topic {topic} refuses a record: {got}", where=topic)
-
-
-def _check(files: Iterable[Path]) -> None:
-    """All files can be opened, before the first record goes out."""
-    for path in files:
-        with EventFile(path):
-            pass
 
 
 def _shift_of(files: Iterable[Path], contract: Contract, now: datetime) -> timedelta:

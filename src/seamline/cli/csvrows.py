@@ -1,0 +1,174 @@
+"""CSV as JSON: the header's columns are a contract's fields, each row is the JSON object of its cells. Pure.
+
+Quoting is read strictly: where it cannot be said where a row ends, the file is refused rather than guessed at.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from seamline.cli.packing import LONGEST
+from seamline.errors import Condition, UserError
+
+if TYPE_CHECKING:
+    from seamline.schemas.contracts import Contract
+    from seamline.schemas.types import Field
+
+DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_FAULTS = (
+    ("unexpected end of data", "a quote that is not closed", "close it, or double a quote that belongs to the text"),
+    ("expected after", "text after a closing quote", 'write "" for a quote inside a quoted cell'),
+    ("new-line", "a carriage return that ends no line", "end lines with a newline: tr '\\r' '\\n' where there is none"),
+    ("field larger", f"a cell of over {LONGEST >> 20} MB", "look for a quote that is not closed"),
+)
+"""What Python's reader says, what it means, and the mend."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header read by a contract. `columns`: JSON keys with their fields; `unknown`: columns that are no field;
+    `lacking`: fields that are no column."""
+
+    delimiter: str
+    columns: tuple[tuple[str, Field | None], ...]
+    unknown: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
+
+
+class CsvRows:
+    """The rows of one file. `header` stands once the first was asked for."""
+
+    def __init__(self, lines: Iterable[bytes], contract: Contract, where: str) -> None:
+        self.header: Header | None = None
+        self._lines = iter(lines)
+        self._contract = contract
+        self._where = where
+        self._taken: list[str] = []
+        self._length = 0
+        self._number = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Each row as a JSON object typed by the contract; one that does not fit the header as the bytes it was.
+
+        An empty cell is a field that is missing; objects and arrays are JSON in their cell; numbers keep every digit.
+        Raises UserError INPUT_INVALID where the header does not name the event time, or a row has no certain end.
+        """
+        csv.field_size_limit(LONGEST)
+        first = next(self._lines, b"")
+        delimiter = _delimiter(_text(first), self._contract)
+        rows = csv.reader(self._text(chain([first], self._lines)), delimiter=delimiter, strict=True)
+        fields = None
+        while (row := self._next(rows)) is not None:
+            raw = "".join(self._taken)
+            if fields is None:
+                self.header = read_header(row, self._contract, delimiter, self._where)
+                fields = self.header.columns
+            elif row and len(row) == len(fields):
+                cells = zip(fields, row, strict=True)
+                members = (f"{_quoted(key)}:{_json(cell, field)}" for (key, field), cell in cells if cell)
+                yield _bytes("{" + ",".join(members) + "}")
+            elif row:
+                yield _bytes(raw.rstrip("\r\n"))
+
+    def _text(self, lines: Iterable[bytes]) -> Iterator[str]:
+        for line in lines:
+            self._number += 1
+            self._length += len(line)
+            self._taken.append(_text(line))
+            if self._length > LONGEST:
+                raise csv.Error("field larger than a row may be")
+            yield self._taken[-1]
+
+    def _next(self, rows: Iterator[list[str]]) -> list[str] | None:
+        self._taken.clear()
+        self._length = 0
+        began = self._number + 1
+        try:
+            return next(rows, None)
+        except csv.Error as error:
+            faults = ((got, mend) for said, got, mend in _FAULTS if said in str(error))
+            got, mend = next(faults, (str(error), "mend the row"))
+            lines = f"{began}" if self._number <= began else f"{began} to {self._number}"
+            raise UserError(
+                Condition.INPUT_INVALID,
+                f"the row of line {lines} has {got}",
+                allowed="CSV as RFC 4180 has it: cells with quotes, delimiters or line ends stand in double quotes",
+                mend=mend,
+                where=f"{self._where}:{began}",
+            ) from error
+
+
+def read_header(names: list[str], contract: Contract, delimiter: str, where: str) -> Header:
+    """The columns by the contract. Names and JSON keys of fields differ in more than case, so case does not count.
+
+    Raises UserError INPUT_INVALID where the event time is not named, or two columns are the same.
+    """
+    known = _known(contract)
+    found = [(name, known.get(name.lower())) for name in map(str.strip, names)]
+    columns = tuple((field.key if field else name, field) for name, field in found)
+    wanted = contract.field(contract.event_time).key
+    keys = [key for key, _ in columns]
+    allowed = f"a first line with fields of {contract.name}: {', '.join(f.key for f in contract.fields)}"
+    if wanted not in keys:
+        got = f"the header does not name the event time {wanted!r}: {', '.join(names) or 'it is empty'}"
+        mend = f"put the fields' names into the first line, separated by {' or '.join(DELIMITERS.values())}"
+        raise UserError(Condition.INPUT_INVALID, got, allowed=allowed, mend=mend, where=f"{where}:1")
+    doubled = [name for (name, _), key in zip(found, keys, strict=True) if key and keys.count(key) > 1]
+    if doubled:
+        got = f"columns {' and '.join(map(repr, doubled))} are the same field"
+        raise UserError(
+            Condition.INPUT_INVALID, got, allowed="each field once", mend="rename or remove one", where=f"{where}:1"
+        )
+    lacking = tuple(field.key for field in contract.fields if field.key not in keys)
+    return Header(delimiter, columns, tuple(name for name, field in found if field is None), lacking)
+
+
+def _known(contract: Contract) -> dict[str, Field]:
+    by_name = {field.name.lower(): field for field in contract.fields}
+    return by_name | {field.key.lower(): field for field in contract.fields}
+
+
+def _delimiter(line: str, contract: Contract) -> str:
+    """The one with which the first line names the event time; of several that with most columns, of none a comma."""
+    known, wanted = _known(contract), contract.field(contract.event_time)
+    able = []
+    for delimiter in DELIMITERS:
+        names = next(csv.reader([line.partition("\r")[0]], delimiter=delimiter), [])
+        if any(known.get(name.strip().lower()) is wanted for name in names):
+            able.append((len(names), delimiter))
+    return max(able, key=lambda one: one[0], default=(0, ","))[1]
+
+
+def _json(cell: str, field: Field | None) -> str:
+    """A cell as JSON of the field's type where it reads as one, else as a string: the contract then says why not."""
+    kind = field.type if field else "string"
+    if kind in ("integer", "number", "decimal") and _NUMBER.fullmatch(cell.strip()):
+        return cell.strip()
+    if kind == "boolean" and cell.strip().lower() in ("true", "false"):
+        return cell.strip().lower()
+    if kind in ("object", "array"):
+        try:
+            json.loads(cell)
+        except (ValueError, RecursionError):
+            return _quoted(cell)
+        return cell
+    return _quoted(cell)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

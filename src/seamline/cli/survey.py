@@ -1,0 +1,149 @@
+"""A look at whole files before anything of them is sent or archived: can they be read, and what would be rejected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seamline.cli.console import note
+from seamline.cli.csvrows import Header
+from seamline.cli.events import EventFile, shift
+from seamline.cli.progress import Advance, unseen
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from seamline.kernel import Kernel
+    from seamline.schemas.contracts import Contract
+
+ROWS, BYTES = 20_000, 8 << 20
+"""Records and bytes that are judged at once."""
+
+SHOWN = 8
+"""Reasons that are named."""
+
+
+@dataclass
+class Survey:
+    """What files hold. `rejected`: by reason; `unclaimed`: records that the contract's discriminator leaves to others;
+    `longest`: bytes of the largest record."""
+
+    records: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    unclaimed: int = 0
+    longest: int = 0
+
+
+def check_files(paths: Iterable[Path], contract: Contract) -> None:
+    """Reads all files to their ends, and says which columns are no field. Raises UserError INPUT_INVALID."""
+    paths = list(paths)
+    check_names(paths)
+    for path in paths:
+        with EventFile(path) as file:
+            for _ in file.values(contract):
+                pass
+        if file.header:
+            say_columns(path, file.header, contract)
+
+
+def check_names(paths: Iterable[Path]) -> None:
+    """All files can be opened. Raises UserError INPUT_INVALID."""
+    for path in paths:
+        with EventFile(path):
+            pass
+
+
+def judge_files(
+    paths: Iterable[Path],
+    contract: Contract,
+    siblings: Sequence[Contract],
+    engine: Kernel,
+    now: datetime,
+    by: timedelta = timedelta(),
+    advance: Advance = unseen,
+) -> Survey:
+    """What the contract says of every record, event times moved `by`, were it sent `now`; one pass over whole files.
+
+    siblings: the contracts of its topic. Raises UserError INPUT_INVALID as `check_files` does.
+    """
+    from seamline.schemas.decode import decode_statement
+
+    decoded = decode_statement(contract, siblings)
+    judged = f"SELECT coalesce(_reject, '') AS reason, count(*) AS n FROM ({decoded}) GROUP BY 1"
+    survey = Survey()
+    for path in paths:
+        with EventFile(path) as file:
+            before = 0
+            for values in portions(file.values(contract)):
+                moved = [shift(value, contract, by) for value in values] if by else values
+                survey.records += len(moved)
+                survey.longest = max(survey.longest, *map(len, moved))
+                found = engine.run(judged, {"records": _records(moved, now)})
+                counts = dict(zip(found["reason"].to_pylist(), found["n"].to_pylist(), strict=True))
+                survey.unclaimed += len(moved) - sum(counts.values())
+                counts.pop("", 0)
+                survey.rejected.update(counts)
+                advance(file.done - before, f"{survey.records} records looked at")
+                before = file.done
+        if file.header:
+            say_columns(path, file.header, contract)
+    return survey
+
+
+def portions(values: Iterable[bytes], rows: int = ROWS, most: int = BYTES) -> Iterator[list[bytes]]:
+    """Values in lists of at most `rows` and, where there are several in it, `most` bytes."""
+    held: list[bytes] = []
+    size = 0
+    for value in values:
+        if held and (len(held) == rows or size + len(value) > most):
+            yield held
+            held, size = [], 0
+        held.append(value)
+        size += len(value)
+    if held:
+        yield held
+
+
+def say_columns(path: Path, header: Header, contract: Contract) -> None:
+    """Names columns that are no field and fields that are no column: both are often a slip."""
+    if header.unknown:
+        note(f"{path}: no field of {contract.name}: column {', '.join(map(repr, header.unknown))}")
+    if header.lacking:
+        note(f"{path}: no column for {', '.join(header.lacking)}")
+    event_id = contract.event_id and contract.field(contract.event_id).key
+    if event_id in header.lacking:
+        note(f"{path}: without the event id {event_id} copies of these events count again")
+
+
+def say_rejected(survey: Survey, contract: Contract) -> None:
+    """What will not count, and why."""
+    if survey.rejected:
+        reasons = [f"{n} × {reason}" for reason, n in survey.rejected.most_common(SHOWN)]
+        more = len(survey.rejected) - len(reasons)
+        listed = ", ".join(reasons) + (f" and {more} more reasons" if more > 0 else "")
+        note(f"{survey.rejected.total()} of {survey.records} records will be rejected: {listed}")
+        note(f"they are sent as they are; the archive keeps them until {contract.name} is mended")
+    if survey.unclaimed:
+        named = contract.discriminator
+        wanted = f"{'.'.join(named.path)} is not {named.value!r}" if named else "another contract's"
+        note(f"{survey.unclaimed} of {survey.records} records are not events of {contract.name}: {wanted}")
+
+
+def _records(values: list[bytes], now: datetime) -> pa.Table:
+    import pyarrow as pa
+
+    rows = len(values)
+    return pa.table(
+        {
+            "source": pa.array(["file"] * rows, pa.string()),
+            "partition": pa.array([0] * rows, pa.int32()),
+            "offset": pa.array(range(rows), pa.int64()),
+            "timestamp": pa.array([now] * rows, pa.timestamp("us", "UTC")),
+            "key": pa.nulls(rows, pa.binary()),
+            "value": pa.array(values, pa.binary()),
+        }
+    )
