@@ -136,7 +136,7 @@ class Run:
         if mine is None:
             lasting = timedelta(minutes=self.batch.settings.reservation_minutes)
             mine = reservation(plan, new_attempt(), self.clock(), lasting, self.history.number)
-            self.logs.batch.log.put(self.logs.batch.number + 1, mine)
+            self.logs.batch.log.put_last(self.logs.batch.number + 1, mine)
             self.logs.batch.catch_up()
         reach("batch.after-reserve")
         self.check_stands(mine.cut)
@@ -291,7 +291,8 @@ class Run:
             raw="" if audit.clean else self._raw(plan, self.archive),
         )
         number = history.number + 1
-        history.log.put(number, version)
+        self.lake.sync(r.file.path for r in results if r.file)
+        history.log.put_last(number, version)
         history.catch_up()
         return number
 

@@ -13,7 +13,7 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from seamline.claims import claim, wait_while_held
+from seamline.claims import claim_between
 from seamline.clock import Clock, system_clock
 from seamline.commitpoint import reach
 from seamline.entries import Archived, Counts, Imported, Maintained
@@ -41,7 +41,7 @@ CROWDED = 24
 
 IMPORTING = "import"
 IMPORT_SECONDS = 60.0
-"""How long the role waits, as it starts, for an import that has claimed the log meanwhile."""
+"""How long the role waits, as it starts, for a moment between imports that claim the log."""
 
 VACUUM_HOURS = 168
 """Files of older table versions stay for this long: far longer than any run reads a version."""
@@ -135,6 +135,7 @@ class Archive:
         for path, of_table in sorted(by_table.items()):
             self._add(path, of_table)
         reach("archive.after-delta")
+        self._sync(by_table)
         self.check()
         check_age(entry.at, self.clock())
         dates = {path: tuple(sorted({date.fromisoformat(f.day) for f in fs})) for path, fs in sorted(by_table.items())}
@@ -154,6 +155,13 @@ class Archive:
         except ConflictError as error:
             self.writer.check()
             raise TransientError(error.condition, error.got, mend=error.mend, where=error.where) from error
+
+    def _sync(self, written: Mapping[str, Sequence[RawFile]] | None = None) -> None:
+        """Makes all that the next entry names outlast a power loss: files, and what Delta's logs say of them."""
+        paths = [file.path for files in (written or {}).values() for file in files]
+        for path, table in self.tables.items():
+            paths += table.log_files(self.history.tables.get(path, -1))
+        self.lake.sync(paths)
 
     def take_import(
         self, imported: Imported, files: Sequence[RawFile], counts: Mapping[str, Counts]
@@ -178,6 +186,7 @@ class Archive:
             days = self.tables[path].crowded(CROWDED)
             if days:
                 self.tables[path].compact(days)
+                self.lake.sync(file for day in days for file in self.tables[path].files(day))
         self._touched.clear()
         return self._maintained(before)
 
@@ -192,6 +201,7 @@ class Archive:
         after = self.versions()
         if after == before:
             return None
+        self._sync()
         entry = Maintained(at=self.clock(), claim=self.writer.claim, tables=after)
         self.writer.put(entry)
         self.history.catch_up()
@@ -273,8 +283,8 @@ def run_archive(
     reading = Reading(settings.archive.trigger_ms, settings.archive.max_records, settings.kafka.options)
     cluster = Cluster(project.bootstrap, settings.kafka.options)
     log = project.lake.archive_log(stream)
-    wait_while_held(project.lake, log, IMPORTING, IMPORT_SECONDS, clock)
-    with stopping(stop), claim(project.lake, log, "archive", clock) as writer:
+    claimed = claim_between(project.lake, log, "archive", IMPORTING, IMPORT_SECONDS, clock)
+    with stopping(stop), claimed as writer:
         role = ArchiveRole(project, stream, writer, cluster, clock)
         with opened(project, f"archive-{stream}", spark) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)

@@ -168,8 +168,7 @@ def _dropped(entry: Epoch | Compacted, retired: Retired) -> bool:
 
 def files_of(entries: Iterable[Epoch | Compacted]) -> set[str]:
     """The paths that entries list."""
-    listed = (file for entry in entries for file in (*entry.files.values(), entry.ids))
-    return {file.path for file in listed if file is not None}
+    return {path for entry in entries for path in entry.paths}
 
 
 def plan_sweep(
@@ -177,11 +176,12 @@ def plan_sweep(
 ) -> tuple[list[str], list[int]]:
     """(files to delete, entries to remove, oldest first) of one speed log; `files` are (path, when written).
 
-    Entries go from the oldest up to the first that stands; the newest epoch and the newest claim always stay.
+    Entries go from the oldest up to the first that stands; the newest epoch stays, and every claim: it fences the
+    writer before it, which may wake at any time.
     """
     kept = standing(entries, now)
     used = files_of(kept.values())
     swept = [path for path, written in files if path not in used and now - written > SWEPT_AFTER]
-    newest = [max((n for n, e in entries if isinstance(e, kind)), default=0) for kind in (Epoch, Claim)]
-    first = min([*kept, *newest], default=0)
-    return swept, [number for number, _ in entries if number < first]
+    newest = max((n for n, e in entries if isinstance(e, Epoch)), default=0)
+    first = min([*kept, newest])
+    return swept, [number for number, entry in entries if number < first and not isinstance(entry, Claim)]

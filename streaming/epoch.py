@@ -236,6 +236,7 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
         newest=seen.newest,
     )
     check_balance(epoch)
+    speed.lake.sync(epoch.paths)
     reach("speed.after-files")
     speed.check()
     check_age(began, speed.clock())

@@ -81,8 +81,7 @@ class Maintenance:
             for batch in obstore.list(lake.store, prefix=f"speed/{self.speed.stream}/")
             for item in batch
         ]
-        entries = [(n, e) for n in range(source.first(), source.last() + 1) if (e := source.read(n)) is not None]
-        files, numbers = plan_sweep(entries, listed, now)
+        files, numbers = plan_sweep(list(source.entries()), listed, now)
         for path in files:
             obstore.delete(lake.store, path)
         for number in numbers:
@@ -140,6 +139,7 @@ def compact_run(speed: Speed, run: tuple[Link, ...], merges: dict[str, Merging])
         files=files,
         ids=_merged_ids(speed, run, attempt),
     )
+    speed.lake.sync(entry.paths)
     reach("compact.after-files")
     speed.writer.put(entry)
     reach("compact.after-entry")

@@ -125,6 +125,16 @@ class RawTable:
             ) from failed
         return expected
 
+    def log_files(self, since: int) -> list[str]:
+        """What Delta's log holds of the versions after `since`, relative to the lake: commits, checkpoints."""
+        log = f"{self.path}/_delta_log"
+        root, numbers = self.lake.local, range(since + 1, self.version + 1)
+        if root is None:
+            return []
+        checkpoints = [f"{log}/{n:020}.checkpoint.parquet" for n in numbers]
+        made = [path for path in checkpoints if (root / path).exists()]
+        return [*(f"{log}/{n:020}.json" for n in numbers), *made, *([f"{log}/_last_checkpoint"] if made else [])]
+
     def files(self, day: str | None = None) -> list[str]:
         """Paths of its files relative to the lake, of one event date or of all."""
         return [f"{self.path}/{one['path']}" for one in self._actions() if day is None or one["day"] == day]

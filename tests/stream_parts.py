@@ -26,8 +26,10 @@ from seamline.schemas.contracts import Contract, parse_contract
 from seamline.schemas.definition import Definition
 from seamline.schemas.project import Project, load_project
 from seamline.schemas.views import parse_views
+from seamline.streaming.archive import Archive
 from seamline.streaming.epoch import Speed
 from seamline.streaming.plan import make_plan
+from seamline.streaming.shelves import make_shelves
 from seamline.streaming.tasks import RECORDS, Task, Tasks
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -94,6 +96,12 @@ def open_speed(lake: Lake, contracts: Sequence[Contract], clock: Clock = system_
     live = named.pop("live", None) or [(definition(one), (one,)) for one in contracts]
     writer = Writer.take(lake.speed_log("main"), Claim(at=clock(), holder="test"))
     return Speed(lake, "main", writer, make_plan(contracts, live), clock=clock, **named)
+
+
+def open_archive(lake: Lake, contracts: Sequence[Contract], live: Sequence[Contract] = ()) -> Archive:
+    """A new process, as it were: a claim, what the ledger says, and tables restored to it."""
+    writer = Writer.take(lake.archive_log("main"), Claim(at=system_clock(), holder="test"))
+    return Archive(lake, "main", writer, make_shelves(contracts, live, "main"))
 
 
 def answer(lake: Lake, of: Definition) -> list[dict[str, Any]]:

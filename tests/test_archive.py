@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_parts import contract, event, make_project, memory_lake, produce, records, running, tasks
+from stream_parts import contract, event, make_project, memory_lake, open_archive, produce, records, running, tasks
 from waiting import wait_until
 
 from seamline.claims import claim
-from seamline.clock import system_clock
 from seamline.commitpoint import hooked
-from seamline.entries import Claim, Counts
+from seamline.entries import Counts
 from seamline.errors import Condition, ConflictError, TransientError
 from seamline.history import ArchiveHistory
 from seamline.lake import Lake
-from seamline.ledger import Writer
-from seamline.schemas.contracts import Contract
 from seamline.schemas.project import Project, load_project
 from seamline.streaming.archive import Archive, run_archive
 from seamline.streaming.epoch import no_check
@@ -33,12 +30,6 @@ TABLE = Lake.raw_path("clicks", CLICKS.layout)
 
 class Death(BaseException):
     """A process that ends at once."""
-
-
-def open_archive(lake: Lake, contracts: Sequence[Contract], live: Sequence[Contract] = ()) -> Archive:
-    """A new process, as it were: a claim, what the ledger says, and tables restored to it."""
-    writer = Writer.take(lake.archive_log("main"), Claim(at=system_clock(), holder="test"))
-    return Archive(lake, "main", writer, make_shelves(contracts, live, "main"))
 
 
 def raw(lake: Lake, table: str = TABLE) -> list[dict[str, Any]]:

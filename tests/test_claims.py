@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,10 +19,10 @@ from obstore.exceptions import GenericError
 from stream_parts import NOW, memory_lake
 from waiting import wait_until
 
-from seamline.claims import LEASE, claim, is_claimed, read_lease
+from seamline.claims import LEASE, claim, claim_between, is_claimed, read_lease
 from seamline.clock import ManualClock, system_clock
 from seamline.entries import Epoch
-from seamline.errors import Condition, ConflictError
+from seamline.errors import Condition, ConflictError, TransientError
 from seamline.frontier import Frontier, Partition
 from seamline.lake import Lake
 
@@ -168,3 +169,40 @@ def test_a_damaged_lease_is_no_obstacle() -> None:
     obstore.put(lake.store, "leases/speed/main.json", b"{")
     with claim(lake, lake.speed_log("main"), "speed") as writer:
         assert writer.claim == 1
+
+
+def test_who_starts_between_imports_that_come_and_go_waits_for_them_and_for_no_other_holder(tmp_path: Path) -> None:
+    lake = Lake.open(str(tmp_path))
+    log = lake.archive_log("main")
+    ended = threading.Event()
+
+    def imports() -> None:
+        while not ended.is_set():
+            with suppress(ConflictError), claim(lake, log, "import"):
+                pass
+
+    threads = [threading.Thread(target=imports) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(5):
+            with claim_between(lake, log, "archive", "import", 60) as writer:
+                assert writer.holder.startswith("archive-")
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    with claim(lake, log, "archive"), pytest.raises(ConflictError), claim_between(lake, log, "archive", "import", 60):
+        pass
+
+
+def test_an_import_that_holds_on_is_transient_for_who_waits(tmp_path: Path) -> None:
+    lake = Lake.open(str(tmp_path))
+    log = lake.archive_log("main")
+    with (
+        claim(lake, log, "import"),
+        pytest.raises(TransientError) as caught,
+        claim_between(lake, log, "archive", "import", 0.2),
+    ):
+        pass
+    assert caught.value.condition is Condition.WRITER_CONFLICT

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
+from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, MemoryStore
 
-from seamline.entries import Claim, Epoch, Published
+from seamline.entries import Claim, Epoch, Published, Retired
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier, Partition
 from seamline.history import History, SpeedHistory
 from seamline.ledger import Log, Writer
+from seamline.streaming.compact import plan_sweep
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+WHOLE = b'{"format": 1, "kind": "claim", "holder": "w", "at": "2026-01-01T00:00:00Z"}'
+TORN = (b"", WHOLE[:20], WHOLE[:-1], bytes(len(WHOLE)))
+"""What a disk may hold of an entry that was not written through when the power went."""
 
 
 @pytest.fixture(params=["memory", "local"])
@@ -75,8 +85,6 @@ def test_a_writer_whose_claim_was_taken_is_refused(store: Any) -> None:
 
 
 def test_an_entry_of_a_newer_format_is_refused(store: Any) -> None:
-    import obstore
-
     log = Log(store, "views/v")
     entry = Published(at=NOW, view="v", definitions=(), live=(), served=None, version=None)
     obstore.put(store, log.path(1), entry.model_copy(update={"format": 2}).model_dump_json().encode())
@@ -88,20 +96,111 @@ def test_an_entry_of_a_newer_format_is_refused(store: Any) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"format": 1, "kind": "nonsense"}'])
 def test_a_damaged_entry_is_an_error_that_names_the_file(store: Any, damage: bytes) -> None:
-    import obstore
-
     log = Log(store, "views/v")
     obstore.put(store, log.path(1), damage)
+    log.put(2, epoch(1))
     with pytest.raises(SeamlineError) as caught:
         log.read(1)
     assert caught.value.condition is Condition.LEDGER_FORMAT
     assert caught.value.where == log.path(1)
 
 
+@pytest.mark.parametrize("torn", TORN)
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_last_entry_that_is_not_whole_was_never_put_and_its_number_is_taken_by_the_next(
+    tmp_path: Path, torn: bytes, after: int
+) -> None:
+    log = Log(LocalStore(str(tmp_path)), "speed/main")
+    old = Writer.take(log, claim("old"))
+    old.put(epoch(1))
+    for number in range(3, 4 + after):
+        obstore.put(log.store, log.path(number), torn)
+    assert (log.last(), log.read(3), SpeedHistory(log).last_epoch) == (2, None, 1)
+    writer = Writer.take(log, claim("new"))
+    assert writer.claim == 3
+    assert writer.put(epoch(2)) == 4
+    assert [n for n, _ in log.entries()] == [1, 2, 3, 4]
+    assert SpeedHistory(log).last_epoch == 2
+    with pytest.raises(SeamlineError) as caught:
+        old.put(epoch(2))
+    assert caught.value.condition is Condition.WRITER_CONFLICT
+
+
+def test_of_many_that_find_an_entry_torn_one_puts_its_own_and_the_others_are_refused(tmp_path: Path) -> None:
+    log = Log(LocalStore(str(tmp_path)), "views/v")
+    for number in range(1, 30):
+        obstore.put(log.store, log.path(number), b"{")
+
+        def attempt(_: int, number: int = number) -> bool:
+            try:
+                log.put(number, epoch(number))
+            except SeamlineError as error:
+                assert error.condition is Condition.LEDGER_CONFLICT
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(attempt, range(8))) == 1
+    assert log.last() == 29
+
+
+def test_a_put_that_is_refused_where_nothing_stands_is_tried_again_under_the_same_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """S3 answers 409 to one of two conditional puts that meet, though the other may fail as well."""
+    log, put, tries = Log(MemoryStore(), "speed/main"), obstore.put, 0
+
+    def contended(*given: Any, **named: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise AlreadyExistsError("409 ConditionalRequestConflict")
+        return put(*given, **named)
+
+    monkeypatch.setattr(obstore, "put", contended)
+    log.put(1, epoch(1))
+    assert (tries, log.last()) == (3, 1)
+
+
+def test_a_writer_that_wakes_after_retention_has_passed_it_is_refused(store: Any) -> None:
+    log = Log(store, "speed/main")
+    asleep = Writer.take(log, claim("asleep"))
+    asleep.put(epoch(1))
+    for holder in ("second", "third"):
+        writer = Writer.take(log, claim(holder))
+    for number in range(1, 9):
+        writer.put(epoch(number))
+    entries = list(log.entries())
+    writer.put(Retired(at=NOW - timedelta(days=1), claim=writer.claim, last=7))
+    swept = plan_sweep([*entries, (log.last(), log.read(log.last()))], [], NOW)[1]  # type: ignore[list-item]
+    assert len(swept) == 8, "epochs go, claims stay"
+    for number in swept:
+        log.remove(number)
+    with pytest.raises(SeamlineError) as caught:
+        asleep.put(epoch(2))
+    assert caught.value.condition is Condition.WRITER_CONFLICT
+    assert sorted(SpeedHistory(log).epochs) == [8]
+
+
+def test_a_run_that_wakes_after_retention_has_removed_its_number_is_refused(store: Any) -> None:
+    log = Log(store, "batch/d")
+    for number in range(1, 6):
+        log.put_last(number, epoch(number))
+    for number in range(1, 4):
+        log.remove(number)
+    for number in (1, 3, 7):
+        with pytest.raises(SeamlineError) as caught:
+            log.put_last(number, epoch(number))
+        assert caught.value.condition is Condition.LEDGER_CONFLICT
+    last = log.read(5)
+    assert last is not None
+    log.put_last(5, last)  # its answer was lost
+    log.put_last(6, epoch(6))
+    assert [n for n, _ in log.entries()] == [4, 5, 6]
+
+
 def test_keys_of_a_newer_minor_version_are_ignored(store: Any) -> None:
     import json
-
-    import obstore
 
     log = Log(store, "speed/main")
     raw = json.loads(epoch(1).model_dump_json()) | {"later": True}

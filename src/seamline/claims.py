@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -119,14 +119,33 @@ def is_claimed(lake: Lake, log: Log, clock: Clock = system_clock) -> bool:
     return held is not None and not held.is_over(clock())
 
 
-def wait_while_held(lake: Lake, log: Log, role: str, seconds: float, clock: Clock = system_clock) -> None:
-    """Waits while a living holder of `role` has the log, at most `seconds`: some hold it for a moment only."""
+@contextmanager
+def claim_between(
+    lake: Lake, log: Log, role: str, passing: str, seconds: float, clock: Clock = system_clock
+) -> Iterator[Holder]:
+    """`claim`, where holders of the role `passing` come and go: a moment between two of them is waited for.
+
+    Raises WRITER_CONFLICT where another role holds the log: at once, as a ConflictError. Where no moment between two
+    came within `seconds`, as a TransientError: such a holder is soon gone.
+    """
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        held = read_lease(lake, log)
-        if held is None or held.is_over(clock()) or not held.holder.startswith(f"{role}-"):
-            return
-        time.sleep(0.1)
+    with ExitStack() as held:
+        while True:
+            try:
+                writer = held.enter_context(claim(lake, log, role, clock))
+                break
+            except ConflictError as error:
+                if not _is_passing(read_lease(lake, log), passing, clock()):
+                    raise
+                if time.monotonic() > deadline:
+                    raise TransientError(error.condition, error.got, mend=error.mend, where=error.where) from error
+            time.sleep(0.05)
+        yield writer
+
+
+def _is_passing(held: Lease | None, passing: str, now: datetime) -> bool:
+    """Whether a holder goes by itself: it is of that role, or is about to write its lease, or has just dropped it."""
+    return held is None or held.is_over(now) or held.holder.startswith(f"{passing}-")
 
 
 class _Renewal:

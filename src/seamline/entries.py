@@ -5,6 +5,7 @@ Every entry says its format version, kind, the attempt that put it (to tell a lo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import uuid4
@@ -92,6 +93,11 @@ class Epoch(EntryBase):
     counts: dict[str, Counts] = {}
     newest: datetime | None = None
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files it names."""
+        return _paths(self.files, self.ids)
+
 
 class Compacted(EntryBase):
     """Epochs `first` to `last` as one segment a definition. The epochs stay until they are retired."""
@@ -104,6 +110,15 @@ class Compacted(EntryBase):
     end: Frontier
     files: dict[str, DataFile | None]
     ids: DataFile | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files it names."""
+        return _paths(self.files, self.ids)
+
+
+def _paths(files: Mapping[str, DataFile | None], ids: DataFile | None) -> tuple[str, ...]:
+    return tuple(file.path for file in (*files.values(), ids) if file is not None)
 
 
 class Retired(EntryBase):

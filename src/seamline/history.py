@@ -45,9 +45,9 @@ class History:
 
     def load(self) -> bool:
         """Lists the log and reads every entry that stands after `number`, over gaps; True where there was one."""
-        before, first, last = self.number, self.log.first(), self.log.last()
-        for number in range(max(first, self.number + 1), last + 1):
-            entry = self.log.read(number)
+        before = self.number
+        for number in self.log.numbers():
+            entry = self.log.read(number) if number > before else None
             if entry is not None:
                 self._take(number, entry)
         return self.number > before

@@ -22,6 +22,7 @@ from urllib.parse import urlparse
 import pyarrow as pa
 from obstore.store import LocalStore, from_url
 
+from seamline.disk import disk
 from seamline.kernel import Input, Kernel, Limits, kernel
 from seamline.ledger import Log
 
@@ -123,6 +124,11 @@ class Lake:
         files, inner = fs.FileSystem.from_uri(self.absolute(path))
         parquet.write_table(table, inner, filesystem=files, compression="zstd")
         return int(table.num_rows)
+
+    def sync(self, paths: Iterable[str]) -> None:
+        """Makes files that an entry will name outlast a power loss, all at once. An object store's do already."""
+        if self.local:
+            disk(self.local).sync(paths)
 
     def read(self, paths: Iterable[str], columns: Sequence[str] | None = None) -> Input:
         """Parquet files of the lake as a kernel input: their paths where local, else Arrow through pyarrow."""

@@ -1,7 +1,11 @@
 """The ledger: append-only logs of numbered JSON entries, put if absent. The only place anything is committed.
 
 A put that finds its number taken is never tried again under the next one: either what stands there is this very
-attempt's (the answer was lost), or the caller stops, or decides again from the start.
+attempt's (the answer was lost), or the caller stops, or decides again from the start. Claims are never removed: each
+stands under the very number that the writer before it would put next, however late that one wakes.
+
+In a local folder an entry is durable before it counts. One that is not whole, and after which none is, was never put
+(a power loss under a version that did not sync): readers see nothing there, and the next put takes its number.
 """
 
 from __future__ import annotations
@@ -9,13 +13,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Self, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
+from obstore.store import LocalStore
 from pydantic import TypeAdapter, ValidationError
 from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
+from seamline.disk import Disk, disk
 from seamline.entries import FORMAT, Claim, Entry, EntryBase
 from seamline.errors import Condition, ConflictError, TerminalError, TransientError
 
@@ -31,6 +38,7 @@ class Log:
     def __init__(self, store: Any, name: str) -> None:
         self.store = store
         self.name = name
+        self._disk = local_disk(store)
 
     def path(self, number: int) -> str:
         """Zero-padded, so that names sort as numbers where a store sorts."""
@@ -38,19 +46,25 @@ class Log:
 
     def read(self, number: int) -> EntryBase | None:
         """The entry of that number, or None where there is none (not yet, or no longer)."""
-        try:
-            payload = bytes(_get(self.store, self.path(number)))
-        except FileNotFoundError:
+        payload = self._payload(number)
+        if payload is None or (self._is_torn(payload) and self.last() < number):
             return None
         return decode(payload, self.path(number))
 
     def first(self) -> int:
         """The lowest number that stands (retention removes the oldest), or 1 where the log is empty."""
-        return min(self._numbers(), default=1)
+        return min(self._named(), default=1)
 
     def last(self) -> int:
         """The highest number that stands, or 0."""
-        return max(self._numbers(), default=0)
+        return max(self.numbers(), default=0)
+
+    def numbers(self) -> list[int]:
+        """Every number that stands, in order. There are gaps where retention has passed: it leaves claims."""
+        numbers = sorted(self._named())
+        while numbers and (payload := self._payload(numbers[-1])) is not None and self._is_torn(payload):
+            numbers.pop()
+        return numbers
 
     def after(self, number: int) -> Iterator[tuple[int, EntryBase]]:
         """Entries with higher numbers, in order, up to the first that is missing: how readers tail."""
@@ -59,8 +73,10 @@ class Log:
             yield number, entry
 
     def entries(self) -> Iterator[tuple[int, EntryBase]]:
-        """Every entry that stands, in order."""
-        return self.after(self.first() - 1)
+        """Every entry that stands, in order, over gaps."""
+        for number in self.numbers():
+            if (entry := self.read(number)) is not None:
+                yield number, entry
 
     def put(self, number: int, entry: EntryBase) -> None:
         """Puts one entry if its number is free. Raises LEDGER_CONFLICT where another attempt's stands there.
@@ -69,6 +85,8 @@ class Log:
         """
         payload = entry.model_dump_json().encode()
         if put_if_absent(self.store, self.path(number), payload):
+            return
+        if self._freed(number) and put_if_absent(self.store, self.path(number), payload):
             return
         standing = self.read(number)
         if standing is not None and standing.attempt == entry.attempt:
@@ -80,11 +98,43 @@ class Log:
             where=self.path(number),
         )
 
+    def put_last(self, number: int, entry: EntryBase) -> None:
+        """The same in a log without claims: onto its newest entry, which retention always leaves.
+
+        Raises LEDGER_CONFLICT too where higher numbers stand or that number was removed: this process slept.
+        """
+        if self.last() not in (number - 1, number):
+            raise ConflictError(
+                Condition.LEDGER_CONFLICT,
+                f"entry {number} of {self.name} is long past: the log goes on at {self.last() + 1}",
+                mend="read the log again and decide again from the start",
+                where=self.path(number),
+            )
+        self.put(number, entry)
+
     def remove(self, number: int) -> None:
-        """Retention only: oldest first, and never what a served or restorable version needs."""
+        """Retention only: oldest first, never a claim, and never what a served or restorable version needs."""
         obstore.delete(self.store, self.path(number))
 
-    def _numbers(self) -> Iterator[int]:
+    def _payload(self, number: int) -> bytes | None:
+        try:
+            return bytes(_get(self.store, self.path(number)))
+        except FileNotFoundError:
+            return None
+
+    def _is_torn(self, payload: bytes) -> bool:
+        """Whether an entry's bytes are not whole: only a disk that lost power holds such."""
+        return self._disk is not None and not _is_json(payload)
+
+    def _freed(self, number: int) -> bool:
+        """Whether what stood under a number was never put, and is set aside now."""
+        payload = self._payload(number)
+        if self._disk is None or payload is None or not self._is_torn(payload) or self.last() > number:
+            return False
+        self._disk.set_aside(self.path(number), payload)
+        return True
+
+    def _named(self) -> Iterator[int]:
         for batch in obstore.list(self.store, prefix=f"ledger/{self.name}/"):
             for item in batch:
                 name = item["path"].rsplit("/", 1)[-1]
@@ -176,12 +226,36 @@ _retrying = retry(
 )
 
 
+def local_disk(store: Any) -> Disk | None:
+    """The folder of a local store."""
+    return disk(Path(store.prefix)) if isinstance(store, LocalStore) and store.prefix is not None else None
+
+
 @_retrying
 def put_if_absent(store: Any, path: str, payload: bytes) -> bool:
-    """True where the object was put; False where one stands there, perhaps by an earlier try whose answer was lost."""
+    """True where the object was put; False where one stands there, perhaps by an earlier try whose answer was lost.
+
+    A store may refuse a put because of another one under way (S3: 409), and then nothing stands: it is tried again.
+    """
+    local = local_disk(store)
     try:
+        if local is not None:
+            return local.put_new(path, payload)
         obstore.put(store, path, payload, mode="create")
-    except AlreadyExistsError:
+    except AlreadyExistsError as error:
+        if _stands(store, path):
+            return False
+        raise unavailable(error, path) from error
+    except (obstore.exceptions.BaseError, OSError) as error:
+        raise unavailable(error, path) from error
+    return True
+
+
+@_retrying
+def _stands(store: Any, path: str) -> bool:
+    try:
+        obstore.head(store, path)
+    except FileNotFoundError:
         return False
     except obstore.exceptions.BaseError as error:
         raise unavailable(error, path) from error
@@ -196,6 +270,14 @@ def _get(store: Any, path: str) -> Any:
         raise
     except obstore.exceptions.BaseError as error:
         raise unavailable(error, path) from error
+
+
+def _is_json(payload: bytes) -> bool:
+    try:
+        json.loads(payload)
+    except ValueError:
+        return False
+    return True
 
 
 def unavailable(error: Exception, path: str) -> TransientError:

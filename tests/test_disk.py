@@ -1,0 +1,83 @@
+"""Nothing an entry names, and no entry, can be lost once it stands: it is on the disk before its name is given.
+
+A power loss is played by what the disk was told: a file's bytes count from its sync on, its name from its folder's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stream_parts import contract, event, open_archive, open_speed, records, tasks
+
+from seamline.frontier import Frontier
+from seamline.lake import Lake
+from seamline.streaming.compact import cover, plan_compaction
+from seamline.streaming.maintenance import compact_run
+
+CLICKS = contract()
+
+
+class PowerLoss:
+    """What would be left of a folder, file by file, if the power went at each moment that a name is given."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.synced: dict[int, bytes | None] = {}
+        self.lost: list[str] = []
+        self._fsync, self._link = os.fsync, os.link
+
+    def fsync(self, handle: int) -> None:
+        self._fsync(handle)
+        path = Path(f"/proc/self/fd/{handle}").resolve()
+        names = frozenset(one.name for one in path.iterdir()) if path.is_dir() else None
+        self.synced[os.fstat(handle).st_ino] = path.read_bytes() if names is None else ",".join(names).encode()
+
+    def link(self, source: Path, name: Path) -> None:
+        """An entry is about to stand."""
+        self.lost += [str(path) for path in self.files() if not self.is_safe(path)]
+        if self.synced.get(source.stat().st_ino) != source.read_bytes():
+            self.lost.append(str(name))
+        self._link(source, name)
+
+    def files(self) -> Iterator[Path]:
+        """Files that entries name, or are: all but what a put is making, and leases."""
+        for path in self.root.rglob("*"):
+            if path.is_file() and not path.name.startswith(".") and "leases" not in path.parts:
+                yield path
+
+    def is_safe(self, path: Path) -> bool:
+        if self.synced.get(path.stat().st_ino) != path.read_bytes():
+            return False
+        inside = [up for up in (path, *path.parents) if up.is_relative_to(self.root) and up != self.root]
+        return all(up.name in (self.synced.get(up.parent.stat().st_ino) or b"").decode().split(",") for up in inside)
+
+
+@pytest.fixture
+def power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PowerLoss:
+    watching = PowerLoss(tmp_path / "lake")
+    monkeypatch.setattr(os, "fsync", watching.fsync)
+    monkeypatch.setattr(os, "link", watching.link)
+    return watching
+
+
+def test_every_file_of_an_epoch_is_on_the_disk_before_its_entry(power: PowerLoss) -> None:
+    lake = Lake.open(str(power.root))
+    speed = open_speed(lake, [CLICKS])
+    for number in range(3):
+        speed.run_batch(tasks(records([event(number)], first=number)))
+    compact_run(speed, plan_compaction(cover(speed.history), [], 3), {})
+    assert power.lost == []
+    assert all(power.is_safe(path) for path in power.files())
+
+
+def test_every_file_of_the_archive_and_of_deltas_logs_is_on_the_disk_before_its_entry(power: PowerLoss) -> None:
+    lake = Lake.open(str(power.root))
+    archive = open_archive(lake, [CLICKS])
+    for number in range(30):
+        archive.run_batch(tasks(records([event(number), b"{"], first=2 * number)))
+    assert archive.maintain() is not None
+    assert power.lost == []
+    assert archive.frontier != Frontier()
