@@ -191,7 +191,7 @@ def _refuse_nested(source: Source, tokens: list[Token]) -> None:
 
 def _refuse_other(source: Source, tokens: list[Token], at: int) -> None:
     name = tokens[at].text.lower()
-    if is_call(tokens, at) and engine_functions().get(name, ("", False))[0] == "aggregate":
+    if is_call(tokens, at) and engine_functions().get(name) == "aggregate":
         mend = close(name, NAMES) or "use one of the allowed aggregates"
         raise source.refuse(tokens[at].start, f"aggregate {name}() cannot be kept mergeable", _AGGREGATES, mend)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seamline.errors import UserError
-from seamline.kernel import KERNEL_VERSION, quote
+from seamline.kernel import quote
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.algebra.forms import fill
 from seamline.schemas.binding import Bound, bind, check_own, empty_events
@@ -17,7 +17,7 @@ from seamline.schemas.contracts import Contract, event_schema
 from seamline.schemas.definition import Column, Definition
 from seamline.schemas.finishing import Finisher
 from seamline.schemas.headers import check_sort, commented, read_header
-from seamline.schemas.language import Source
+from seamline.schemas.language import Source, engine_of
 from seamline.schemas.order import Order
 from seamline.schemas.own import Edit, own_select, table_edits, union_edits
 from seamline.schemas.reserved import explained, written
@@ -83,7 +83,9 @@ def _compiled(view: ViewText, *contracts: Contract) -> Definition:
     own, tail = own_select(source, tokens, _edits(clauses, branches, contracts, selection, bound))
     check_own(source, tokens[0].start, _over_none(own, tail, contracts))
     normalised = f"view {view.name} on {events.said}\n{selection.normalised}"
-    identity = "\n".join([f"{KERNEL_VERSION} {LAYOUT}", normalised, *(contract.decoding for contract in contracts)])
+    identity = "\n".join(
+        [f"{engine_of(normalised)} {LAYOUT}", normalised, *(contract.decoding for contract in contracts)]
+    )
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
     stored = (*keys, *(Column(name, part.stored, part.most) for name, (part, _) in bound.parts.items()))
     finisher = Finisher(source, bound, stored)

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from seamline.kernel import KERNEL_VERSION, quote
+from seamline.kernel import quote
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.algebra.forms import Form
 from seamline.schemas.binding import Binder, Bound, BoundColumn, BoundMeasure
@@ -20,7 +20,7 @@ from seamline.schemas.compiler import require_bucket
 from seamline.schemas.definition import Base, Column, Definition, Output
 from seamline.schemas.finishing import Finisher
 from seamline.schemas.headers import check_sort, commented, read_header
-from seamline.schemas.language import Source
+from seamline.schemas.language import Source, engine_of
 from seamline.schemas.remeasured import FORM, Reader
 from seamline.schemas.selection import Key, Selection
 from seamline.schemas.views import ViewText
@@ -51,7 +51,7 @@ def compile_derived(view: ViewText, base: Definition) -> Definition:
     definition = Definition(
         view=view.name,
         contracts=base.contracts,
-        hash=hashlib.sha256(f"{KERNEL_VERSION} {LAYOUT}\n{normalised}\n{base.hash}".encode()).hexdigest()[:16],
+        hash=hashlib.sha256(f"{engine_of(normalised)} {LAYOUT}\n{normalised}\n{base.hash}".encode()).hexdigest()[:16],
         text=view.text,
         normalised=normalised,
         properties=view.properties,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from sqlglot import Token, TokenType, tokenize
 from sqlglot.errors import SqlglotError
 
 from seamline.errors import Condition, UserError
-from seamline.kernel import kernel
+from seamline.kernel import KERNEL_VERSION, kernel
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -75,6 +76,21 @@ as repeat does: running out of memory is the one failure that try semantics cann
 time that grows with the product of two texts' lengths, as levenshtein does: one record would hold the stream up."""
 
 ALLOWED = frozenset(name for names in FUNCTIONS.values() for name in names)
+
+CHANGING = frozenset(
+    _names(
+        """age ago currval gen_random_uuid get_current_time get_current_timestamp getvariable nextval now random
+        session_user setseed setval today transaction_timestamp txid_current user uuid uuidv4 uuidv7"""
+    )
+)
+"""Functions that read the clock, the session or chance (`age(x)` reckons from today), for a refusal that says so. A
+list of our own: what DuckDB calls stable changes with its releases, and is about one query, not about rebuilds."""
+CHANGING_WORDS = ("current_", "localtime")
+"""How the others of the kind begin, with parentheses or without."""
+
+REMADE = dict.fromkeys(_names("fmod hex to_hex bin bit_count"), "2.0.1")
+"""Functions whose value for some arguments a release of DuckDB changed although it left the states' layout as it was,
+and that release. A view that calls one is another definition from there on: what was stored before is rebuilt."""
 
 SYNTAX = frozenset(
     _names(
@@ -175,13 +191,13 @@ def close(name: str, known: Iterable[str]) -> str:
 
 
 @functools.cache
-def engine_functions() -> dict[str, tuple[str, bool]]:
-    """DuckDB's own functions: name to (scalar, aggregate or other, volatile)."""
+def engine_functions() -> dict[str, str]:
+    """DuckDB's own functions: name to scalar, aggregate or macro."""
     rows = kernel().run(
-        "SELECT function_name AS name, max(function_type) AS kind, bool_or(stability IS DISTINCT FROM 'CONSISTENT')"
-        " AS volatile FROM duckdb_functions() WHERE function_type IN ('scalar', 'aggregate', 'macro') GROUP BY ALL"
+        "SELECT function_name AS name, max(function_type) AS kind FROM duckdb_functions()"
+        " WHERE function_type IN ('scalar', 'aggregate', 'macro') GROUP BY ALL"
     )
-    return {row["name"]: (row["kind"], bool(row["volatile"])) for row in rows.to_pylist()}
+    return {row["name"]: row["kind"] for row in rows.to_pylist()}
 
 
 @functools.cache
@@ -191,6 +207,12 @@ def keywords() -> dict[str, frozenset[str]]:
         "SELECT keyword_name AS name, list(keyword_category) AS kinds FROM duckdb_keywords() GROUP BY ALL"
     )
     return {row["name"]: frozenset(row["kinds"]) for row in rows.to_pylist()}
+
+
+def engine_of(normalised: str) -> str:
+    """The layout of a view's states and, where it calls what a later release changed, that release."""
+    called = set(re.findall(r"(\w+)\(", normalised))
+    return " ".join([KERNEL_VERSION, *sorted({release for name, release in REMADE.items() if name in called})])
 
 
 def render(source: Source, tokens: list[Token], fields: dict[int, Field]) -> str:
@@ -245,7 +267,7 @@ def check_words(source: Source, tokens: list[Token], fields: dict[int, Field]) -
 
 
 def _refuse_word(source: Source, token: Token) -> UserError:
-    if word(token).startswith(("current_", "localtime")):
+    if word(token).startswith(CHANGING_WORDS):
         return refuse_function(source, token)
     got = f"{source.slice(token)!r} is not allowed in an expression"
     allowed = "fields, literals, listed functions, casts, CASE, comparisons"
@@ -267,13 +289,12 @@ def _all_in(name: str, words: frozenset[str]) -> bool:
 def refuse_function(source: Source, token: Token) -> UserError:
     """Why a function cannot be used, and what can."""
     name = token.text.lower()
-    kind, volatile = engine_functions().get(name, ("", word(token).startswith(("current_", "localtime"))))
     allowed = "the scalar functions listed in docs/views.md"
     if name in ("unnest", "unlist"):
         got = f"{name}() where each event has to have one value"
         return source.refuse(token.start, got, "one key such as unnest(tags) AS tag", "filter by the key in the query")
-    if volatile:
+    if name in CHANGING or name.startswith(CHANGING_WORDS):
         got = f"{name}() does not give the same value each time, so a recomputed view would differ"
         return source.refuse(token.start, got, allowed, "use a field of the event, such as its event time")
-    got = f"function {name}() is not in the list" if kind else f"unknown function {name}()"
+    got = f"function {name}() is not in the list" if name in engine_functions() else f"unknown function {name}()"
     return source.refuse(token.start, got, allowed, close(name, ALLOWED) or "compute it in the query over the view")

@@ -176,7 +176,7 @@ class Reader:
         if name in UNNEST:
             got = f"{name}() in a view over a view"
             raise self.source.refuse(token.start, got, FORM, f"unnest in {self.base.view}, and select that key")
-        if name not in NAMES and engine_functions().get(name, ("", False))[0] != "aggregate":
+        if name not in NAMES and engine_functions().get(name) != "aggregate":
             return
         end = body[closing(body, at + 1)].end
         said = {t.text.lower() for t in body if token.start < t.start <= end}
