@@ -239,9 +239,20 @@ class Binder:
             raise self.source.refuse(item.offset, got, f"{entry.signature}: {error}", "write such a value") from error
         if form is None:
             got = f"{name}() of {', '.join(call.types)}"
-            refused = next((kind for kind in call.types if not storable(kind)), call.type)
-            raise self.source.refuse(item.offset, got, f"{entry.signature} takes {entry.takes}", _cast(refused))
+            allowed = f"{entry.signature} takes {entry.takes}"
+            raise self.source.refuse(item.offset, got, allowed, self.fitting(entry, call))
         return form
+
+    @staticmethod
+    def fitting(entry: Aggregate, call: Call) -> str:
+        """How to make arguments fit that an entry does not take: a cast, where there is one to what it takes."""
+        refused = next((kind for kind in call.types if not storable(kind)), None)
+        if refused is not None:
+            return _cast(refused)
+        for kind in _FROM_TEXT if call.type == "VARCHAR" else ("VARCHAR",):
+            if entry.form(Call((kind, *call.types[1:]), call.constants, call.texts)) is not None:
+                return f"cast it: (expression)::{kind}"
+        return "give it an expression of such a type"
 
     def constants(self, item: Measure) -> tuple[Any, ...]:
         """The values of an aggregate's constants."""
@@ -253,6 +264,8 @@ class Binder:
         except SeamlineError as error:
             raise self.source.refuse(item.offset, error.got, mend="write the constants out") from error
 
+
+_FROM_TEXT = ("DECIMAL(18,2)", "BIGINT", "DOUBLE", "BOOLEAN", "TIMESTAMP WITH TIME ZONE")
 
 _STORABLE = (
     "BOOLEAN, integers up to 64 bits, DECIMAL, FLOAT, DOUBLE, VARCHAR, BLOB, DATE, TIME, TIMESTAMP, lists, structs"

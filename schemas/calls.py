@@ -8,10 +8,40 @@ from sqlglot import Token, TokenType
 
 from seamline.schemas.algebra import ALGEBRA, NAMES, WITHIN, Aggregate
 from seamline.schemas.clauses import closing, split
-from seamline.schemas.language import Field, Source, check_words, close, engine_functions, is_call, render, word
+from seamline.schemas.language import (
+    ALLOWED,
+    TYPES,
+    Field,
+    Source,
+    check_words,
+    close,
+    engine_functions,
+    is_call,
+    render,
+    word,
+)
 
 _AGGREGATES = ", ".join(ALGEBRA)
 _CALLED = {*NAMES, *WITHIN}
+OTHER_NAMES = {
+    "var": "var_samp(x) or var_pop(x)",
+    "stdev": "stddev_samp(x) or stddev_pop(x)",
+    "std": "stddev_samp(x) or stddev_pop(x)",
+    "average": "avg(x)",
+    "approx_median": "approx_quantile(x, 0.5)",
+    "approx_percentile": "approx_quantile(x, q)",
+    "percentile": "quantile_cont(x, q)",
+    "percentile_approx": "approx_quantile(x, q)",
+    "count_distinct": "count(DISTINCT x)",
+    "countd": "count(DISTINCT x)",
+    "approx_distinct": "approx_count_distinct(x)",
+    "approx_percentile_cont": "approx_quantile(x, q)",
+    "any": "bool_or(x)",
+    "every": "bool_and(x)",
+    "collect_list": "array_agg(x)",
+}
+"""What other engines call an aggregate, and how it is written here."""
+
 _ORDERED = ", ".join(entry.ordered for entry in ALGEBRA.values() if entry.ordered)
 
 
@@ -190,10 +220,17 @@ def _refuse_nested(source: Source, tokens: list[Token]) -> None:
 
 
 def _refuse_other(source: Source, tokens: list[Token], at: int) -> None:
+    if not is_call(tokens, at):
+        return
     name = tokens[at].text.lower()
-    if is_call(tokens, at) and engine_functions().get(name) == "aggregate":
+    kind = engine_functions().get(name)
+    if kind == "aggregate":
         mend = close(name, NAMES) or "use one of the allowed aggregates"
         raise source.refuse(tokens[at].start, f"aggregate {name}() cannot be kept mergeable", _AGGREGATES, mend)
+    if not kind and name not in ALLOWED and name not in TYPES and name not in ("unnest", "unlist"):
+        mend = f"write {OTHER_NAMES[name]}" if name in OTHER_NAMES else close(name, [*NAMES, *ALLOWED])
+        allowed = "the aggregates and scalar functions listed in docs/views.md"
+        raise source.refuse(tokens[at].start, f"unknown function {name}()", allowed, mend or "use one of these")
 
 
 def is_bare(tokens: list[Token], fields: dict[int, Field]) -> bool:

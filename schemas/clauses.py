@@ -97,6 +97,10 @@ def _parse(source: Source, tokens: list[Token], allowed: str) -> exp.Select:
         first = error.errors[0] if error.errors else {}
         found = str(first.get("highlight") or "")
         at = _offset_of(source, tokens, first)
+        second = next((token for token in tokens[1:] if token.token_type is TokenType.CREATE), None)
+        if second is not None:
+            got, mend = "a second CREATE in one statement", "end the statement before it with ';'"
+            raise source.refuse(second.start, got, allowed, mend) from error
         got = f"{first.get('description', 'this SELECT cannot be parsed')}{' near ' + repr(found) if found else ''}"
         raise source.refuse(at, got.replace("\n", " "), allowed, "check commas and parentheses") from error
     except RecursionError as error:

@@ -277,12 +277,21 @@ def read_having(
         field = fields.get(token.start)
         name = keys.get(field.sql) if field else columns.get(token.text.lower()) if is_word(token) else None
         if field and name is None:
-            mend = "put it inside an aggregate, or name a column of the view"
-            got = f"{source.text[field.start : field.end + 1]} is neither a key nor inside an aggregate"
-            raise source.refuse(token.start, got, ", ".join(columns.values()), mend)
+            raise _refuse_field(source, field, columns)
         if name:
             spans[token.start], ends[token.start] = KeyUse(name), field.end if field else token.end
     return Computed("_having", pieces(source, body, spans, ends), body[0].start)
+
+
+def _refuse_field(source: Source, field: Field, columns: Mapping[str, str]) -> UserError:
+    """In HAVING, a field is meant before a column of the view that is called alike."""
+    said = source.text[field.start : field.end + 1]
+    others = ", ".join(name for lower, name in columns.items() if lower != said.lower())
+    if said.lower() in columns:
+        got = f"{said} is the field here, not the view's column of that name"
+        return source.refuse(field.start, got, others, "write the column's aggregate again, or rename the column")
+    got = f"{said} is neither a key nor inside an aggregate"
+    return source.refuse(field.start, got, others, "put it inside an aggregate, or name a column of the view")
 
 
 def check_names(source: Source, items: list[Key | Computed]) -> None:
@@ -325,9 +334,16 @@ def _grouped_key(source: Source, part: list[Token], selection: Selection, fields
         named = len(part) == 1 and token.start not in fields and token.text.lower() == item.name.lower()
         if isinstance(item, Key) and named:
             return item
-    raise source.refuse(
-        token.start,
-        f"GROUP BY {source.text[token.start : part[-1].end + 1]} is no key in the select list",
-        ", ".join(key.name for key in selection.keys) or "no keys",
-        "select it with a name, or use GROUP BY ALL",
-    )
+    raise _no_key(source, token, source.text[token.start : part[-1].end + 1], selection)
+
+
+def _no_key(source: Source, token: Token, said: str, selection: Selection) -> UserError:
+    got, mend = f"GROUP BY {said} is no key in the select list", "select it with a name, or use GROUP BY ALL"
+    alike = next((item for item in selection.items if item.name.lower() == said.lower()), None)
+    if isinstance(alike, Key):
+        got = f"GROUP BY {said} is the field here, not the key of that name"
+        mend = "use GROUP BY ALL, or rename the key"
+    elif alike is not None:
+        got, mend = f"GROUP BY {said}, which aggregates", "leave it out, or use GROUP BY ALL"
+    others = [key.name for key in selection.keys if key is not alike]
+    return source.refuse(token.start, got, ", ".join(others) or "no keys", mend)

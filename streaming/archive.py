@@ -286,7 +286,7 @@ def run_archive(
     claimed = claim_between(project.lake, log, "archive", IMPORTING, IMPORT_SECONDS, clock)
     with stopping(stop), claimed as writer:
         role = ArchiveRole(project, stream, writer, cluster, clock)
-        with opened(project, f"archive-{stream}", spark) as session:
+        with opened(project, f"archive-{stream}", spark, writer.tell, stop) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
             Runner(session, pulse, role, reading, stop, settings.kafka.partitions).run()
 

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from seamline.errors import SeamlineError
+from seamline.executors import await_executors
 from seamline.schemas.project import Project, load_project
 from seamline.spark import DYING, is_lost, lost, session
 
 
 @contextmanager
-def opened(project: Project, name: str, spark: Any = None) -> Iterator[Any]:
+def opened(
+    project: Project, name: str, spark: Any, tell: Callable[[str], None], stop: threading.Event
+) -> Iterator[Any]:
     """`spark` if it is given (and left open), else a session of this process, stopped at the end.
 
-    Raises TransientError PROCESS_FAILED where its JVM dies meanwhile, whatever that broke first.
+    A cluster's executors are waited for, and `tell` is told so, until `stop`. Raises TransientError PROCESS_FAILED
+    where its JVM dies meanwhile, whatever that broke first, and TerminalError EXECUTORS_UNFIT.
     """
     if spark is not None:
         yield spark
         return
     settings = project.settings.spark
-    extra = {"spark.driver.memory": settings.driver_memory, **settings.conf}
     log = project.state / "logs" / f"spark-{name}.log"
-    opened_here = session(f"seamline-{name}", settings.master, extra, log=log)
+    opened_here = session(f"seamline-{name}", settings.master, settings.given, log=log)
     try:
+        await_executors(opened_here, tell, stop)
         yield opened_here
     except SeamlineError:
         raise

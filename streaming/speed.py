@@ -108,7 +108,7 @@ def run_speed(
     cluster = Cluster(project.bootstrap, settings.kafka.options)
     with stopping(stop), claim(project.lake, project.lake.speed_log(stream), "speed", clock) as writer:
         role = SpeedRole(project, stream, writer, cluster, clock)
-        with opened(project, f"speed-{stream}", spark) as session:
+        with opened(project, f"speed-{stream}", spark, writer.tell, stop) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
             Runner(session, pulse, role, reading, stop, settings.kafka.partitions).run()
 

@@ -10,7 +10,7 @@ import pytest
 from stream_parts import make_project
 
 SCRIPT = """
-import os, signal, sys
+import os, signal, sys, threading
 from pathlib import Path
 from pyspark import SparkContext
 from seamline.errors import TransientError
@@ -21,7 +21,7 @@ from seamline.streaming.entrypoint import opened
 project = load_project(Path(sys.argv[1]))
 said = []
 try:
-    with opened(project, "speed-main") as spark:
+    with opened(project, "speed-main", None, print, threading.Event()) as spark:
         os.kill(SparkContext._gateway.proc.pid, signal.SIGKILL)
         spark.range(1).count()
 except TransientError as error:

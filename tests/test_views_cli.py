@@ -117,6 +117,30 @@ def test_check_names_every_error_of_every_file_and_the_views_that_are_right(
     assert [error["where"] for error in found["errors"]] == [f"{views}/b.sql:1:1"]
 
 
+def test_check_counts_a_view_as_wrong_whose_base_is(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One error is said for both, and both are counted."""
+    text = "CREATE MATERIALIZED VIEW {} AS SELECT placed::DATE AS day, summ(pieces) AS n FROM orders GROUP BY ALL;"
+    (shop / "views" / "base.sql").write_text(text.format("base"))
+    (shop / "views" / "over.sql").write_text(
+        "CREATE MATERIALIZED VIEW over_base AS SELECT day, MEASURE(n) AS n FROM base GROUP BY ALL"
+    )
+    assert execute(["views", "check", "--project", str(shop)]) == 2
+    told = capsys.readouterr()
+    assert told.err.count("error: ") == 1
+    assert "1 view right, 2 wrong" in told.out
+
+
+@pytest.mark.parametrize("text", ["[kafka\n", '[kafka]\npartitions = "x"\n', "[kafca]\n"])
+def test_check_is_not_content_beside_settings_that_are_wrong(
+    shop: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shop / "seamline.toml").write_text(text)
+    assert execute(["views", "check", "--project", str(shop)]) == 2
+    told = capsys.readouterr()
+    assert "CONFIG_INVALID" in told.err
+    assert "1 view right" in told.out
+
+
 def test_check_refuses_a_path_that_does_not_exist(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["views", "check", str(shop / "veiws"), "--project", str(shop)]) == 2
     assert "veiws" in capsys.readouterr().err

@@ -45,7 +45,14 @@ class SparkSection(Section):
 
     master: str = Field("local[*]", description="Spark master")
     driver_memory: str = Field("1g", description="heap of each driver")
+    cores: Positive = Field(2, description="cores that each role takes of a standalone master")
     conf: dict[str, str] = Field({}, description="any further Spark settings")
+
+    @property
+    def given(self) -> dict[str, str]:
+        """What a session is opened with. A standalone master gives all its cores to the first application that comes
+        unless that one says how many it wants: the others would wait for ever."""
+        return {"spark.driver.memory": self.driver_memory, "spark.cores.max": str(self.cores), **self.conf}
 
 
 class KernelSection(Section):

@@ -39,14 +39,18 @@ NEEDED = {
 }
 """What both layers rely on, anywhere."""
 
+QUIET = {
+    "spark.ui.enabled": "false",  # it listens on every address, and asks nobody who they are
+    "spark.ui.showConsoleProgress": "false",
+}
+"""What holds for every session opened here, where nobody said otherwise."""
+
 LAPTOP = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "1g",
     # the first compiler alone: a micro-batch costs half the CPU for minutes, a start is 1 s sooner, a backlog no slower
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
     "spark.databricks.delta.snapshotPartitions": "2",  # the default 50 cost a first commit 16 s
     "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
@@ -100,7 +104,7 @@ def session(
     conf = SparkConf(loadDefaults=False)
     for key, value in plan(master, spark_jars(), extra or {}, _write_log4j(file)).items():
         conf.set(key, value)
-    _prepare_environment(master)
+    _prepare_environment(master, extra or {})
     try:
         with _output_to(file.with_suffix(".out")):
             return SparkSession.builder.appName(app).master(master).config(conf=conf).getOrCreate()
@@ -141,7 +145,7 @@ def plan(master: str, jars: Sequence[Path], extra: Mapping[str, str], log4j: Pat
     """Every setting a session started here gets. Pure."""
     cores = local_cores(master)
     logging = f"-Dlog4j2.configurationFile={log4j.as_uri()}"
-    settings = {**NEEDED, "spark.jars": ",".join(map(str, jars))}
+    settings = {**NEEDED, **QUIET, "spark.jars": ",".join(map(str, jars))}
     if cores is not None:
         settings |= {**LAPTOP, "spark.sql.shuffle.partitions": str(cores)}
     settings |= extra
@@ -210,13 +214,17 @@ def _submitted(app: str, master: str, extra: Mapping[str, str]) -> SparkSession:
     return SparkSession.builder.config(conf=conf).getOrCreate()
 
 
-def _prepare_environment(master: str) -> None:
-    """What the JVM and its workers take from the environment, where the user did not set it."""
+def _prepare_environment(master: str, extra: Mapping[str, str]) -> None:
+    """What the JVM and its workers take from the environment, where the user did not set it.
+
+    Executors anywhere run the Python named in spark.pyspark.python (which Spark itself reads under spark-submit only),
+    else this one.
+    """
     os.environ["JAVA_HOME"] = str(find_java().home)
+    os.environ.setdefault("PYSPARK_PYTHON", extra.get("spark.pyspark.python", sys.executable))
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     if master.startswith("local"):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
 
 
 def _write_log4j(log: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from seamline.cli.console import say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
-from seamline.cli.progress import progress
+from seamline.cli.progress import Advance, progress
 
 if TYPE_CHECKING:
     from seamline.jobs.run import Outcome
@@ -36,6 +37,10 @@ def rebuild(view: ViewArgument = None, project: ProjectOption = HERE, as_json: J
     run(project, view, as_json, whole=True)
 
 
+def _tell(advance: Advance, waits: str) -> None:
+    advance(0, f"waits for {waits}" if waits else "")
+
+
 def run(folder: Path, view: str | None, as_json: bool, *, whole: bool) -> None:
     """One view after the other, bases before what is derived from them. The first error ends it; what was published
     before stays."""
@@ -53,6 +58,7 @@ def run(folder: Path, view: str | None, as_json: bool, *, whole: bool) -> None:
         for name in wanted:
             with progress(f"{word} {name}") as advance:
                 units.watch = lambda done, total, advance=advance: advance(0, f"{done} of {total} units")
+                units.tell = partial(_tell, advance)
                 outcomes.append(batch.rebuild(name) if whole else batch.refresh(name))
     if as_json:
         show_json([summary(outcome) for outcome in outcomes])

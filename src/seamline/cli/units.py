@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
 
 class SparkUnits:
-    """A runner of units; a refresh that finds nothing to do starts no JVM. `watch` is told (done, all) of a run."""
+    """A runner of units; a refresh that finds nothing to do starts no JVM. `watch` is told (done, all) of a run, `tell`
+    what it waits for (nothing, once that has come)."""
 
     def __init__(self, project: Project) -> None:
         self.watch: Callable[[int, int], None] | None = None
+        self.tell: Callable[[str], None] = lambda waits: None
         self._project = project
         self._session: Any = None
         self._opened = False  # then Spark is imported, which takes a second
@@ -41,13 +43,14 @@ class SparkUnits:
         return self._opened and is_lost()
 
     def _runner(self) -> Runner:
+        from seamline.executors import await_executors
         from seamline.jobs.spark import spark_runner
         from seamline.spark import session
 
         if self._session is None:
             self._opened = True
             settings = self._project.settings.spark
-            extra = {"spark.driver.memory": settings.driver_memory, **settings.conf}
             log = self._project.state / "logs" / "spark-batch.log"
-            self._session = session("seamline-batch", settings.master, extra, log=log)
+            self._session = session("seamline-batch", settings.master, settings.given, log=log)
+            await_executors(self._session, self.tell)
         return spark_runner(self._session, self.watch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from seamline.cli.viewfind import columns_of, derived_from, origin
 from seamline.errors import Condition, SeamlineError, UserError
 
 if TYPE_CHECKING:
+    from seamline.schemas.contracts import Contract
     from seamline.schemas.definition import Definition
     from seamline.schemas.views import ViewText
 
@@ -35,25 +36,52 @@ def check(files: FilesArgument = None, project: ProjectOption = HERE, as_json: J
     Each statement is read by itself, so one that is wrong hides no other. Nothing is applied, and no lake is needed.
     """
     from seamline.schemas.contracts import load_contracts
-    from seamline.schemas.together import compile_for
     from seamline.schemas.views import check_views
 
+    wrong_settings = _wrong_settings(project)
     views, errors = check_views(_listed(files or [project / "views"]))
-    contracts = load_contracts(project / "contracts")
     known = {view.name: view for view in [*check_views(sorted((project / "views").glob("*.sql")))[0], *views]}
+    unread = len(errors)
+    right, failed = _compiled(views, load_contracts(project / "contracts"), known)
+    # the error of a base stands for what is derived from it too
+    errors = sorted({str(error): error for error in [*errors, *failed]}.values(), key=_place)
+    wrong = unread + len(views) - len(right)
+    errors = [*wrong_settings, *errors]
+    if as_json:
+        show_json({"views": [_told(*one) for one in right], "errors": [_error(error) for error in errors]})
+    else:
+        _show(right, errors, wrong)
+    if errors:
+        raise typer.Exit(UserError.exit_code)
+
+
+def _wrong_settings(project: Path) -> list[UserError]:
+    """What is wrong with the project's settings, where it has any: a view that is right is no use beside them."""
+    from seamline.config import FILE, load_settings
+
+    if not (project / FILE).exists():
+        return []
+    try:
+        load_settings(project)
+    except UserError as error:
+        return [error]
+    return []
+
+
+def _compiled(
+    views: Iterable[ViewText], contracts: Mapping[str, Contract], known: Mapping[str, ViewText]
+) -> tuple[list[tuple[ViewText, Definition]], list[UserError]]:
+    """The views that are right, and what is wrong with the others."""
+    from seamline.schemas.together import compile_for
+
     right: list[tuple[ViewText, Definition]] = []
+    errors: list[UserError] = []
     for view in views:
         try:
             right.append((view, compile_for(view, contracts, known)[0]))
         except UserError as error:
-            errors += [error] if str(error) not in map(str, errors) else []  # a base's stands for what is derived too
-    errors.sort(key=_place)
-    if as_json:
-        show_json({"views": [_told(*one) for one in right], "errors": [_error(error) for error in errors]})
-    else:
-        _show(right, errors)
-    if errors:
-        raise typer.Exit(UserError.exit_code)
+            errors.append(error)
+    return right, errors
 
 
 def _listed(paths: Iterable[Path]) -> list[Path]:
@@ -70,7 +98,7 @@ def _listed(paths: Iterable[Path]) -> list[Path]:
     return list(found.values())
 
 
-def _show(right: list[tuple[ViewText, Definition]], errors: list[UserError]) -> None:
+def _show(right: list[tuple[ViewText, Definition]], errors: list[UserError], wrong: int) -> None:
     from seamline.schemas.explain import cost
 
     for view, definition in right:
@@ -84,8 +112,8 @@ def _show(right: list[tuple[ViewText, Definition]], errors: list[UserError]) -> 
         say()
     for error in errors:
         show_error(error)
-    wrong = f", {len(errors)} wrong" if errors else ""
-    say(f"{len(right)} {'view' if len(right) == 1 else 'views'} right{wrong}")
+    others = f", {wrong} wrong" if wrong else ""
+    say(f"{len(right)} {'view' if len(right) == 1 else 'views'} right{others}")
 
 
 def _told(view: ViewText, definition: Definition) -> dict[str, Any]:
