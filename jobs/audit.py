@@ -23,6 +23,13 @@ from seamline.slices import WHOLE, Slice, forget, in_slices, slices_for, useful,
 TOLERANCE = 1e-9
 """Relative to the value and to its scale, for aggregates over DOUBLE, whose result depends on order."""
 
+ROUNDING = 2.0**-52
+"""Of sums: what one more event may make of a difference, relative to the sum of absolute values. Each of two sums of n
+values is off by (n - 1) * 2**-53 of that at most (Higham 2002, eq. 4.4), whatever the order; a division adds one."""
+
+_EVENTS = 1
+"""What a definition compares begins with the number of a group's events."""
+
 GROUP = "(group)"
 """Stands in place of a column for groups that one side does not have at all."""
 
@@ -92,8 +99,7 @@ def compare_statement(definition: Definition, one: Slice = WHOLE) -> str:
     counted = ["count(*) AS groups", "count(*) FILTER (WHERE a._here IS NULL OR b._here IS NULL) AS n0", "NULL AS d0"]
     for number, column in enumerate(definition.compared, start=1):
         a, b = f"a._{number}", f"b._{number}"
-        scale = f", abs(a._scale{number}), abs(b._scale{number})" if column.scale else ""
-        differs = f"{both} AND {_differs(column, a, b, scale)}"
+        differs = f"{both} AND {_differs(column, number)}"
         counted.append(f"count(*) FILTER (WHERE {differs}) AS n{number}")
         counted.append(f"({_largest(column, a, b)} FILTER (WHERE {differs}))::VARCHAR AS d{number}")
     select = ",\n  ".join(counted)
@@ -113,11 +119,17 @@ def _finished(definition: Definition, source: str, one: Slice) -> str:
     return f"SELECT *, true AS _here FROM (\nWITH partials AS ({rows})\n{answer}\n)"
 
 
-def _differs(one: Compared, a: str, b: str, scale: str) -> str:
+def _differs(one: Compared, number: int) -> str:
+    a, b = f"a._{number}", f"b._{number}"
     differs = f"{a} IS DISTINCT FROM {b}"
     if one.exactness != "approximate (float)":
         return differs
-    return f"{differs} AND NOT coalesce(abs({a} - {b}) <= {TOLERANCE} * greatest(abs({a}), abs({b}){scale}), false)"
+    scale = f", abs(a._scale{number}), abs(b._scale{number})" if one.scale else ""
+    off = str(TOLERANCE)
+    if one.added:
+        events = f"greatest(a._{_EVENTS}, b._{_EVENTS})"
+        off = f"least({TOLERANCE}, {ROUNDING} * ({events} + 2))"
+    return f"{differs} AND NOT coalesce(abs({a} - {b}) <= {off} * greatest(abs({a}), abs({b}){scale}), false)"
 
 
 def _largest(one: Compared, a: str, b: str) -> str:

@@ -13,6 +13,7 @@ from seamline.kernel import kernel, quote
 from seamline.schemas.algebra import ALGEBRA, Aggregate, Call, Form, Part
 from seamline.schemas.algebra.forms import InSpark, canonical, evaluated, fill, storable
 from seamline.schemas.calls import Measure
+from seamline.schemas.definition import EVENTS
 from seamline.schemas.language import Source
 from seamline.schemas.order import POSITION, UNORDERED, Order
 from seamline.schemas.selection import Computed, Key, Selection
@@ -99,12 +100,17 @@ class Bound:
 
     @property
     def parts(self) -> dict[str, tuple[Part, str]]:
-        """Every partial column that is stored: its part, and the SQL that makes it from events."""
-        return {
+        """Every partial column that is stored: its part, and the SQL that makes it from events. The last one counts
+        them."""
+        made = {
             measure.parts[part.suffix][0]: (part, measure.parts[part.suffix][1])
             for measure in self.measures
             for part in measure.form.parts
         }
+        return made | {EVENTS.name: (_EVENTS, _EVENTS.partial)}
+
+
+_EVENTS = Part("", "count(*)", EVENTS.sql_type, "coalesce(sum({c}), 0)::BIGINT")
 
 
 def empty_events(fields: Mapping[str, str]) -> str:

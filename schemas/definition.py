@@ -48,17 +48,25 @@ class Output:
     spark: InSpark | None = None
 
 
+EVENTS = Column("_events", "BIGINT")
+"""The partial column that every definition has, whatever its view shows: how many events a group has."""
+
+EVENTS_COMPARED = "(events)"
+"""Stands in place of a column for that number."""
+
+
 @dataclass(frozen=True)
 class Compared:
     """One aggregate as the audit compares it: `sql` over merged `partials`, NULL where it is out of range. `name` is
     its column's, or says which call of a computed column it is; `scale`: what an error bound is relative to, or '';
-    `uses`: the partial columns that both are made of."""
+    `added`: whether each event rounds it once at most; `uses`: the partial columns that both are made of."""
 
     name: str
     sql: str
     sql_type: str
     exactness: Exactness
     scale: str = ""
+    added: bool = False
     uses: tuple[str, ...] = ()
 
 

@@ -17,7 +17,7 @@ from seamline.schemas.binding import Binder, Bound, BoundColumn, BoundMeasure
 from seamline.schemas.calls import Measure
 from seamline.schemas.clauses import Clauses, read_clauses
 from seamline.schemas.compiler import require_bucket
-from seamline.schemas.definition import Base, Column, Definition, Output
+from seamline.schemas.definition import EVENTS, Base, Column, Definition, Output
 from seamline.schemas.finishing import Finisher
 from seamline.schemas.headers import check_sort, commented, read_header
 from seamline.schemas.language import Source, engine_of
@@ -34,7 +34,7 @@ def compile_derived(view: ViewText, base: Definition) -> Definition:
     _refuse_having(source, clauses, base)
     selection = Reader(source, clauses, base).selection()
     bound, where = _bind(source, selection, base)
-    uses = {name for measure in bound.measures for name in measure.parts}
+    uses = {EVENTS.name, *(name for measure in bound.measures for name in measure.parts)}
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
     stored = (*keys, *(column for column in base.partial_columns if column.name in uses))
     _check_apart(source, selection, uses)

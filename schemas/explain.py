@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seamline.schemas.algebra.forms import decimal_of
-from seamline.schemas.definition import Column, Definition
+from seamline.schemas.definition import EVENTS, Column, Definition
 
 Kind = Literal["key", "plain", "sketch", "bounded collection"]
 
@@ -114,7 +114,8 @@ def _stored(definition: Definition, column: Column, key: bool) -> Stored:
     kind: Kind = "key" if key else "plain"
     if size.element is not None and not key:
         kind = "sketch" if any(output.exactness == "approximate" for output in users) else "bounded collection"
-    makes = (column.name,) if key else tuple(output.name for output in users) or ("(HAVING)",)
+    unseen = ("(audit)",) if column == EVENTS else ("(HAVING)",)
+    makes = (column.name,) if key else tuple(output.name for output in users) or unseen
     return Stored(column.name, column.sql_type, kind, size, makes)
 
 

@@ -12,9 +12,13 @@ from seamline.kernel import kernel, quote
 from seamline.schemas.algebra.forms import Exactness, failing, fill, storable
 from seamline.schemas.binding import Bound, BoundColumn, BoundKey, BoundMeasure, refused
 from seamline.schemas.calls import Measure
-from seamline.schemas.definition import Column, Compared, Output
+from seamline.schemas.definition import EVENTS, EVENTS_COMPARED, Column, Compared, Output
 from seamline.schemas.language import Source
 from seamline.schemas.selection import KeyUse
+
+EVENTS_ALONE = Compared(
+    EVENTS_COMPARED, f"partials.{quote(EVENTS.name)}", EVENTS.sql_type, "exact", uses=(EVENTS.name,)
+)
 
 _WORST: tuple[Exactness, ...] = ("exact", "approximate (float)", "approximate")
 
@@ -52,8 +56,9 @@ class Finisher:
 
     @cached_property
     def compared(self) -> tuple[Compared, ...]:
-        """Every aggregate once, those of computed columns and of HAVING too: what is computed from them follows."""
-        found: dict[str, Compared] = {}
+        """How many events a group has, and every aggregate once, those of computed columns and of HAVING too: what is
+        computed from them follows."""
+        found: dict[str, tuple[Compared, ...]] = {"": (EVENTS_ALONE,)}
         columns = [item for item in self.bound.items if isinstance(item, BoundColumn)]
         for item in [*columns, *([self.bound.having] if self.bound.having else [])]:
             of = "HAVING" if item is self.bound.having else item.column.name
@@ -61,17 +66,22 @@ class Finisher:
                 measure = item.measures[call.name]
                 name = of if item.plain else f"{of}: {call.said}"
                 found.setdefault(measure.name, self._compared(measure, name))
-        return tuple(found.values())
+        return tuple(one for of_measure in found.values() for one in of_measure)
 
-    def _compared(self, measure: BoundMeasure, name: str) -> Compared:
+    def _compared(self, measure: BoundMeasure, name: str) -> tuple[Compared, ...]:
+        """What stays the same in any tree of merges to the bit; and the value, where that is not all there is to it."""
         form, stored = measure.form, measure.stored(name)
         uses = tuple(dict.fromkeys(column for column, _ in measure.parts.values()))
-        if form.audit:
-            return Compared(name, fill(form.audit, stored), "", "exact", uses=uses)
+        sketch = form.exactness == "approximate"
+        said = name if sketch else f"{name}: counts"
+        behind = (Compared(said, fill(form.audit, stored), "", "exact", uses=uses),) if form.audit else ()
+        if behind and sketch:
+            return behind
         value = fill(form.finalise, stored)
         if form.check:
             value = f"CASE WHEN ({fill(form.check, stored)}) IS NULL THEN {value} END"
-        return Compared(name, value, form.sql_type, form.exactness, fill(form.scale, stored), uses)
+        scale = fill(form.scale, stored)
+        return (*behind, Compared(name, value, form.sql_type, form.exactness, scale, form.added, uses))
 
     def _output(self, item: BoundColumn) -> Output:
         name, plain = item.column.name, item.plain

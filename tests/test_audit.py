@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from lakes import DAY, VIEW, Bench, order, orders
@@ -15,7 +17,7 @@ from obstore.store import LocalStore
 from seamline.config import BatchSection, Settings
 from seamline.errors import Condition, SeamlineError
 from seamline.history import SpeedHistory
-from seamline.jobs.audit import GROUP, compare_statement
+from seamline.jobs.audit import GROUP, compare, compare_statement
 from seamline.jobs.retention import retain
 from seamline.schemas.catalogue import Catalogue
 
@@ -190,6 +192,71 @@ def test_floats_are_equal_within_the_stated_tolerance(bench: Bench) -> None:
     bench.send(*[order(f"p{n}", weight=1e9 / (n + 1)) for n in range(50)])
     bench.both()
     assert bench.batch.refresh("sales").audit.clean
+
+
+WEIGHED = """\
+CREATE MATERIALIZED VIEW sales AS SELECT time_bucket(INTERVAL '1 hour', placed) AS hour, {} FROM orders GROUP BY ALL
+"""
+
+
+def became(bench: Bench, *sent: bytes, lost: bytes, instead: bytes) -> dict[str, str]:
+    """What drifts where speed has counted `lost` and the archive holds `instead` at its place: column to difference."""
+    bench.send(*sent, lost)
+    bench.speed()
+    bench.log[0][-1] = (bench.log[0][-1][0], instead)
+    bench.archive()
+    return {drift.column: drift.largest for drift in bench.batch.refresh("sales").audit.drift}
+
+
+HUGE = [order(f"h{n}", weight=(-1) ** n * 1e12) for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    "call", ["sum(weight) AS w", "avg(weight) AS w", "sum(weight) / 2 AS w", "product(weight) AS w"]
+)
+def test_no_scale_hides_a_record_that_was_counted_twice(tmp_path: Path, call: str) -> None:
+    bench = Bench(tmp_path, view=WEIGHED.format(call))
+    one = order("one", weight=1000)
+    drift = became(bench, *HUGE, one, lost=order("other", weight=1000), instead=one)
+    assert drift["(events)"] == "1.0"
+    assert len(drift) > 1
+
+
+def test_no_scale_hides_a_value_that_came_out_otherwise(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, view=WEIGHED.format("sum(weight) AS w"))
+    drift = became(bench, *HUGE, lost=order("one", weight=2000), instead=order("one", weight=1000))
+    assert drift == {"w": "1000.0"}
+
+
+@pytest.mark.parametrize("call", ["avg(weight)", "var_pop(weight)", "regr_slope(amount, weight)", "count(weight)"])
+def test_counts_behind_a_number_are_compared_whatever_it_comes_to(tmp_path: Path, call: str) -> None:
+    """A 0 that became NULL moves neither the sum nor the number of events."""
+    bench = Bench(tmp_path, view=WEIGHED.format(f"{call} AS w"))
+    nothing = order("one").replace(b"0.5", b"null")
+    drift = became(bench, *HUGE, lost=order("one", weight=0), instead=nothing)
+    assert ("w" if call == "count(weight)" else "w: counts") in drift
+    assert "(events)" not in drift
+
+
+def test_sums_of_doubles_in_any_order_and_split_are_within_the_bound(bench: Bench) -> None:
+    (definition,) = Catalogue(bench.lake).live()
+    random = Random(7)
+    weights = [random.uniform(-1, 1) * 10.0 ** random.randint(-12, 12) for _ in range(20_000)]
+
+    def stored(parts: int) -> list[str]:
+        random.shuffle(weights)
+        paths = []
+        for part in range(parts):
+            rows = {"weight": weights[part::parts]}
+            fields = "NULL::VARCHAR AS id, TIMESTAMPTZ '2024-05-01' AS placed, 'a' AS shop, 1::BIGINT AS amount, weight"
+            events = f"WITH events AS (SELECT {fields} FROM rows_) {definition.partial}"
+            paths.append(bench.lake.batch_path(definition.hash, "2024-05-01", f"{parts}-{part}"))
+            bench.lake.write(bench.lake.kernel(), events, {"rows_": pa.table(rows)}, paths[-1])
+        return paths
+
+    once = stored(1)
+    for parts in (1, 7, 100):
+        assert compare(bench.lake, bench.lake.kernel(), definition, once, stored(parts)) == (1, ())
 
 
 def test_the_comparing_statement(bench: Bench, golden: Callable[[str, str], None]) -> None:

@@ -196,10 +196,10 @@ def test_the_cost_of_a_group_is_that_of_its_columns() -> None:
     plain = cost_of(
         "time_bucket(INTERVAL '1 hour', placed) AS hour, count(*) AS n, sum(amount) AS a, bool_or(amount > 1) AS b"
     )
-    assert (plain.kind, plain.fixed, plain.words) == ("plain", 8 + 8 + 16 + 1, "plain: 33 bytes a group")
-    assert cost_of("placed::DATE AS day, shop, min(id) AS m").words == "plain: 4 bytes a group and the text of shop, m"
+    assert (plain.kind, plain.fixed, plain.words) == ("plain", 8 + 8 + 16 + 1 + 8, "plain: 41 bytes a group")
+    assert cost_of("placed::DATE AS day, shop, min(id) AS m").words == "plain: 12 bytes a group and the text of shop, m"
     having = cost_of("placed::DATE AS day, shop, count(*) AS n", " HAVING sum(amount) > 1")
-    assert [column.makes for column in having.columns] == [("day",), ("shop",), ("n",), ("(HAVING)",)]
+    assert [column.makes for column in having.columns] == [("day",), ("shop",), ("n",), ("(HAVING)",), ("(audit)",)]
 
 
 ARGUMENTS = ("amount", "weight", "shop", "amount > 1", "amount, weight", "amount, weight, shop")

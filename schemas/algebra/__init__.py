@@ -17,7 +17,7 @@ from seamline.schemas.algebra.sums import SUMS
 
 __all__ = ["ALGEBRA", "LAYOUT", "NAMES", "WITHIN", "Aggregate", "Call", "Exactness", "Form", "Part"]
 
-LAYOUT = 4
+LAYOUT = 5
 """Goes into every definition's hash: raise it when an entry's partial columns change."""
 
 FAMILIES = (SUMS, EXTREMES, DISTINCT, COLLECTIONS, DISTRIBUTION, FREQUENCIES, MOMENTS, COMOMENTS)

@@ -101,6 +101,8 @@ _PART = Part("", _partial(), _STORED, _merge())
 # infinity or NaN what depends on it is NaN. Products out of range are the group's error, where DuckDB has 0 or inf.
 
 _N, _SXX, _SYY, _SXY = "({}).n", "({}).sxx", "({}).syy", "({}).sxy"
+_AUDIT = struct({"n": _N} | {end: f"({{}}).{end} + 0" for end in _ENDS})
+"""What no order of additions changes."""
 _TINY = "1e-280"
 """Below, sums of squares have lost digits."""
 
@@ -162,7 +164,7 @@ def _entry(name: str, value: str, bad: str, about: str, least: int = 1, scale: s
     said = problem(f"{name} of values whose products are out of range")
     answer = f"CASE WHEN {{}} IS NULL OR {_N} < {least} THEN NULL WHEN {bad} THEN ({said})::DOUBLE ELSE {value} END"
     check = f"CASE WHEN {_N} >= {least} AND {bad} THEN {said} END"
-    form = Form((_PART,), answer, "DOUBLE", "approximate (float)", BOUND, check, scale=scale)
+    form = Form((_PART,), answer, "DOUBLE", "approximate (float)", BOUND, check, audit=_AUDIT, scale=scale)
     return Aggregate(name, "state", NUMBERS, _taking(form), about, arguments=2)
 
 

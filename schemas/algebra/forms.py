@@ -74,8 +74,10 @@ class Form:
     is not `sql_type`; own: what DuckDB itself runs over the events for the same answer, where the call as written is
     not DuckDB's or its answer depends on order; combines: aggregates that are right over finished values;
     audit: over merged partial columns, what is equal to the bit in whatever tree they were merged, where the finished
-    value need not be; scale: over merged partial columns, the size that the bound of an `approximate (float)` value is
-    relative to, where that is not the value itself; spark: the same in Spark SQL, where it can be said there.
+    value need not be: all that is compared of a sketch, and compared besides the value where that is `approximate
+    (float)`; scale: over merged partial columns, the size that the bound of such a value is relative to, where that is
+    not the value itself; added: whether the value is a sum, so that each of the group's events rounds it once at most,
+    by half a unit in the last place of `scale`; spark: the same in Spark SQL, where it can be said there.
     """
 
     parts: tuple[Part, ...]
@@ -89,6 +91,7 @@ class Form:
     combines: tuple[str, ...] = ()
     audit: str = ""
     scale: str = ""
+    added: bool = False
     spark: InSpark | None = None
 
 

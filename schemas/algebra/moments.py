@@ -131,6 +131,8 @@ _N = "({}).n"
 _M2 = "({}).m2"
 _FINITE = "(isfinite(({}).least) AND isfinite(({}).greatest))"
 _CONSTANT = "({}).least = ({}).greatest"
+_AUDIT = f"{{'n': {_N}, 'least': ({{}}).least + 0, 'greatest': ({{}}).greatest + 0}}"
+"""What no order of additions changes."""
 
 
 def _entry(
@@ -145,7 +147,7 @@ def _entry(
         wrong = problem(said)
         answer = f"CASE WHEN NOT {enough} THEN NULL WHEN {bad} THEN ({wrong})::DOUBLE ELSE {value} END"
         check = f"CASE WHEN {enough} AND {bad} THEN {wrong} END"
-        return Form((state.part,), answer, "DOUBLE", "approximate (float)", BOUND, check, scale=scale)
+        return Form((state.part,), answer, "DOUBLE", "approximate (float)", BOUND, check, audit=_AUDIT, scale=scale)
 
     return form
 

@@ -100,8 +100,9 @@ def _total(kind: str) -> Form | None:
     if kind in FLOATS:
         parts = (Part("", "sum({x}){filter}", "DOUBLE", "sum({c})"), _SIZE)
         return Form(
-            parts, "{}", "DOUBLE", "approximate (float)", FLOAT_BOUND, combines=("sum",), scale="{size}", spark=added
-        )
+            parts, "{}", "DOUBLE", "approximate (float)", FLOAT_BOUND, combines=("sum",), scale="{size}", added=True,
+            spark=added,
+        )  # fmt: skip
     if kind == "HUGEINT":
         return _wide_sum("({x})", 0, "HUGEINT")
     if digits := decimal_of(kind):
@@ -144,8 +145,9 @@ def avg_of(call: Call) -> Form | None:
         size = "{size} / {count}"
         divided = inspark.average("{sum}", "sum", bound=FLOAT_BOUND)
         return Form(
-            (part, _COUNT, _SIZE), value, "DOUBLE", "approximate (float)", FLOAT_BOUND, scale=size, spark=divided
-        )
+            (part, _COUNT, _SIZE), value, "DOUBLE", "approximate (float)", FLOAT_BOUND, audit="{count}", scale=size,
+            added=True, spark=divided,
+        )  # fmt: skip
     total = _total(kind)
     if total is None or kind == "BOOLEAN":
         return None

@@ -3,6 +3,7 @@ SELECT
   partials."weeks",
   partials."quarter",
   partials."date",
-  coalesce(sum(partials."n"), 0)::BIGINT AS "n"
+  coalesce(sum(partials."n"), 0)::BIGINT AS "n",
+  coalesce(sum(partials."_events"), 0)::BIGINT AS "_events"
 FROM partials
 GROUP BY ALL

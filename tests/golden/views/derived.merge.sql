@@ -5,6 +5,7 @@ SELECT
   sum(partials."amount__high") AS "amount__high",
   sum(partials."amount__low") AS "amount__low",
   coalesce(sum(partials."mean__count"), 0)::BIGINT AS "mean__count",
-  CASE WHEN count(partials."amounts") < 2 THEN any_value(partials."amounts") ELSE list_sort(list_distinct(flatten(list(partials."amounts"))))[:1000001] END AS "amounts"
+  CASE WHEN count(partials."amounts") < 2 THEN any_value(partials."amounts") ELSE list_sort(list_distinct(flatten(list(partials."amounts"))))[:1000001] END AS "amounts",
+  coalesce(sum(partials."_events"), 0)::BIGINT AS "_events"
 FROM partials
 GROUP BY ALL

@@ -9,6 +9,7 @@ SELECT
   count(events."weight") AS "weight__1__count",
   sum(abs((events."weight")::DOUBLE)) AS "weight__1__size",
   bool_and(events."paid") AS "settled",
-  count(*) FILTER (WHERE TRY(events."pieces" > 2)) AS "_having__1"
+  count(*) FILTER (WHERE TRY(events."pieces" > 2)) AS "_having__1",
+  count(*) AS "_events"
 FROM events
 GROUP BY ALL

@@ -5,7 +5,8 @@ SELECT
   count(*) AS "n",
   sum((TRY(len(events."tags"))))::DECIMAL(38,0) AS "tags",
   max(events."buyer"."name") FILTER (WHERE TRY(len(events."tags") > 1)) AS "last_name",
-  sum((events."pieces"))::DECIMAL(38,0) AS "r__2"
+  sum((events."pieces"))::DECIMAL(38,0) AS "r__2",
+  count(*) AS "_events"
 FROM (
   SELECT *, unnest(events."tags") AS "_element"
   FROM events
