@@ -2,6 +2,7 @@
 
 Two `Serving`s of one lake take turns. One has seen the batch version alone; the other has followed the ledger through
 every live epoch after it, one by one, as it does in service. Both ranges reach into the hours that are still growing.
+And what the walls around a query cost: the same statement on a DuckDB that may read every file.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import statistics
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
-from figures import Figure, Size
+import duckdb
+from figures import Cost, Figure, Size, ratios, side_by_side
 from lakes import FIRST_DATE, SOURCE, Clicks
 
 from seamline.clock import system_clock
@@ -22,11 +25,14 @@ from seamline.entries import DataFile, Version, new_attempt
 from seamline.frontier import Frontier, Partition
 from seamline.kernel import KERNEL_VERSION, quote
 from seamline.schemas.catalogue import Catalogue, publish
+from seamline.serving.cursor import statement
 from seamline.serving.snapshot import Serving
 
 DAYS = 100
 SIZES = {Size.SMALL: (1_000_000, 200, 30), Size.WHOLE: (10_000_000, 1_000, 50)}
 """Rows of the view, live epochs, questions of each kind."""
+BARS = {"scan": "at most 1.3"}
+"""Of what walls cost; beside a point, checking the text and the proof of the answer weigh, too."""
 EVENTS = 500
 """Events of one live epoch."""
 
@@ -46,6 +52,7 @@ def measure(size: Size) -> list[Figure]:
             "point": _ask(batch_only, merged, [lake.point() for _ in range(questions)]),
             "range of 7 days": _ask(batch_only, merged, [lake.week()] * questions),
         }
+        confined = _confined(batch_only, questions // 3)
         batch_only.close()
         merged.close()
     return [
@@ -56,7 +63,37 @@ def measure(size: Size) -> list[Figure]:
             Figure(f"answer, {name}, merged", both, "ms", "", sizes),
             Figure(f"answer, {name}, merged", both / alone, "ratio", "batch only", sizes, "at most 1.5"),
         )
+    ] + [
+        figure
+        for name, (walled, free) in confined.items()
+        for figure in ratios(
+            f"answer, {name}, walls", walled, free, "DuckDB that may read all", sizes, BARS.get(name, "")
+        )
     ]
+
+
+def _confined(serving: Serving, rounds: int) -> dict[str, tuple[Cost, Cost]]:
+    """What its walls cost a query: through serving, and the same statement on a DuckDB that may read every file."""
+    served = serving.snapshot().view("pages")
+    hour = f"TIMESTAMPTZ '{FIRST_DATE} 05:00:00+00'"
+    texts = {
+        "point": f"SELECT * FROM pages WHERE hour = {hour} AND page = 'page7'",
+        "scan": "SELECT page, sum(clicks) AS clicks FROM pages GROUP BY page",
+    }
+    free = duckdb.connect()
+    free.execute(f"SET threads = {serving.settings.kernel.threads}; SET TimeZone = 'UTC'")
+    free.execute(f"CREATE VIEW pages AS {statement(served, served.definition)}")
+    found: dict[str, tuple[Cost, Cost]] = {}
+    for name, text in texts.items():
+        works = {"walled": partial(serving.query, text), "free": partial(_read, free, text)}
+        costs = side_by_side(works, rounds)
+        found[name] = costs["walled"], costs["free"]
+    free.close()
+    return found
+
+
+def _read(connection: duckdb.DuckDBPyConnection, text: str) -> None:
+    connection.execute(text).to_arrow_table()
 
 
 def _ask(batch_only: Serving, merged: Serving, texts: list[str]) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from seamline.kernel import quote
+from seamline.kernel import fold, quote
 from seamline.schemas.algebra import Exactness
 from seamline.schemas.algebra.forms import InSpark
 from seamline.slices import Merging
@@ -174,10 +174,10 @@ class Definition:
         return tuple(name for name in names if name in keys or f"partials.{quote(name)}" in text)
 
     def narrowed(self, names: Container[str]) -> Definition:
-        """The same view with its keys and the columns of these names, in lower case: only what they are made of is
+        """The same view with its keys and the columns of these names, folded: only what they are made of is
         read and merged. It is for answering, and has its parent's identity."""
         keys = {key.name for key in self.keys}
-        columns = tuple(c for c in self.columns if c.name in keys or c.name.lower() in names)
+        columns = tuple(c for c in self.columns if c.name in keys or fold(c.name) in names)
         kept = set(self.needed(columns))
         merges = {name: sql for name, sql in self.merges.items() if name in kept}
         lines = [f"partials.{quote(key.name)}" for key in self.keys]

@@ -8,14 +8,16 @@ just there; anything else in the tree must stand in seamline.serving.allowed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
 from seamline.errors import Condition, UserError
+from seamline.kernel import fold
 from seamline.serving.allowed import FUNCTIONS, MEASURE, NODES, TABLE_FUNCTIONS
+from seamline.serving.reserved import RESERVED
+from seamline.serving.sources import Node, Scope, within
 
 LONGEST = 100_000
 """Characters of one query."""
@@ -29,13 +31,10 @@ _ALLOWED = "one SELECT over the served views (WITH, subqueries, joins and set op
 _FUNCTIONS_MEND = "docs/serving.md lists the functions that a query may use"
 _NOWHERE = 2**63
 
-Node = Mapping[str, Any]
-Scope = frozenset[str]
-
 
 @dataclass(frozen=True)
 class Reference:
-    """A view named after FROM, in lower case, and the place of the name in the query."""
+    """A view named after FROM, folded, and the place of the name in the query."""
 
     name: str
     where: str
@@ -90,7 +89,7 @@ def check(sql: str, tree: str) -> Checked:
         if len(statements) != 1:
             raise refused(f"{len(statements)} statements", _ALLOWED, "send one SELECT at a time")
         checker = _Checker(sql)
-        checker.walk(statements[0]["node"], frozenset())
+        checker.walk(statements[0]["node"], {})
     except RecursionError:
         raise too_deep() from None
     return Checked(tuple(dict.fromkeys(checker.references)), checker.measured, statements[0]["node"])
@@ -143,20 +142,30 @@ class _Checker:
             offset = int(node.get("query_location", _NOWHERE))
             self._offset = offset if offset < _NOWHERE else self._offset
             kind = node.get("class", node.get("type"))
+            self._own(node)
+            if "sample" in node:
+                raise self._refused("a sample", _ALLOWED, "a sample gives other rows each time: filter by a hash")
             if isinstance(kind, str):
                 self._check(kind, node, scope)
             self._below(node, scope)
 
     def _below(self, node: Node, scope: Scope) -> None:
-        """WITH first: each name is seen by the names after it and by the query, and by itself only if recursive."""
-        for entry in node.get("cte_map", {}).get("map", []):
-            name, query = str(entry["key"]).lower(), entry["value"]
-            recursive = query.get("query_node", {}).get("type") == "RECURSIVE_CTE_NODE"
-            self.walk(query, scope | {name} if recursive else scope - {name})
-            scope = scope | {name}
+        *named, (_, scope) = within(node, scope)
+        for part, seen in named:
+            self.walk(part, seen)
         for key, value in node.items():
             if key != "cte_map":
                 self.walk(value, scope)
+
+    def _own(self, node: Node) -> None:
+        """No name may begin like those that serving gives; after FROM such a one is a view that is not there."""
+        named = [
+            name for key, value in node.items() if key not in ("text", "table_name", "path") for name in _listed(value)
+        ]
+        for name in (*named, *(entry["key"] for entry in node.get("cte_map", {}).get("map", []))):
+            if fold(name).startswith(RESERVED):
+                allowed = f"names that do not begin with {', '.join(RESERVED)}"
+                raise self._refused(f"the name {name}", allowed, "choose another name")
 
     def _check(self, kind: str, node: Node, scope: Scope) -> None:
         if kind not in NODES:
@@ -177,17 +186,17 @@ class _Checker:
             raise self._refused(
                 "AT after a view", _ALLOWED, "ask as of an epoch: 'as_of' over HTTP, --as-of in the CLI"
             )
-        if name.lower() not in scope:
-            self.references.append(Reference(name.lower(), place(self.sql, self._offset)))
+        if fold(name) not in scope:
+            self.references.append(Reference(fold(name), place(self.sql, self._offset)))
 
     def _table_function(self, node: Node) -> None:
-        name = str(node.get("function", {}).get("function_name", "")).lower()
+        name = fold(node.get("function", {}).get("function_name", ""))
         if name not in TABLE_FUNCTIONS:
             allowed = f"views; table functions {', '.join(sorted(TABLE_FUNCTIONS))}"
             raise self._refused(f"table function {name}", allowed, "name a view after FROM")
 
     def _function(self, node: Node) -> None:
-        name = str(node.get("function_name", "")).lower()  # a schema before it may be a column: shop.upper()
+        name = fold(node.get("function_name", ""))  # a schema before it may be a column: shop.upper()
         self.measured |= name in MEASURE
         if name not in FUNCTIONS:
             raise self._refused(
@@ -202,6 +211,11 @@ class _Checker:
 
     def _refused(self, got: str, allowed: str, mend: str) -> UserError:
         return refused(got, allowed, mend, place(self.sql, self._offset))
+
+
+def _listed(value: Any) -> list[str]:
+    """The names that a node's key holds: one, or a list of them."""
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
 
 
 def _kinds(kind: str) -> str:

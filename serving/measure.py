@@ -15,14 +15,15 @@ from difflib import get_close_matches
 from typing import Any
 
 from seamline.errors import Condition, TerminalError, UserError
-from seamline.kernel import quote
+from seamline.kernel import fold, quote
 from seamline.schemas.definition import Definition, Output
 from seamline.serving.guard import place
-from seamline.serving.remerge import MERGED, Splice, expression
+from seamline.serving.remerge import Splice, expression
+from seamline.serving.reserved import MERGED, TILES
 from seamline.serving.sources import Node, Scope, Source, sources, within
 
-TILES = "_tiles_"
-"""Before a view's name."""
+SCHEMA = ("temp", "main")
+"""The catalogue and schema of a connection's own views."""
 
 _FORM = "MEASURE(column) over a view after FROM in the same SELECT, with FILTER or OVER where wanted"
 
@@ -50,7 +51,6 @@ def measured(sql: str, definitions: Mapping[str, Definition], parser: Parser) ->
     """A checked query with its MEASURE calls written out. Raises QUERY_INVALID with line:column."""
     tree = json.loads(parser.tree(sql))
     work = _Work(sql, definitions, parser)
-    work.refuse_hidden(tree)
     work.walk(tree["statements"][0]["node"], {}, None)
     written = parser.text(json.dumps(tree))
     if not _used(json.loads(parser.tree(written))) <= _used(tree):
@@ -61,7 +61,7 @@ def measured(sql: str, definitions: Mapping[str, Definition], parser: Parser) ->
 
 def is_measure(node: Node) -> bool:
     """Whether a node is such a call."""
-    return node.get("class") in ("FUNCTION", "WINDOW") and str(node.get("function_name", "")).lower() == "measure"
+    return node.get("class") in ("FUNCTION", "WINDOW") and fold(node.get("function_name", "")) == "measure"
 
 
 @dataclass
@@ -167,12 +167,12 @@ class _Work:
     def _resolve(self, node: Node, select: _Select) -> tuple[Source, Output]:
         """The entry after FROM that a call's column belongs to, and the column."""
         *qualifier, name = _column_names(node)
-        entries = [s for s in select.sources if not qualifier or s.alias == qualifier[0].lower()]
+        entries = [s for s in select.sources if not qualifier or s.alias == fold(qualifier[0])]
         if not entries:
             known = ", ".join(s.alias for s in select.sources) or "(nothing)"
             mend = f"name one of what this SELECT reads: {known}"
             raise self._invalid(node, f"MEASURE of {'.'.join([*qualifier, name])}", mend)
-        found = [(s, o) for s in entries if s.view for n, o in self._outputs(s) if n == name.lower()]
+        found = [(s, o) for s in entries if s.view for n, o in self._outputs(s) if n == fold(name)]
         if len(found) > 1:
             mend = f"write {found[0][0].alias}.{name}"
             raise self._invalid(node, f"MEASURE({name}), which more than one view here has", mend)
@@ -192,13 +192,13 @@ class _Work:
 
     def _outputs(self, source: Source) -> Iterator[tuple[str, Output]]:
         columns = self.definitions[source.view].columns
-        names = [*source.names, *(o.name.lower() for o in columns[len(source.names) :])]
+        names = [*source.names, *(fold(o.name) for o in columns[len(source.names) :])]
         return zip(names, columns, strict=False)
 
     def _unknown(self, node: Node, entries: list[Source]) -> UserError:
         name = _column_names(node)[-1]
         known = [n for s in entries if s.view for n, o in self._outputs(s) if o.aggregate]
-        close = get_close_matches(name.lower(), known, n=3)
+        close = get_close_matches(fold(name), known, n=3)
         if close:
             mend = f"did you mean {' or '.join(close)}?"
         elif all(s.view for s in entries):
@@ -218,23 +218,18 @@ class _Work:
         elif table.get("type") == "BASE_TABLE":
             name = str(table["table_name"])
             alias = str(table.get("alias") or name)
-            if name.lower() not in scope and alias.lower() in select.needed:
-                self.tiles.append(name.lower())
-                tiles = TILES + name.lower()
-                table.update(alias=alias, table_name=tiles, qualified_name={"path": [tiles]})
-
-    def refuse_hidden(self, tree: Node) -> None:
-        """A query cannot name partial columns."""
-        for node in _nodes(tree):
-            for name in (*node.get("column_names", []), *node.get("using_columns", [])):
-                if str(name).lower().startswith(MERGED):
-                    raise self._invalid(node, f"unknown column {name!r}", "name a column of the view")
+            if fold(name) not in scope and fold(alias) in select.needed:
+                self.tiles.append(fold(name))
+                tiles = TILES + fold(name)  # with its schema before it, no WITH name can stand in its place
+                path = {"path": [*SCHEMA, tiles]}
+                table.update(zip(("catalog_name", "schema_name"), SCHEMA, strict=True), alias=alias, table_name=tiles)
+                table["qualified_name"] = path
 
     def _refuse_rows(self, node: Node, alone: list[Node], select: _Select) -> None:
         """A whole row would show partial columns. `alone`: the names that stood without a qualifier."""
-        aliases = {str(item["alias"]).lower() for item in node["select_list"] if item.get("alias")}
+        aliases = {fold(item["alias"]) for item in node["select_list"] if item.get("alias")}
         for reference in alone:
-            name = str(reference["column_names"][0]).lower()
+            name = fold(reference["column_names"][0])
             if name in select.needed and name not in aliases and not self._has(select, name):
                 raise self._invalid(reference, f"the whole row of {name} beside MEASURE", "name its columns")
 
@@ -242,7 +237,7 @@ class _Work:
         return any(n == name for s in select.sources if s.view for n, _ in self._outputs(s))
 
     def _star(self, star: Node, select: _Select) -> None:
-        relation = str(star.get("relation_name", "")).lower()
+        relation = fold(star.get("relation_name", ""))
         hidden = [
             MERGED + name
             for alias, definition in select.needed.items()
@@ -273,7 +268,7 @@ def _nodes(node: Any, inside: bool = True) -> Iterator[Node]:
 def _used(tree: Node) -> frozenset[tuple[str, str]]:
     """The tables and functions in a tree: those that were checked, and no others, may run."""
     names = ("table_name", "function_name", "type_name")
-    return frozenset((key, str(node[key]).lower()) for node in _nodes(tree) for key in names if node.get(key))
+    return frozenset((key, fold(node[key])) for node in _nodes(tree) for key in names if node.get(key))
 
 
 def _column_names(call: Node) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from seamline.kernel import fold
 from seamline.serving.sources import Node, path
 
 _TABLES = ("BASE_TABLE", "SUBQUERY", "TABLE_FUNCTION", "EXPRESSION_LIST")
@@ -33,8 +34,8 @@ def named(tree: Mapping[str, Any]) -> Names:
             found.update(names)
             alone.update(names if len(names) == 1 else ())
         if kind in _TABLES:
-            tables.add(str(node.get("alias") or node.get("table_name", "")).lower())
-        found.update(str(name).lower() for name in node.get("using_columns", []))
+            tables.add(fold(node.get("alias") or node.get("table_name", "")))
+        found.update(map(fold, node.get("using_columns", [])))
     return None if alone & tables else frozenset(found)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seamline.kernel import fold
 from seamline.schemas.algebra import NAMES
 from seamline.schemas.definition import Definition, Output
 from seamline.serving.guard import place
@@ -60,9 +61,9 @@ def _calls(
             yield from _calls(sql, query, seen, (), frozenset())
         if node.get("type") == "SELECT_NODE":
             reads, grouped = tuple(sources(node.get("from_table", {}), scope)), _grouped(node)
-        elif str(node.get("function_name", "")).lower() in _COMBINING and (column := _column(node)):
+        elif fold(node.get("function_name", "")) in _COMBINING and (column := _column(node)):
             where, window = place(sql, int(node["query_location"])), node.get("class") == "WINDOW"
-            yield PlainCall(node["function_name"].lower(), column, reads, grouped, window, where)
+            yield PlainCall(fold(node["function_name"]), column, reads, grouped, window, where)
         for key, value in node.items():
             if key != "cte_map":
                 yield from _calls(sql, value, scope, reads, grouped)
@@ -102,7 +103,7 @@ def _warning(call: PlainCall, definitions: Mapping[str, Definition]) -> str:
         return ""
     source, definition, output = found
     function = NAMES.get(_SAME.get(call.function, call.function), call.function)
-    keys = {key.name.lower() for key in definition.keys}
+    keys = {fold(key.name) for key in definition.keys}
     whole = bool(source.view) and len(call.sources) == 1 and not call.window and keys <= call.grouped
     if not output.aggregate or function in output.combines or whole:
         return ""
@@ -131,7 +132,7 @@ def _resolve(reads: tuple[Source, ...], column: Path, definitions: Mapping[str, 
 def _of(source: Source, name: str, definitions: Mapping[str, Definition]) -> _Found | None:
     if source.view:
         definition = definitions[source.view]
-        names = [*source.names, *(o.name.lower() for o in definition.columns[len(source.names) :])]
+        names = [*source.names, *(fold(o.name) for o in definition.columns[len(source.names) :])]
         return next(
             ((source, definition, o) for n, o in zip(names, definition.columns, strict=False) if n == name), None
         )

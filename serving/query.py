@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from seamline.errors import Condition, UserError
+from seamline.serving.bound import Text
+from seamline.serving.cursor import Cursor
 from seamline.serving.plain import warnings
-from seamline.serving.pool import Cursor, Pool, Text
+from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer, Provenances
+from seamline.serving.reserved import TILES
 
 if TYPE_CHECKING:
     from seamline.serving.guard import Reference
@@ -33,9 +38,8 @@ class Query:
 
     def run(self, snapshot: Snapshot) -> Answer:
         """The answer from one snapshot; raises what a view in it raises (`Snapshot.view`) before anything runs."""
-        with self._pool.cursor() as cursor:
-            served = self._served(snapshot)
-            text = self._bind(served, cursor)
+        served = self._served(snapshot)
+        with self._bound(served, snapshot) as (cursor, text):
             asked = snapshot.serving.clock()
             proofs = Provenances((name, one.provenance(asked)) for name, one in served.items())
             said = warnings(self._asked.calls, {name: one.definition for name, one in served.items()})
@@ -43,24 +47,30 @@ class Query:
 
     def explain(self, snapshot: Snapshot) -> str:
         """The kernel's plan."""
-        with self._pool.cursor() as cursor:
-            return cursor.explain(self._bind(self._served(snapshot), cursor))
+        with self._bound(self._served(snapshot), snapshot) as (cursor, text):
+            return cursor.explain(text)
 
     def _served(self, snapshot: Snapshot) -> dict[str, Served]:
         served = {name: snapshot.view(name) for name in self.views(snapshot)}
         self._one_as_of(snapshot, {one.stream for one in served.values()})
         return served
 
-    def _bind(self, served: dict[str, Served], cursor: Cursor) -> Text:
-        """Defines the views, and what is then to be run."""
-        for name, one in served.items():
-            cursor.define(name, one, self._asked.names)
-        if not self._asked.measured:
-            return Text(self.sql)
-        written = self._pool.measured(self.sql, tuple(one.definition for one in served.values()))
-        for name in written.tiles:
-            cursor.define_tiles(name, served[name])
-        return Text(written.sql, written.plain)
+    @contextmanager
+    def _bound(self, served: dict[str, Served], snapshot: Snapshot) -> Iterator[tuple[Cursor, Text]]:
+        """A cursor on which the views stand, and what is then to be run: it was bound over nothing but these."""
+        definitions = tuple(one.definition for one in served.values())
+        text, tiled = Text(self.sql), tuple[str, ...]()
+        if self._asked.measured:
+            written = self._pool.measured(self.sql, definitions)
+            text, tiled = Text(written.sql, written.plain), written.tiles
+        self._pool.bound(text, definitions, tuple(served[name].definition for name in tiled))
+        names = frozenset([*served, *(TILES + name for name in tiled)])
+        with self._pool.cursor(snapshot.files, names) as cursor:
+            for name, one in served.items():
+                cursor.define(name, one, self._asked.names)
+            for name in tiled:
+                cursor.define_tiles(name, served[name])
+            yield cursor, text
 
     def _one_as_of(self, snapshot: Snapshot, streams: set[str]) -> None:
         """Epochs are numbered by stream: one number says nothing about two of them."""

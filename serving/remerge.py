@@ -10,12 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from seamline.kernel import literal, quote
+from seamline.kernel import fold, literal, quote
 from seamline.schemas.definition import Definition, Output
+from seamline.serving.reserved import MERGED
 from seamline.serving.sources import Node
-
-MERGED = "_merged_"
-"""Before a partial column's name in a view's tiles. No column of a view begins with an underscore."""
 
 _FUNCTION = {
     "class": "FUNCTION", "type": "FUNCTION", "order_bys": {"type": "ORDER_MODIFIER"}, "distinct": False,
@@ -67,14 +65,14 @@ class Splice:
             return {**node, "expr": self.bound(node["expr"], inner)}
         made = {key: self.bound(value, params) for key, value in node.items()}
         finishing = "partials" in params  # a merge may have aggregates inside its own lambdas
-        if kind == "FUNCTION" and not finishing and node["function_name"].lower() in self.aggregates:
+        if kind == "FUNCTION" and not finishing and fold(node["function_name"]) in self.aggregates:
             return self._aggregate(made)
         return made
 
     def _column(self, names: list[str], params: frozenset[str]) -> Node:
         """A partial column of the tiles, or a lambda's parameter; their fields are read by struct_extract, since in
         HAVING DuckDB takes a parameter's `partials.a` for a column."""
-        if names[0].lower() in params:
+        if fold(names[0]) in params:
             found, fields = _reference(names[0]), names[1:]
         else:
             found, fields = _reference(self.alias, MERGED + names[1]), names[2:]
@@ -107,7 +105,7 @@ def _condition(call: Node) -> Node | None:
 def _names(lhs: Node) -> list[str]:
     """A lambda's parameters."""
     if lhs.get("class") == "COLUMN_REF":
-        return [str(lhs["column_names"][0]).lower()]
+        return [fold(lhs["column_names"][0])]
     return [name for argument in lhs.get("arguments", []) for name in _names(argument["expression"])]
 
 

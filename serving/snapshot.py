@@ -81,6 +81,13 @@ class Snapshot:
     serving: Serving = field(repr=False, compare=False)
     as_of: int | None = None
 
+    @cached_property
+    def files(self) -> frozenset[str]:
+        """The files that its answers are read from in place: all that a query over it can open."""
+        served = [view for view in self.views.values() if isinstance(view, Served)]
+        paths = [view.batch for view in served if view.batch is not None and not isinstance(view.batch, pa.Table)]
+        return frozenset(path for each in paths for path in each)
+
     def view(self, name: str) -> Served:
         """A view. Raises VIEW_UNKNOWN, or why it cannot answer: VIEW_NOT_READY, SEAM_HOLE, KERNEL_VERSION, …"""
         found = self.views.get(name)
@@ -111,8 +118,7 @@ class Serving:
         self.settings = settings
         self.clock = clock
         kernel = settings.kernel
-        folders = (str(lake.local),) if lake.local else ()
-        self.pool = Pool(Limits(folders, kernel.memory, kernel.threads), settings.serving.query_seconds)
+        self.pool = Pool(Limits(memory=kernel.memory, threads=kernel.threads), settings.serving.query_seconds)
         self._engine = lake.kernel(kernel.memory, kernel.threads)
         self._lock = threading.RLock()
         self.catalogue = Catalogue(lake)
@@ -138,8 +144,9 @@ class Serving:
             views = self._assemble()
             if any(isinstance(v, SeamlineError) and is_seam(v) for v in views.values()) and self._read():
                 views = self._assemble()  # what was missing may have been put, or retired, while this was read
-            self._current = Snapshot(views, self)
-            self._loaded = True
+            current = Snapshot(views, self)
+            self.pool.prepare(current.files)
+            self._current, self._loaded = current, True
             return True
 
     def snapshot(self, as_of_epoch: int | None = None, views: Iterable[str] | None = None) -> Snapshot:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seamline.kernel import fold
+
 Node = dict[str, Any]
 Path = tuple[str, ...]
 """A column as it is named: `(column,)` or `(alias, column)`, in lower case."""
@@ -35,29 +37,41 @@ Scope = Mapping[str, Source]
 def within(node: Node, scope: Scope) -> Iterator[tuple[Node, Scope]]:
     """The parts of a query's node below its WITH list, each with the names it sees; the last is the node itself.
 
-    A name is seen by the names after it and by the query, and by itself only if recursive.
+    A name is seen by the names after it and by the query; by itself only in the second branch of a recursive one. What
+    it says itself means before it what stood before it: in `WITH p AS (SELECT * FROM p)` the second p is another.
     """
     for entry in node.get("cte_map", {}).get("map", []):
-        name, query = str(entry["key"]).lower(), entry["value"]
-        recursive = query.get("query_node", {}).get("type") == "RECURSIVE_CTE_NODE"
-        hidden = {key: source for key, source in scope.items() if key != name}
-        yield query, {**scope, name: Source(name)} if recursive else hidden
-        found = (
-            Source(name) if recursive or query.get("aliases") else derived(name, query.get("query_node", {}), hidden)
-        )
+        name, query = fold(entry["key"]), entry["value"]
+        inner = query.get("query_node", {})
+        if inner.get("type") == "RECURSIVE_CTE_NODE":
+            yield from _recursive(name, query, inner, scope)
+            found = Source(name)
+        else:
+            yield query, scope
+            found = Source(name) if query.get("aliases") else derived(name, inner, scope)
         scope = {**scope, name: found}
     yield node, scope
 
 
+def _recursive(name: str, query: Node, inner: Node, scope: Scope) -> Iterator[tuple[Node, Scope]]:
+    """The parts of a recursive WITH name: its own WITH list and its first branch do not see it, all else does."""
+    *named, (_, outer) = within(inner, scope)
+    yield from named
+    yield inner.get("left", {}), outer
+    seen = {**outer, name: Source(name)}
+    yield {key: value for key, value in inner.items() if key not in ("left", "cte_map")}, seen
+    yield {key: value for key, value in query.items() if key != "query_node"}, seen
+
+
 def sources(table: Node, scope: Scope) -> Iterator[Source]:
     """The entries of a FROM clause."""
-    kind, alias = table.get("type"), str(table.get("alias", "")).lower()
-    names = tuple(str(name).lower() for name in table.get("column_name_alias", []))
+    kind, alias = table.get("type"), fold(table.get("alias", ""))
+    names = tuple(map(fold, table.get("column_name_alias", [])))
     if kind == "JOIN":
         yield from sources(table["left"], scope)
         yield from sources(table["right"], scope)
     elif kind == "BASE_TABLE":
-        name = str(table["table_name"]).lower()
+        name = fold(table["table_name"])
         if name not in scope:
             yield Source(alias or name, view=name, names=names)
         else:
@@ -82,14 +96,14 @@ def derived(alias: str, node: Node, scope: Scope) -> Source:
     for item in node.get("select_list", []):
         if item.get("class") == "COLUMN_REF":
             names = path(item)
-            items.append((str(item.get("alias", names[-1])).lower(), names))
+            items.append((fold(item.get("alias", names[-1])), names))
         elif item.get("class") == "STAR":
             star |= set(item) <= {"class", "type", "query_location", "query_location_length", "columns"}
         else:
-            items.append((str(item.get("alias", "")).lower(), ()))
+            items.append((fold(item.get("alias", "")), ()))
     return Source(alias, inner=tuple(sources(node.get("from_table", {}), scope)), items=tuple(items), star=star)
 
 
 def path(reference: Node) -> Path:
     """A COLUMN_REF's names."""
-    return tuple(str(name).lower() for name in reference.get("column_names", []))
+    return tuple(map(fold, reference.get("column_names", [])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,10 @@ REFUSED = [
     "",
     "-- nothing",
     "SELECT '\ud800'",
+    "SELECT * FROM sales USING SAMPLE 3",
+    "SELECT * FROM sales USING SAMPLE 10 PERCENT (bernoulli, 1)",
+    "SELECT * FROM sales TABLESAMPLE reservoir(20%)",
+    "SELECT * FROM (SELECT * FROM sales USING SAMPLE 3)",
 ]
 
 UNKNOWN = [
@@ -219,10 +224,28 @@ def test_a_query_that_runs_too_long_is_interrupted_and_the_next_one_runs(tmp_pat
         assert serving.query("SELECT sum(orders) AS n FROM sales").table.to_pylist() == [{"n": 5}]
 
 
+def test_a_query_is_interrupted_until_it_ends(tmp_path: Path) -> None:
+    """DuckDB forgets interrupts that fall before the statement, or between its binding and its running."""
+    made = Handmade(tmp_path)
+    made.epoch(rows(5))
+    serving = made.serving()
+    endless = "SELECT count(*) FROM range(10000000000) AS a(i), range(1000) AS b(j) WHERE i * j % 7 = {n}"
+    serving.pool.seconds = 1e-9  # the first interrupts come before anything runs
+    for n in range(3):
+        caught: list[SeamlineError] = []
+        asking = partial(lambda sql, caught: caught.append(error_of(serving, sql)), endless.format(n=n), caught)
+        thread = threading.Thread(target=asking, daemon=True)
+        thread.start()
+        thread.join(20)
+        assert [error.condition for error in caught] == [Condition.QUERY_TIMEOUT]
+    serving.pool.seconds = 30
+    assert serving.query("SELECT sum(orders) AS n FROM sales").table.to_pylist() == [{"n": 5}]
+
+
 def test_an_answer_too_large_is_refused_and_the_next_query_runs(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("seamline.serving.pool.LARGEST", 1_000_000)
+    monkeypatch.setattr("seamline.serving.cursor.LARGEST", 1_000_000)
     assert error_of(serving, "SELECT * FROM range(10000000)").condition is Condition.QUERY_REFUSED
     assert serving.query("SELECT * FROM sales").table.num_rows
 

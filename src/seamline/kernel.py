@@ -36,12 +36,13 @@ Input: TypeAlias = "pa.Table | Sequence[str]"
 
 @dataclass(frozen=True)
 class Limits:
-    """What one kernel may use. `folders` are the only places it may read and write."""
+    """What one kernel may use. `folders` are the only places it may read and write, `files` all it may open besides."""
 
     folders: tuple[str, ...] = ()
     memory: str = "1GB"
     threads: int = 2
     spill: str = ""
+    files: tuple[str, ...] = ()
 
 
 WIDTH_BUCKET = """CREATE MACRO width_bucket(x, low, high, n) AS CASE
@@ -108,23 +109,26 @@ fail the whole statement. What is the same whole is computed twice without it, a
 expressions notice."""
 
 
-def connect(limits: Limits) -> duckdb.DuckDBPyConnection:
-    """A hardened in-memory DuckDB; the order matters, since the last statement locks the others."""
+def connect(limits: Limits, settings: Sequence[str] = ()) -> duckdb.DuckDBPyConnection:
+    """A hardened in-memory DuckDB, with further settings. The order matters: the last statement locks the others."""
     connection = duckdb.connect(":memory:")
     spill = limits.spill or str(Path(tempfile.gettempdir()) / f"seamline-spill-{os.getuid()}")
     folders = [*limits.folders, spill]
     for statement in (
         "SET GLOBAL TimeZone = 'UTC'",  # global: cursors have it too
         f"SET allowed_directories = {[str(Path(f)) + '/' for f in folders]!r}",
+        f"SET allowed_paths = [{', '.join(map(literal, limits.files))}]",
         f"SET temp_directory = '{_text(spill)}'",
         "SET enable_external_access = false",
         "SET autoinstall_known_extensions = false",
         "SET autoload_known_extensions = false",
         f"SET memory_limit = '{_text(limits.memory)}'",
         f"SET threads = {int(limits.threads)}",
+        "SET python_enable_replacements = false",  # a name after FROM is no variable of Python's
         "SET enable_progress_bar = false",
         f"SET disabled_optimizers = '{HOISTING}'",
         WIDTH_BUCKET,
+        *settings,
         "SET lock_configuration = true",
     ):
         connection.execute(statement)
@@ -187,6 +191,11 @@ def out_of_memory(got: str, memory: str = "", where: str = "") -> TerminalError:
 def quote(name: str) -> str:
     """An SQL identifier, quoted."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def fold(name: object) -> str:
+    """An identifier as DuckDB compares it: in ASCII only. (Python's lower() makes a k of the Kelvin sign, too.)"""
+    return str(name).encode(errors="surrogatepass").lower().decode(errors="surrogatepass")
 
 
 def literal(text: str) -> str:
