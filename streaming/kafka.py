@@ -7,7 +7,6 @@ tried again for a while, then BROKER_UNAVAILABLE (transient).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,11 +15,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.errors import KafkaConfigurationError, KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from seamline.errors import Condition, TerminalError, TransientError
+from seamline.errors import Condition, TerminalError, TransientError, UserError
 from seamline.frontier import Frontier, Partition, topic_of, topic_source
+from seamline.streaming.clients import REFUSALS, python_options, refused, turned_away
 
 FALL_BEHIND = timedelta(days=1)
 """A compacted topic is read only if compaction leaves records alone for at least this long."""
@@ -49,16 +49,20 @@ class Topic:
 def _retrying(
     method: Callable[Concatenate[Cluster, Arguments], Result],
 ) -> Callable[Concatenate[Cluster, Arguments], Result]:
-    """Tries again while the cluster does not answer, then raises BROKER_UNAVAILABLE. A stale connection is dropped."""
+    """Tries again while the cluster does not answer, then raises BROKER_UNAVAILABLE; KAFKA_AUTH at once where it turns
+    this client away. A stale connection is dropped."""
 
     @wraps(method)
     def tried(self: Cluster, *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
         def once() -> Result:
             try:
                 return method(self, *arguments, **named)
+            except KafkaConfigurationError as error:
+                raise UserError(Condition.CONFIG_INVALID, f"kafka.options: {error}", mend="correct them") from error
             except (KafkaError, OSError) as error:
                 self.close()
-                raise _unavailable(self.bootstrap, error) from error
+                why = error if isinstance(error, REFUSALS) else turned_away(self.bootstrap, self.options)
+                raise (refused(self.bootstrap, why) if why else _unavailable(self.bootstrap, error)) from error
 
         attempts = Retrying(
             retry=retry_if_exception_type(TransientError),
@@ -200,12 +204,12 @@ class Cluster:
 
     def _admin(self) -> KafkaAdminClient:
         if self._client is None:
-            self._client = KafkaAdminClient(
-                bootstrap_servers=self.bootstrap.split(","),
-                request_timeout_ms=min(10_000, int(1000 * self.patience)),
-                bootstrap_timeout_ms=min(5_000, int(1000 * self.patience)),
-                **python_options(self.options),
-            )
+            timeouts = {
+                "request_timeout_ms": min(10_000, int(1000 * self.patience)),
+                "bootstrap_timeout_ms": min(5_000, int(1000 * self.patience)),
+            }
+            given = {**timeouts, **python_options(self.options)}
+            self._client = KafkaAdminClient(bootstrap_servers=self.bootstrap.split(","), **given)
         return self._client
 
 
@@ -228,22 +232,6 @@ def starting_offsets(frontier: Frontier, earliest: Frontier) -> str:
         at = frontier[partition] if partition in frontier else first  # noqa: SIM401 - a frontier is no dict
         nested.setdefault(topic_of(partition.source), {})[str(partition.number)] = at
     return json.dumps(nested)
-
-
-def python_options(options: Mapping[str, str]) -> dict[str, Any]:
-    """Kafka's own client options as kafka-python names them; those it does not know stay with Spark alone."""
-    known = KafkaAdminClient.DEFAULT_CONFIG
-    given: dict[str, Any] = {}
-    for name, value in options.items():
-        if name == "sasl.jaas.config":
-            for key in ("username", "password"):
-                if match := re.search(rf'{key}\s*=\s*"((?:[^"\\]|\\.)*)"', value):
-                    given[f"sasl_plain_{key}"] = match[1]
-        elif name == "ssl.truststore.location":
-            given["ssl_cafile"] = value
-        elif (key := name.replace(".", "_")) in known:
-            given[key] = value
-    return given
 
 
 def _topic(described: Mapping[str, Any]) -> Topic:

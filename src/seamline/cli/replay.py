@@ -135,12 +135,13 @@ def send_files(
 def producer(bootstrap: str, options: Mapping[str, str], topic: str) -> Iterator[Send]:
     """A way to send to one topic: idempotent, acknowledged by all replicas; the block ends when everything is.
 
-    Raises TransientError BROKER_UNAVAILABLE, or TerminalError INPUT_INVALID for a record that the cluster refuses.
+    Raises TransientError BROKER_UNAVAILABLE, or TerminalError: INPUT_INVALID for a record that the cluster refuses,
+    KAFKA_AUTH where it turns this client away.
     """
     from kafka import KafkaProducer
     from kafka.errors import KafkaError
 
-    from seamline.streaming.kafka import python_options
+    from seamline.streaming.clients import REFUSALS, python_options, refused, turned_away
 
     waiting: deque[Any] = deque()
     taken = 0
@@ -157,14 +158,10 @@ def producer(bootstrap: str, options: Mapping[str, str], topic: str) -> Iterator
             settle(IN_FLIGHT // 2)
 
     try:
+        sending = {"linger_ms": 20, "batch_size": 256 << 10, "max_request_size": 16 << 20}
+        given = {**sending, **python_options(options, KafkaProducer.DEFAULT_CONFIG)}
         client = KafkaProducer(
-            bootstrap_servers=bootstrap.split(","),
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=20,
-            batch_size=256 << 10,
-            max_request_size=16 << 20,
-            **python_options(options),
+            bootstrap_servers=bootstrap.split(","), **{**given, "acks": "all", "enable_idempotence": True}
         )
         try:
             yield send
@@ -173,6 +170,9 @@ def producer(bootstrap: str, options: Mapping[str, str], topic: str) -> Iterator
         finally:
             client.close(timeout=5)
     except KafkaError as error:
+        why = error if isinstance(error, REFUSALS) else turned_away(bootstrap, options)
+        if why:
+            raise refused(bootstrap, why) from error
         raise _refused(bootstrap, topic, error, taken) from error
 
 
