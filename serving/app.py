@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -26,6 +26,7 @@ from seamline.errors import Condition, SeamlineError, TerminalError, TransientEr
 from seamline.lake import Lake
 from seamline.schemas.project import Project
 from seamline.serving.encode import FORMATS
+from seamline.serving.gate import BODY_SECONDS, Gate, error_body
 from seamline.serving.snapshot import Serving
 
 ADDRESS = "serving.json"
@@ -120,12 +121,6 @@ class Follower:
         self._failure = error
 
 
-def error_body(error: SeamlineError) -> dict[str, str]:
-    """An error as JSON values."""
-    body = {"condition": error.condition.value, "got": error.got, "allowed": error.allowed, "mend": error.mend}
-    return body | ({"where": error.where} if error.where else {})
-
-
 def status_code(error: SeamlineError) -> int:
     """The HTTP status of an error."""
     if error.condition in STATUS_CODES:
@@ -135,9 +130,10 @@ def status_code(error: SeamlineError) -> int:
     return 503 if isinstance(error, TransientError) else 500
 
 
-def create_app(follower: Follower) -> FastAPI:
-    """The routes over a follower."""
+def create_app(follower: Follower, hosts: Collection[str] = (), body_seconds: float = BODY_SECONDS) -> FastAPI:
+    """The routes over a follower. hosts: names that it may be asked by, beside localhost and the address it has."""
     app = FastAPI(title="Seamline", docs_url=None, redoc_url=None)
+    app.add_middleware(Gate, hosts=hosts, seconds=body_seconds)
     app.add_exception_handler(SeamlineError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
@@ -194,7 +190,10 @@ def run_serving(project: Project) -> None:
     follower = Follower(project.lake, project.settings)
     follower.start()
     config = uvicorn.Config(
-        create_app(follower), log_level="warning", access_log=False, timeout_graceful_shutdown=settings.query_seconds
+        create_app(follower, [settings.host, *settings.hosts]),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=settings.query_seconds,
     )
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:  # uvicorn stops on both, then raises them again for the handlers that stood before: those do nothing

@@ -37,10 +37,10 @@ ROOT = Path(__file__).parent.parent
 class Role:
     """A running server over a handmade lake."""
 
-    def __init__(self, made: Handmade) -> None:
+    def __init__(self, made: Handmade, **gate: Any) -> None:
         self.made = made
         self.follower = Follower(made.lake, Settings(serving={"poll_ms": 5, "query_seconds": 1}), made.clock)
-        self.server = uvicorn.Server(uvicorn.Config(create_app(self.follower), log_level="warning"))
+        self.server = uvicorn.Server(uvicorn.Config(create_app(self.follower, **gate), log_level="warning"))
         self.socket = listen("127.0.0.1", 0)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.socket.getsockname()[1]}", timeout=30)
         self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
@@ -65,10 +65,10 @@ class Role:
 
 
 @contextmanager
-def running_role(folder: Path) -> Iterator[Role]:
+def running_role(folder: Path, **gate: Any) -> Iterator[Role]:
     made = Handmade(folder)
     made.epoch(rows(20))
-    running = Role(made)
+    running = Role(made, **gate)
     running.follower.start()
     wait_until(lambda: running.client.get("/healthz").status_code == 200, 10, "the role is ready")
     yield running

@@ -1,0 +1,179 @@
+"""What a request must be before a route sees it: to this role's own name, from no other site's page, and not endless.
+
+A page that a person has open can make their browser ask any address, 127.0.0.1 too, and read the answer where a name
+of the page's own leads there (DNS rebinding). Such a request names a stranger's host, or says where it comes from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from seamline.errors import Condition, SeamlineError, TerminalError, UserError
+
+LARGEST_BODY = 1 << 20
+"""Bytes of a request: ten times a query's characters, whatever JSON makes of them."""
+
+BODY_SECONDS = 10.0
+"""How long a body may take to come."""
+
+JSON = "application/json"
+_log = logging.getLogger("seamline.serving")
+_MEND = "docs/http.md describes the request"
+
+
+class Refusal(Exception):  # noqa: N818 - an answer
+    """An answer that ends the connection: its status, and why."""
+
+    def __init__(self, status: int, error: UserError) -> None:
+        self.status = status
+        self.error = error
+        super().__init__(status, error)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """An ASGI application around another. hosts: further names that this role is asked by."""
+
+    app: ASGIApp
+    hosts: Collection[str] = ()
+    seconds: float = BODY_SECONDS
+    _own: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_own", frozenset(map(_plain, self.hosts)))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on with its body read, or answers why not."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal: Refusal | None = None
+        try:
+            check_caller(headers, self._own, (scope.get("server") or ("",))[0])
+            check_body(scope["method"], headers)
+        except Refusal as found:
+            refusal = found  # told after the body, which else would cut the answer off
+        try:
+            async with asyncio.timeout(self.seconds):
+                body = await _read(receive)
+        except ClientDisconnect:
+            return
+        except Refusal as found:
+            refusal = refusal or found
+        except TimeoutError:
+            refusal = refusal or _refusal(408, "a body that does not end", f"a body within {self.seconds:g} s", _MEND)
+        if refusal is not None:
+            said = JSONResponse(error_body(refusal.error), refusal.status, {"Connection": "close"})
+            await said(scope, receive, send)
+        else:
+            await self._pass(scope, _again(body, receive), send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """On to the routes; what they do not expect is logged with its trace, and told as a defect."""
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except Exception as error:
+            if begun:
+                raise
+            _log.exception("%s %s", scope["method"], scope["path"])
+            got, mend = f"unexpected {type(error).__name__}", "this is a defect: report it, with the role's log"
+            told = TerminalError(Condition.UNEXPECTED, got, mend=mend)
+            await JSONResponse(error_body(told), 500)(scope, receive, send)
+
+
+def check_caller(headers: Headers, hosts: Collection[str], address: str) -> None:
+    """Raises a Refusal where a request names a host that is not this role's, or comes from another site's page.
+
+    address: where the request arrived, which is a name for this role too.
+    """
+    for host in headers.getlist("host"):
+        name = _plain(urlsplit(f"//{host}").hostname or "")
+        if not (name in hosts or name == _plain(address) or _is_local(name)):
+            mend = f"add {name!r} to serving.hosts in seamline.toml if clients are to ask by that name"
+            raise _refusal(403, f"a request for host {host}", "localhost, this address, and serving.hosts", mend)
+    site = headers.get("sec-fetch-site", "none")
+    origin = headers.get("origin")
+    if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc != headers.get("host", "")):
+        got = f"a request from a page of {origin or 'another site'}"
+        raise _refusal(
+            403, got, "requests that no other site's page makes", "ask from a program, or a page of this role"
+        )
+
+
+def check_body(method: str, headers: Headers) -> None:
+    """Raises a Refusal for a body that is announced to be too large, is not JSON, or comes where none belongs."""
+    length = headers.get("content-length", "0")
+    if method == "POST":
+        media = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media != JSON:
+            raise _refusal(415, f"a body of type {media or '(none)'}", JSON, "send the query as JSON")
+    elif "transfer-encoding" in headers or length != "0":
+        raise _refusal(400, f"{method} with a body", "a body with POST alone", _MEND)
+    if length.isdigit() and int(length) > LARGEST_BODY:
+        raise _too_large(f"{int(length):,}")
+
+
+def error_body(error: SeamlineError) -> dict[str, str]:
+    """An error as JSON values."""
+    body = {"condition": error.condition.value, "got": error.got, "allowed": error.allowed, "mend": error.mend}
+    return body | ({"where": error.where} if error.where else {})
+
+
+async def _read(receive: Receive) -> bytes:
+    chunks, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        size, more = size + len(chunks[-1]), message.get("more_body", False)
+        if size > LARGEST_BODY:
+            raise _too_large(f"more than {LARGEST_BODY:,}")
+    return b"".join(chunks)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A body that was read, to be read once more; then what else comes."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replayed
+
+
+def _plain(name: str) -> str:
+    return name.lower().rstrip(".").strip("[]")
+
+
+def _is_local(name: str) -> bool:
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
+def _too_large(size: str) -> Refusal:
+    return _refusal(413, f"a body of {size} bytes", f"{LARGEST_BODY:,} bytes", "shorten the query")
+
+
+def _refusal(status: int, got: str, allowed: str, mend: str) -> Refusal:
+    return Refusal(status, UserError(Condition.REQUEST_REFUSED, got, allowed=allowed, mend=mend))
