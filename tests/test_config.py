@@ -46,8 +46,8 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
     [
         ("[speed]\ntrigger_ms = 5\ntigger_ms = 7\n", 3, "speed.tigger_ms", "trigger_ms"),
         ("[sped]\n", 1, "sped", "speed"),
-        ("\n[kernel]\nthreads = 0\n", 3, "0", "greater than 0"),
-        ('[serving]\nport = "many"\n', 2, "many", "integer"),
+        ("\n[kernel]\nthreads = 0\n", 3, "kernel.threads", "greater than 0"),
+        ('[serving]\nport = "many"\n', 2, "serving.port", "integer"),
         ("[lake\nuri = 1\n", 1, "not TOML", "TOML"),
         ("[lake]\nuri = 'a'\nuri = 'b'\n", 3, "not TOML", "TOML"),
     ],
@@ -69,6 +69,40 @@ def test_a_wrong_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(UserError) as refused:
         load_settings(written(tmp_path, ""))
     assert "SEAMLINE_SPEED__MAX_RECORDS" in refused.value.where
+
+
+def test_a_wrong_variable_is_named_though_the_file_has_a_right_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEAMLINE_SPEED__MAX_RECORDS", "-1")
+    with pytest.raises(UserError) as refused:
+        load_settings(written(tmp_path, "[speed]\nmax_records = 7\n"))
+    assert refused.value.where == "environment variable SEAMLINE_SPEED__MAX_RECORDS"
+
+
+@pytest.mark.parametrize(
+    ("text", "variable"),
+    [
+        ("[kafka.options]\n'sasl.jaas.config' = 5_550_123\n", None),
+        ("[kafka]\noptions = '5550123'\n", None),
+        ("[spark.conf]\n'spark.hadoop.fs.s3a.secret.key' = [5_550_123]\n", None),
+        ("[lake]\nuri = ['5550123']\n", None),
+        ("", ("SEAMLINE_KAFKA__OPTIONS", "{'sasl.jaas.config': '5550123'}")),
+        ("", ("SEAMLINE_KAFKA__OPTIONS", '{"sasl.jaas.config": [5550123]}')),
+        ("", ("SEAMLINE_KAFKA", '{"options": "5550123"}')),
+        ("", ("SEAMLINE_SERVING__PORT", "5550123")),
+    ],
+)
+def test_a_value_that_does_not_fit_is_not_told_it_may_be_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, variable: tuple[str, str] | None
+) -> None:
+    if variable:
+        monkeypatch.setenv(*variable)
+    with pytest.raises(UserError) as refused:
+        load_settings(written(tmp_path, text))
+    assert refused.value.condition == Condition.CONFIG_INVALID
+    assert "5550123" not in str(refused.value).replace("_", "")
+    assert "SEAMLINE_" in refused.value.where or not variable
 
 
 def test_a_folder_without_a_project_says_how_to_make_one(tmp_path: Path) -> None:

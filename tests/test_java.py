@@ -41,10 +41,19 @@ def test_java_home_comes_before_the_path(tmp_path: Path) -> None:
     assert (found.home, found.version, found.binary) == (first, 21, first / "bin" / "java")
 
 
-def test_a_java_home_that_does_not_fit_gives_way_to_the_path(tmp_path: Path) -> None:
+def test_a_java_home_that_does_not_fit_gives_way_to_the_path_and_this_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     old = fake_java(tmp_path / "old", "echo 'openjdk version \"11.0.2\"' >&2")
     good = fake_java(tmp_path / "good", "echo 'openjdk version \"17.0.1\"' >&2")
     assert find_java({"JAVA_HOME": str(old), "PATH": str(good / "bin")}).home == good
+    assert caplog.messages == [f"JAVA_HOME is passed over: {old} (version 11); {good} is used"]
+    caplog.clear()
+    assert find_java({"JAVA_HOME": str(tmp_path / "gone"), "PATH": str(good / "bin")}).home == good
+    assert caplog.messages == [f"JAVA_HOME is passed over: {tmp_path}/gone (holds no bin/java); {good} is used"]
+    caplog.clear()
+    assert find_java({"JAVA_HOME": str(good), "PATH": ""}).home == good
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize(

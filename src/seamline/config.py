@@ -5,17 +5,20 @@ Every key is documented here and in docs/configuration.md; unknown keys are refu
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from seamline.errors import Condition, UserError
 
 FILE = "seamline.toml"
+ENVIRONMENT = "SEAMLINE_"
+"""How variables of the environment begin that say a setting."""
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -102,7 +105,7 @@ class Settings(BaseSettings):
     """The whole configuration of one project."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SEAMLINE_",
+        env_prefix=ENVIRONMENT,
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
@@ -156,28 +159,45 @@ def load_settings(folder: Path) -> Settings:
         ) from error
     try:
         return Settings(**table)
+    except SettingsError as error:
+        raise _unreadable_variable(error) from error
     except ValidationError as error:
         raise _invalid(path, text, error) from error
 
 
-def _invalid(path: Path, text: str, error: ValidationError) -> UserError:
-    """The first thing wrong, at its line; keys from the environment have none."""
-    first = error.errors()[0]
-    keys = [str(part) for part in first["loc"]]
-    line = _line_of(text, keys)
-    allowed = ", ".join(_keys_at(keys[:-1])) if first["type"] == "extra_forbidden" else first["msg"]
-    got = (
-        f"unknown key {'.'.join(keys)}"
-        if first["type"] == "extra_forbidden"
-        else f"{'.'.join(keys)} = {first['input']!r}"
-    )
+def _unreadable_variable(error: SettingsError) -> UserError:
+    """A variable that stands for a table and holds no JSON. The value may be a secret: it is not said."""
     return UserError(
         Condition.CONFIG_INVALID,
-        got,
-        allowed=allowed,
-        mend="docs/configuration.md lists every key",
-        where=f"{path}:{line}" if line else f"environment variable SEAMLINE_{'__'.join(keys).upper()}",
+        re.sub(r'"(\w+)" from source "\w+"', r"\1", str(error).splitlines()[0]),
+        allowed='a table as JSON, such as SEAMLINE_KAFKA__OPTIONS=\'{"security.protocol": "SSL"}\'',
+        mend="write JSON there, or unset it",
+        where=f"environment variable {ENVIRONMENT}…",
     )
+
+
+def _invalid(path: Path, text: str, error: ValidationError) -> UserError:
+    """The first thing wrong, where it was said. Its value may be a secret: it is not said."""
+    first = error.errors()[0]
+    keys = [str(part) for part in first["loc"]]
+    unknown, variable = first["type"] == "extra_forbidden", _variable_of(keys)
+    line = None if variable else _line_of(text, keys)
+    return UserError(
+        Condition.CONFIG_INVALID,
+        f"unknown key {'.'.join(keys)}" if unknown else f"{'.'.join(keys)} has a value that does not fit",
+        allowed=", ".join(_keys_at(keys[:-1])) if unknown else first["msg"],
+        mend="docs/configuration.md lists every key",
+        where=f"environment variable {variable}" if variable else f"{path}:{line}" if line else str(path),
+    )
+
+
+def _variable_of(keys: list[str]) -> str:
+    """The variable of the environment that says a key, or a table around it; '' where none does: the file it is."""
+    for length in range(len(keys), 0, -1):
+        name = ENVIRONMENT + "__".join(keys[:length]).upper()
+        if found := next((variable for variable in os.environ if variable.upper() == name), ""):
+            return found
+    return ""
 
 
 def _keys_at(keys: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ from pathlib import Path
 from seamline.errors import Condition, UserError
 
 ALLOWED = (17, 21)
+log = logging.getLogger(__name__)
+
 SPARKS_MODULE = "jdk.incubator.vector"
 """Spark adds it on its JVM's command line; a cut-down runtime without it cannot start Spark."""
 
@@ -75,6 +78,7 @@ def _find(java_home: str, path: str) -> Java:
     for home in _homes(java_home, path):
         version, fault = _examine(home / "bin" / "java")
         if version is not None and not fault:
+            _say_passed_over(java_home, home, refused)
             return Java(home, version)
         refused.append(f"{home} ({fault})")
     tools = [tool for tool in ("apt-get", "dnf", "zypper", "pacman", "apk") if shutil.which(tool)]
@@ -84,6 +88,13 @@ def _find(java_home: str, path: str) -> Java:
         allowed="Java 17 or 21 in JAVA_HOME or on PATH",
         mend=install_command(sys.platform, tools),
     )
+
+
+def _say_passed_over(java_home: str, used: Path, refused: list[str]) -> None:
+    """Whoever set JAVA_HOME means it: where another Java is used, this is said, and why."""
+    if java_home and Path(java_home).resolve() != used.resolve():
+        why = next((one for one in refused if one.startswith(java_home)), f"{java_home} (holds no bin/java)")
+        log.warning("JAVA_HOME is passed over: %s; %s is used", why, used)
 
 
 def _homes(java_home: str, path: str) -> Iterable[Path]:
