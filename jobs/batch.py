@@ -19,6 +19,7 @@ from seamline.jobs.run import Outcome, Run, newest_state
 from seamline.jobs.unit import Runner
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue, dropped_view, publish
+from seamline.schemas.stored import check_segments, check_version
 from seamline.segment import build_chain
 
 __all__ = ["Batch", "Outcome"]
@@ -56,6 +57,7 @@ class Batch:
         """An operator's word: serves an older (or a held) version. It wins over any run that is under way.
 
         `definition` defaults to the served one. Raises OUT_OF_RETENTION or SEAM_HOLE where its chain no longer stands,
+        KERNEL_VERSION where it cannot be read,
         VIEW_UNKNOWN where the view was dropped.
         """
         catalogue = Catalogue(self.lake)
@@ -70,9 +72,11 @@ class Batch:
         cut = speed.origin or Frontier()
         if version is not None:
             history = BatchHistory(self.lake.batch_log(chosen))
-            history.files(version)
+            check_version(catalogue.definition(chosen), history, version)
             cut = history.versions[version].cut
-        build_chain(chosen, version, cut, speed.segments(chosen), speed.frontier if speed.last_epoch else cut)
+        until = speed.frontier if speed.last_epoch else cut
+        chain = build_chain(chosen, version, cut, speed.segments(chosen), until)
+        check_segments(catalogue.definition(chosen), chain.segments)
         return publish(self.lake, state, chosen, version, "chosen by an operator", self.clock())
 
     def _run(self, view: str, *, rebuild: bool) -> Outcome:

@@ -14,7 +14,7 @@ from seamline.entries import Counts, Published, Version
 from seamline.errors import TerminalError
 from seamline.frontier import Frontier
 from seamline.history import ALWAYS, BatchHistory, SpeedHistory
-from seamline.jobs.plan import Logs, Nothing, Plan, check_kernel, served_version, table_of, targets
+from seamline.jobs.plan import Logs, Nothing, Plan, reads, served_version, table_of, targets, unlisted
 from seamline.jobs.unit import Folding, UnitTask
 from seamline.kernel import quote
 from seamline.lake import Lake
@@ -22,6 +22,7 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts import Contract
 from seamline.schemas.definition import Definition
 from seamline.schemas.properties import sort_keys
+from seamline.schemas.stored import check_version, unread
 from seamline.segment import build_chain
 from seamline.units import Unit, whole_name
 
@@ -53,18 +54,25 @@ def source_of(lake: Lake, catalogue: Catalogue, definition: Definition) -> Sourc
 
 
 def plan_fold(
-    state: Published, contracts: Sequence[Contract], definition: str, logs: Logs, source: Source, *, rebuild: bool
+    state: Published,
+    contracts: Sequence[Contract],
+    definition: Definition,
+    logs: Logs,
+    source: Source,
+    *,
+    rebuild: bool,
 ) -> Plan | Nothing:
     """What to fold of one definition now; `rebuild` takes every unit and no base.
 
-    Raises KERNEL_VERSION where states were stored by another kernel and a rebuild is needed.
+    Raises KERNEL_VERSION where partials were stored otherwise than they are read: a rebuild is needed.
     """
     served, base = served_version(state, definition, logs.batch, rebuild=rebuild)
     made = source.version
     wait = f"'seamline batch refresh {source.view}' comes first"
     if made is None:
         return Nothing(f"{source.view}, which it is derived from, has no batch version yet: {wait}")
-    check_kernel(source.view, made)
+    if source.number is not None and definition.base is not None:
+        check_version(definition.base.of, source.batch, source.number)
     if base is not None and not _further(base, made, source.number, rebuild=rebuild):
         return Nothing(f"version {served} holds what version {source.number} of {source.view} does: {wait}")
     why = _too_early(logs.speed, definition, contracts, base, made.cut)
@@ -73,7 +81,7 @@ def plan_fold(
     units = None if rebuild or base is None else rewritten(source.batch, source.number, base.folded)
     dates = None if units is None else _by_table(units, contracts)
     return Plan(
-        state.view, definition, made.cut, None if dates is None else served, dates, made.archive_entry,
+        state.view, definition.hash, made.cut, None if dates is None else served, dates, made.archive_entry,
         made.imports, served, source.number,
     )  # fmt: skip
 
@@ -88,7 +96,7 @@ def _further(base: Version, made: Version, number: int | None, *, rebuild: bool)
 
 
 def _too_early(
-    speed: SpeedHistory, definition: str, contracts: Sequence[Contract], base: Version | None, cut: Frontier
+    speed: SpeedHistory, definition: Definition, contracts: Sequence[Contract], base: Version | None, cut: Frontier
 ) -> str:
     """Why no version may end at this cut yet, or '': the rules of every cut, which the base's version chose for itself.
 
@@ -97,8 +105,8 @@ def _too_early(
     """
     if not speed.last_epoch:
         return ""
-    if not speed.trailing(lambda epoch: definition in epoch.files):
-        return "the newest epoch does not list this definition yet"
+    if not speed.trailing(lambda epoch: reads(definition, epoch)):
+        return unlisted(definition, speed)
     if not _reaches(speed, definition, cut):
         return "not every epoch after it lists this definition"
     if base is not None and _reaches(speed, definition, base.cut):
@@ -118,12 +126,13 @@ def _unremembered(speed: SpeedHistory, contract: Contract, at: datetime) -> str:
     return f"its first cut lies one dedup horizon after its first epoch: not before {until}"
 
 
-def _reaches(speed: SpeedHistory, definition: str, cut: Frontier) -> bool:
+def _reaches(speed: SpeedHistory, definition: Definition, cut: Frontier) -> bool:
+    """Whether epochs whose partials can be read lead from a cut to the frontier."""
     try:
-        build_chain(definition, None, cut, speed.segments(definition), speed.frontier)
+        chain = build_chain(definition.hash, None, cut, speed.segments(definition.hash), speed.frontier)
     except TerminalError:
         return False
-    return True
+    return not any(link.files and unread(definition, link.stored) for link in chain.segments)
 
 
 def rewritten(batch: BatchHistory, number: int | None, since: int | None) -> frozenset[str] | None:

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from seamline.entries import Archived, EntryBase, Published, Reserved, Version
-from seamline.errors import Condition, TerminalError
+from seamline.entries import Archived, EntryBase, Epoch, Published, Reserved, Version
 from seamline.frontier import START, Frontier
 from seamline.history import ALWAYS, ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
-from seamline.kernel import KERNEL_VERSION
 from seamline.lake import Lake
 from seamline.ledger import Log
 from seamline.schemas.contracts import Contract
+from seamline.schemas.definition import Definition
+from seamline.schemas.stored import check_version, unread
 
 COMPLETE_EVERY = 16
 """One version in so many lists all files, so that a reader follows at most that many bases."""
@@ -79,18 +79,18 @@ def _served_while_live(states: list[Published], definition: str) -> bool:
 
 
 def plan_run(
-    state: Published, contracts: Sequence[Contract], definition: str, logs: Logs, *, rebuild: bool
+    state: Published, contracts: Sequence[Contract], definition: Definition, logs: Logs, *, rebuild: bool
 ) -> Plan | Nothing:
     """What to recompute of one definition now; `rebuild` takes every date and no base.
 
-    Raises KERNEL_VERSION where the base's states were stored by another kernel and a rebuild is needed.
+    Raises KERNEL_VERSION where the base's partials were stored otherwise than they are read: a rebuild is needed.
     """
     served, base = served_version(state, definition, logs.batch, rebuild=rebuild)
     imports = imports_of(logs.archive, contracts)
     cut = choose_cut(logs, definition, contracts, base)
     waits = ""
     if isinstance(cut, Nothing):
-        if base is None:
+        if base is None or (rebuild and unread_after(logs.speed, definition, base.cut)):
             return cut
         waits = f" ({cut.reason})"
         cut = base.cut  # nothing new below a cut; an import may still have touched dates
@@ -106,18 +106,29 @@ def plan_run(
     ):
         return Nothing(f"version {served} is as far as the archive and the epochs reach{waits}")
     number = logs.archive.number
-    return Plan(state.view, definition, cut, None if dates is None else served, dates, number, imports, served)
+    return Plan(state.view, definition.hash, cut, None if dates is None else served, dates, number, imports, served)
 
 
 def served_version(
-    state: Published, definition: str, batch: BatchHistory, *, rebuild: bool
+    state: Published, definition: Definition, batch: BatchHistory, *, rebuild: bool
 ) -> tuple[int | None, Version | None]:
     """The version that is served of a definition, to build on. Raises KERNEL_VERSION where only a rebuild can be."""
-    served = state.version if state.served == definition else None
+    served = state.version if state.served == definition.hash else None
     base = batch.versions.get(served) if served is not None else None
-    if base is not None and not rebuild:
-        check_kernel(state.view, base)
+    if served is not None and base is not None and not rebuild:
+        check_version(definition, batch, served)
     return served, base
+
+
+def reads(definition: Definition, epoch: Epoch) -> bool:
+    """Whether an epoch lists a definition, with partials that can be read."""
+    return definition.hash in epoch.files and not unread(definition, epoch)
+
+
+def unread_after(speed: SpeedHistory, definition: Definition, cut: Frontier) -> bool:
+    """Whether partials after a cut cannot be read: a version that ends there would answer nothing."""
+    after = [segment for segment in speed.segments(definition.hash) if not segment.end <= cut and segment.files]
+    return any(unread(definition, segment.stored) for segment in after)
 
 
 def table_of(contract: Contract) -> str:
@@ -125,8 +136,11 @@ def table_of(contract: Contract) -> str:
     return Lake.raw_path(contract.name, contract.layout)
 
 
-def choose_cut(logs: Logs, definition: str, contracts: Sequence[Contract], base: Version | None) -> Frontier | Nothing:
-    """The newest frontier between epochs that the archive has passed and after which every epoch lists it.
+def choose_cut(
+    logs: Logs, definition: Definition, contracts: Sequence[Contract], base: Version | None
+) -> Frontier | Nothing:
+    """The newest frontier between epochs that the archive has passed and after which every epoch lists it, stored as
+    it is read.
 
     A first version of decodings whose ids speed has not remembered for a whole horizon has to wait: a copy of a record
     below its cut could be counted again after it. A stream's very first epochs have nothing before them. What was
@@ -134,9 +148,9 @@ def choose_cut(logs: Logs, definition: str, contracts: Sequence[Contract], base:
     """
     if not logs.speed.last_epoch:
         return START if imports_of(logs.archive, contracts) else Nothing("the speed layer has committed no epoch yet")
-    listed = logs.speed.trailing(lambda epoch: definition in epoch.files)
+    listed = logs.speed.trailing(lambda epoch: reads(definition, epoch))
     if not listed:
-        return Nothing("the newest epoch does not list this definition yet")
+        return Nothing(unlisted(definition, logs.speed))
     cuts = [(listed[0].start, listed[0].at), *((epoch.end, epoch.at) for epoch in listed)]
     new = base is None or not listed[0].start <= base.cut
     if new:
@@ -153,6 +167,16 @@ def choose_cut(logs: Logs, definition: str, contracts: Sequence[Contract], base:
             return Nothing(why)
     passed = [cut for cut, _ in cuts if cut <= logs.archive.frontier or cut == logs.speed.origin]
     return passed[-1] if passed else Nothing("the archive has not passed the end of an epoch yet")
+
+
+def unlisted(definition: Definition, speed: SpeedHistory) -> str:
+    """Why no epoch, up to the newest, holds what can be read of a definition."""
+    newest = speed.epochs.get(speed.last_epoch)
+    if newest is not None and definition.hash in newest.files:
+        columns = ", ".join(unread(definition, newest))
+        stored = f"kernel {newest.kernel} in layout {newest.layout}"
+        return f"the newest epoch was stored by {stored}, which is not read for {columns}"
+    return "the newest epoch does not list this definition yet"
 
 
 def dirty_dates(
@@ -251,14 +275,3 @@ def imports_of(archive: ArchiveHistory, contracts: Iterable[Contract]) -> tuple[
     """Sources of the whole imports of these contracts."""
     names = {contract.name for contract in contracts}
     return tuple(sorted(i.source for i in archive.imports.values() if i.contract in names))
-
-
-def check_kernel(view: str, base: Version) -> None:
-    """Raises KERNEL_VERSION where a view's served version was stored by another kernel."""
-    if base.kernel != KERNEL_VERSION:
-        raise TerminalError(
-            Condition.KERNEL_VERSION,
-            f"the served version of {view} was stored by kernel {base.kernel}",
-            allowed=KERNEL_VERSION,
-            mend=f"run 'seamline batch rebuild {view}'",
-        )

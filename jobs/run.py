@@ -31,12 +31,12 @@ from seamline.jobs.plan import (
 from seamline.jobs.raw import RawFile, by_day, fingerprint, raw_files
 from seamline.jobs.served import audit_version
 from seamline.jobs.statements import mended_statement, unit_statements
-from seamline.jobs.unit import UnitResult, UnitTask, finished, local_runner
-from seamline.kernel import KERNEL_VERSION
+from seamline.jobs.unit import TODAY, UnitResult, UnitTask, finished, local_runner
 from seamline.schemas.catalogue import Catalogue, publish, unknown_view
 from seamline.schemas.contracts import Contract
 from seamline.schemas.definition import Definition
 from seamline.schemas.properties import by_hour
+from seamline.schemas.stored import unread
 from seamline.segment import build_chain
 from seamline.units import HOURS, Unit, standing
 
@@ -109,7 +109,7 @@ class Run:
     def _plan_from(self) -> Plan | Nothing:
         """From raw, or from the view that it is derived from."""
         self.source = source_of(self.lake, self.catalogue, self.definition)
-        of, logs = self.definition.hash, self.logs
+        of, logs = self.definition, self.logs
         if self.source is None:
             return plan_run(self.state, self.contracts, of, logs, rebuild=self.rebuild)
         return plan_fold(self.state, self.contracts, of, logs, self.source, rebuild=self.rebuild)
@@ -118,6 +118,8 @@ class Run:
         """Whether a finished version can be published as it stands. One with drift only while this plan would make the
         same again: the same cut, imports and raw files; an operator's rebuild makes it again in any case."""
         version = self.logs.batch.versions[number]
+        if unread(self.definition, version):
+            return False
         if version.audit.clean:
             return True
         same = (version.cut, version.imports) == (plan.cut, plan.imports) and not self.rebuild
@@ -287,7 +289,7 @@ class Run:
             counts=sum(stood.values(), Counts()),
             unit_counts=counted,
             audit=audit,
-            kernel=KERNEL_VERSION,
+            **TODAY,
             raw="" if audit.clean else self._raw(plan, self.archive),
         )
         number = history.number + 1

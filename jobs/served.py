@@ -14,7 +14,7 @@ from seamline.jobs.plan import ArchiveAt, table_of
 from seamline.jobs.raw import by_day, raw_files
 from seamline.jobs.statements import Served, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask
-from seamline.kernel import KERNEL_VERSION
+from seamline.schemas.stored import check_segments, check_version
 from seamline.segment import build_chain
 from seamline.units import whole_name
 
@@ -32,12 +32,10 @@ def audit_version(run: Run, results: list[UnitResult]) -> Audit:
     """
     disagreeing = sum(r.disagreeing for r in results)
     before = _before(run)
-    if before is not None and before.kernel != KERNEL_VERSION:
-        return not_compared(f"the older version was stored by kernel {before.kernel}", disagreeing)
     try:
         served = _served_files(run, before, {r.unit for r in results})
     except TerminalError as error:
-        return not_compared(f"no chain up to this cut to compare with: {error.got}", disagreeing)
+        return not_compared(f"nothing to compare with up to this cut: {error.got}", disagreeing)
     groups, found = _differences(run, served, results)
     if not found:
         return Audit(compared=True, groups=groups, disagreeing_copies=disagreeing)
@@ -91,11 +89,14 @@ def _before(run: Run) -> Version | None:
 def _served_files(run: Run, before: Version | None, units: set[str]) -> dict[str, list[DataFile]]:
     """Files of the older version's same units, by unit, and of the epochs between both cuts, under EPOCHS.
 
-    Raises SEAM_HOLE if none do.
+    Raises SEAM_HOLE if none do, KERNEL_VERSION if they cannot be read.
     """
     speed, definition = run.logs.speed, run.definition.hash
     start = before.cut if before else (speed.origin or Frontier())
+    if before is not None and run.plan.against is not None:
+        check_version(run.definition, run.logs.batch, run.plan.against)
     chain = build_chain(definition, run.plan.against, start, speed.segments(definition), run.plan.cut)
+    check_segments(run.definition, chain.segments)
     epochs = [DataFile(path=path, rows=0) for segment in chain.segments for path in segment.files]
     if before is None or run.plan.against is None:
         return {EPOCHS: epochs}

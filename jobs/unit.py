@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import obstore
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
 
 from seamline.commitpoint import reach
-from seamline.entries import Counts, DataFile, new_attempt
+from seamline.entries import Counts, DataFile, Stored, new_attempt
 from seamline.errors import Condition, SeamlineError
 from seamline.jobs.statements import Statements, Tally
-from seamline.kernel import Input, Kernel
+from seamline.kernel import KERNEL_VERSION, Input, Kernel
 from seamline.lake import Lake
+from seamline.schemas.algebra import LAYOUT
 from seamline.slices import WHOLE, Merging, Slice, forget, in_slices
 from seamline.units import Unit
 
@@ -75,11 +76,10 @@ class UnitTask:
         return self.statements.counts if isinstance(self.statements, Folding) else Counts()
 
 
-class UnitResult(BaseModel):
-    """One unit, done. `file` None: no partial rows. `disagreeing`: copies of which what the view reads differs from the
-    kept one. `beyond`: copies further apart than the dedup horizon, which the speed layer counts again."""
-
-    model_config = ConfigDict(frozen=True)
+class UnitResult(Stored):
+    """One unit, done, and what stored it. `file` None: no partial rows. `disagreeing`: copies of which what the view
+    reads differs from the kept one. `beyond`: copies further apart than the dedup horizon, which the speed layer counts
+    again."""
 
     unit: str
     file: DataFile | None
@@ -87,6 +87,9 @@ class UnitResult(BaseModel):
     disagreeing: int = 0
     beyond: int = 0
 
+
+TODAY: dict[str, Any] = {"kernel": KERNEL_VERSION, "layout": LAYOUT}
+"""How this process stores partials."""
 
 Runner = Callable[[list[UnitTask]], Iterable[UnitResult]]
 """Runs units somewhere, in any order; each result as it comes. Spark, or a loop in this process."""
@@ -97,8 +100,8 @@ def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
     if isinstance(task.statements, Folding):
         folding, inputs = task.statements, {"unsliced": lake.read(task.files)}
         file = _write(lake, engine, task, folding.over, inputs, folding)
-        return UnitResult(unit=task.unit, file=file, counts=folding.counts)
-    return _from_raw(lake, engine, task, task.statements)
+        return UnitResult(unit=task.unit, file=file, counts=folding.counts, **TODAY)
+    return _from_raw(lake, engine, task, task.statements).model_copy(update=TODAY)
 
 
 def _from_raw(lake: Lake, engine: Kernel, task: UnitTask, statements: Statements) -> UnitResult:
@@ -219,21 +222,28 @@ def marker(run: str, unit: str) -> str:
 
 
 def finished(lake: Lake, run: str) -> dict[str, UnitResult]:
-    """The units of a run that are done."""
+    """The units of a run that are done; not those that another release stored, which are done again."""
     done = {}
     for batch in obstore.list(lake.store, prefix=f"runs/{run}/"):
         for item in batch:
             result = UnitResult.model_validate_json(bytes(obstore.get(lake.store, item["path"]).bytes()))
-            done[result.unit] = result
+            if is_todays(result):
+                done[result.unit] = result
     return done
+
+
+def is_todays(stored: Stored) -> bool:
+    """Whether this process would store it alike."""
+    return (stored.kernel, stored.layout) == (KERNEL_VERSION, LAYOUT)
 
 
 def resume(lake: Lake, task: UnitTask) -> UnitResult:
     """A unit that may have been done before, by a task that died after it: then what its marker says."""
     try:
-        return UnitResult.model_validate_json(bytes(obstore.get(lake.store, marker(task.run, task.unit)).bytes()))
+        result = UnitResult.model_validate_json(bytes(obstore.get(lake.store, marker(task.run, task.unit)).bytes()))
     except FileNotFoundError:
         return perform(lake, task)
+    return result if is_todays(result) else perform(lake, task)
 
 
 def perform(lake: Lake, task: UnitTask) -> UnitResult:

@@ -110,7 +110,7 @@ class Bound:
         return made | {EVENTS.name: (_EVENTS, _EVENTS.partial)}
 
 
-_EVENTS = Part("", "count(*)", EVENTS.sql_type, "coalesce(sum({c}), 0)::BIGINT")
+_EVENTS = Part("", "count(*)", EVENTS.sql_type, "coalesce(sum({c}), 0)::BIGINT", since=5)
 
 
 def empty_events(fields: Mapping[str, str]) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from seamline.errors import UserError
 from seamline.kernel import quote
-from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.algebra.forms import fill
 from seamline.schemas.binding import Bound, bind, check_own, empty_events
 from seamline.schemas.buckets import TIMES
@@ -83,11 +82,12 @@ def _compiled(view: ViewText, *contracts: Contract) -> Definition:
     own, tail = own_select(source, tokens, _edits(clauses, branches, contracts, selection, bound))
     check_own(source, tokens[0].start, _over_none(own, tail, contracts))
     normalised = f"view {view.name} on {events.said}\n{selection.normalised}"
-    identity = "\n".join(
-        [f"{engine_of(normalised)} {LAYOUT}", normalised, *(contract.decoding for contract in contracts)]
-    )
+    identity = "\n".join([engine_of(normalised), normalised, *(contract.decoding for contract in contracts)])
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
-    stored = (*keys, *(Column(name, part.stored, part.most) for name, (part, _) in bound.parts.items()))
+    stored = (
+        *keys,
+        *(Column(name, part.stored, part.most, part.since, part.engine) for name, (part, _) in bound.parts.items()),
+    )
     finisher = Finisher(source, bound, stored)
     columns, having = commented(source, header, finisher.outputs), finisher.having
     buckets = require_bucket(source, selection, bound, f"time_bucket(INTERVAL '1 hour', {events.time}) AS hour")

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seamline.kernel import quote
-from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.algebra.forms import Form
 from seamline.schemas.binding import Binder, Bound, BoundColumn, BoundMeasure
 from seamline.schemas.calls import Measure
@@ -51,7 +50,7 @@ def compile_derived(view: ViewText, base: Definition) -> Definition:
     definition = Definition(
         view=view.name,
         contracts=base.contracts,
-        hash=hashlib.sha256(f"{engine_of(normalised)} {LAYOUT}\n{normalised}\n{base.hash}".encode()).hexdigest()[:16],
+        hash=hashlib.sha256(f"{engine_of(normalised)}\n{normalised}\n{base.hash}".encode()).hexdigest()[:16],
         text=view.text,
         normalised=normalised,
         properties=view.properties,

@@ -15,7 +15,7 @@ from sqlglot import Token, TokenType, tokenize
 from sqlglot.errors import SqlglotError
 
 from seamline.errors import Condition, UserError
-from seamline.kernel import KERNEL_VERSION, kernel
+from seamline.kernel import kernel
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -91,6 +91,11 @@ CHANGING_WORDS = ("current_", "localtime")
 REMADE = dict.fromkeys(_names("fmod hex to_hex bin bit_count"), "2.0.1")
 """Functions whose value for some arguments a release of DuckDB changed although it left the states' layout as it was,
 and that release. A view that calls one is another definition from there on: what was stored before is rebuilt."""
+
+IDENTITY = "duckdb-2.0 4"
+"""Begins what every definition's hash is made of. It stays: which kernel and which layout stored a definition's
+partials is recorded beside them, so that a new one asks for a rebuild of the views that it concerns, and changes no
+definition."""
 
 SYNTAX = frozenset(
     _names(
@@ -210,9 +215,9 @@ def keywords() -> dict[str, frozenset[str]]:
 
 
 def engine_of(normalised: str) -> str:
-    """The layout of a view's states and, where it calls what a later release changed, that release."""
+    """What a view's identity begins with: IDENTITY and, where it calls what a later release changed, that release."""
     called = set(re.findall(r"(\w+)\(", normalised))
-    return " ".join([KERNEL_VERSION, *sorted({release for name, release in REMADE.items() if name in called})])
+    return " ".join([IDENTITY, *sorted({release for name, release in REMADE.items() if name in called})])
 
 
 def render(source: Source, tokens: list[Token], fields: dict[int, Field]) -> str:

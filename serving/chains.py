@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from seamline.entries import Published, Version
+from seamline.entries import Published
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.frontier import START, Frontier
-from seamline.history import BatchHistory, SpeedHistory
-from seamline.kernel import KERNEL_VERSION
+from seamline.history import BatchHistory, SpeedHistory, segment_of
 from seamline.schemas.catalogue import Catalogue, dropped_view
 from seamline.schemas.definition import Definition
+from seamline.schemas.stored import check_version
 from seamline.segment import Chain, Segment, build_chain
 
 
@@ -55,35 +55,19 @@ def served_definition(catalogue: Catalogue, state: Published) -> tuple[Definitio
     return definition, catalogue.stream(state.served)
 
 
-def served_base(state: Published, batch: BatchHistory, history: SpeedHistory) -> Base:
+def served_base(state: Published, definition: Definition, batch: BatchHistory, history: SpeedHistory) -> Base:
     """The base that a view's state names. Raises VIEW_NOT_READY, KERNEL_VERSION or OUT_OF_RETENTION."""
     if state.version is None:
         if not history.last_epoch:
             raise not_ready(state.view, "nothing was read yet: the stream has no epoch", "start the speed layer")
         return Base(None, origin_of(history))
-    return version_base(state.view, batch, state.version)
+    return version_base(definition, batch, state.version)
 
 
-def version_base(view: str, batch: BatchHistory, number: int) -> Base:
-    """A batch version as a base. Raises KERNEL_VERSION where a part of it was stored by another kernel."""
-    for at, version in lineage(batch, number):
-        if version.kernel != KERNEL_VERSION:
-            raise TerminalError(
-                Condition.KERNEL_VERSION,
-                f"batch version {at} of view {view} was stored by kernel {version.kernel}",
-                allowed=KERNEL_VERSION,
-                mend=f"run 'seamline batch rebuild {view}': its states are laid out otherwise",
-            )
+def version_base(definition: Definition, batch: BatchHistory, number: int) -> Base:
+    """A batch version as a base. Raises KERNEL_VERSION where a part of it was stored otherwise than it is read."""
+    check_version(definition, batch, number)
     return Base(number, topics_only(batch.versions[number].cut))
-
-
-def lineage(batch: BatchHistory, number: int) -> list[tuple[int, Version]]:
-    """A version and those whose files still stand in it, newest first. Raises OUT_OF_RETENTION."""
-    batch.files(number)  # raises where one of them is gone
-    found = [(number, batch.versions[number])]
-    while not found[-1][1].complete and (base := found[-1][1].base) is not None:
-        found.append((base, batch.versions[base]))
-    return found
 
 
 def chain_from(view: str, definition: str, base: Base, history: SpeedHistory, until: Frontier) -> Chain:
@@ -100,7 +84,7 @@ def chain_from(view: str, definition: str, base: Base, history: SpeedHistory, un
 
 
 def past_chain(
-    view: str, definition: str, stood: Set[int], batch: BatchHistory, history: SpeedHistory, epoch: int
+    definition: Definition, stood: Set[int], batch: BatchHistory, history: SpeedHistory, epoch: int
 ) -> Chain:
     """The chain that ends where `epoch` ended, from the newest batch version whose cut it has passed.
 
@@ -108,23 +92,23 @@ def past_chain(
     """
     end = epoch_ends(history).get(epoch)
     if end is None:
-        raise out_of_retention(view, epoch, history)
-    for base in _bases(view, stood, batch, history):
+        raise out_of_retention(definition.view, epoch, history)
+    for base in _bases(definition, stood, batch, history):
         if base.cut <= end:
             try:
-                return chain_from(view, definition, base, history, end)
+                return chain_from(definition.view, definition.hash, base, history, end)
             except SeamlineError as error:
                 if not is_seam(error) or error.condition == Condition.SEAM_OVERLAP:
                     raise
-    raise out_of_retention(view, epoch, history)
+    raise out_of_retention(definition.view, epoch, history)
 
 
-def _bases(view: str, stood: Set[int], batch: BatchHistory, history: SpeedHistory) -> list[Base]:
+def _bases(definition: Definition, stood: Set[int], batch: BatchHistory, history: SpeedHistory) -> list[Base]:
     """Where a chain may begin, the newest first."""
     bases = []
     for number in sorted(stood & batch.versions.keys(), reverse=True):
         try:
-            bases.append(version_base(view, batch, number))
+            bases.append(version_base(definition, batch, number))
         except SeamlineError:
             continue
     return [*bases, Base(None, origin_of(history))]
@@ -135,9 +119,7 @@ def epoch_links(definition: str, history: SpeedHistory, numbers: Iterable[int]) 
     for number in numbers:
         epoch = history.epochs.get(number)
         if epoch is not None and definition in epoch.files and epoch.start != epoch.end:
-            file = epoch.files[definition]
-            files, rows = ((file.path,), file.rows) if file else ((), 0)
-            yield Segment(definition, epoch.start, epoch.end, number, number, files, rows)
+            yield segment_of(definition, epoch, (number, number))
 
 
 def epoch_ends(history: SpeedHistory) -> Mapping[int, Frontier]:

@@ -243,7 +243,7 @@ class Serving:
     def _view(self, state: Published) -> Served:
         definition, stream = served_definition(self.catalogue, state)
         history, batch = self._speed[stream], self._batch[definition.hash]
-        base = served_base(state, batch, history)
+        base = served_base(state, definition, batch, history)
         before = self._current.views.get(state.view)
         if not isinstance(before, Served) or before.definition.hash != definition.hash:
             before = None
@@ -256,7 +256,7 @@ class Serving:
         definition, stream = served_definition(self.catalogue, state)
         history, batch = self._speed[stream], self._batch[definition.hash]
         stood = self.catalogue.history(state.view).stood(definition.hash)
-        chain = past_chain(state.view, definition.hash, stood, batch, history, epoch)
+        chain = past_chain(definition, stood, batch, history, epoch)
         partials = self._of(definition)
         runs = (partials.load(chain.segments),) if chain.segments else ()
         base = Base(chain.version, chain.cut)

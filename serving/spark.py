@@ -26,8 +26,15 @@ from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.definition import Definition, Output
 from seamline.schemas.language import close
 from seamline.schemas.project import Project
+from seamline.schemas.stored import check_segments
 from seamline.segment import Chain
-from seamline.serving.chains import chain_from, is_seam, past_chain, served_base, served_definition
+from seamline.serving.chains import (
+    chain_from,
+    is_seam,
+    past_chain,
+    served_base,
+    served_definition,
+)
 from seamline.serving.provenance import Provenance
 from seamline.serving.sparktasks import BUCKET, PIECE, Finishing, Sorting
 from seamline.serving.sparktypes import Seen, seen
@@ -141,14 +148,15 @@ def _read_once(lake: Lake, view: str, as_of: int | None) -> _Reading:
     batch = BatchHistory(lake.batch_log(definition.hash))
     history = SpeedHistory(lake.speed_log(stream))
     if as_of is None:
-        base = served_base(state, batch, history)
+        base = served_base(state, definition, batch, history)
         chain = chain_from(view, definition.hash, base, history, history.frontier)
         last, newest = history.epochs.get(history.last_epoch), history.newest
     else:
         stood = catalogue.history(view).stood(definition.hash)
-        chain = past_chain(view, definition.hash, stood, batch, history, as_of)
+        chain = past_chain(definition, stood, batch, history, as_of)
         last = history.epochs.get(as_of)
         newest = last.newest if last else None
+    check_segments(definition, chain.segments)
     units = batch.files(chain.version) if chain.version is not None else {}
     files = [file for of_unit in units.values() for file in of_unit]
     files += [DataFile(path=path, rows=link.rows) for link in chain.segments for path in link.files]

@@ -16,6 +16,7 @@ from seamline.frontier import Frontier
 from seamline.kernel import Input, Kernel, quote
 from seamline.lake import Lake
 from seamline.schemas.definition import Definition
+from seamline.schemas.stored import check_segments
 from seamline.segment import Segment, check_seam
 from seamline.slices import Parts
 
@@ -84,7 +85,8 @@ class Partials:
         self._empty: pa.Table = engine.run(f"SELECT {empty} WHERE false")
 
     def load(self, segments: Sequence[Segment]) -> Run:
-        """Adjacent segments, read from the lake and merged into one run."""
+        """Adjacent segments, read from the lake and merged into one run. Raises KERNEL_VERSION."""
+        check_segments(self._definition, segments)
         files = [path for s in segments for path in s.files]
         if not files:
             table = self._empty

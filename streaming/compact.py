@@ -8,11 +8,11 @@ passed them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from seamline.entries import Claim, Compacted, DataFile, EntryBase, Epoch, Published, Retired
+from seamline.entries import BEFORE, Claim, Compacted, DataFile, EntryBase, Epoch, Published, Retired, Stored
 from seamline.frontier import START, Frontier
 from seamline.history import BatchHistory, SpeedHistory, expired, unretirable
 from seamline.schemas.properties import Keep
@@ -36,6 +36,7 @@ class Link:
     files: Mapping[str, DataFile | None]
     ids: DataFile | None
     at: datetime
+    stored: Stored = BEFORE
 
     @property
     def epochs(self) -> int:
@@ -48,27 +49,36 @@ def cover(history: SpeedHistory) -> list[Link]:
     links: list[Link] = []
     for span, entry in sorted(history.compacted.items(), key=lambda item: (item[0][0], -item[0][1])):
         if not links or span[0] > links[-1].last:
-            links.append(Link(*span, entry.start, entry.end, entry.files, entry.ids, entry.at))
+            links.append(_link(entry, *span))
     covered = {number for link in links for number in range(link.first, link.last + 1)}
-    links += [
-        Link(number, number, epoch.start, epoch.end, epoch.files, epoch.ids, epoch.at)
-        for number, epoch in history.epochs.items()
-        if number not in covered
-    ]
+    links += [_link(epoch, number, number) for number, epoch in history.epochs.items() if number not in covered]
     return sorted(links, key=lambda link: link.first)
 
 
-def plan_compaction(links: Sequence[Link], cuts: Iterable[Frontier], size: int) -> tuple[Link, ...]:
+def _link(entry: Epoch | Compacted, first: int, last: int) -> Link:
+    stored = Stored(kernel=entry.kernel, layout=entry.layout)
+    return Link(first, last, entry.start, entry.end, entry.files, entry.ids, entry.at, stored)
+
+
+def any_link(_: Link) -> bool:
+    """Where every segment can be read."""
+    return True
+
+
+def plan_compaction(
+    links: Sequence[Link], cuts: Iterable[Frontier], size: int, reads: Callable[[Link], bool] = any_link
+) -> tuple[Link, ...]:
     """The first run of `size` adjacent segments of like width that may become one; empty where there is none.
 
-    They meet end to end, list the same definitions, and hold none of `cuts` inside.
+    They meet end to end, list the same definitions, and hold none of `cuts` inside; each is one that today's statements
+    read (`reads`), since what is made of them says that today's stored it.
     """
     cuts = list(cuts)
     run: list[Link] = []
     for link in links:
         if run and not _joins(run, link, cuts, size):
             run = []
-        if _tier(link, size) < TIERS:
+        if _tier(link, size) < TIERS and reads(link):
             run.append(link)
         if len(run) == size and size > 1:
             return tuple(run)

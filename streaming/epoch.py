@@ -20,9 +20,10 @@ from seamline.entries import Counts, DataFile, Epoch, new_attempt
 from seamline.errors import Condition, TerminalError, TransientError
 from seamline.frontier import Frontier
 from seamline.history import SpeedHistory
-from seamline.kernel import Kernel, Limits
+from seamline.kernel import KERNEL_VERSION, Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
+from seamline.schemas.algebra import LAYOUT
 from seamline.slices import UNMERGED
 from seamline.streaming.plan import UNCLAIMED, DecodingPlan, Plan
 from seamline.streaming.remembered import Remembered
@@ -234,6 +235,8 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
         ids=ids,
         counts=count(seen, copies, {one.decoding: one.label for one in speed.plan.decodings}),
         newest=seen.newest,
+        kernel=KERNEL_VERSION,
+        layout=LAYOUT,
     )
     check_balance(epoch)
     speed.lake.sync(epoch.paths)

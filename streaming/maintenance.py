@@ -13,8 +13,11 @@ from seamline.entries import Compacted, DataFile, Retired, new_attempt
 from seamline.errors import SeamlineError
 from seamline.frontier import Frontier
 from seamline.history import BatchHistory
+from seamline.kernel import KERNEL_VERSION
+from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.properties import batch_keep, speed_retention
+from seamline.schemas.stored import unread
 from seamline.slices import UNMERGED, Merging
 from seamline.streaming.compact import Link, cover, needed_cuts, plan_compaction, plan_retirement, plan_sweep
 from seamline.streaming.epoch import IDS, Speed
@@ -58,7 +61,7 @@ class Maintenance:
     def compact(self) -> Compacted | None:
         """Compacts the first run that may be; None where there is none."""
         size = self.settings.speed.compact_epochs
-        run = plan_compaction(cover(self.speed.history), self.cuts(), size)
+        run = plan_compaction(cover(self.speed.history), self.cuts(), size, self._reads)
         return compact_run(self.speed, run, self._merges(run)) if run else None
 
     def retire(self) -> Retired | None:
@@ -101,6 +104,15 @@ class Maintenance:
         states = self.catalogue.states.values()
         return needed_cuts(definitions, states, self._batches, self.speed.history, keeps, self.speed.clock())
 
+    def _reads(self, link: Link) -> bool:
+        """Whether today's statements read all of a segment; of a definition that cannot be compiled nobody knows."""
+        if (link.stored.kernel, link.stored.layout) == (KERNEL_VERSION, LAYOUT):
+            return True
+        try:
+            return not any(unread(self.catalogue.definition(one), link.stored) for one in link.files)
+        except SeamlineError:
+            return False
+
     def _merges(self, run: tuple[Link, ...]) -> dict[str, Merging]:
         """How a run's definitions merge; without it, rows are put together as they are."""
         merges = {}
@@ -138,6 +150,8 @@ def compact_run(speed: Speed, run: tuple[Link, ...], merges: dict[str, Merging])
         end=run[-1].end,
         files=files,
         ids=_merged_ids(speed, run, attempt),
+        kernel=KERNEL_VERSION,
+        layout=LAYOUT,
     )
     speed.lake.sync(entry.paths)
     reach("compact.after-files")

@@ -17,8 +17,10 @@ from seamline.clock import ManualClock
 from seamline.config import Settings
 from seamline.entries import Compacted, Counts, DataFile, Epoch, Retired, Version, new_attempt
 from seamline.frontier import Frontier, Partition
+from seamline.jobs.unit import TODAY
 from seamline.kernel import KERNEL_VERSION, Input
 from seamline.lake import Lake
+from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue, apply_views, decide, served_state
 from seamline.schemas.contracts import event_schema, parse_contract
 from seamline.schemas.views import parse_views
@@ -145,7 +147,7 @@ class Handmade:
         counts = {"orders": Counts(read=len(of), counted=len(of))}
         entry = Epoch(
             at=self.clock(), number=self.number, claim=1, start=at(begin), end=at(self.ends[-1]), files=files,
-            counts=counts, newest=self.clock(),
+            counts=counts, newest=self.clock(), **TODAY,
         )  # fmt: skip
         self.put(self.lake.speed_log("main"), entry)
         return self.number
@@ -156,7 +158,7 @@ class Handmade:
             of = self.sent[self.ends[first - 1] : self.ends[last]]
         files = {d.hash: self.write(d, of) for d in self.catalogue.live("main")}
         start, end = at(self.ends[first - 1]), at(self.ends[last])
-        entry = Compacted(at=self.clock(), claim=1, first=first, last=last, start=start, end=end, files=files)
+        entry = Compacted(at=self.clock(), claim=1, first=first, last=last, start=start, end=end, files=files, **TODAY)
         self.put(self.lake.speed_log("main"), entry)
 
     def retire(self, last: int, *replaced: tuple[int, int]) -> None:
@@ -172,7 +174,7 @@ class Handmade:
         file = self.write(definition, of)
         entry = Version(
             at=self.clock(), run=new_attempt(), cut=at(cut), base=base, complete=base is None,
-            units={unit: (file,) if file else ()}, archive_entry=1, kernel=kernel,
+            units={unit: (file,) if file else ()}, archive_entry=1, kernel=kernel, layout=LAYOUT,
         )  # fmt: skip
         number = self.put(self.lake.batch_log(definition.hash), entry)
         if publish:

@@ -292,13 +292,13 @@ def test_a_bound_beyond_what_can_be_shown_is_refused(orders: Any) -> None:
 
 def test_aggregates_of_one_argument_share_their_partial_columns(orders: Any) -> None:
     columns = {
-        "q": "median(price) AS a, quantile_cont(price, [0.1, 0.9]) AS b, quantile(price, 0.5) AS c",
-        "f": "mode(Shop) AS a, entropy(Shop) AS b, histogram(Shop) AS c",
-        "a": "approx_quantile(price, 0.5) AS a, approx_quantile(price, [0.1, 0.9]) AS b",
+        "median(price) AS a, quantile_cont(price, [0.1, 0.9]) AS b, quantile(price, 0.5) AS c": 1,
+        "mode(Shop) AS a, entropy(Shop) AS b, histogram(Shop) AS c": 1,
+        "approx_quantile(price, 0.5) AS a, approx_quantile(price, [0.1, 0.9]) AS b": 3,  # the digest and its ends
     }
-    for select in columns.values():
+    for select, stored in columns.items():
         definition = compiled(f"SELECT day, {select} FROM orders GROUP BY ALL", orders)
-        assert len(definition.partial_columns) == 2
+        assert len(definition.partial_columns) == 1 + stored
 
 
 def test_a_view_of_distributions_answers_as_its_own_select(orders: Any) -> None:

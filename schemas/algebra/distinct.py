@@ -12,7 +12,7 @@ import math
 from decimal import Decimal
 from typing import Any
 
-from seamline.schemas.algebra.forms import ORDERED, Aggregate, Call, Form, Part, storable
+from seamline.schemas.algebra.forms import ORDERED, Aggregate, Call, Form, Part, fields_of, storable
 
 SKETCH_SIZE = 4096
 """Hashes kept where nothing else is asked for: a standard error of 1.56%."""
@@ -27,10 +27,33 @@ HASHES = 2**63
 """Hashes are 63 bits of DuckDB's, so that BIGINT holds them: they belong to the kernel's version, as states do. Equal
 values hash alike: -0.0 as 0.0, and every NaN."""
 
+NESTED_SINCE = 5
+"""The layout from which on lists and structs are hashed by `plain_hash`."""
+
 THETA_SKETCH = "STRUCT(theta BIGINT, hashes BIGINT[])"
 """A set sketch (Dasgupta et al. 2016): every hash of the set below theta; the largest BIGINT where that is all."""
 
-_HASHES = "list(DISTINCT (hash({x}) >> 1)::BIGINT) FILTER (WHERE {where} AND ({x}) IS NOT NULL)"
+
+def plain_hash(value: str, kind: str, depth: int = 0) -> str:
+    """DuckDB's hash of a value that is not NULL. Its hash of a list tells neither [] from [NULL] nor [0, NULL], that of
+    a struct not which field is NULL: of these it is taken of a text, with each element hashed by itself, or '-'."""
+    inner = f"v{depth}__"
+    if kind.endswith("[]"):
+        each = f"list_transform({value}, lambda {inner}: {_or_null(inner, kind[:-2], depth)})"
+        return f"hash('[' || array_to_string({each}, ',') || ']')"
+    fields = fields_of(kind)
+    if not fields:
+        return f"hash({value})"
+    taken = (_or_null(f"struct_extract({value}, '{name}')", of, depth) for name, of in fields.items())
+    return f"hash({COMMA.join(taken)})"
+
+
+COMMA = " || ',' || "
+
+
+def _or_null(value: str, kind: str, depth: int) -> str:
+    return f"CASE WHEN {value} IS NULL THEN '-' ELSE ({plain_hash(value, kind, depth + 1)})::VARCHAR END"
+
 
 _FEW = 1024
 """Hashes up to which list_distinct is quicker than looking at neighbours (five times slower over a million)."""
@@ -44,15 +67,16 @@ _MERGED = (
 )
 
 
-def _sketch(size: int) -> Part:
-    """The partial column. A bounded heap takes the smallest from a long list: sorting it takes twice the memory and
-    three times as long, and a heap for every small group would take `size` hashes each. One sketch alone is merged as
-    it is."""
-    cut = (
-        f"CASE WHEN len({_HASHES}) > {size} THEN list_aggregate({_HASHES}, 'min', {size}) ELSE list_sort({_HASHES}) END"
-    )
+def _sketch(size: int, kind: str) -> Part:
+    """The partial column over values of one type. A bounded heap takes the smallest from a long list: sorting it takes
+    twice the memory and three times as long, and a heap for every small group would take `size` hashes each. One sketch
+    alone is merged as it is."""
+    hashed = plain_hash("({x})", kind)
+    hashes = f"list(DISTINCT ({hashed} >> 1)::BIGINT) FILTER (WHERE {{where}} AND ({{x}}) IS NOT NULL)"
+    cut = f"CASE WHEN len({hashes}) > {size} THEN list_aggregate({hashes}, 'min', {size}) ELSE list_sort({hashes}) END"
     merged = f"CASE WHEN len({_LISTS}) = 1 THEN {_LISTS}[1] ELSE ({_MERGED})[:{size}] END"
-    return Part("", cut, "BIGINT[]", merged)
+    nested = kind.endswith("[]") or fields_of(kind)
+    return Part("", cut, "BIGINT[]", merged, since=NESTED_SINCE if nested else 0, engine=True)
 
 
 def _bound(size: int) -> str:
@@ -69,7 +93,7 @@ def _approx_count_distinct(call: Call) -> Form | None:
     estimate = f"round({size - 1} / ({{}}[{size}] / {HASHES}.0::DOUBLE))::BIGINT"
     value = f"CASE WHEN len({{}}) >= {size} THEN {estimate} ELSE coalesce(len({{}}), 0) END"
     own = "approx_count_distinct({x}){filter}" if call.constants else ""
-    return Form((_sketch(size),), value, "BIGINT", "approximate", _bound(size), own=own)
+    return Form((_sketch(size, call.type),), value, "BIGINT", "approximate", _bound(size), own=own)
 
 
 def _size_for(error: Any) -> int:
@@ -89,7 +113,7 @@ def _theta_sketch_agg(call: Call) -> Form | None:
     size = call.constants[0] if call.constants else SKETCH_SIZE
     if not isinstance(size, int) or isinstance(size, bool) or not SMALLEST <= size <= LARGEST:
         raise ValueError(f"size is the number of hashes kept, a whole number from {SMALLEST} to {LARGEST:,}")
-    part = _sketch(size)
+    part = _sketch(size, call.type)
     sampled = f"struct_pack(theta := {{}}[{size}], hashes := {{}}[:{size - 1}])"
     whole = f"struct_pack(theta := {HASHES - 1}::BIGINT, hashes := coalesce({{}}, []::BIGINT[]))"
     value = f"CASE WHEN len({{}}) >= {size} THEN {sampled} ELSE {whole} END"

@@ -44,13 +44,19 @@ ORDERED = "any type that can be stored (docs/views.md)"
 @dataclass(frozen=True)
 class Part:
     """One partial column: `suffix` names it, `stored` is its type in Parquet and Arrow. `most`: how many elements its
-    list keeps at most, where `merge` does not say so by a slice."""
+    list keeps at most, where `merge` does not say so by a slice.
+
+    since: the layout (`algebra.LAYOUT`) from which on it has been stored as it is now; engine: whether it holds what
+    the kernel makes as it likes (exported states, hashes), so that no other kernel's can be read.
+    """
 
     suffix: str
     partial: str
     stored: str
     merge: str
     most: int = 0
+    since: int = 0
+    engine: bool = False
 
 
 @dataclass(frozen=True)

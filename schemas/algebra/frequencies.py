@@ -39,6 +39,9 @@ MOST_BOUNDS = 100
 # each where the values are equal. Then the first entry of a run has its total. The list is never captured by a lambda,
 # which would copy it for each element.
 #
+# Where a list ends, list_zip gives a NULL struct, whose fields are not NULL but what stands next in memory: another
+# group's entry. So nothing is asked of an entry before it is known to be one.
+#
 # Measured on 2 cores: 100,000 lists of 10 values, in 10,000 groups, 0.6 s, in one group 1.4 s; 100 lists of 10,000
 # values 1.2 s. Adding 4 neighbours in a pass is no faster, 8 are slower.
 
@@ -61,7 +64,8 @@ _STEPS = (
 _ONCE = (
     "list_transform(list_zip(a__.entries, a__.entries[b__.step + 1:]), lambda pair__:"
     " {'value': pair__[1].value, 'count': pair__[1].count"
-    " + CASE WHEN pair__[1].value IS NOT DISTINCT FROM pair__[2].value THEN pair__[2].count ELSE 0 END})"
+    " + CASE WHEN pair__[2] IS NOT NULL AND pair__[1].value IS NOT DISTINCT FROM pair__[2].value"
+    " THEN pair__[2].count ELSE 0 END})"
 )
 _ADDED = (
     f"list_reduce([{{'entries': {_SORTED}, 'step': 0::BIGINT}}] || {_STEPS},"
@@ -69,7 +73,7 @@ _ADDED = (
 )
 _FIRST = (
     "list_transform(list_zip(added__, list_prepend(NULL, added__), true),"
-    " lambda pair__: pair__[1].value IS DISTINCT FROM pair__[2].value)"
+    " lambda pair__: pair__[2] IS NULL OR pair__[1].value IS DISTINCT FROM pair__[2].value)"
 )
 _SUMMED = f"list_transform([{_ADDED}], lambda added__: list_where(added__, {_FIRST}))[1]"
 
@@ -108,7 +112,7 @@ def _approx_top_k(call: Call) -> Form | None:
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= MOST_K:
         raise ValueError(f"an integer from 1 to {MOST_K}")
     kind, counts = call.type, _counted(call.type)
-    part = Part("", _reduced(counts), _entries(kind), _alone(_reduced(_SUMMED)), most=CAPACITY)
+    part = Part("", _reduced(counts), _entries(kind), _alone(_reduced(_SUMMED)), most=CAPACITY, since=5)
     bound = f"exact up to {CAPACITY:,} distinct values in a group; above, counts are too low by at most 1/{CAPACITY:,}"
     value = _often("{}", k)
     own = _often(counts.replace(canonical("{x}", kind), "{x}"), k)
@@ -123,7 +127,7 @@ def _approx_top_k(call: Call) -> Form | None:
 
 def _limited(kind: str) -> Part:
     kept = f"[:{DISTINCT_LIMIT + 1}]"
-    return Part("", f"{_counted(kind)}{kept}", _entries(kind), _alone(f"{_SUMMED}{kept}"))
+    return Part("", f"{_counted(kind)}{kept}", _entries(kind), _alone(f"{_SUMMED}{kept}"), since=5)
 
 
 def _from_counts(function: str, kind: str, sql_type: str, value: str, nothing: str, own: str) -> Form:

@@ -67,7 +67,7 @@ _SIZE = Part("size", "sum(abs(({x})::DOUBLE)){filter}", "DOUBLE", "sum({c})")
 _JOINED = f"{{high}}::HUGEINT * {LIMB} + {{low}}::HUGEINT"
 
 
-def _scaled(digits: str, scale: int) -> str:
+def scaled(digits: str, scale: int) -> str:
     """The DECIMAL(38,scale) whose unscaled value is `digits`, by putting a point into its text: nothing is rounded."""
     if scale == 0:
         return f"({digits})::DECIMAL(38,0)"
@@ -77,7 +77,7 @@ def _scaled(digits: str, scale: int) -> str:
 
 def _wide_sum(digits: str, scale: int, native: str = "") -> Form:
     result = f"DECIMAL(38,{scale})"
-    total = f"TRY({_scaled(_JOINED, scale)})"
+    total = f"TRY({scaled(_JOINED, scale)})"
     said = problem(f"a sum of ' || {{high}}::VARCHAR || 'e19 units of 1e-{scale} does not fit {result}")
     value = f"CASE WHEN {{high}} IS NOT NULL THEN coalesce({total}, ({said})::{result}) END"
     check = f"CASE WHEN {{high}} IS NOT NULL AND {total} IS NULL THEN {said} END"

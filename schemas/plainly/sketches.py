@@ -113,9 +113,9 @@ def _cont(values: list[Any], quantile: Fraction, sql_type: str) -> Plain:
     if isinstance(low, Decimal):
         return Plain(_nearest(exactly(low) + (exactly(high) - exactly(low)) * part, -int(low.as_tuple().exponent)))
     if isinstance(low, date | time):
-        return _cont_time(low, high, part)
+        return _cont_time(low, high, part, len(values))
     if not (is_finite(low) and is_finite(high)):
-        return Plain(low) if low == high or not part else Plain(None, fits=lambda s: not is_finite(s))
+        return Plain(low) if not part else Plain(None, fits=lambda s: not is_finite(s))
     size = 2.0**-22 if sql_type == "FLOAT" else 2 * ROUNDING  # FLOAT stays FLOAT
     off = size * max(abs(float(low)), abs(float(high)))
     return rounded(exactly(low) + (exactly(high) - exactly(low)) * part, off)
@@ -127,13 +127,13 @@ def _nearest(exact: Fraction, scale: int) -> Decimal:
     return Decimal((exact < 0 and digits > 0, tuple(map(int, str(digits))), -scale))
 
 
-def _cont_time(low: Any, high: Any, part: Fraction) -> Plain:
-    """To the microsecond, whose rounding is left open."""
+def _cont_time(low: Any, high: Any, part: Fraction, count: int) -> Plain:
+    """To the microsecond, whose rounding is left open: the place between the two is a double, as large as the group."""
     start, end = _micros(low), _micros(high)
     exact = start + (end - start) * part
 
     def fits(served: Any) -> bool:
-        return abs(_micros(served) - exact) <= 1 + abs(end - start) * Fraction(1, 2**50)
+        return abs(_micros(served) - exact) <= 1 + abs(end - start) * Fraction(count, 2**51)
 
     return Plain(low if not part else (low, high), fits=fits)
 

@@ -59,6 +59,17 @@ class Counts(Value):
         return self.read == self.counted + self.rejected + self.duplicate
 
 
+class Stored(Value):
+    """What stored the partials in an entry's files: the kernel, and the layout of the algebra (its `LAYOUT`). The
+    defaults are what wrote the entries that do not say so."""
+
+    kernel: str = "duckdb-2.0"
+    layout: int = 4
+
+
+BEFORE = Stored()
+
+
 class DataFile(Value):
     """A Parquet file in the lake: its path relative to the lake, and its rows."""
 
@@ -73,7 +84,7 @@ class Claim(EntryBase):
     holder: str
 
 
-class Epoch(EntryBase):
+class Epoch(EntryBase, Stored):
     """One committed micro-batch: a segment for each live definition (None where it has no rows), one range.
 
     `decodings` are the contract decodings that were read and whose ids are remembered from here on; `remembered` says
@@ -99,7 +110,7 @@ class Epoch(EntryBase):
         return _paths(self.files, self.ids)
 
 
-class Compacted(EntryBase):
+class Compacted(EntryBase, Stored):
     """Epochs `first` to `last` as one segment a definition. The epochs stay until they are retired."""
 
     kind: Literal["compacted"] = "compacted"
@@ -209,7 +220,7 @@ class Audit(Value):
         return not self.drift
 
 
-class Version(EntryBase):
+class Version(EntryBase, Stored):
     """A batch version: the segment (origin, cut] recomputed from the archive.
 
     `units`: unit (`seamline.units` says how they are named) to its files, for the event dates that were rewritten; the

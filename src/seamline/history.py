@@ -22,6 +22,7 @@ from seamline.entries import (
     Published,
     Reserved,
     Retired,
+    Stored,
     Version,
 )
 from seamline.errors import Condition, TerminalError
@@ -141,12 +142,12 @@ class SpeedHistory(History):
         An epoch without records covers nothing: it only says what is listed from there on.
         """
         epochs = [
-            _segment(definition, e.files[definition], e.start, e.end, (e.number, e.number))
+            segment_of(definition, e, (e.number, e.number))
             for e in self.epochs.values()
             if definition in e.files and e.start != e.end
         ]
         wider = [
-            _segment(definition, c.files[definition], c.start, c.end, span)
+            segment_of(definition, c, span)
             for span, c in self.compacted.items()
             if definition in c.files and c.start != c.end
         ]
@@ -170,9 +171,11 @@ class SpeedHistory(History):
         return files
 
 
-def _segment(definition: str, file: DataFile | None, start: Frontier, end: Frontier, span: tuple[int, int]) -> Segment:
+def segment_of(definition: str, entry: Epoch | Compacted, span: tuple[int, int]) -> Segment:
+    """A definition's part of an entry that lists it."""
+    file, stored = entry.files[definition], Stored(kernel=entry.kernel, layout=entry.layout)
     files = (file.path,) if file else ()
-    return Segment(definition, start, end, *span, files=files, rows=file.rows if file else 0)
+    return Segment(definition, entry.start, entry.end, *span, files, file.rows if file else 0, stored)
 
 
 class ArchiveHistory(History):
@@ -244,6 +247,14 @@ class BatchHistory(History):
         if version.complete or version.base is None:
             return dict(version.units)
         return standing(self.files(version.base), version.units)
+
+    def lineage(self, number: int) -> list[tuple[int, Version]]:
+        """A version and those whose files still stand in it, newest first. Raises OUT_OF_RETENTION."""
+        self.files(number)  # raises where one of them is gone
+        found = [(number, self.versions[number])]
+        while not found[-1][1].complete and (base := found[-1][1].base) is not None:
+            found.append((base, self.versions[base]))
+        return found
 
     def unit_counts(self, number: int | None) -> dict[str, Counts]:
         """Law 3's counts of every unit that stands in a version; none for no version."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from seamline.entries import BEFORE, Stored
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import Frontier
 
@@ -18,7 +19,7 @@ class Segment:
     """The partials of one definition over the range (start, end], as `files` relative to the lake.
 
     `first` and `last` are the numbers of the epochs it stands for; equal for an epoch as it was committed.
-    A segment without rows has no files; it still covers its range.
+    A segment without rows has no files; it still covers its range. `stored`: what wrote the files.
     """
 
     definition: str
@@ -28,6 +29,7 @@ class Segment:
     last: int
     files: tuple[str, ...] = ()
     rows: int = 0
+    stored: Stored = BEFORE
 
     def __post_init__(self) -> None:
         if not self.start < self.end:

@@ -40,7 +40,7 @@ def sql(
         mend = f"run 'seamline batch refresh {name}': it makes one"
         raise TransientError(Condition.VIEW_NOT_READY, f"view {name} has no batch version yet", mend=mend)
     batch = batch_of(loaded, definition.hash)
-    cut = version_base(name, batch, state.version).cut
+    cut = version_base(definition, batch, state.version).cut
     files = [file.path for of_unit in batch.files(state.version).values() for file in of_unit]
     if not files:
         got = f"batch version {state.version} of view {name} has no rows, so no file says its types"

@@ -1,4 +1,4 @@
--- median(BIGINT): DOUBLE, exact: an error for a group of over 100,000 values
+-- median(BIGINT): DOUBLE, exact: an error for a group of over 100,000 values; interpolated in DOUBLE
 -- c BIGINT[]
 partial  list_sort(list(x) FILTER (WHERE f AND (x) IS NOT NULL))[:100001]
 merge    CASE WHEN count(c) < 2 THEN any_value(c) ELSE list_sort(flatten(list(c)))[:100001] END
