@@ -104,7 +104,8 @@ def plan_run(
         and cut == base.cut
         and imports == base.imports
     ):
-        return Nothing(f"version {served} is as far as the archive and the epochs reach{waits}")
+        end = "is as far as the archive and the epochs reach"
+        return Nothing(f"version {served} of definition {definition}, which is served, {end}{waits}")
     number = logs.archive.number
     return Plan(state.view, definition.hash, cut, None if dates is None else served, dates, number, imports, served)
 

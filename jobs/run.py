@@ -103,7 +103,8 @@ class Run:
             plan = self._plan_from()
             if isinstance(plan, Plan):
                 return plan
-            reasons.append(plan.reason)
+            waiting = definition != self.state.served
+            reasons.append(f"definition {definition} waits: {plan.reason}" if waiting else plan.reason)
         return Nothing("; ".join(reasons) or "nothing is served yet: run 'seamline views apply'")
 
     def _plan_from(self) -> Plan | Nothing:

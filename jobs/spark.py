@@ -122,6 +122,6 @@ class _watched:  # noqa: N801 - a context manager reads as a word
             )
             shares = sum(info.numCompletedTasks for info in stages if info is not None)
             done = self._total * shares // self._shares
-            if done != said and self._progress:
+            if done > said and self._progress:  # Spark forgets stages that have ended: what was done stays done
                 self._progress(done, self._total)
                 said = done

@@ -435,3 +435,14 @@ def test_whatever_happens_in_whatever_order_the_answer_is_exact(
     assert all(version.audit.drift == () for version in bench.versions().versions.values())
     bench.batch.rebuild("sales")
     assert bench.answer() == bench.expected(*sent)
+
+
+def test_a_refresh_with_nothing_to_do_says_of_which_definition(bench: Bench) -> None:
+    """Both have versions of the same numbers: after a change, a bare number would say nothing."""
+    bench.send(*orders(4))
+    bench.both()
+    first = bench.batch.refresh("sales")
+    changed = bench.apply(VIEW.replace("sum(amount)", "max(amount)"))
+    waits = bench.batch.refresh("sales").reason
+    assert f"definition {changed} waits: the newest epoch does not list this definition yet" in waits
+    assert f"version {first.version} of definition {first.definition}, which is served, is as far" in waits

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from lakes import DAY, Bench, contract, order, orders
 
+from seamline.cli.units import step_of
 from seamline.entries import Counts
 from seamline.frontier import START, Frontier, Partition
 from seamline.history import ArchiveHistory
 from seamline.jobs.raw import by_day, raw_files
 from seamline.jobs.spark import SHARES, share_out
 from seamline.jobs.statements import Served, Tally, mended_statement, unit_statements, within
-from seamline.jobs.unit import UnitResult, UnitTask, run_unit
+from seamline.jobs.unit import UnitResult, UnitTask, local_runner, run_unit
 from seamline.schemas.catalogue import Catalogue
 from seamline.units import Unit
 
@@ -150,3 +152,17 @@ def test_every_unit_is_in_one_share_and_shares_are_even(bench: Bench) -> None:
     assert len(shares) == SHARES * 2
     assert max(sizes) - min(sizes) < 1100
     assert [len(share) for share in share_out(tasks[:3], cores=64)] == [1, 1, 1]
+
+
+def test_units_that_only_the_audit_recomputes_are_counted_apart(bench: Bench) -> None:
+    bench.send(*orders(4), order("o9", shop="b"))
+    bench.both()
+    steps: list[str] = []
+
+    def runner(tasks: list[UnitTask]) -> Iterable[UnitResult]:
+        steps.append(step_of(tasks))
+        return local_runner(bench.lake)(tasks)
+
+    replace(bench.batch, runner=runner).refresh("sales")
+    assert steps[0] == "units"
+    assert set(steps[1:]) <= {"units of the audit"}

@@ -37,6 +37,10 @@ def rebuild(view: ViewArgument = None, project: ProjectOption = HERE, as_json: J
     run(project, view, as_json, whole=True)
 
 
+def _count(advance: Advance, done: int, total: int, step: str) -> None:
+    advance(0, f"{done} of {total} {step}")
+
+
 def _tell(advance: Advance, waits: str) -> None:
     advance(0, f"waits for {waits}" if waits else "")
 
@@ -57,7 +61,7 @@ def run(folder: Path, view: str | None, as_json: bool, *, whole: bool) -> None:
         batch = Batch(project.lake, units, project.settings.batch, project.settings.kernel)
         for name in wanted:
             with progress(f"{word} {name}") as advance:
-                units.watch = lambda done, total, advance=advance: advance(0, f"{done} of {total} units")
+                units.watch = partial(_count, advance)
                 units.tell = partial(_tell, advance)
                 outcomes.append(batch.rebuild(name) if whole else batch.refresh(name))
     if as_json:

@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 class SparkUnits:
-    """A runner of units; a refresh that finds nothing to do starts no JVM. `watch` is told (done, all) of a run, `tell`
-    what it waits for (nothing, once that has come)."""
+    """A runner of units; a refresh that finds nothing to do starts no JVM. `watch` is told (done, all, of
+    what) of a run, `tell` what it waits for (nothing, once that has come)."""
 
     def __init__(self, project: Project) -> None:
-        self.watch: Callable[[int, int], None] | None = None
+        self.watch: Callable[[int, int, str], None] | None = None
         self.tell: Callable[[str], None] = lambda waits: None
         self._project = project
         self._session: Any = None
         self._opened = False  # then Spark is imported, which takes a second
 
     def __call__(self, tasks: list[UnitTask]) -> Iterable[UnitResult]:
-        return self._runner()(tasks)
+        return self._runner(step_of(tasks))(tasks)
 
     def __enter__(self) -> SparkUnits:
         return self
@@ -42,7 +42,7 @@ class SparkUnits:
 
         return self._opened and is_lost()
 
-    def _runner(self) -> Runner:
+    def _runner(self, step: str) -> Runner:
         from seamline.executors import await_executors
         from seamline.jobs.spark import spark_runner
         from seamline.spark import session
@@ -53,4 +53,10 @@ class SparkUnits:
             log = self._project.state / "logs" / "spark-batch.log"
             self._session = session("seamline-batch", settings.master, settings.given, log=log)
             await_executors(self._session, self.tell)
-        return spark_runner(self._session, self.watch)
+        watch = self.watch
+        return spark_runner(self._session, watch and (lambda done, total: watch(done, total, step)))
+
+
+def step_of(tasks: Iterable[UnitTask]) -> str:
+    """What units are counted as: those of a version, or those that are recomputed to look it over (no part of it)."""
+    return "units" if any(task.run for task in tasks) else "units of the audit"
