@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable
 from importlib.resources import files
@@ -12,7 +13,7 @@ import pytest
 
 from seamline import ivy, jars
 from seamline.errors import Condition, TerminalError, TransientError
-from seamline.jars import Pin, ensure_jars, faults, parse_pins
+from seamline.jars import Pin, ensure_jars, faults, parse_pins, pinned
 
 CONTENT = {"spark/a-1.jar": b"a", "kafka/b-2.jar": b"b"}
 PINS = "".join(f"{hashlib.sha256(body).hexdigest()}  {name}\n" for name, body in CONTENT.items())
@@ -28,18 +29,31 @@ def test_every_jar_of_ivy_xml_is_pinned() -> None:
         assert all(f"{folder}/{name}-{one}.jar" in pinned for one in revisions)
 
 
-def test_a_pin_without_a_sum_says_so() -> None:
-    assert parse_pins("# words\n\n-  spark/t-2.jar  spark/t-1.jar\nff  spark/t-1.jar\n") == (
-        Pin("spark/t-2.jar", None, "spark/t-1.jar"),
-        Pin("spark/t-1.jar", "ff"),
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+
+
+def test_a_pin_names_a_sum_or_is_none() -> None:
+    assert parse_pins(f"# words\n\n{A}  spark/t-2.jar  spark/t-1.jar\n{B}  spark/t-1.jar\n") == (
+        Pin("spark/t-2.jar", A, "spark/t-1.jar"),
+        Pin("spark/t-1.jar", B),
     )
+    with pytest.raises(ValueError, match="does not begin with a sha256"):
+        parse_pins("-  spark/t-2.jar  spark/t-1.jar\n")
 
 
-def test_either_of_two_alternatives_will_do_but_not_neither() -> None:
-    pins = (Pin("t-1.jar", "ff"), Pin("t-2.jar", None, "t-1.jar"))
-    assert faults(pins, {"t-1.jar": "ff"}) == []
-    assert faults(pins, {"t-2.jar": "anything"}) == []
+def test_either_of_two_alternatives_will_do_with_its_own_sum_but_not_neither() -> None:
+    pins = (Pin("t-1.jar", A), Pin("t-2.jar", B, "t-1.jar"))
+    assert faults(pins, {"t-1.jar": A}) == []
+    assert faults(pins, {"t-2.jar": B}) == []
+    assert faults(pins, {"t-2.jar": C}) == [f"t-2.jar has sha256 {C}, expected {B}"]
     assert faults(pins, {}) == ["t-1.jar is missing"]
+
+
+def test_pinning_anew_keeps_what_an_alternative_stood_in_for() -> None:
+    other = f"{A}  t-1.jar  t-2.jar\n"
+    before = f"# words\n{A}  t-2.jar\n{B}  u-1.jar\n{other}"
+    assert pinned(before, {"t-1.jar": A, "u-2.jar": C}) == f"# words\n{A}  t-2.jar\n{C}  u-2.jar\n{other}"
+    assert pinned(before, {"t-2.jar": C, "u-1.jar": B}) == f"# words\n{C}  t-2.jar\n{B}  u-1.jar\n{other}"
 
 
 def test_missing_changed_and_foreign_jars_are_each_named() -> None:
@@ -66,15 +80,22 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list
     return tmp_path, downloads
 
 
-def test_jars_are_fetched_once_and_only_looked_at_afterwards(
-    fetched: tuple[Path, list[int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jars_are_fetched_once(fetched: tuple[Path, list[int]]) -> None:
     home, downloads = fetched
     folder = ensure_jars()
     assert folder.parent == home / "jars"
-    monkeypatch.setattr(jars, "_digest", lambda _path: pytest.fail("read again though nothing changed"))
     assert ensure_jars() == folder
     assert downloads == [1]
+
+
+def test_a_jar_exchanged_later_is_found_though_it_keeps_its_size_and_time(fetched: tuple[Path, list[int]]) -> None:
+    jar = ensure_jars() / "kafka" / "b-2.jar"
+    before = jar.stat()
+    jar.write_bytes(b"x")
+    os.utime(jar, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert jar.stat().st_size == before.st_size
+    with pytest.raises(TerminalError, match=r"kafka/b-2\.jar has sha256"):
+        ensure_jars()
 
 
 def test_a_jar_corrupted_later_is_named_with_both_sums_and_the_mend(fetched: tuple[Path, list[int]]) -> None:

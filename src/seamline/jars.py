@@ -1,16 +1,16 @@
 """The jars Seamline needs beside PySpark's own: resolved once by the Ivy that PySpark bundles, checked, kept.
 
 They stand in `<home>/jars/<hash of ivy.xml and pins>/{spark,kafka}/`, where home is SEAMLINE_HOME or
-~/.cache/seamline. A folder appears there only whole and verified (download aside, check, rename); it is checked again
-at each use, by size and time, and by content where those changed. `python -m seamline.jars` fetches, `… list` prints
-them for `spark-submit --jars`.
+~/.cache/seamline. A folder appears there only whole and verified (download aside, check, rename), and every jar in it
+is hashed again by each process that puts it on a classpath (0.07 s for all). `python -m seamline.jars` fetches,
+`… list` prints them for `spark-submit --jars`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -28,22 +28,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from seamline.errors import Condition, SeamlineError, TerminalError
 from seamline.ivy import Watch, resolve
 
-STAMP = "verified.json"
-
 
 @dataclass(frozen=True)
 class Pin:
-    """A line of jars.sha256. `digest` is None where it could not be had; `instead_of` the jar it may replace."""
+    """A line of jars.sha256; `instead_of` is the jar that this one may replace."""
 
     name: str
-    digest: str | None
+    digest: str
     instead_of: str | None = None
 
 
 def parse_pins(text: str) -> tuple[Pin, ...]:
-    """Reads jars.sha256: `sum  name  [the jar it may stand in for]`, and comments."""
+    """Reads jars.sha256: `sum  name  [the jar it may stand in for]`, and comments. Raises ValueError without a sum."""
     rows = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return tuple(Pin(row[1], None if row[0] == "-" else row[0], row[2] if row[2:] else None) for row in rows)
+    unsummed = [row for row in rows if not re.fullmatch(r"[0-9a-f]{64}", row[0])]
+    if unsummed:
+        raise ValueError(f"jars.sha256: {' '.join(unsummed[0])!r} does not begin with a sha256")
+    return tuple(Pin(row[1], row[0], row[2] if row[2:] else None) for row in rows)
 
 
 def faults(pins: Iterable[Pin], digests: Mapping[str, str]) -> list[str]:
@@ -53,7 +54,7 @@ def faults(pins: Iterable[Pin], digests: Mapping[str, str]) -> list[str]:
     found = [f"{name} is not one of ours" for name in digests if name not in known]
     for pin in known.values():
         if pin.name in digests:
-            if pin.digest not in (None, digests[pin.name]):
+            if pin.digest != digests[pin.name]:
                 found.append(f"{pin.name} has sha256 {digests[pin.name]}, expected {pin.digest}")
         elif pin.instead_of is None and pin.name not in replaced:
             found.append(f"{pin.name} is missing")
@@ -81,7 +82,7 @@ def kafka_classpath() -> list[Path]:
 @cache
 def _verified(folder: Path) -> Path:
     """Once in each process."""
-    if (folder / STAMP).exists():
+    if folder.exists():
         return ensure_jars(folder=folder)
     with shown_progress() as watch:
         return ensure_jars(watch, folder=folder)
@@ -119,16 +120,8 @@ def _fetch(aside: Path, watch: Watch | None) -> None:
 
 
 def _check(folder: Path, pins: tuple[Pin, ...]) -> None:
-    """Compares the folder with the pins; reads only what changed since it was last found right."""
-    stamp = folder / STAMP
-    before: dict[str, list[object]] = json.loads(stamp.read_text()) if stamp.exists() else {}
-    now: dict[str, list[object]] = {}
-    for jar in sorted(folder.glob("*/*.jar")):
-        name, state = f"{jar.parent.name}/{jar.name}", jar.stat()
-        known = before.get(name, [])
-        same = known[:2] == [state.st_size, state.st_mtime_ns]
-        now[name] = [state.st_size, state.st_mtime_ns, known[2] if same else _digest(jar)]
-    found = faults(pins, {name: str(kept[2]) for name, kept in now.items()})
+    """Compares the folder with the pins: every jar is read, since one that was exchanged can keep its size and time."""
+    found = faults(pins, {f"{jar.parent.name}/{jar.name}": _digest(jar) for jar in sorted(folder.glob("*/*.jar"))})
     if found:
         raise TerminalError(
             Condition.JARS_INVALID,
@@ -137,10 +130,6 @@ def _check(folder: Path, pins: tuple[Pin, ...]) -> None:
             mend=f"rm -r '{folder}' && python -m seamline.jars (fetches them again)",
             where=str(folder),
         )
-    if now != before:
-        partial = stamp.with_suffix(".tmp")
-        partial.write_text(json.dumps(now, indent=0))
-        os.replace(partial, stamp)
 
 
 def _digest(path: Path) -> str:
@@ -183,15 +172,29 @@ def _plain_lines(console: Console) -> Watch:
 
 
 def pin() -> None:
-    """Resolves ivy.xml afresh and writes the sums into this checkout's jars.sha256, comments and dashes kept."""
+    """Resolves ivy.xml afresh and writes the sums into this checkout's jars.sha256.
+
+    Comments and alternatives stay, and the jar that an alternative was resolved in the place of.
+    """
     path = Path(__file__).with_name("jars.sha256")
-    kept = [line for line in path.read_text().splitlines() if line.startswith(("#", "-"))]
+    before = path.read_text()
     with tempfile.TemporaryDirectory() as aside, shown_progress() as watch:
         _fetch(Path(aside), watch)
-        jars = sorted(Path(aside, "jars").glob("*/*.jar"))
-        sums = [f"{_digest(jar)}  {jar.parent.name}/{jar.name}" for jar in jars]
-    comments, dashes = ([line for line in kept if line[0] == mark] for mark in "#-")
-    path.write_text("\n".join([*comments, *sums, *dashes]) + "\n")
+        found = {f"{jar.parent.name}/{jar.name}": _digest(jar) for jar in Path(aside, "jars").glob("*/*.jar")}
+    path.write_text(pinned(before, found))
+
+
+def pinned(before: str, found: Mapping[str, str]) -> str:
+    """jars.sha256 after `found` (name to sum) was resolved."""
+    comments = [line for line in before.splitlines() if line.startswith("#")]
+    pins = {pin.name: pin for pin in parse_pins(before)}
+    others = [one for one in pins.values() if one.instead_of]
+    replaced = [pins[one.instead_of] for one in others if one.instead_of and one.name in found]
+    sums = {one.name: one.digest for one in replaced} | {
+        name: digest for name, digest in found.items() if name not in {one.name for one in others}
+    }
+    alternatives = [f"{found.get(one.name, one.digest)}  {one.name}  {one.instead_of}" for one in others]
+    return "\n".join([*comments, *(f"{sums[name]}  {name}" for name in sorted(sums)), *alternatives]) + "\n"
 
 
 def main(arguments: list[str]) -> None:

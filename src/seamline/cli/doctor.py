@@ -86,10 +86,9 @@ def java() -> Check:
 
 def jars() -> Check:
     """The jars, without fetching them."""
-    from seamline.jars import STAMP, ensure_jars, jars_folder
+    from seamline.jars import ensure_jars, jars_folder
 
-    folder = jars_folder()
-    if not (folder / STAMP).exists():
+    if not jars_folder().exists():
         return Check(
             "jars", "warning", "not fetched yet", "python -m seamline.jars (else the first start fetches them)"
         )
