@@ -2,15 +2,15 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 
-# An editable install in strict mode links file by file: a new file, or a changed pyproject.toml, needs it done again.
+# An editable install in strict mode links file by file: a new file, or a changed pyproject.toml or lock, needs it done again.
 SOURCES := $(shell find src schemas streaming jobs serving -type f ! -name '*.pyc' ! -path '*.egg-info/*' | LC_ALL=C sort)
-STAMP := $(VENV)/.installed-$(shell (echo '$(SOURCES)'; cat pyproject.toml) | cksum | tr ' ' '-')
+STAMP := $(VENV)/.installed-$(shell (echo '$(SOURCES)'; cat pyproject.toml locks/dev.txt) | cksum | tr ' ' '-')
 
 # The first Python from 3.11 to 3.13 there is (PYTHON=… to choose another).
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup demo test test-quick chaos lint format bench zip clean
+.PHONY: help setup upgrade demo test test-quick chaos lint format bench zip clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -27,8 +27,13 @@ $(STAMP):
 		echo "$(PYTHON) cannot make virtual environments: install its venv module (apt-get install python3-venv)" >&2; exit 1; }
 	@echo "Installing Seamline and its dependencies (the first time about 700 MB, most of it Spark) ..."
 	@rm -f $(VENV)/.installed-*
-	@$(PY) -m pip install --disable-pip-version-check -e '.[dev]' --config-settings editable_mode=strict
+	@deploy/install $(PY) dev -e
 	@$(PY) -c 'import seamline, pyspark, duckdb, pytest' && touch $@
+
+upgrade: setup ## the newest releases that pyproject.toml allows: locked anew with their hashes, then all that CI runs
+	deploy/lock --upgrade
+	.ci/run
+	@git --no-pager diff --stat -- locks
 
 demo: setup ## the whole loop on real events, under 3 minutes (KEEP=1 leaves it running; ARGS=… is passed on)
 	@$(PY) -m seamline demo $(if $(KEEP),--keep) $(ARGS)
@@ -60,9 +65,9 @@ bench: setup ## the figures of docs/benchmarks.md on this machine, small (SIZE=w
 
 zip: setup ## build/seamline.zip, for spark-submit --py-files (with deploy/submit.py as the application)
 	@rm -rf build/lib build/bdist.* build/wheel
-	$(PY) -m build --wheel --outdir build/wheel .
+	$(PY) -m build --wheel --no-isolation --outdir build/wheel .
 	@cp build/wheel/seamline-*.whl build/seamline.zip && echo build/seamline.zip
 
 clean: ## removes all that was made here, .venv too (fetched jars stay in ~/.cache/seamline)
-	rm -rf $(VENV) build dist seamline.egg-info src/seamline.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .demo
+	rm -rf $(VENV) .venv-3.* build dist seamline.egg-info src/seamline.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

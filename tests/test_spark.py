@@ -80,6 +80,7 @@ def test_the_log_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_log("speed") == Path("/x/y.log")
 
 
+@pytest.mark.each_python
 @pytest.mark.spark
 def test_workers_run_this_python_and_delta_reads_what_it_wrote(spark: Any, tmp_path: Path) -> None:
     def python_of(batches: Any) -> Any:

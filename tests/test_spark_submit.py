@@ -92,6 +92,7 @@ def test_spark_submit_makes_a_version_on_its_executors(tmp_path: Path, master: s
     assert len(list(imported.iterdir())) >= 2, "driver and executors import the package from the zip"
 
 
+@pytest.mark.each_python
 @pytest.mark.spark
 def test_units_run_as_spark_tasks_and_progress_is_told(spark: object, tmp_path: Path) -> None:
     bench = project(tmp_path / "shop")
