@@ -17,6 +17,7 @@ from seamline.kernel import parquet, quote
 from seamline.schemas.definition import Definition
 from seamline.serving.bound import Text, bind
 from seamline.serving.deadline import deadline
+from seamline.serving.exported import exported
 from seamline.serving.failures import said, undefined
 from seamline.serving.guard import TREE, too_deep
 from seamline.serving.measure import Parser
@@ -119,7 +120,9 @@ class Cursor:
         try:
             with (
                 deadline(self._connection, seconds),
-                self._connection.sql(text.sql).to_arrow_reader() as reader,  # closed, or the cursor stays busy
+                exported(
+                    self._connection.sql(text.sql)
+                ).to_arrow_reader() as reader,  # closed, or the cursor stays busy
             ):
                 return _read(reader)
         except (duckdb.Error, pa.ArrowException, OSError) as error:  # rows that are made fail in pyarrow's words

@@ -5,18 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import ipc
 
 from seamline.serving.provenance import Answer
+from seamline.serving.values import values
 
 PROVENANCE = "seamline.provenance"
 WARNINGS = "seamline.warnings"
@@ -31,33 +28,6 @@ class Format:
     media: str
     encode: Callable[[Answer], bytes]
     carries_provenance: bool
-
-
-def value(item: Any) -> Any:
-    """A value as JSON: what JSON numbers cannot hold exactly (decimals, NaN, infinities) is text."""
-    if item is None or isinstance(item, bool | int | str):
-        return item
-    if isinstance(item, float):
-        return item if math.isfinite(item) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(item, "NaN")
-    if isinstance(item, dict):
-        return {str(key): value(inner) for key, inner in item.items()}
-    if isinstance(item, list | tuple):
-        return [value(inner) for inner in item]
-    return _text(item)
-
-
-def _text(item: Any) -> str:
-    if isinstance(item, datetime):
-        return item.astimezone(UTC).isoformat().replace("+00:00", "Z") if item.tzinfo else item.isoformat()
-    if isinstance(item, date | time):
-        return item.isoformat()
-    if isinstance(item, Decimal):
-        return format(item, "f")
-    if isinstance(item, bytes):
-        return b64encode(item).decode()
-    if isinstance(item, timedelta):
-        return f"PT{item.total_seconds():.6f}S"
-    return str(item)
 
 
 def to_json(answer: Answer) -> bytes:
@@ -78,7 +48,7 @@ def to_csv(answer: Answer) -> bytes:
     writer = csv.writer(buffer)
     writer.writerow(answer.table.column_names)
     for row in rows(answer.table):
-        writer.writerow([json.dumps(v, ensure_ascii=False) if isinstance(v, dict | list | bool) else v for v in row])
+        writer.writerow(map(cell, row))
     return buffer.getvalue().encode()
 
 
@@ -96,8 +66,12 @@ def to_arrow(answer: Answer) -> bytes:
 
 def rows(table: pa.Table) -> Iterator[list[Any]]:
     """Rows of values as JSON; columns may share a name."""
-    columns = [[value(item) for item in column.to_pylist()] for column in table.columns]
-    return (list(row) for row in zip(*columns, strict=True))
+    return (list(row) for row in zip(*map(values, table.columns), strict=True))
+
+
+def cell(item: Any) -> Any:
+    """A value as JSON where one cell holds it: what is nested, and booleans, as JSON's text."""
+    return json.dumps(item, ensure_ascii=False) if isinstance(item, dict | list | bool) else item
 
 
 FORMATS: dict[str, Format] = {

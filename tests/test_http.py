@@ -12,8 +12,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,6 @@ from waiting import wait_until
 from seamline.config import Settings
 from seamline.errors import UserError
 from seamline.serving.app import Follower, create_app, listen
-from seamline.serving.encode import value
 from seamline.serving.provenance import check_json
 
 ROOT = Path(__file__).parent.parent
@@ -203,13 +200,6 @@ def test_an_entry_that_cannot_be_read_is_told_and_answers_stay(role: Role) -> No
     wait_until(lambda: "failing" in role.client.get("/healthz").json(), 10, "the failure is told")
     assert role.client.get("/healthz").json()["failing"]["condition"] == "LEDGER_FORMAT"
     assert role.query(ALL).status_code == 200
-
-
-def test_values_that_json_cannot_hold_are_text() -> None:
-    assert value(Decimal("12345678901234567890.10")) == "12345678901234567890.10"
-    assert value([float("nan"), float("inf"), float("-inf"), 1.5]) == ["NaN", "Infinity", "-Infinity", 1.5]
-    assert value(datetime(2024, 5, 1, 2, tzinfo=UTC)) == "2024-05-01T02:00:00Z"
-    assert value({"d": date(2024, 5, 1), "b": b"\x00\xff", "n": None}) == {"d": "2024-05-01", "b": "AP8=", "n": None}
 
 
 def test_a_port_that_is_taken_is_a_users_error() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from itertools import count
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,18 +76,18 @@ def query(
 
 def write(answer: Answer, form: Format, *, proof: bool) -> None:
     """Writes an answer to stdout, with its provenance where it does not disturb."""
-    from seamline.serving.encode import FORMATS, rows
+    from seamline.serving.encode import FORMATS, cell, rows
 
     names = answer.table.column_names
     if form is Format.TABLE:
-        count = answer.table.num_rows
-        show_table(names, rows(answer.table))
-        say(f"{count} row{'' if count == 1 else 's'}")
+        lines = answer.table.num_rows
+        show_table(names, ([*map(cell, row)] for row in rows(answer.table)))
+        say(f"{lines} row{'' if lines == 1 else 's'}")
         for one in answer.provenance.values() if proof else ():
             say()
             show_table(("provenance", one.view), list(_summary(one)))
     elif form is Format.JSON:
-        found = [dict(zip(names, row, strict=True)) for row in rows(answer.table)]
+        found = [dict(zip(distinct(names), row, strict=True)) for row in rows(answer.table)]
         said = {"provenance": answer.provenance.to_json(), "warnings": list(answer.warnings)}
         show_json({"rows": found, **said} if proof else found)
     else:
@@ -95,6 +96,15 @@ def write(answer: Answer, form: Format, *, proof: bool) -> None:
         sys.stdout.buffer.flush()
         if proof:
             note(json.dumps(answer.provenance.to_json()))
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Column names as keys of an object: of equal ones, the later are numbered, so that no value is lost."""
+    found: list[str] = []
+    for name in names:
+        others = (f"{name}_{number}" for number in count(1))
+        found.append(name if name not in found else next(one for one in others if one not in (*found, *names)))
+    return found
 
 
 def _summary(proof: Provenance) -> Iterator[tuple[str, object]]:
