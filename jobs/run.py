@@ -29,6 +29,7 @@ from seamline.jobs.plan import (
     unpublished,
 )
 from seamline.jobs.raw import RawFile, by_day, fingerprint, raw_files
+from seamline.jobs.repack import repacked
 from seamline.jobs.served import audit_version
 from seamline.jobs.statements import mended_statement, unit_statements
 from seamline.jobs.unit import TODAY, UnitResult, UnitTask, finished, local_runner
@@ -255,7 +256,14 @@ class Run:
         engine = self.lake.kernel(self.batch.kernel.memory, self.batch.kernel.threads)
         path = self.lake.batch_path(self.definition.hash, "mended", new_attempt())
         statement = mended_statement(contract, self.plan.cut, self.plan.imports)
-        if not self.lake.write(engine, statement, {"raw": self.lake.read(paths)}, path):
+        written = repacked(
+            self.lake,
+            engine,
+            {"raw": self.lake.read(paths)},
+            lambda inputs: self.lake.write(engine, statement, inputs, path),
+            path.rpartition("/")[0],
+        )
+        if not written:
             return "", set()
         days = engine.run("SELECT DISTINCT _event_date AS day FROM mended", {"mended": self.lake.read([path])})
         return path, set(days["day"].to_pylist())

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from seamline.commitpoint import reach
 from seamline.entries import Counts, DataFile, Stored, new_attempt
 from seamline.errors import Condition, SeamlineError
+from seamline.jobs.repack import repacked
 from seamline.jobs.statements import Statements, Tally
 from seamline.kernel import KERNEL_VERSION, Input, Kernel
 from seamline.lake import Lake
@@ -110,6 +111,13 @@ def _from_raw(lake: Lake, engine: Kernel, task: UnitTask, statements: Statements
         inputs["known"] = lake.read(task.known)
     if task.mended:
         inputs["mended"] = lake.read([task.mended])
+    folder = lake.batch_path(task.definition, task.unit, "").rpartition("/")[0]
+    return repacked(lake, engine, inputs, lambda fitting: _counted(lake, engine, task, statements, fitting), folder)
+
+
+def _counted(
+    lake: Lake, engine: Kernel, task: UnitTask, statements: Statements, inputs: dict[str, Input]
+) -> UnitResult:
     tally = Tally(*_row(engine.run(statements.tally, inputs)))
     if statements.simple and tally.plain:
         simple = _simple(lake, engine, task, statements, inputs, tally)

@@ -25,7 +25,7 @@ from seamline.schemas.settings import Discriminator, Settings
 from seamline.schemas.types import NAME, Field, parse_duration
 from seamline.schemas.yamlmarks import Marks
 
-DECODER = 1
+DECODER = 2
 """Counted up whenever the same contract would decode the same bytes otherwise: every record is then decoded again."""
 
 SUFFIXES = (".yaml", ".yml")

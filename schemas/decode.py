@@ -47,8 +47,13 @@ METADATA: dict[str, str] = {
 """The columns before the event's own, and their DuckDB types."""
 
 NO_CONTRACT = "no contract claims this record"
+LARGEST = 16 << 20
+"""Bytes of a record that is decoded. Kafka takes 1 MB unless told otherwise; decoding takes 16 times a record's bytes,
+so this fits into the kernel's default memory. It is a constant: what a record is must not depend on a setting."""
+
 _UNREADABLE = (
-    "CASE WHEN _value IS NULL THEN 'null value' WHEN _text IS NULL THEN 'bad UTF-8'"
+    f"CASE WHEN _value IS NULL THEN 'null value' WHEN octet_length(_value) > {LARGEST} THEN 'record too large'"
+    " WHEN _text IS NULL THEN 'bad UTF-8'"
     " WHEN _doc IS NULL THEN 'bad JSON' END"
 )
 _STRINGS = r'"[^"\\]*(?:\\.[^"\\]*)*"'
@@ -127,7 +132,8 @@ def _documents() -> list[tuple[str, str]]:
     """
     positions = (
         'source AS _source, "partition" AS _partition, "offset" AS _offset, "timestamp" AS _timestamp,\n'
-        "    key AS _key, value AS _value, TRY(decode(value)) AS _text"
+        "    key AS _key, value AS _value,\n"
+        f"    CASE WHEN octet_length(value) <= {LARGEST} THEN TRY(decode(value)) END AS _text"
     )
     lenient = f"regexp_matches(regexp_replace(_text, {literal(_STRINGS)}, '', 'g'), {literal(_NOT_JSON)})"
     suspect = f"CASE WHEN regexp_matches(_text, {literal(_SUSPECT)}) THEN {lenient} ELSE false END"

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
 
 import pyarrow as pa
 
@@ -20,6 +19,7 @@ from seamline.clock import Clock, system_clock
 from seamline.entries import Counts, Imported
 from seamline.errors import Condition, ConflictError, TransientError
 from seamline.history import ArchiveHistory
+from seamline.portions import lists_of
 from seamline.schemas.project import Project
 from seamline.streaming.archive import IMPORTING, Archive
 from seamline.streaming.following import Following
@@ -29,7 +29,8 @@ from seamline.streaming.shelves import Shelf, file_records, make_shelves
 from seamline.streaming.tasks import RECORDS, gather
 
 CHUNK = 100_000
-"""Rows decoded at once."""
+CHUNK_BYTES = 64 << 20
+"""Rows, and bytes of records, that are held at once."""
 
 WAIT_SECONDS = 120.0
 LOOK_SECONDS = 0.2
@@ -108,9 +109,8 @@ def _write(
 
 
 def _chunks(source: str, values: Iterable[bytes], now: datetime) -> Iterator[pa.Table]:
-    iterator = iter(values)
     first = 0
-    while chunk := list(islice(iterator, CHUNK)):
+    for chunk in lists_of(values, CHUNK, CHUNK_BYTES):
         rows = len(chunk)
         columns = [
             pa.array([source] * rows, pa.string()),

@@ -13,7 +13,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -48,6 +48,9 @@ CLIENT = {
 
 A fetch that waits for more than there is holds a micro-batch up by that wait, once for each partition: Kafka's own
 500 ms cost the last records before a pause 2 s. Nothing is fetched between micro-batches, so waiting saves nothing."""
+
+HELD_BYTES = 64 << 20
+"""Records that a task holds at once: as many as Spark puts into one Arrow batch, where they are large."""
 
 RESULT = "kind string, name string, payload binary"
 _RESULT = pa.schema([("kind", pa.string()), ("name", pa.string()), ("payload", pa.binary())])
@@ -232,19 +235,32 @@ class Runner:
 def run_action(frame: Any, task: Task, sources: dict[str, str], at_once: int) -> list[Row]:
     """One Spark action: the task over the records of one or several partitions, all rows on the driver.
 
-    No more tasks than can run `at_once`: a small batch costs what its tasks' overhead costs.
+    No more tasks than can run `at_once`: a small batch costs what its tasks' overhead costs. A task holds HELD_BYTES of
+    records at once, however many there are; events to be kept go along with the first of them alone.
     """
 
     def apply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        held = list(batches)
-        rows = task(records_table(held, sources)) if held else []
-        columns = list(zip(*rows, strict=True)) if rows else [(), (), ()]
-        arrays = [pa.array(column, kind.type) for column, kind in zip(columns, _RESULT, strict=True)]
-        yield pa.RecordBatch.from_arrays(arrays, schema=_RESULT)
+        for number, held in enumerate(in_bytes_of(batches, HELD_BYTES)):
+            rows = [row for row in task(records_table(held, sources)) if not number or row.kind != "events"]
+            columns = list(zip(*rows, strict=True)) if rows else [(), (), ()]
+            arrays = [pa.array(column, kind.type) for column, kind in zip(columns, _RESULT, strict=True)]
+            yield pa.RecordBatch.from_arrays(arrays, schema=_RESULT)
         settle_worker()
 
     found = frame.coalesce(at_once).mapInArrow(apply, RESULT).collect()
     return [Row(row.kind, row.name, bytes(row.payload)) for row in found]
+
+
+def in_bytes_of(batches: Iterable[pa.RecordBatch], most: int) -> Iterator[list[pa.RecordBatch]]:
+    """Batches put together as long as they have at most `most` bytes in all."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        if held and sum(one.nbytes for one in held) + batch.nbytes > most:
+            yield held
+            held = []
+        held.append(batch)
+    if held:
+        yield held
 
 
 @contextmanager

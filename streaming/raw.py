@@ -16,18 +16,21 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, Schema
+from deltalake import DeltaTable, Schema, WriterProperties
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
 from seamline.entries import new_attempt
 from seamline.errors import Condition, ConflictError
-from seamline.kernel import Kernel
+from seamline.kernel import GROUP_BYTES, Kernel
 from seamline.lake import Lake
 
 DATE = "_event_date"
 SMALL = 32 << 20
 """Files below this many bytes are worth putting together."""
+
+GROUP_ROWS = 122_880
+"""Rows of a row group at most, as the kernel writes them."""
 
 CONFIGURATION = {
     "delta.checkpointInterval": "100",
@@ -152,9 +155,20 @@ class RawTable:
         return sorted(day for day, number in small.items() if number >= files)
 
     def compact(self, days: Iterable[str]) -> int:
-        """Puts the small files of some dates together: the same rows at a new version, which is returned."""
+        """Puts the small files of some dates together: the same rows at a new version, which is returned.
+
+        Row groups are bounded by bytes, as the kernel bounds them, by what a row of the date takes.
+        """
         for day in days:
-            self._delta.optimize.compact(partition_filters=[(DATE, "=", day)], target_size=4 * SMALL)
+            of_day = [one for one in self._actions() if one["day"] == day]
+            rows, size = sum(one["rows"] for one in of_day), sum(self._unpacked(one["path"]) for one in of_day)
+            group = max(1, min(GROUP_ROWS, GROUP_BYTES * rows // max(1, size)))
+            self._delta.optimize.compact(
+                partition_filters=[(DATE, "=", day)],
+                target_size=4 * SMALL,
+                max_concurrent_tasks=1,
+                writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=group),
+            )
         self._delta.update_incremental()
         return self.version
 
@@ -164,12 +178,22 @@ class RawTable:
         self._delta.update_incremental()
         return self.version
 
+    def _unpacked(self, path: str) -> int:
+        """Bytes of a file's rows before they were packed, as its footer says."""
+        metadata = self.lake.footer(f"{self.path}/{path}")
+        return sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+
     def _actions(self) -> list[dict[str, Any]]:
         actions = pa.table(self._delta.get_add_actions(flatten=True)).select(
-            ["path", "size_bytes", f"partition.{DATE}"]
+            ["path", "size_bytes", "num_records", f"partition.{DATE}"]
         )
         return [
-            {"path": row["path"], "size": row["size_bytes"], "day": _iso(row[f"partition.{DATE}"])}
+            {
+                "path": row["path"],
+                "size": row["size_bytes"],
+                "rows": row["num_records"],
+                "day": _iso(row[f"partition.{DATE}"]),
+            }
             for row in actions.to_pylist()
         ]
 

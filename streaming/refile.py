@@ -5,14 +5,16 @@ Each is one `archived` entry over an empty range. Dying before it changes nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from seamline.entries import Archived, Counts
 from seamline.kernel import Input, literal
 from seamline.lake import Lake
+from seamline.portions import in_portions, portion_bytes
 from seamline.streaming.plan import UNCLAIMED
 from seamline.streaming.raw import RawFile, RawTable, write_raw
 from seamline.streaming.shelves import Shelf
@@ -32,15 +34,15 @@ def refile(archive: Archive) -> Archived | None:
     for shelf in archive.shelves:
         if shelf.label == UNCLAIMED:
             continue
-        mended = _accepted(archive, shelf, shelf)
-        files += _written(archive, shelf, mended)
-        _count(counts, shelf.label, Counts(counted=mended.num_rows, rejected=-mended.num_rows))
+        for mended in _accepted(archive, shelf, shelf):
+            files += _written(archive, shelf, mended)
+            _count(counts, shelf.label, Counts(counted=mended.num_rows, rejected=-mended.num_rows))
         for other in archive.shelves:
             if other.label == UNCLAIMED and other.topic == shelf.topic:
-                claimed = _accepted(archive, shelf, other)
-                files += _written(archive, shelf, claimed)
-                _count(counts, shelf.label, Counts(read=claimed.num_rows, counted=claimed.num_rows))
-                _count(counts, UNCLAIMED, Counts(read=-claimed.num_rows, rejected=-claimed.num_rows))
+                for claimed in _accepted(archive, shelf, other):
+                    files += _written(archive, shelf, claimed)
+                    _count(counts, shelf.label, Counts(read=claimed.num_rows, counted=claimed.num_rows))
+                    _count(counts, UNCLAIMED, Counts(read=-claimed.num_rows, rejected=-claimed.num_rows))
     return archive.commit(_entry(archive, counts), files) if files else None
 
 
@@ -62,40 +64,45 @@ def _filled(archive: Archive, shelf: Shelf) -> list[RawFile]:
     for path in former:
         table = RawTable(archive.lake, path, version=archive.history.tables[path])
         for day in table.days():
-            inputs: dict[str, Input] = {"raw": archive.lake.read(table.files(day))}
-            but = ""
-            if done:
-                inputs["done"] = archive.lake.read(done, [*_POSITION])
-                but = f"ANTI JOIN done USING ({', '.join(_POSITION)})"
-            once = f"QUALIFY row_number() OVER (PARTITION BY {', '.join(_POSITION)}) = 1"
-            records = archive.engine.run(f"{_RECORDS} FROM raw {but} {once}", inputs)
-            written += _written(archive, shelf, archive.engine.run(shelf.statement, {"records": records}))
+            files = table.files(day)
+            for number, file in enumerate(files):
+                inputs: dict[str, Input] = {"raw": archive.lake.read([file])}
+                but = ""
+                if before := [*done, *files[:number]]:
+                    inputs["done"] = archive.lake.read(before, [*_POSITION])
+                    but = f"ANTI JOIN done USING ({', '.join(_POSITION)})"
+                once = f"QUALIFY row_number() OVER (PARTITION BY {', '.join(_POSITION)}) = 1"
+                records = archive.engine.run(f"{_RECORDS} FROM raw {but} {once}", inputs)
+                for rows in _decoded(archive, shelf, records):
+                    written += _written(archive, shelf, rows)
         done += table.files()
     return written
 
 
-def _accepted(archive: Archive, shelf: Shelf, source: Shelf) -> pa.Table:
+def _accepted(archive: Archive, shelf: Shelf, source: Shelf) -> Iterator[pa.Table]:
     """Rejected rows of the table of `source` under another version than its present one, that `shelf` accepts now.
 
-    Without those that stand accepted in the shelf's own table already.
+    Without those that stand accepted in the shelf's own table already. File by file: their bytes may be many.
     """
-    files = archive.tables[source.table].files()
-    if not files:
-        return pa.table({"_reject": pa.array([], pa.string())})
-    inputs: dict[str, Input] = {"raw": archive.lake.read(files)}
     where = f"_reject IS NOT NULL AND _contract_version NOT IN ({literal(source.version)}, {literal(source.marked)})"
     if source is not shelf:
         where += f" AND {_of_topic(archive, shelf)}"
-    candidates = archive.engine.run(f"{_RECORDS} FROM raw WHERE {where}", inputs)
-    if not candidates.num_rows:
-        return pa.table({"_reject": pa.array([], pa.string())})
-    accepted = archive.engine.run(f"SELECT * FROM ({shelf.statement}) WHERE _reject IS NULL", {"records": candidates})
     mine = archive.tables[shelf.table].files()
-    if not mine:
-        return accepted
     stands = f"SELECT {', '.join(_POSITION)} FROM raw WHERE _reject IS NULL"
     new = f"SELECT * FROM accepted ANTI JOIN ({stands}) USING ({', '.join(_POSITION)})"
-    return archive.engine.run(new, {"accepted": accepted, "raw": archive.lake.read(mine)})
+    for file in archive.tables[source.table].files():
+        candidates = archive.engine.run(f"{_RECORDS} FROM raw WHERE {where}", {"raw": archive.lake.read([file])})
+        for rows in _decoded(archive, shelf, candidates):
+            accepted = rows.filter(pc.is_null(rows["_reject"]))
+            if mine and accepted.num_rows:
+                accepted = archive.engine.run(new, {"accepted": accepted, "raw": archive.lake.read(mine)})
+            yield accepted
+
+
+def _decoded(archive: Archive, shelf: Shelf, records: pa.Table) -> Iterator[pa.Table]:
+    """Records as the shelf files them, in portions that the kernel can hold."""
+    engine = archive.engine
+    return in_portions(lambda one: engine.run(shelf.statement, {"records": one}), records, portion_bytes(engine))
 
 
 def _of_topic(archive: Archive, shelf: Shelf) -> str:

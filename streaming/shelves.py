@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +13,7 @@ from seamline.errors import UserError
 from seamline.frontier import Frontier, topic_of
 from seamline.kernel import Kernel, Limits, kernel, literal, quote
 from seamline.lake import Lake
+from seamline.portions import in_portions, portion_bytes
 from seamline.schemas.contracts import Contract
 from seamline.schemas.decode import claims_version, decode_statement, unclaimed_statement
 from seamline.streaming.plan import UNCLAIMED
@@ -128,12 +130,18 @@ def filing_task(records: pa.Table, job: FilingJob) -> list[Row]:
 
 
 def file_records(engine: Kernel, lake: Lake, shelves: Sequence[Shelf], records: pa.Table) -> list[Row]:
-    """Records of one source, written to every shelf that claims them."""
+    """Records of one source, written to every shelf that claims them, in portions that the kernel can hold."""
     rows: list[Row] = []
     for shelf in shelves:
-        decoded = engine.run(shelf.statement, {"records": records})
-        if decoded.num_rows:
-            rejected = decoded.num_rows - decoded["_reject"].null_count
-            rows.append(tally(shelf.label, decoded.num_rows, rejected))
-            rows.append(Row("file", shelf.table, to_ipc(files_table(write_raw(engine, lake, shelf.table, decoded)))))
+        for made in in_portions(partial(_file_portion, engine, lake, shelf), records, portion_bytes(engine)):
+            rows += made
     return rows
+
+
+def _file_portion(engine: Kernel, lake: Lake, shelf: Shelf, records: pa.Table) -> list[Row]:
+    decoded = engine.run(shelf.statement, {"records": records})
+    if not decoded.num_rows:
+        return []
+    rejected = decoded.num_rows - decoded["_reject"].null_count
+    files = files_table(write_raw(engine, lake, shelf.table, decoded))
+    return [tally(shelf.label, decoded.num_rows, rejected), Row("file", shelf.table, to_ipc(files))]

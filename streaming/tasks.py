@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from seamline.frontier import Frontier, Partition, topic_of
 from seamline.kernel import Kernel, Limits, kernel
+from seamline.portions import in_portions, portion_bytes
 from seamline.streaming.plan import UNCLAIMED, DecodingPlan, Plan
 
 RECORDS = pa.schema(
@@ -127,6 +128,16 @@ def decode_task(records: pa.Table, job: Job) -> list[Row]:
 
 
 def _decode_source(engine: Kernel, job: Job, topic: str, records: pa.Table) -> list[Row]:
+    """The records of one source, in portions that the kernel can hold; their partials merge like those of tasks."""
+    most, kept = portion_bytes(engine), 0
+    rows: list[Row] = []
+    for made in in_portions(lambda portion: _decode_portion(engine, job, topic, portion), records, most):
+        kept += sum(len(row.payload) for row in made if row.kind == "events")
+        rows += made if kept <= job.kept_bytes else [row for row in made if row.kind != "events"]
+    return rows
+
+
+def _decode_portion(engine: Kernel, job: Job, topic: str, records: pa.Table) -> list[Row]:
     rows: list[Row] = []
     without = from_ipc(job.without) if job.without else None
     for plan in job.plan.of_topic(topic):

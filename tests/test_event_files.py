@@ -15,7 +15,7 @@ import pytest
 
 from seamline.cli.events import EventFile, event_time, shift
 from seamline.cli.replay import send_files
-from seamline.cli.survey import check_files, judge_files, portions, say_rejected
+from seamline.cli.survey import check_files, judge_files, say_rejected
 from seamline.errors import Condition, TerminalError, UserError
 from seamline.kernel import kernel
 from seamline.schemas.contracts import Contract, parse_contract
@@ -232,10 +232,3 @@ def test_only_the_events_own_time_is_moved(before: str, after: str) -> None:
     assert shift(before.encode(), SALES, timedelta(days=1)) == after.encode()
     moved = '"at":"' not in before.split("{", 2)[-1] and before == after
     assert moved or (event_time(before.encode(), SALES) is None) == (before == after)
-
-
-def test_portions_are_bounded_by_rows_and_bytes_and_lose_nothing() -> None:
-    values = [b"x" * size for size in (1, 2, 3, 50, 4, 4, 4, 1, 1, 1, 1, 1)]
-    found = list(portions(values, rows=4, most=10))
-    assert [value for portion in found for value in portion] == values
-    assert all(len(one) <= 4 and (len(one) == 1 or sum(map(len, one)) <= 10) for one in found)

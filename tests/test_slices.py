@@ -18,12 +18,12 @@ from seamline.frontier import Frontier, Partition
 from seamline.jobs.audit import GROUP, compare, largest
 from seamline.jobs.statements import unit_statements
 from seamline.jobs.unit import UnitTask, run_unit
-from seamline.kernel import Kernel, Limits, out_of_memory
+from seamline.kernel import Kernel, Limits, in_bytes, out_of_memory
 from seamline.ledger import Writer
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.definition import Definition
 from seamline.serving.tail import Partials
-from seamline.slices import MOST, Slice, in_bytes, in_slices, slices_for
+from seamline.slices import MOST, Slice, in_slices, slices_for
 from seamline.streaming.compact import cover, files_of
 from seamline.streaming.epoch import Speed, commit_epoch
 from seamline.streaming.maintenance import compact_run

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import errno
 import os
+import re
 import tempfile
 import threading
 import warnings
@@ -17,18 +18,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, overload
+from typing import TypeAlias, overload
 
 import duckdb
 import pyarrow as pa
 
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
 
+_UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
+_BINARY = {unit: 1024**power for power, unit in enumerate(_UNITS)}
+
 KERNEL_VERSION = "duckdb-2.0"
 """Stored aggregate states carry this; another layout asks for a rebuild."""
 
 FULL = (*(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)), "max_temp_directory_size")
 """How the operating system, or DuckDB of its spill folder, says that there is no room: it may succeed later."""
+
+GROUP_BYTES = 16 << 20
+"""Bytes of a Parquet file's row group before packing, at most, or one row: what one vector of its reader may hold.
+
+Rows of usual size reach the 122,880 of a group first; of 100 KB each, 2,048 would be a vector of 200 MB."""
 
 Input: TypeAlias = "pa.Table | Sequence[str]"
 """An Arrow table, or the paths of Parquet files read as one table."""
@@ -188,6 +197,14 @@ def out_of_memory(got: str, memory: str = "", where: str = "") -> TerminalError:
     )
 
 
+def in_bytes(memory: str) -> int:
+    """A memory limit as the kernel takes it: `1GB`, `512 MiB`; 0 where it says something else."""
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?)(i?)B?(?:ytes)?\s*", memory, re.IGNORECASE)
+    if found is None:
+        return 0
+    return int(float(found[1]) * (_BINARY if found[3] else _UNITS)[found[2].upper()])
+
+
 def quote(name: str) -> str:
     """An SQL identifier, quoted."""
     return '"' + name.replace('"', '""') + '"'
@@ -219,7 +236,7 @@ def _text(text: str) -> str:
 
 
 def _write(connection: duckdb.DuckDBPyConnection, statement: str, into: str) -> int:
-    options: Literal["FORMAT parquet, COMPRESSION zstd"] = "FORMAT parquet, COMPRESSION zstd"
+    options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE_BYTES {GROUP_BYTES}"
     written = connection.execute(f"COPY ({statement}) TO {literal(into)} ({options})").fetchone()
     return int(written[0]) if written else 0
 

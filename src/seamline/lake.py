@@ -23,8 +23,9 @@ import pyarrow as pa
 from obstore.store import LocalStore, from_url
 
 from seamline.disk import disk
-from seamline.kernel import Input, Kernel, Limits, kernel
+from seamline.kernel import GROUP_BYTES, Input, Kernel, Limits, kernel
 from seamline.ledger import Log
+from seamline.portions import cut
 
 UNCLAIMED = "_unclaimed"
 """The raw table of records that no contract claims."""
@@ -122,7 +123,9 @@ class Lake:
 
         table = engine.run(statement, inputs)
         files, inner = fs.FileSystem.from_uri(self.absolute(path))
-        parquet.write_table(table, inner, filesystem=files, compression="zstd")
+        with parquet.ParquetWriter(inner, table.schema, filesystem=files, compression="zstd") as writer:
+            for group in cut(table, GROUP_BYTES):
+                writer.write_table(group)
         return int(table.num_rows)
 
     def sync(self, paths: Iterable[str]) -> None:
@@ -140,6 +143,15 @@ class Lake:
         files, _ = fs.FileSystem.from_uri(self.uri)
         return read_parquet(files, [fs.FileSystem.from_uri(self.absolute(path))[1] for path in paths], columns)
 
+    def footer(self, path: str) -> Any:
+        """What a Parquet file says of itself: pyarrow's FileMetaData."""
+        from pyarrow import fs, parquet
+
+        if self.local:
+            return parquet.read_metadata(self.absolute(path))
+        files, inner = fs.FileSystem.from_uri(self.absolute(path))
+        return parquet.read_metadata(inner, filesystem=files)
+
 
 FETCHED = 16
 """Files whose footers are read from a store at once."""
@@ -155,4 +167,5 @@ def read_parquet(files: Any, paths: Sequence[str], columns: Sequence[str] | None
     with ThreadPoolExecutor(FETCHED) as pool:
         schemas = list(pool.map(lambda one: one.physical_schema, fragments))
     schema = pa.unify_schemas(schemas, promote_options="permissive")
-    return dataset.FileSystemDataset(fragments, schema, form, files).to_table(columns=columns)
+    table = dataset.FileSystemDataset(fragments, schema, form, files).to_table(columns=columns)
+    return pa.concat_tables(cut(table, GROUP_BYTES))  # the kernel reads no more than one piece at once

@@ -9,7 +9,6 @@ which bounds a group by what its stored lists may hold.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import pyarrow as pa
 
 from seamline.entries import new_attempt
 from seamline.errors import Condition, SeamlineError
-from seamline.kernel import Input, Kernel, quote
+from seamline.kernel import Input, Kernel, in_bytes, quote
 from seamline.lake import Lake
 
 T = TypeVar("T")
@@ -33,9 +32,6 @@ MOST = 256
 SWOLLEN = 40
 """Bytes of memory that merging takes for each byte of a Parquet file with lists or states in it, at most: seen of six
 sketches in small groups. Plain columns spill to disk."""
-
-_UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
-_BINARY = {unit: 1024**power for power, unit in enumerate(_UNITS)}
 
 Parts: TypeAlias = "Sequence[str] | Sequence[pa.Table]"
 """Partial rows as files of the lake (by path), or as tables."""
@@ -111,14 +107,6 @@ def slices_for(size: int, memory: str) -> int:
     if not limit or wanted <= limit:
         return 1
     return min(MOST, 1 << ((wanted - 1) // limit).bit_length())
-
-
-def in_bytes(memory: str) -> int:
-    """A memory limit as the kernel takes it: `1GB`, `512 MiB`; 0 where it says something else."""
-    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?)(i?)B?(?:ytes)?\s*", memory, re.IGNORECASE)
-    if found is None:
-        return 0
-    return int(float(found[1]) * (_BINARY if found[3] else _UNITS)[found[2].upper()])
 
 
 @dataclass(frozen=True)

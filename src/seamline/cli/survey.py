@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,6 +36,16 @@ class Survey:
     rejected: Counter[str] = field(default_factory=Counter)
     unclaimed: int = 0
     longest: int = 0
+
+    def add(self, engine: Kernel, judged: str, records: pa.Table) -> None:
+        """Records, by a statement that gives reasons and how many have each; '' for none."""
+        from seamline.portions import in_portions, portion_bytes
+
+        self.unclaimed += records.num_rows
+        for found in in_portions(lambda one: engine.run(judged, {"records": one}), records, portion_bytes(engine)):
+            for reason, n in zip(found["reason"].to_pylist(), found["n"].to_pylist(), strict=True):
+                self.unclaimed -= n
+                self.rejected.update({reason: n} if reason else {})
 
 
 def check_files(paths: Iterable[Path], contract: Contract) -> None:
@@ -70,6 +80,7 @@ def judge_files(
 
     siblings: the contracts of its topic. Raises UserError INPUT_INVALID as `check_files` does.
     """
+    from seamline.portions import lists_of
     from seamline.schemas.decode import decode_statement
 
     decoded = decode_statement(contract, siblings)
@@ -78,34 +89,16 @@ def judge_files(
     for path in paths:
         with EventFile(path) as file:
             before = 0
-            for values in portions(file.values(contract)):
+            for values in lists_of(file.values(contract), ROWS, BYTES):
                 moved = [shift(value, contract, by) for value in values] if by else values
                 survey.records += len(moved)
                 survey.longest = max(survey.longest, *map(len, moved))
-                found = engine.run(judged, {"records": _records(moved, now)})
-                counts = dict(zip(found["reason"].to_pylist(), found["n"].to_pylist(), strict=True))
-                survey.unclaimed += len(moved) - sum(counts.values())
-                counts.pop("", 0)
-                survey.rejected.update(counts)
+                survey.add(engine, judged, _records(moved, now))
                 advance(file.done - before, f"{survey.records} records looked at")
                 before = file.done
         if file.header:
             say_columns(path, file.header, contract)
     return survey
-
-
-def portions(values: Iterable[bytes], rows: int = ROWS, most: int = BYTES) -> Iterator[list[bytes]]:
-    """Values in lists of at most `rows` and, where there are several in it, `most` bytes."""
-    held: list[bytes] = []
-    size = 0
-    for value in values:
-        if held and (len(held) == rows or size + len(value) > most):
-            yield held
-            held, size = [], 0
-        held.append(value)
-        size += len(value)
-    if held:
-        yield held
 
 
 def say_columns(path: Path, header: Header, contract: Contract) -> None:

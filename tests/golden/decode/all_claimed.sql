@@ -1,6 +1,7 @@
 WITH _texts AS (
   SELECT source AS _source, "partition" AS _partition, "offset" AS _offset, "timestamp" AS _timestamp,
-    key AS _key, value AS _value, TRY(decode(value)) AS _text
+    key AS _key, value AS _value,
+    CASE WHEN octet_length(value) <= 16777216 THEN TRY(decode(value)) END AS _text
   FROM records
 ),
 _documents AS (

@@ -1,6 +1,7 @@
 WITH _texts AS (
   SELECT source AS _source, "partition" AS _partition, "offset" AS _offset, "timestamp" AS _timestamp,
-    key AS _key, value AS _value, TRY(decode(value)) AS _text
+    key AS _key, value AS _value,
+    CASE WHEN octet_length(value) <= 16777216 THEN TRY(decode(value)) END AS _text
   FROM records
 ),
 _documents AS (
@@ -8,7 +9,7 @@ _documents AS (
   FROM _texts
 ),
 _parsed AS (
-  SELECT * EXCLUDE (_text), CASE WHEN _value IS NULL THEN 'null value' WHEN _text IS NULL THEN 'bad UTF-8' WHEN _doc IS NULL THEN 'bad JSON' END AS _unreadable,
+  SELECT * EXCLUDE (_text), CASE WHEN _value IS NULL THEN 'null value' WHEN octet_length(_value) > 16777216 THEN 'record too large' WHEN _text IS NULL THEN 'bad UTF-8' WHEN _doc IS NULL THEN 'bad JSON' END AS _unreadable,
     json_type(_doc, ['$', '$."at"', '$."s"', '$."i"', '$."n"', '$."d"', '$."b"', '$."day"', '$."ts"', '$."o"', '$."o"."x"', '$."o"."when"', '$."o"."p"', '$."o"."p"."y"', '$."l"', '$."m"']) AS _kinds,
     TRY(json_transform(_doc, '{"at":"VARCHAR","s":"VARCHAR","i":"BIGINT","n":"DOUBLE","d":"DECIMAL(38,30)","b":"BOOLEAN","day":"VARCHAR","ts":"VARCHAR","o":{"x":"BIGINT","when":"VARCHAR","p":{"y":"VARCHAR"}},"l":["BIGINT"],"m":[{"x":"DECIMAL(38,10)","t":["VARCHAR"]}]}')) AS _raw
   FROM _documents
@@ -65,7 +66,7 @@ _identified AS (
   FROM _judged
 )
 SELECT _source, _partition, _offset, _timestamp, _key, _value,
-  '502debc57b2909dc' AS _contract_version,
+  '870e0b20a16459bd' AS _contract_version,
   _reject,
   CASE WHEN _reject IS NULL THEN make_timestamp(epoch_us(_f0))::DATE ELSE CASE WHEN _timestamp >= TIMESTAMPTZ '1970-01-01 00:00:00+00' AND _timestamp < TIMESTAMPTZ '9999-12-31 00:00:00+00' THEN make_timestamp(epoch_us(_timestamp))::DATE ELSE DATE '1970-01-01' END END AS _event_date,
   (_id >> 64)::UBIGINT AS _id_hi,

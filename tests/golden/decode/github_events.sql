@@ -1,6 +1,7 @@
 WITH _texts AS (
   SELECT source AS _source, "partition" AS _partition, "offset" AS _offset, "timestamp" AS _timestamp,
-    key AS _key, value AS _value, TRY(decode(value)) AS _text
+    key AS _key, value AS _value,
+    CASE WHEN octet_length(value) <= 16777216 THEN TRY(decode(value)) END AS _text
   FROM records
 ),
 _documents AS (
@@ -8,7 +9,7 @@ _documents AS (
   FROM _texts
 ),
 _parsed AS (
-  SELECT * EXCLUDE (_text), CASE WHEN _value IS NULL THEN 'null value' WHEN _text IS NULL THEN 'bad UTF-8' WHEN _doc IS NULL THEN 'bad JSON' END AS _unreadable,
+  SELECT * EXCLUDE (_text), CASE WHEN _value IS NULL THEN 'null value' WHEN octet_length(_value) > 16777216 THEN 'record too large' WHEN _text IS NULL THEN 'bad UTF-8' WHEN _doc IS NULL THEN 'bad JSON' END AS _unreadable,
     json_type(_doc, ['$', '$."id"', '$."dt"', '$."repo"', '$."type"', '$."actor"', '$."commits"', '$."action"', '$."age"']) AS _kinds,
     TRY(json_transform(_doc, '{"id":"VARCHAR","dt":"VARCHAR","repo":"VARCHAR","type":"VARCHAR","actor":"VARCHAR","commits":"BIGINT","action":"VARCHAR","age":"VARCHAR"}')) AS _raw
   FROM _documents
@@ -54,7 +55,7 @@ _identified AS (
   FROM _judged
 )
 SELECT _source, _partition, _offset, _timestamp, _key, _value,
-  '4c30e82e347bdf43' AS _contract_version,
+  '3bffe2baf227de64' AS _contract_version,
   _reject,
   CASE WHEN _reject IS NULL THEN make_timestamp(epoch_us(_f1))::DATE ELSE CASE WHEN _timestamp >= TIMESTAMPTZ '1970-01-01 00:00:00+00' AND _timestamp < TIMESTAMPTZ '9999-12-31 00:00:00+00' THEN make_timestamp(epoch_us(_timestamp))::DATE ELSE DATE '1970-01-01' END END AS _event_date,
   (_id >> 64)::UBIGINT AS _id_hi,
