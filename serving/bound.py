@@ -8,6 +8,7 @@ or nothing stored at all. So an answer's provenance says of everything it was re
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,23 @@ import duckdb
 
 from seamline.errors import SeamlineError
 from seamline.kernel import quote
+from seamline.serving.allowed import WORDS
 from seamline.serving.failures import said
 from seamline.serving.guard import refused
 
-SETTINGS = ("SET GLOBAL explain_output = 'all'",)
-"""With it EXPLAIN tells the plan as it was bound, before anything was found to be empty and left out."""
+_WORD = "_word_"
+"""Before a word, in the name of a table that is not there."""
+
+
+def _unbound(word: str) -> str:
+    """Makes the function that DuckDB takes a word for one that does not bind."""
+    table = quote(_WORD + word)
+    macro = f"CREATE MACRO {quote(word)}() AS (SELECT x FROM {table})"
+    return f"CREATE TABLE {table} (x INTEGER); {macro}; DROP TABLE {table}"
+
+
+SETTINGS = ("SET GLOBAL explain_output = 'all'", *map(_unbound, WORDS))
+"""With the first, EXPLAIN tells the plan as it was bound, before anything was found to be empty and left out."""
 
 _PLAN = "logical_plan"
 _TABLE = "SEQ_SCAN"
@@ -69,6 +82,9 @@ def _explained(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
 
 def _placed(connection: duckdb.DuckDBPyConnection, text: Text, error: duckdb.Error, seconds: float) -> SeamlineError:
     """The error; of a text that was written out, the place in the user's own words."""
+    if found := re.search(rf"{_WORD}(\w+)", str(error)):
+        allowed, mend = "columns, and functions that compute from their arguments alone", "name a column of the view"
+        return refused(f"function {found[1]}", allowed, mend)
     if text.plain:
         try:
             connection.execute(f"EXPLAIN\n{text.plain}").fetchall()

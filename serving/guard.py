@@ -15,7 +15,7 @@ import duckdb
 
 from seamline.errors import Condition, UserError
 from seamline.kernel import fold
-from seamline.serving.allowed import FUNCTIONS, MEASURE, NODES, TABLE_FUNCTIONS
+from seamline.serving.allowed import AGGREGATES, BY_NAME, FUNCTIONS, MEASURE, NODES, TABLE_FUNCTIONS
 from seamline.serving.reserved import RESERVED
 from seamline.serving.sources import Node, Scope, within
 
@@ -202,6 +202,17 @@ class _Checker:
             raise self._refused(
                 f"function {name}", "functions that compute from their arguments alone", _FUNCTIONS_MEND
             )
+
+        if name in BY_NAME:
+            self._by_name(name, node.get("arguments", []))
+
+    def _by_name(self, name: str, arguments: list[Node]) -> None:
+        """An aggregate that is called by its name in a text must be written out, and listed."""
+        said = arguments[1] if len(arguments) > 1 and not arguments[1].get("name") else {}
+        called = said.get("expression", {}).get("literal", {})
+        if called.get("kind") != "STRING" or fold(called["text"]) not in AGGREGATES:
+            got = f"{name} with {called.get('text', 'a name that is computed')!r}"
+            raise self._refused(got, "the name of an allowed aggregate, written out", _FUNCTIONS_MEND)
 
     def _unqualified(self, node: Node, what: str) -> None:
         path = node.get("qualified_name", {}).get("path", [])

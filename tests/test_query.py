@@ -11,7 +11,7 @@ from handmade import OTHER, VIEW, Handmade, rows
 from waiting import wait_until
 
 from seamline.errors import Condition, SeamlineError
-from seamline.serving.allowed import FUNCTIONS
+from seamline.serving.allowed import BY_NAME, FUNCTIONS, WORDS
 from seamline.serving.query import Query
 from seamline.serving.snapshot import Serving
 
@@ -109,6 +109,17 @@ REFUSED = [
     "SELECT * FROM sales USING SAMPLE 10 PERCENT (bernoulli, 1)",
     "SELECT * FROM sales TABLESAMPLE reservoir(20%)",
     "SELECT * FROM (SELECT * FROM sales USING SAMPLE 3)",
+    *(f"SELECT {word} FROM sales" for word in WORDS),
+    *(f'SELECT shop FROM sales WHERE "{word}" > shop' for word in WORDS),
+    "SELECT list_transform([1], lambda x: user)",
+    "SELECT MEASURE(orders), max(CURRENT_USER) FROM sales",
+    "SELECT current_user()",
+    *(f"SELECT {name}([1.0, 2], 'reservoir_quantile', 0.5)" for name in BY_NAME),
+    "SELECT [1.0, 2].list_aggr('RESERVOIR_QUANTILE', 0.5)",
+    "SELECT list_aggregate([1, 2], concat('reservoir_', 'quantile'), 0.5)",
+    "SELECT list_aggregate([1, 2], shop) FROM sales",
+    "SELECT list_aggregate([1, 2], 'no_aggregate')",
+    "SELECT list_aggregate([1, 2], 'histogram_exact', [1])",
 ]
 
 UNKNOWN = [
@@ -155,6 +166,9 @@ ALLOWED = [
     "(SELECT 1 FROM shops WHERE shops.shop = sales.shop)",
     "SELECT shop, sum(orders) FROM sales GROUP BY ROLLUP (shop)",
     "SELECT TRY_CAST('x' AS INTEGER), '{\"a\": 1}'->>'a', regexp_matches('a', '^a$'), strftime(hour, '%Y') FROM sales",
+    "SELECT list_aggregate([1, 2], 'SUM'), [1, 2].list_aggr('quantile_cont', 0.5), array_aggr([1], 'min')",
+    "SELECT user, current_user FROM (SELECT shop AS user, 1 AS current_user FROM sales) WHERE user > 'a'",
+    "SELECT list_transform([1], lambda user: user + 1)",
     "SELECT 1 -- a comment; DROP VIEW sales",
     "SELECT '; DROP VIEW sales' AS \"read_csv\", $$getenv('x')$$",
 ]
