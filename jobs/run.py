@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from seamline.commitpoint import reach
 from seamline.entries import Audit, Counts, DataFile, Published, Reserved, Version, new_attempt
 from seamline.errors import Condition, TerminalError, TransientError
-from seamline.frontier import Frontier
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.frontier import START, Frontier, Partition, topic_of
+from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, TopicsHistory
 from seamline.jobs.fold import fold_tasks, plan_fold, source_of
 from seamline.jobs.plan import (
     COMPLETE_EVERY,
@@ -86,7 +86,7 @@ class Run:
         self.plan = self._as_reserved(plan)
         results = self._compute()
         reach("batch.after-files")
-        audit = audit_version(self, results)
+        audit = self._noted(audit_version(self, results))
         number = self._put(results, audit)
         reach("batch.after-version")
         return self._publish(number)
@@ -267,6 +267,20 @@ class Run:
             return "", set()
         days = engine.run("SELECT DISTINCT _event_date AS day FROM mended", {"mended": self.lake.read([path])})
         return path, set(days["day"].to_pylist())
+
+    def _noted(self, audit: Audit) -> Audit:
+        """Says where an operator accepted records as gone between both cuts: one layer may have read what the other has
+        not, and nobody can compute that again."""
+        before = self.logs.batch.versions.get(self.plan.against) if self.plan.against is not None else None
+        since = before.cut if before is not None else START
+        names = [contract.name for contract in self.contracts]
+        gone = TopicsHistory(self.lake.topics_log(self.stream)).gone_of(names, self.plan.cut)
+        new = [one for one in gone if one.end > since[Partition(one.source, one.partition)]]
+        if not new:
+            return audit
+        said = [f"{topic_of(one.source)}/{one.partition} {one.start} to {one.end} ({one.known})" for one in new]
+        note = "; ".join(filter(None, [audit.note, f"accepted as gone: {', '.join(said)}"]))
+        return audit.model_copy(update={"note": note})
 
     # committing
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from seamline.entries import Gone
 from seamline.frontier import Frontier
 from seamline.schemas.definition import Output
 from seamline.segment import Segment, check_seam
@@ -20,6 +21,7 @@ class Provenance:
 
     `newest` is the latest Kafka timestamp that is covered, `committed` when the last epoch was, `asked` when the answer
     was made; the lags are seconds between those. `bases`: view and definition it is derived from, nearest first.
+    `gone`: what of its topics an operator accepted as gone, so that it may be in neither layer.
     """
 
     view: str
@@ -34,6 +36,7 @@ class Provenance:
     committed: datetime | None
     asked: datetime
     bases: tuple[tuple[str, str], ...] = ()
+    gone: tuple[Gone, ...] = ()
 
     @property
     def epochs(self) -> tuple[int, int] | None:
@@ -78,6 +81,8 @@ class Provenance:
             },
             "columns": {c.name: {"exactness": c.exactness, "bound": c.bound} for c in self.columns},
         }
+        if self.gone:
+            said["gone"] = [one.said() for one in self.gone]
         if self.bases:
             said["derived_from"] = [{"view": view, "definition": hash_} for view, hash_ in self.bases]
         if links:

@@ -18,10 +18,10 @@ import pyarrow as pa
 from seamline.claims import Lease, read_lease
 from seamline.clock import Clock, system_clock
 from seamline.config import Settings
-from seamline.entries import Published
+from seamline.entries import Gone, Published
 from seamline.errors import SeamlineError
 from seamline.frontier import Frontier
-from seamline.history import ArchiveHistory, BatchHistory, History, SpeedHistory
+from seamline.history import ArchiveHistory, BatchHistory, History, SpeedHistory, TopicsHistory
 from seamline.kernel import Input, Limits
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue, unknown_view
@@ -49,6 +49,7 @@ class Served:
     runs: Runs = field(repr=False)
     newest: datetime | None = None
     committed: datetime | None = None
+    gone: tuple[Gone, ...] = ()
 
     @property
     def chain(self) -> Chain:
@@ -69,7 +70,7 @@ class Served:
             view=self.definition.view, definition=self.definition.hash, stream=self.stream,
             version=chain.version, cut=chain.cut, reached=chain.reached, links=chain.segments,
             columns=self.definition.columns, newest=self.newest, committed=self.committed, asked=asked,
-            bases=tuple((base.view, base.hash) for base in self.definition.bases),
+            bases=tuple((base.view, base.hash) for base in self.definition.bases), gone=self.gone,
         )  # fmt: skip
 
 
@@ -124,6 +125,7 @@ class Serving:
         self.catalogue = Catalogue(lake)
         self._speed: dict[str, SpeedHistory] = {}
         self._archive: dict[str, ArchiveHistory] = {}
+        self._topics: dict[str, TopicsHistory] = {}
         self._batch: dict[str, BatchHistory] = {}
         self._partials: dict[str, Partials] = {}
         self._moved: dict[str, datetime] = {}
@@ -179,8 +181,11 @@ class Serving:
                     self._archive[stream].catch_up()
                 else:
                     self._archive[stream] = ArchiveHistory(self.lake.archive_log(stream))
+            for topics in self._topics.values():
+                topics.catch_up()
             return status_of(
-                self._speed, self._archive, self._batch, self.catalogue.states, self._current.views, ends or {},
+                self._speed, self._archive, self._topics, self._batch, self.catalogue.states, self._current.views,
+                ends or {},
                 {stream: self._writers(stream) for stream in self._speed}, self.clock(),
             )  # fmt: skip
 
@@ -211,9 +216,12 @@ class Serving:
                 continue  # told by the view itself
             if stream not in self._speed:
                 self._speed[stream] = SpeedHistory(self.lake.speed_log(stream))
+                self._topics[stream] = TopicsHistory(self.lake.topics_log(stream))
                 changed = True
-        for history in self._speed.values():
-            changed |= self._follow(history)
+        for stream, history in self._speed.items():
+            if self._follow(history):
+                self._topics[stream].catch_up()  # what is accepted as gone is passed over by an epoch
+                changed = True
         return changed
 
     def _follow(self, history: History) -> bool:
@@ -250,7 +258,12 @@ class Serving:
         runs = self._runs(state.view, definition, base, history, before.runs if before else ())
         files = before.batch if before is not None and before.base == base else self._files(batch, base)
         last = history.epochs.get(history.last_epoch)
-        return Served(definition, stream, base, files, runs, history.newest, last.at if last else None)
+        gone = self._gone(definition, stream, history.frontier)
+        return Served(definition, stream, base, files, runs, history.newest, last.at if last else None, gone)
+
+    def _gone(self, definition: Definition, stream: str, reached: Frontier) -> tuple[Gone, ...]:
+        names = (contract.name for contract in self.catalogue.contracts(definition.hash))
+        return self._topics[stream].gone_of(names, reached)
 
     def _past(self, state: Published, epoch: int) -> Served:
         definition, stream = served_definition(self.catalogue, state)
@@ -262,8 +275,9 @@ class Serving:
         base = Base(chain.version, chain.cut)
         at = history.epochs.get(epoch)
         return Served(
-            definition, stream, base, self._files(batch, base), runs, at.newest if at else None, at.at if at else None
-        )
+            definition, stream, base, self._files(batch, base), runs, at.newest if at else None, at.at if at else None,
+            self._gone(definition, stream, chain.reached),
+        )  # fmt: skip
 
     def _runs(self, view: str, definition: Definition, base: Base, history: SpeedHistory, kept: Runs) -> Runs:
         """The runs from the base's cut to the history's frontier; those `kept` from before that still fit are used."""

@@ -17,9 +17,9 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BinaryType, IntegerType, StructField, StructType
 
 from seamline.clock import Clock, system_clock
-from seamline.entries import DataFile
+from seamline.entries import DataFile, Gone
 from seamline.errors import Condition, SeamlineError, UserError
-from seamline.history import BatchHistory, SpeedHistory
+from seamline.history import BatchHistory, SpeedHistory, TopicsHistory
 from seamline.kernel import kernel, quote
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue, unknown_view
@@ -117,6 +117,7 @@ class _Reading:
     files: tuple[DataFile, ...]
     newest: datetime | None
     committed: datetime | None
+    gone: tuple[Gone, ...]
 
     def provenance(self, asked: datetime) -> Provenance:
         chain = self.chain
@@ -124,7 +125,7 @@ class _Reading:
             view=self.definition.view, definition=self.definition.hash, stream=self.stream,
             version=chain.version, cut=chain.cut, reached=chain.reached, links=chain.segments,
             columns=self.definition.columns, newest=self.newest, committed=self.committed, asked=asked,
-            bases=tuple((base.view, base.hash) for base in self.definition.bases),
+            bases=tuple((base.view, base.hash) for base in self.definition.bases), gone=self.gone,
         )  # fmt: skip
 
 
@@ -161,7 +162,9 @@ def _read_once(lake: Lake, view: str, as_of: int | None) -> _Reading:
     files = [file for of_unit in units.values() for file in of_unit]
     files += [DataFile(path=path, rows=link.rows) for link in chain.segments for path in link.files]
     held = tuple(file for file in files if file.rows)
-    return _Reading(definition, stream, chain, held, newest, last.at if last else None)
+    names = [contract.name for contract in catalogue.contracts(definition.hash)]
+    gone = TopicsHistory(lake.topics_log(stream)).gone_of(names, chain.reached)
+    return _Reading(definition, stream, chain, held, newest, last.at if last else None, gone)
 
 
 # --- what is decided before any data is read: pure -------------------------------------------------------

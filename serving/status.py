@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from seamline.claims import Lease
-from seamline.entries import Audit, Counts, Published
+from seamline.entries import Audit, Counts, Gone, Published, TopicRead
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import START, Frontier
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, TopicsHistory
 
 if TYPE_CHECKING:
     from seamline.schemas.definition import Definition
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class StreamStatus:
     """One stream. `lag_records`: offsets from the frontier to Kafka's ends; None where those were not asked for.
 
-    `writers`: who holds the logs now (`speed`, `archive`), and what they wait for.
+    `topics`, `gone`: what is read and left, and what was accepted as gone. `writers`: who holds the logs now (`speed`,
+    `archive`), and what they wait for.
     """
 
     name: str
@@ -37,6 +38,14 @@ class StreamStatus:
     lag_seconds: float | None
     archive_lag_records: int
     writers: Mapping[str, Lease]
+    topics: tuple[TopicRead, ...] = ()
+    gone: tuple[Gone, ...] = ()
+
+    @property
+    def leaving(self) -> dict[str, Frontier]:
+        """By source the topics that no contract names any more and of which not all is read yet: where they end."""
+        both = self.frontier.meet(self.archived)
+        return {one.source: one.end for one in self.topics if one.end is not None and not one.end <= both}
 
     @property
     def total(self) -> Counts:
@@ -62,6 +71,8 @@ class StreamStatus:
             "archive_lag_records": self.archive_lag_records,
             "lag_records": self.lag_records,
             "lag_seconds": self.lag_seconds,
+            "leaving": {source: end.to_json() for source, end in self.leaving.items()},
+            "gone": [one.said() for one in self.gone],
             "writers": {name: _writer(lease) for name, lease in sorted(self.writers.items())},
         }
 
@@ -130,6 +141,7 @@ class Status:
 def status_of(
     speed: Mapping[str, SpeedHistory],
     archive: Mapping[str, ArchiveHistory],
+    topics: Mapping[str, TopicsHistory],
     batch: Mapping[str, BatchHistory],
     states: Mapping[str, Published],
     views: Mapping[str, Served | SeamlineError],
@@ -137,9 +149,11 @@ def status_of(
     writers: Mapping[str, Mapping[str, Lease]],
     now: datetime,
 ) -> Status:
-    """`speed`, `archive`, `ends` and `writers` by stream, `batch` by definition, `states` and `views` by view."""
+    """`speed`, `archive`, `topics`, `ends` and `writers` by stream, `batch` by definition, the others by view."""
     streams = {
-        name: stream_status(name, speed[name], archive.get(name), ends.get(name), writers.get(name, {}), now)
+        name: stream_status(
+            name, speed[name], archive.get(name), topics.get(name), ends.get(name), writers.get(name, {}), now
+        )
         for name in sorted(speed)
     }
     shown = {
@@ -153,6 +167,7 @@ def stream_status(
     name: str,
     speed: SpeedHistory,
     archive: ArchiveHistory | None,
+    topics: TopicsHistory | None,
     end: Frontier | None,
     writers: Mapping[str, Lease],
     now: datetime,
@@ -173,6 +188,8 @@ def stream_status(
         lag_seconds=None if speed.newest is None else (now - speed.newest).total_seconds(),
         archive_lag_records=archived.distance(speed.frontier if end is None else end),
         writers=writers,
+        topics=tuple(topics.read.values()) if topics else (),
+        gone=topics.gone if topics else (),
     )
 
 

@@ -18,8 +18,8 @@ from seamline.clock import Clock, system_clock
 from seamline.commitpoint import reach
 from seamline.entries import Archived, Counts, Imported, Maintained
 from seamline.errors import ConflictError, TransientError
-from seamline.frontier import Frontier
-from seamline.history import ArchiveHistory, SpeedHistory
+from seamline.frontier import START, Frontier
+from seamline.history import ArchiveHistory
 from seamline.kernel import Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
@@ -29,10 +29,11 @@ from seamline.streaming.entrypoint import main_of, opened
 from seamline.streaming.epoch import Check, check_age, no_check
 from seamline.streaming.following import Following
 from seamline.streaming.inbox import Inbox
-from seamline.streaming.kafka import Cluster, Topic
+from seamline.streaming.kafka import Cluster
 from seamline.streaming.pulse import Pulse
-from seamline.streaming.query import Reading, Runner, stopping
+from seamline.streaming.query import Prepared, Reading, Runner, stopping
 from seamline.streaming.raw import RawFile, RawTable
+from seamline.streaming.reading import ReadTopics
 from seamline.streaming.shelves import FilingJob, Shelf, filing_task, fitted, make_shelves
 from seamline.streaming.tasks import Tasks, gather
 
@@ -50,7 +51,8 @@ VACUUM_HOURS = 168
 class Archive:
     """The archive of one stream between its claim and its end. Not safe to use from several threads at once.
 
-    `origin`: where a stream without entries begins; `check` raises where a topic is not the one it was.
+    `origin`: where a stream without entries begins; `stop`: where topics are left; `check` raises where a topic is not
+    the one it was.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Archive:
         self.clock = clock
         self.check = check
         self.origin = origin or Frontier()
+        self.stop = START
         self.engine = engine or lake.kernel()
         self.history = ArchiveHistory(lake.archive_log(stream))
         self.tables: dict[str, RawTable] = {}
@@ -109,7 +112,7 @@ class Archive:
         """Files and commits what `tasks` read. None, and nothing committed, where they read nothing."""
         began = self.clock()
         limits = Limits(self.engine.limits.folders, self.engine.limits.memory, 1)
-        job = FilingJob(self.lake.uri, self.shelves, self.frontier, limits)
+        job = FilingJob(self.lake.uri, self.shelves, self.frontier, limits, self.stop)
         seen = gather(tasks(partial(filing_task, job=job)))
         if not seen.read:
             return None
@@ -123,6 +126,16 @@ class Archive:
             dates={}, counts=counts, newest=seen.newest,
         )  # fmt: skip
         return self.commit(entry, files)
+
+    def advance(self, passed: Frontier) -> Archived | None:
+        """Commits that no record is left to be read below `passed`. None, and nothing committed, where that stands."""
+        if passed <= self.frontier:
+            return None
+        entry = Archived(
+            at=self.clock(), claim=self.writer.claim, start=self.frontier, end=self.frontier.join(passed), tables={},
+            dates={},
+        )  # fmt: skip
+        return self.commit(entry, [])
 
     def commit(self, entry: Archived, files: Sequence[RawFile]) -> Archived:
         """Adds files to their tables, one Delta commit each, then puts the entry, which names the versions."""
@@ -214,9 +227,10 @@ class ArchiveRole:
     def __init__(self, project: Project, stream: str, writer: Writer, cluster: Cluster, clock: Clock) -> None:
         self._cluster = cluster
         self._following = Following(project, stream)
-        self._lake = project.lake
+        self._reading = ReadTopics(project, stream, "archive", self._following, cluster)
         self._stream = stream
         self._sources: Iterable[str] = ()
+        self._read: set[str] = set()
         self._inbox = Inbox(project.lake, stream)
         self._vacuumed_at = self._maintained_at = clock()
         self._clock = clock
@@ -228,19 +242,21 @@ class ArchiveRole:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        return tuple(sorted({shelf.topic for shelf in self.archive.shelves}))
+        return tuple(sorted({topic for shelf in self.archive.shelves for topic in shelf.topics}))
 
     @property
     def frontier(self) -> Frontier:
-        """A stream's origin is where speed began: an archive that begins later must still find all from there on."""
-        if self.archive.history.entries:
-            return self.archive.frontier
-        epochs = SpeedHistory(self._lake.speed_log(self._stream)).epochs
-        return epochs[min(epochs)].start if epochs else self.archive.frontier
+        return self.archive.frontier
 
-    def begin(self, topics: Mapping[str, Topic], earliest: Frontier) -> None:
-        self._sources = [topic.source for topic in topics.values()]
-        self.archive.origin = earliest
+    def prepare(self) -> Prepared:
+        prepared = self._reading.prepare(self.archive.history.frontier, self._clock)
+        self._reshelve()
+        return prepared
+
+    def begin(self, prepared: Prepared) -> None:
+        self._read = set(prepared.topics)
+        self._sources = [topic.source for topic in prepared.topics.values()]
+        self.archive.origin = prepared.positions
         self.archive.begin()
 
     def batch(self, tasks: Tasks) -> None:
@@ -248,10 +264,11 @@ class ArchiveRole:
 
     def idle(self) -> None:
         self.archive.writer.check()
-        if self._following.reload() | self._following.look():
-            shelves = self._shelves()
-            if [(s.table, s.version) for s in shelves] != [(s.table, s.version) for s in self.archive.shelves]:
-                self.archive.use(shelves)
+        frontier = self.archive.history.frontier
+        if self._following.reload() | self._following.look() | self._reading.look(frontier):
+            self._reshelve()
+        if self._read == set(self.topics):
+            self.archive.advance(self._reading.passed(frontier))
         self._inbox.take_all(self.archive)
         now = self._clock()
         if (now - self._maintained_at).total_seconds() > 60:
@@ -261,12 +278,22 @@ class ArchiveRole:
             self._vacuumed_at = now
             self.archive.vacuum()
 
+    def _reshelve(self) -> None:
+        shelves = self._shelves()
+        self.archive.stop = self._reading.stop
+        if [_shelved(s) for s in shelves] != [_shelved(s) for s in self.archive.shelves]:
+            self.archive.use(shelves)
+
     def _shelves(self) -> tuple[Shelf, ...]:
         following = self._following
-        return make_shelves(following.contracts, following.lived_by, self._stream)
+        return make_shelves(following.contracts, following.lived_by, self._stream, self._reading.leaving)
 
     def _check(self) -> None:
         self._cluster.check_ids(self._sources)
+
+
+def _shelved(shelf: Shelf) -> tuple[object, ...]:
+    return shelf.table, shelf.version, shelf.topics
 
 
 def run_archive(
@@ -288,7 +315,7 @@ def run_archive(
         role = ArchiveRole(project, stream, writer, cluster, clock)
         with opened(project, f"archive-{stream}", spark, writer.tell, stop) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
-            Runner(session, pulse, role, reading, stop, settings.kafka.partitions).run()
+            Runner(session, pulse, role, reading, stop).run()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from seamline.clock import Clock, system_clock
 from seamline.commitpoint import reach
 from seamline.entries import Counts, DataFile, Epoch, new_attempt
 from seamline.errors import Condition, TerminalError, TransientError
-from seamline.frontier import Frontier
+from seamline.frontier import START, Frontier
 from seamline.history import SpeedHistory
 from seamline.kernel import KERNEL_VERSION, Kernel, Limits
 from seamline.lake import Lake
@@ -62,8 +62,9 @@ def no_check() -> None:
 class Speed:
     """The speed layer of one stream between its claim and its end: what it remembers, and how it commits.
 
-    `origin`: where a stream without epochs begins (its partitions' earliest offsets). `check` raises where a topic is
-    not the one it was; it is asked before each entry. Not safe to use from several threads at once.
+    `origin`: where a stream without epochs begins (its partitions' earliest offsets); `stop`: where topics are left.
+    `check` raises where a topic is not the one it was; it is asked before each entry. Not safe to use from several
+    threads at once.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Speed:
         self.kept_bytes = kept_bytes
         self.history = SpeedHistory(lake.speed_log(stream))
         self.origin = origin or Frontier()
+        self.stop = START
         self._remembered = Remembered(self.engine)
         self._expire_at = clock()
         self.plan = plan
@@ -122,7 +124,7 @@ class Speed:
         if began >= self._expire_at:
             self._remembered.expire(began)
             self._expire_at = began + timedelta(minutes=1)
-        job = Job(self.plan, self.frontier, limits=self.task_limits, kept_bytes=self.kept_bytes)
+        job = Job(self.plan, self.frontier, limits=self.task_limits, kept_bytes=self.kept_bytes, stop=self.stop)
         seen = gather(tasks(partial(decode_task, job=job)))
         if not seen.read:
             return None
@@ -137,16 +139,17 @@ class Speed:
             seen.partials = {of: t for of, t in seen.partials.items() if of[1] not in remade} | again.partials
         return commit_epoch(self, seen, copies, began)
 
-    def announce(self) -> Epoch | None:
-        """Commits an epoch without records where one is owed (`is_owed`). None, and nothing committed, where not.
+    def announce(self, passed: Frontier = START) -> Epoch | None:
+        """Commits an epoch without records where one is owed (`is_owed`), or up to `passed`, below which there is none
+        to be read. None, and nothing committed, where neither.
 
         Raises what `check` raises, and WRITER_CONFLICT where the claim is lost.
         """
         self._check_whole()
         now = self.clock()
-        if not is_owed(self.history, self.plan, now):
+        if passed <= self.frontier and not is_owed(self.history, self.plan, now):
             return None
-        return commit_epoch(self, Gathered(), POSITIONS.empty_table(), now)
+        return commit_epoch(self, Gathered(end=passed), POSITIONS.empty_table(), now)
 
     def _check_whole(self) -> None:
         """Raises TransientError PROCESS_FAILED where an entry of this writer stands that it failed to take over: its

@@ -34,6 +34,14 @@ class Following:
         """The contracts that those definitions decode by."""
         return [contract for _, contracts in self.live for contract in contracts]
 
+    @property
+    def named(self) -> dict[str, Contract]:
+        """The contracts that name what is read: the project's, and those that live on in a definition alone."""
+        named = {contract.name: contract for contract in self.contracts}
+        for contract in self.lived_by:
+            named.setdefault(contract.name, contract)
+        return named
+
     def look(self) -> bool:
         """Reads the views' logs on; True where one changed. A few small reads."""
         return self.catalogue.catch_up()

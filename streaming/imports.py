@@ -94,7 +94,7 @@ def _write(
     mine = [
         replace(shelf, left_out=clashing_columns(project.lake, shelf.table, shelf.schema(engine)))
         for shelf in shelves
-        if shelf.contract == contract or (not shelf.contract and shelf.topic == topic)
+        if shelf.contract == contract or (not shelf.contract and topic in shelf.topics)
     ]
     files: list[RawFile] = []
     counts: dict[str, Counts] = {}

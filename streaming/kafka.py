@@ -62,7 +62,7 @@ def _retrying(
             except (KafkaError, OSError) as error:
                 self.close()
                 why = error if isinstance(error, REFUSALS) else turned_away(self.bootstrap, self.options)
-                raise (refused(self.bootstrap, why) if why else _unavailable(self.bootstrap, error)) from error
+                raise (refused(self.bootstrap, why) if why else unavailable(self.bootstrap, error)) from error
 
         attempts = Retrying(
             retry=retry_if_exception_type(TransientError),
@@ -105,7 +105,7 @@ class Cluster:
     def topics(self, names: Iterable[str]) -> dict[str, Topic]:
         """Topics by name. Raises TOPIC_MISSING with the names that are not there."""
         wanted = sorted(set(names))
-        found = {topic.name: topic for topic in self._described(wanted)}
+        found = self.existing(wanted)
         missing = [name for name in wanted if name not in found]
         if missing:
             raise TerminalError(
@@ -114,6 +114,11 @@ class Cluster:
                 mend="create it, or let 'seamline up' do so; a contract's seamline.topic names its topic",
             )
         return found
+
+    @_retrying
+    def existing(self, names: Iterable[str]) -> dict[str, Topic]:
+        """Those topics that the cluster has, by name."""
+        return {topic.name: topic for topic in self._described(sorted(set(names)))}
 
     @_retrying
     def create_missing(self, names: Iterable[str], partitions: int) -> list[str]:
@@ -146,23 +151,11 @@ class Cluster:
         wanted = {topic_of(source): source for source in sources}
         for name, topic in self.topics(wanted).items():
             if topic.source != wanted[name]:
-                raise _recreated(name, wanted[name], topic)
-
-    def check_readable(self, frontier: Frontier, topics: Iterable[Topic]) -> None:
-        """Whether everything from `frontier` on can still be read.
-
-        Raises TOPIC_RECREATED (both ids), RECORDS_EXPIRED (the range that is gone) or TOPIC_COMPACTED.
-        """
-        topics = list(topics)
-        for topic in topics:
-            for source in frontier.sources:
-                if topic_of(source) == topic.name and source != topic.source:
-                    raise _recreated(topic.name, source, topic)
-        self._check_compaction(topics)
-        check_range(frontier, self.earliest(topics), self.end(topics, committed=False))
+                raise recreated(name, wanted[name], topic)
 
     @_retrying
-    def _check_compaction(self, topics: list[Topic]) -> None:
+    def check_compaction(self, topics: Iterable[Topic]) -> None:
+        """Raises TOPIC_COMPACTED where compaction may remove records before they are read."""
         resources = [
             ConfigResource(ConfigResourceType.TOPIC, t.name, {"cleanup.policy": None, "min.compaction.lag.ms": None})
             for t in topics
@@ -213,23 +206,10 @@ class Cluster:
         return self._client
 
 
-def check_range(frontier: Frontier, earliest: Frontier, end: Frontier) -> None:
-    """Raises RECORDS_EXPIRED where records from `frontier` on are gone, at the log's start or (a loss) its end."""
-    for partition, offset in frontier.items():
-        if partition not in end:
-            continue
-        name = f"{topic_of(partition.source)}/{partition.number}"
-        if offset < earliest[partition]:
-            raise _expired(name, offset, earliest[partition], "Kafka's retention has deleted them")
-        if offset > end[partition]:
-            raise _expired(name, end[partition], offset, "the log ends before them: the cluster has lost its tail")
-
-
-def starting_offsets(frontier: Frontier, earliest: Frontier) -> str:
-    """Spark's `startingOffsets` for every partition: where the ledger stands, else the earliest there is."""
+def starting_offsets(positions: Frontier) -> str:
+    """Spark's `startingOffsets`: the next offset to read of every partition."""
     nested: dict[str, dict[str, int]] = {}
-    for partition, first in earliest.items():
-        at = frontier[partition] if partition in frontier else first  # noqa: SIM401 - a frontier is no dict
+    for partition, at in positions.items():
         nested.setdefault(topic_of(partition.source), {})[str(partition.number)] = at
     return json.dumps(nested)
 
@@ -248,27 +228,34 @@ def _values(described: Any) -> dict[str, dict[str, str]]:
     }
 
 
-def _recreated(name: str, was: str, topic: Topic) -> TerminalError:
+def recreated(name: str, was: str, topic: Topic) -> TerminalError:
+    """TOPIC_RECREATED with both ids."""
     return TerminalError(
         Condition.TOPIC_RECREATED,
         f"topic {name} was deleted and made again: its id was {was.split('@', 1)[1]} and is {topic.id}",
         allowed="the topic that the ledger's frontier was read from",
-        mend="give the new topic another name in its contract; what was read from the old one stays in the archive",
+        mend="give the new topic another name in its contract, or go on with it under this one by "
+        f"'seamline topics accept {name} --as lost'; what was read from the old one stays",
         where=name,
     )
 
 
-def _expired(partition: str, first: int, last: int, why: str) -> TerminalError:
+def expired(partition: Partition, first: int, last: int, why: str) -> TerminalError:
+    """RECORDS_EXPIRED with the range that is gone."""
+    topic = topic_of(partition.source)
+    name = f"{topic}/{partition.number}"
     return TerminalError(
         Condition.RECORDS_EXPIRED,
-        f"offsets {first} to {last} of {partition} were not read and are gone: {why}",
+        f"offsets {first} to {last} of {name} were not read and are gone: {why}",
         allowed="a topic that keeps its records for longer than this process stands still",
-        mend="bring the records back (import them from a copy), or give the stream a new topic; then start again",
-        where=f"{partition} [{first}, {last})",
+        mend=f"import them from a copy, if there is one; then run 'seamline topics accept {topic} --as imported' (or "
+        "--as lost), which lets both roles pass over what is gone, and start again",
+        where=f"{name} [{first}, {last})",
     )
 
 
-def _unavailable(bootstrap: str, error: Exception) -> TransientError:
+def unavailable(bootstrap: str, error: Exception) -> TransientError:
+    """BROKER_UNAVAILABLE, whatever the client said."""
     return TransientError(
         Condition.BROKER_UNAVAILABLE,
         f"the cluster at {bootstrap} does not answer: {str(error) or type(error).__name__}",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
 from seamline.errors import UserError
@@ -33,8 +34,8 @@ class Fold(NamedTuple):
 
 @dataclass(frozen=True)
 class DecodingPlan:
-    """One decoding of one topic. `label`: the name it is counted under; `partials`: definition to statement; `uses`:
-    the fields that any of them reads, and maybe more.
+    """One decoding, and the topics it is read from. `label`: the name it is counted under; `partials`: definition to
+    statement; `uses`: the fields that any of them reads, and maybe more.
 
     folds: derived definitions, each after its base, whose partials are made of the base's; unsent: bases in `partials`
     and `folds` that are made for these alone, being no longer live.
@@ -42,7 +43,7 @@ class DecodingPlan:
 
     decoding: str
     label: str
-    topic: str
+    topics: tuple[str, ...]
     statement: str
     horizon: timedelta
     has_id: bool
@@ -73,18 +74,22 @@ class Plan:
     @property
     def topics(self) -> tuple[str, ...]:
         """Every topic that is read, by name."""
-        return tuple(sorted({d.topic for d in self.decodings}))
+        return tuple(sorted({topic for d in self.decodings for topic in d.topics}))
 
     def of_topic(self, topic: str) -> tuple[DecodingPlan, ...]:
         """The decodings of one topic."""
-        return tuple(d for d in self.decodings if d.topic == topic)
+        return tuple(d for d in self.decodings if topic in d.topics)
 
 
 Live = tuple[Definition, tuple[Contract, ...]]
 """A definition that gets epochs, and the contracts it decodes by."""
 
 
-def make_plan(contracts: Iterable[Contract], live: Iterable[Live]) -> Plan:
+Leaving = Mapping[str, Sequence[Contract]]
+"""Topics that are read up to a recorded end, and the contracts that named them when they were last named."""
+
+
+def make_plan(contracts: Iterable[Contract], live: Iterable[Live], leaving: Leaving = MappingProxyType({})) -> Plan:
     """The plan of a stream: `contracts` are the project's, `live` the definitions that get epochs with their contracts.
 
     A decoding that the project no longer has goes on as long as a definition lives by it; it is counted under
@@ -95,6 +100,7 @@ def make_plan(contracts: Iterable[Contract], live: Iterable[Live]) -> Plan:
     lived_by = [contract for _, used in listed for contract in used]
     for contract in lived_by:
         current.setdefault(contract.name, contract)
+    read = topics_read(current, leaving)
     by_decoding = {contract.decoding: contract for contract in current.values()}
     for contract in lived_by:
         by_decoding.setdefault(contract.decoding, contract)
@@ -103,7 +109,7 @@ def make_plan(contracts: Iterable[Contract], live: Iterable[Live]) -> Plan:
         DecodingPlan(
             decoding=decoding,
             label=_label(contract, current),
-            topic=contract.topic,
+            topics=read[contract.name],
             statement=decode_statement(contract),
             horizon=contract.horizon,
             has_id=contract.event_id is not None,
@@ -116,7 +122,7 @@ def make_plan(contracts: Iterable[Contract], live: Iterable[Live]) -> Plan:
     )
     return Plan(
         decodings,
-        tuple(sorted(_unclaimed(current).items())),
+        tuple(sorted(_unclaimed(current, read).items())),
         tuple(definition.hash for definition, _ in listed),
         tuple((definition.hash, definition.merging) for definition, _ in listed),
     )
@@ -167,12 +173,26 @@ def _label(contract: Contract, current: Mapping[str, Contract]) -> str:
     return f"{contract.name}@{contract.decoding}"
 
 
-def _unclaimed(current: Mapping[str, Contract]) -> dict[str, str]:
+def topics_read(current: dict[str, Contract], leaving: Leaving) -> dict[str, tuple[str, ...]]:
+    """By the name of each contract the topics that its events are read from, whatever its decoding: its own, and those
+    that are being left. Adds to `current` the contracts that only such a topic has."""
+    for contract in (one for listed in leaving.values() for one in listed):
+        current.setdefault(contract.name, contract)
+    left = {name: [topic for topic, listed in leaving.items() if name in {c.name for c in listed}] for name in current}
+    return {name: tuple(dict.fromkeys([one.topic, *sorted(left[name])])) for name, one in current.items()}
+
+
+def sharing(topic: str, current: Mapping[str, Contract], read: Mapping[str, Sequence[str]]) -> list[Contract]:
+    """The contracts that are read from one topic, as if it were their own."""
+    return [replace(contract, topic=topic) for name, contract in current.items() if topic in read[name]]
+
+
+def _unclaimed(current: Mapping[str, Contract], read: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Topic to statement, but for topics whose one contract claims every record. Where a contract that lives on in a
     definition alone clashes, one contract decides."""
     statements: dict[str, str] = {}
-    for topic in {contract.topic for contract in current.values()}:
-        shared = [contract for contract in current.values() if contract.topic == topic]
+    for topic in {topic for topics in read.values() for topic in topics}:
+        shared = sharing(topic, current, read)
         try:
             check_topics(shared)
         except UserError:

@@ -69,6 +69,14 @@ class Reading:
     few: int = 0
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Topics by name, and the next offset to read of every partition of theirs."""
+
+    topics: Mapping[str, Topic]
+    positions: Frontier
+
+
 class Role(Protocol):
     """What a streaming process does with its batches. All calls are made one at a time."""
 
@@ -80,7 +88,10 @@ class Role(Protocol):
     def frontier(self) -> Frontier:
         """Where the ledger stands."""
 
-    def begin(self, topics: Mapping[str, Topic], earliest: Frontier) -> None:
+    def prepare(self) -> Prepared:
+        """What a query is to read, from where; raises where it may not. `topics` are those from now on."""
+
+    def begin(self, prepared: Prepared) -> None:
         """A query is about to start over these topics: what the one before left unfinished is given up."""
 
     def batch(self, tasks: Tasks) -> None:
@@ -93,16 +104,13 @@ class Role(Protocol):
 class Runner:
     """Runs a role's query until it is told to stop: `stop` is set by a signal, or by a test."""
 
-    def __init__(
-        self, spark: Any, pulse: Pulse, role: Role, reading: Reading, stop: threading.Event, partitions: int
-    ) -> None:
+    def __init__(self, spark: Any, pulse: Pulse, role: Role, reading: Reading, stop: threading.Event) -> None:
         self.spark = spark
         self.pulse = pulse
         self.cluster = pulse.cluster
         self.role = role
         self.reading = reading
         self.stop = stop
-        self.partitions = partitions
         self._between = threading.Lock()
         self._closing = False
         self._error: BaseException | None = None
@@ -128,21 +136,15 @@ class Runner:
         """One query, from where the ledger stands until it has to end, or until the cluster is away."""
         self._error = None
         try:
-            topics = self._examine()
-            earliest = self.cluster.earliest(topics.values())
-            self.role.begin(topics, earliest)
-            with self._query(topics, earliest) as query:
+            prepared = self.role.prepare()
+            self._read = self.role.topics
+            self.role.begin(prepared)
+            with self._query(prepared) as query:
                 self._watch(query)
         except SeamlineError as error:
             if not is_outage(error):
                 raise
             log.warning("reads again where the ledger stands: %s", error)
-
-    def _examine(self) -> dict[str, Topic]:
-        self.cluster.create_missing(self._read, self.partitions)
-        topics = self.cluster.topics(self._read)
-        self.cluster.check_readable(self.role.frontier, topics.values())
-        return topics
 
     def _watch(self, query: Any) -> None:
         """Until the query has to end: a signal, a failure, or other topics to read."""
@@ -175,7 +177,7 @@ class Runner:
         if raised is not None:
             return raised
         try:
-            self._examine()
+            self.role.prepare()
         except SeamlineError as found:
             return found
         first = str(self._error or error).strip().splitlines() or [type(error).__name__]
@@ -186,12 +188,12 @@ class Runner:
         )
 
     @contextmanager
-    def _query(self, topics: Mapping[str, Topic], earliest: Frontier) -> Iterator[Any]:
+    def _query(self, prepared: Prepared) -> Iterator[Any]:
         checkpoint = tempfile.mkdtemp(prefix="seamline-checkpoint-")
-        sources = {name: topic.source for name, topic in topics.items()}
+        sources = {name: topic.source for name, topic in prepared.topics.items()}
         self._closing = False
         query = (
-            self._source(topics, earliest)
+            self._source(prepared)
             .writeStream.foreachBatch(lambda frame, _: self._batch(frame, sources))
             .option("checkpointLocation", checkpoint)
             .trigger(processingTime=f"{self.reading.trigger_ms} milliseconds")
@@ -205,13 +207,13 @@ class Runner:
             query.stop()
             shutil.rmtree(checkpoint, ignore_errors=True)
 
-    def _source(self, topics: Mapping[str, Topic], earliest: Frontier) -> Any:
+    def _source(self, prepared: Prepared) -> Any:
         options = {
             **{f"kafka.{name}": value for name, value in {**CLIENT, **self.reading.options}.items()},
             "kafka.bootstrap.servers": self.cluster.bootstrap,
             "kafka.isolation.level": "read_committed",
-            "subscribe": ",".join(sorted(topics)),
-            "startingOffsets": starting_offsets(self.role.frontier, earliest),
+            "subscribe": ",".join(sorted(prepared.topics)),
+            "startingOffsets": starting_offsets(prepared.positions),
             "failOnDataLoss": "true",
             "maxOffsetsPerTrigger": str(self.reading.max_records),
         }

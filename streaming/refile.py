@@ -38,7 +38,7 @@ def refile(archive: Archive) -> Archived | None:
             files += _written(archive, shelf, mended)
             _count(counts, shelf.label, Counts(counted=mended.num_rows, rejected=-mended.num_rows))
         for other in archive.shelves:
-            if other.label == UNCLAIMED and other.topic == shelf.topic:
+            if other.label == UNCLAIMED and set(other.topics) <= set(shelf.topics):
                 for claimed in _accepted(archive, shelf, other):
                     files += _written(archive, shelf, claimed)
                     _count(counts, shelf.label, Counts(read=claimed.num_rows, counted=claimed.num_rows))
@@ -86,7 +86,7 @@ def _accepted(archive: Archive, shelf: Shelf, source: Shelf) -> Iterator[pa.Tabl
     """
     where = f"_reject IS NOT NULL AND _contract_version NOT IN ({literal(source.version)}, {literal(source.marked)})"
     if source is not shelf:
-        where += f" AND {_of_topic(archive, shelf)}"
+        where += f" AND {_of_topic(archive, shelf, source)}"
     mine = archive.tables[shelf.table].files()
     stands = f"SELECT {', '.join(_POSITION)} FROM raw WHERE _reject IS NULL"
     new = f"SELECT * FROM accepted ANTI JOIN ({stands}) USING ({', '.join(_POSITION)})"
@@ -105,11 +105,12 @@ def _decoded(archive: Archive, shelf: Shelf, records: pa.Table) -> Iterator[pa.T
     return in_portions(lambda one: engine.run(shelf.statement, {"records": one}), records, portion_bytes(engine))
 
 
-def _of_topic(archive: Archive, shelf: Shelf) -> str:
-    """Records of the shelf's topic, and of files that were imported for its contract."""
+def _of_topic(archive: Archive, shelf: Shelf, unclaimed: Shelf) -> str:
+    """Records of one topic that the shelf's contract is read from; with its own, of files imported for it too."""
+    (topic,), own = unclaimed.topics, shelf.topics[0]
     imports = [one.source for one in archive.history.imports.values() if one.contract == shelf.contract]
-    listed = f" OR _source IN ({', '.join(map(literal, imports))})" if imports else ""
-    return f"(split_part(_source, '@', 1) = {literal(shelf.topic)}{listed})"
+    listed = f" OR _source IN ({', '.join(map(literal, imports))})" if imports and topic == own else ""
+    return f"(split_part(_source, '@', 1) = {literal(topic)}{listed})"
 
 
 def _written(archive: Archive, shelf: Shelf, rows: pa.Table) -> Sequence[RawFile]:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from seamline.errors import UserError
-from seamline.frontier import Frontier, topic_of
+from seamline.frontier import START, Frontier, topic_of
 from seamline.kernel import Kernel, Limits, kernel, literal, quote
 from seamline.lake import Lake
 from seamline.portions import in_portions, portion_bytes
 from seamline.schemas.contracts import Contract
 from seamline.schemas.decode import claims_version, decode_statement, unclaimed_statement
-from seamline.streaming.plan import UNCLAIMED
+from seamline.streaming.plan import UNCLAIMED, Leaving, sharing, topics_read
 from seamline.streaming.raw import RawTable, files_table, write_raw
-from seamline.streaming.tasks import RECORDS, Row, above, ranges_of, tally, to_ipc
+from seamline.streaming.tasks import RECORDS, Row, above, below, ranges_of, tally, to_ipc
 
 BYTES = "bytes:"
 """Put before the contract version of rows whose typed columns the table cannot hold: readers decode them from bytes."""
@@ -26,13 +27,13 @@ BYTES = "bytes:"
 
 @dataclass(frozen=True)
 class Shelf:
-    """One raw table for the records of one topic. `statement`: `records` to the table's rows.
+    """One raw table for the records of some topics. `statement`: `records` to the table's rows.
 
     `left_out`: columns that the table holds with another type.
     """
 
     table: str
-    topic: str
+    topics: tuple[str, ...]
     label: str
     contract: str
     version: str
@@ -56,7 +57,9 @@ class Shelf:
         return engine.run(self.statement, {"records": RECORDS.empty_table()}).schema
 
 
-def make_shelves(contracts: Iterable[Contract], live: Iterable[Contract], stream: str) -> tuple[Shelf, ...]:
+def make_shelves(
+    contracts: Iterable[Contract], live: Iterable[Contract], stream: str, leaving: Leaving = MappingProxyType({})
+) -> tuple[Shelf, ...]:
     """The raw tables of a stream: one for each contract and layout, and one for what no contract claims.
 
     `contracts` are the project's and go before those that live on in a definition alone.
@@ -65,13 +68,14 @@ def make_shelves(contracts: Iterable[Contract], live: Iterable[Contract], stream
     others = sorted(live, key=lambda contract: contract.decoding)
     for contract in others:
         current.setdefault(contract.name, contract)
+    read = topics_read(current, leaving)
     by_table = {(contract.name, contract.layout): contract for contract in current.values()}
     for contract in others:
         by_table.setdefault((contract.name, contract.layout), contract)
     shelves = [
         Shelf(
             table=Lake.raw_path(name, layout),
-            topic=contract.topic,
+            topics=read[name],
             label=name if current[name].layout == layout else f"{name}@{layout}",
             contract=name,
             version=contract.decoding,
@@ -79,9 +83,8 @@ def make_shelves(contracts: Iterable[Contract], live: Iterable[Contract], stream
         )
         for (name, layout), contract in sorted(by_table.items())
     ]
-    for topic in sorted({contract.topic for contract in current.values()}):
-        shared = [contract for contract in current.values() if contract.topic == topic]
-        shelves.append(_unclaimed(topic, shared, stream))
+    for topic in sorted({topic for topics in read.values() for topic in topics}):
+        shelves.append(_unclaimed(topic, sharing(topic, current, read), stream))
     return tuple(shelves)
 
 
@@ -92,7 +95,7 @@ def _unclaimed(topic: str, shared: list[Contract], stream: str) -> Shelf:
         shared = shared[:1]
         statement = unclaimed_statement(shared)
     table = Lake.unclaimed_path(stream)
-    return Shelf(table, topic, UNCLAIMED, UNCLAIMED, claims_version(shared), statement)
+    return Shelf(table, (topic,), UNCLAIMED, UNCLAIMED, claims_version(shared), statement)
 
 
 def fitted(shelf: Shelf, table: RawTable, engine: Kernel) -> Shelf:
@@ -103,12 +106,14 @@ def fitted(shelf: Shelf, table: RawTable, engine: Kernel) -> Shelf:
 
 @dataclass(frozen=True)
 class FilingJob:
-    """What every task of one append does. `start`: records below it are covered already and are ignored."""
+    """What every task of one append does. `start`: records below it are covered already and are ignored, and so are
+    those of a topic that is being left from `stop` on."""
 
     uri: str
     shelves: tuple[Shelf, ...]
     start: Frontier
     limits: Limits
+    stop: Frontier = START
 
 
 def filing_task(records: pa.Table, job: FilingJob) -> list[Row]:
@@ -117,6 +122,7 @@ def filing_task(records: pa.Table, job: FilingJob) -> list[Row]:
     Rows: a `range`, and for each shelf a `tally` and its `file`s.
     """
     lake, engine = Lake(job.uri, None), kernel(job.limits)
+    records = below(records, job.stop)
     ranges = ranges_of(records)
     records = above(records, ranges, job.start)
     if not records.num_rows:
@@ -124,7 +130,7 @@ def filing_task(records: pa.Table, job: FilingJob) -> list[Row]:
     rows = [Row("range", "", to_ipc(ranges))]
     for source in pc.unique(records["source"]).to_pylist():
         here = records.filter(pc.equal(records["source"], source))
-        shelves = [shelf for shelf in job.shelves if shelf.topic == topic_of(source)]
+        shelves = [shelf for shelf in job.shelves if topic_of(source) in shelf.topics]
         rows += file_records(engine, lake, shelves, here)
     return rows
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 from seamline.claims import claim
@@ -20,11 +19,12 @@ from seamline.schemas.project import Project
 from seamline.streaming.entrypoint import main_of, opened
 from seamline.streaming.epoch import Speed
 from seamline.streaming.following import Following
-from seamline.streaming.kafka import Cluster, Topic
+from seamline.streaming.kafka import Cluster
 from seamline.streaming.maintenance import Maintenance
-from seamline.streaming.plan import make_plan
+from seamline.streaming.plan import Plan, make_plan
 from seamline.streaming.pulse import Pulse
-from seamline.streaming.query import Reading, Runner, stopping
+from seamline.streaming.query import Prepared, Reading, Runner, stopping
+from seamline.streaming.reading import ReadTopics
 from seamline.streaming.tasks import Tasks
 
 FEW = 5_000
@@ -38,13 +38,14 @@ class SpeedRole:
         kernel = project.settings.kernel
         self._cluster = cluster
         self._following = Following(project, stream)
+        self._reading = ReadTopics(project, stream, "speed", self._following, cluster)
         self._sources: tuple[str, ...] = ()
         self._read: frozenset[str] = frozenset()
         self.speed = Speed(
             project.lake,
             stream,
             writer,
-            make_plan(self._following.contracts, self._following.live),
+            self._plan(),
             engine=project.lake.kernel(kernel.memory, kernel.threads),
             clock=clock,
             check=self._check,
@@ -60,13 +61,18 @@ class SpeedRole:
     def frontier(self) -> Frontier:
         return self.speed.frontier
 
-    def begin(self, topics: Mapping[str, Topic], earliest: Frontier) -> None:
-        self._sources = tuple(topic.source for topic in topics.values())
-        self._read = frozenset(topics)
-        self.speed.origin = earliest
+    def prepare(self) -> Prepared:
+        prepared = self._reading.prepare(self.speed.history.frontier, self.speed.clock)
+        self._replan()
+        return prepared
+
+    def begin(self, prepared: Prepared) -> None:
+        self._sources = tuple(topic.source for topic in prepared.topics.values())
+        self._read = frozenset(prepared.topics)
+        self.speed.origin = prepared.positions
 
     def batch(self, tasks: Tasks) -> None:
-        if self._following.look():
+        if self._following.look() | self._reading.look(self.speed.history.frontier):
             before = self.topics
             self._replan()
             if self.topics != before:
@@ -76,14 +82,19 @@ class SpeedRole:
 
     def idle(self) -> None:
         self.speed.writer.check()
-        if self._following.reload() | self._following.look():
+        frontier = self.speed.history.frontier
+        if self._following.reload() | self._following.look() | self._reading.look(frontier):
             self._replan()
         if self._read == set(self.topics):
-            self.speed.announce()
+            self.speed.announce(self._reading.passed(frontier))
         self._maintenance.between_batches()
 
     def _replan(self) -> None:
-        self.speed.use(make_plan(self._following.contracts, self._following.live))
+        self.speed.use(self._plan())
+        self.speed.stop = self._reading.stop
+
+    def _plan(self) -> Plan:
+        return make_plan(self._following.contracts, self._following.live, self._reading.leaving)
 
     def _check(self) -> None:
         self._cluster.check_ids(self._sources)
@@ -110,7 +121,7 @@ def run_speed(
         role = SpeedRole(project, stream, writer, cluster, clock)
         with opened(project, f"speed-{stream}", spark, writer.tell, stop) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
-            Runner(session, pulse, role, reading, stop, settings.kafka.partitions).run()
+            Runner(session, pulse, role, reading, stop).run()
 
 
 if __name__ == "__main__":

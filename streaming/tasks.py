@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import reduce
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seamline.frontier import Frontier, Partition, topic_of
+from seamline.frontier import START, Frontier, Partition, topic_of
 from seamline.kernel import Kernel, Limits, kernel
 from seamline.portions import in_portions, portion_bytes
 from seamline.streaming.plan import UNCLAIMED, DecodingPlan, Plan
@@ -70,7 +71,8 @@ Tasks = Callable[[Task], Iterable[Row]]
 
 @dataclass(frozen=True)
 class Job:
-    """What every task of one micro-batch does. `start`: records below it are covered already and are ignored.
+    """What every task of one micro-batch does. `start`: records below it are covered already and are ignored, and so
+    are those of a topic that is being left from `stop` on.
 
     `without`: an IPC table like POSITIONS; with it, only partials are made again.
     """
@@ -80,6 +82,7 @@ class Job:
     without: bytes = b""
     limits: Limits = field(default=ONE_THREAD)
     kept_bytes: int = KEPT_BYTES
+    stop: Frontier = START
 
 
 @dataclass
@@ -116,6 +119,7 @@ def decode_task(records: pa.Table, job: Job) -> list[Row]:
     """
     engine = kernel(job.limits)
     rows: list[Row] = []
+    records = below(records, job.stop)
     ranges = ranges_of(records)
     records = above(records, ranges, job.start)
     if not records.num_rows:
@@ -249,6 +253,19 @@ def above(records: pa.Table, ranges: pa.Table, start: Frontier) -> pa.Table:
         if first < at:
             here = pc.and_(pc.equal(records["source"], source), pc.equal(records["partition"], partition))
             records = records.filter(pc.invert(pc.and_(here, pc.less(records["offset"], at))))
+    return records
+
+
+def below(records: pa.Table, stop: Frontier) -> pa.Table:
+    """Drops records of the sources in `stop` at or above it."""
+    for source in stop.sources:
+        here = pc.equal(records["source"], source)
+        if pc.any(here).as_py():
+            under = [
+                pc.and_(pc.equal(records["partition"], at.number), pc.less(records["offset"], offset))
+                for at, offset in stop.only([source]).items()
+            ]
+            records = records.filter(pc.or_(pc.invert(here), reduce(pc.or_, under)))
     return records
 
 

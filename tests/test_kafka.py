@@ -15,7 +15,7 @@ from seamline.cli.replay import producer
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.frontier import START, Frontier, Partition
 from seamline.streaming.clients import python_options
-from seamline.streaming.kafka import Cluster, check_range, starting_offsets
+from seamline.streaming.kafka import Cluster, starting_offsets
 
 
 def at(**offsets: int) -> Frontier:
@@ -28,17 +28,8 @@ def condition(call: Callable[[], object]) -> Condition:
     return caught.value.condition
 
 
-def test_starting_offsets_come_from_the_ledger_and_a_new_partition_from_its_earliest() -> None:
-    assert json.loads(starting_offsets(at(p0=7), at(p0=3, p1=5))) == {"t": {"0": 7, "1": 5}}
-
-
-def test_a_range_that_is_gone_is_named() -> None:
-    check_range(at(p0=3), at(p0=3), at(p0=3))
-    with pytest.raises(SeamlineError) as expired:
-        check_range(at(p0=3), at(p0=5), at(p0=9))
-    assert expired.value.condition is Condition.RECORDS_EXPIRED
-    assert "offsets 3 to 5 of t/0" in str(expired.value)
-    assert condition(lambda: check_range(at(p0=9), at(p0=0), at(p0=5))) is Condition.RECORDS_EXPIRED
+def test_starting_offsets_are_positions_by_topic() -> None:
+    assert json.loads(starting_offsets(at(p0=7, p1=5))) == {"t": {"0": 7, "1": 5}}
 
 
 def test_kafka_options_are_translated() -> None:
@@ -90,11 +81,12 @@ def test_topics_are_made_where_missing_and_offsets_are_asked(broker: Any, fresh_
     produce(broker.bootstrap, name, [event(1), event(2)], partition=1)
     assert cluster.earliest([topic]) == START
     assert cluster.end([topic]) == Frontier({Partition(topic.source, 1): 2})
-    cluster.check_readable(START, [topic])
     cluster.close()
 
 
-def test_a_topic_made_again_expired_or_compacted_is_refused(broker: Any, fresh_topic: Callable[..., str]) -> None:
+def test_a_topic_made_again_is_another_and_a_compacted_one_refused(
+    broker: Any, fresh_topic: Callable[..., str]
+) -> None:
     from kafka import TopicPartition
 
     cluster = Cluster(broker.bootstrap)
@@ -102,23 +94,21 @@ def test_a_topic_made_again_expired_or_compacted_is_refused(broker: Any, fresh_t
     name = fresh_topic(1)
     topic = cluster.topics([name])[name]
     produce(broker.bootstrap, name, [event(n) for n in range(5)])
-    read = Frontier({Partition(topic.source, 0): 2})
-    cluster.check_readable(read, [topic])
     admin.delete_records({TopicPartition(name, 0): 4})
-    assert condition(lambda: cluster.check_readable(read, [topic])) is Condition.RECORDS_EXPIRED
+    assert cluster.earliest([topic]) == Frontier({Partition(topic.source, 0): 4})
     admin.delete_topics([name])
     wait_until(lambda: name not in admin.list_topics(), 30, "the topic is gone")
     cluster.create_missing([name], 1)
     again = cluster.topics([name])[name]
-    assert condition(lambda: cluster.check_readable(read, [again])) is Condition.TOPIC_RECREATED
+    assert cluster.existing([name, name + "-none"]) == {name: again}
     with pytest.raises(SeamlineError) as recreated:
         cluster.check_ids([topic.source])
     assert topic.id in str(recreated.value)
     assert again.id in str(recreated.value)
     compacted = cluster.topics([fresh_topic(1, **{"cleanup.policy": "compact"})])
-    assert condition(lambda: cluster.check_readable(START, compacted.values())) is Condition.TOPIC_COMPACTED
+    assert condition(lambda: cluster.check_compaction(compacted.values())) is Condition.TOPIC_COMPACTED
     patient = fresh_topic(1, **{"cleanup.policy": "compact", "min.compaction.lag.ms": str(48 * 3_600_000)})
-    cluster.check_readable(START, cluster.topics([patient]).values())
+    cluster.check_compaction(cluster.topics([patient]).values())
     cluster.close()
 
 

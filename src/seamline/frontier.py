@@ -7,6 +7,7 @@ Frontiers are partially ordered, component by component; a partition that is mis
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
 from typing import Any, NamedTuple
 
 from pydantic import GetCoreSchemaHandler
@@ -138,3 +139,8 @@ class Frontier:
 
 START = Frontier()
 """Where every log begins."""
+
+
+def joined(frontiers: Iterable[Frontier]) -> Frontier:
+    """The least frontier that covers all of them."""
+    return reduce(Frontier.join, frontiers, START)

@@ -17,16 +17,19 @@ from seamline.entries import (
     DataFile,
     EntryBase,
     Epoch,
+    Gone,
     Imported,
     Maintained,
     Published,
     Reserved,
     Retired,
     Stored,
+    TopicRead,
+    Topics,
     Version,
 )
 from seamline.errors import Condition, TerminalError
-from seamline.frontier import START, Frontier
+from seamline.frontier import START, Frontier, Partition, joined
 from seamline.ledger import Log
 from seamline.segment import Segment
 from seamline.units import standing
@@ -214,6 +217,35 @@ class ArchiveHistory(History):
             if number > read or not entry.end <= cut
             for day in entry.dates.get(table, ())
         }
+
+
+class TopicsHistory(History):
+    """Which topics a stream reads, has left, and what of them is gone."""
+
+    def __init__(self, log: Log) -> None:
+        self.read: dict[str, TopicRead] = {}
+        self.gone: tuple[Gone, ...] = ()
+        super().__init__(log)
+
+    def apply(self, number: int, entry: EntryBase) -> None:
+        if isinstance(entry, Topics):
+            self.read = {one.source: one for one in entry.read}
+            self.gone = entry.gone
+
+    @property
+    def accepted(self) -> Frontier:
+        """Below it, what Kafka has no more was accepted as gone."""
+        return joined(Frontier({Partition(one.source, one.partition): one.end}) for one in self.gone)
+
+    def gone_of(self, contracts: Iterable[str], reached: Frontier) -> tuple[Gone, ...]:
+        """What of some contracts' topics was accepted as gone, below a frontier."""
+        names = set(contracts)
+        of_them = {source for source, read in self.read.items() if names & read.contracts.keys()}
+        return tuple(
+            one
+            for one in self.gone
+            if one.source in of_them and one.start < reached[Partition(one.source, one.partition)]
+        )
 
 
 class BatchHistory(History):

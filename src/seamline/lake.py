@@ -2,6 +2,7 @@
 
 ```
 ledger/archive/<stream>/<n>.json   ledger/speed/<stream>/<n>.json
+ledger/topics/<stream>/<n>.json
 ledger/batch/<definition>/<n>.json ledger/views/<view>/<n>.json
 raw/<contract>-<layout>/           a Delta table, partitioned by event date
 speed/<stream>/<definition>/<attempt>.parquet   speed/<stream>/ids/<attempt>.parquet
@@ -65,6 +66,10 @@ class Lake:
     def speed_log(self, stream: str) -> Log:
         """`claim`, `epoch`, `compacted`, `retired`."""
         return Log(self.store, f"speed/{stream}")
+
+    def topics_log(self, stream: str) -> Log:
+        """`topics`."""
+        return Log(self.store, f"topics/{stream}")
 
     def batch_log(self, definition: str) -> Log:
         """`reserved`, `version`."""

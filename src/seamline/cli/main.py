@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from seamline import __version__
-from seamline.cli import batch, contracts, demo, doctor, imports, init, query, replay, run, status, up, views
+from seamline.cli import batch, contracts, demo, doctor, imports, init, query, replay, run, status, topics, up, views
 from seamline.cli.console import note, show_error
 from seamline.cli.options import MARKUP, RUN, Run, examples
 from seamline.errors import SeamlineError
@@ -40,6 +40,7 @@ replay.add(app)
 imports.add(app)
 views.add(app)
 contracts.add(app)
+topics.add(app)
 batch.add(app)
 query.add(app)
 status.add(app)

@@ -13,6 +13,7 @@ from seamline.cli.console import duration, note, say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.clock import system_clock
 from seamline.errors import SeamlineError
+from seamline.frontier import topic_of
 
 if TYPE_CHECKING:
     from seamline.claims import Lease
@@ -50,6 +51,7 @@ def status(
         note(f"lag in records is not known: {why}")
     _show_streams(found)
     _show_writers(found)
+    _show_topics(found)
     say()
     _show_views(found)
     if counts:
@@ -116,6 +118,23 @@ def _show_writers(found: Status) -> None:
     if rows:
         say()
         show_table(("writer", "state", "for", "host", "pid"), rows)
+
+
+def _show_topics(found: Status) -> None:
+    """What is not as usual with the streams' topics: left and not yet read to the end, or accepted as gone."""
+    rows: list[tuple[object, ...]] = [
+        (stream.name, topic_of(source), "left", str(end))
+        for stream in found.streams.values()
+        for source, end in stream.leaving.items()
+    ]
+    rows += [
+        (stream.name, f"{topic_of(one.source)}/{one.partition}", f"gone, {one.known}", f"{one.start} to {one.end}")
+        for stream in found.streams.values()
+        for one in stream.gone
+    ]
+    if rows:
+        say()
+        show_table(("stream", "topic", "state", "offsets"), rows)
 
 
 def _place(lease: Lease) -> tuple[object, ...]:
