@@ -34,10 +34,8 @@ def topics_only(cut: Frontier) -> Frontier:
 
 
 def origin_of(history: SpeedHistory) -> Frontier:
-    """Where epoch 1 started, also where only a compacted segment still says so."""
-    if history.origin is not None:
-        return history.origin
-    return next((c.start for (first, _), c in history.compacted.items() if first == 1), START)
+    """Where the stream began, as far as epochs still say so."""
+    return START if history.beginning is None else history.beginning
 
 
 def served_definition(catalogue: Catalogue, state: Published) -> tuple[Definition, str]:

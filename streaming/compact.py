@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from seamline.entries import BEFORE, Claim, Compacted, DataFile, EntryBase, Epoch, Published, Retired, Stored
+from seamline.errors import TerminalError
 from seamline.frontier import START, Frontier
 from seamline.history import BatchHistory, SpeedHistory, expired, unretirable
 from seamline.schemas.properties import Keep
+from seamline.segment import build_chain
 from seamline.streaming.epoch import SWEPT_AFTER
 
 GRACE = timedelta(hours=1)
@@ -109,27 +111,49 @@ def needed_cuts(
     batches: Mapping[str, BatchHistory],
     history: SpeedHistory,
     keeps: Mapping[str, Keep],
+    archived: Frontier,
     now: datetime,
 ) -> list[Frontier]:
     """Every cut from which a chain may have to start: served, restorable, reserved, or of a first version to come.
 
-    `definitions`: those of the stream that are live; `keeps`: which versions of each are restorable. A definition
-    served from the origin keeps everything.
+    `definitions`: those of the stream that are live; `keeps`: which versions of each are restorable; `archived`: how
+    far the archive is. A definition that is served from the origin keeps everything, while its chain from there stands.
     """
     states = list(states)
     cuts: list[Frontier] = []
     for definition in definitions:
         batch = batches[definition]
         served = [s.version for s in states if s.served == definition]
-        if None in served:
+        if None in served and stands_from_the_beginning(definition, history):
             cuts.append(START)
         kept = {*keeps[definition].of(batch.versions, now), *(v for v in served if v is not None)}
         cuts += [batch.versions[number].cut for number in sorted(kept) if number in batch.versions]
         cuts += [reserved.cut for reserved in batch.held(now)]
         if not batch.versions:
-            listed = [epoch for epoch in history.epochs.values() if definition in epoch.files]
-            cuts += [min(listed, key=lambda epoch: epoch.number).start] if listed else []
+            cuts.append(first_cut(definition, history, archived))
     return cuts
+
+
+def stands_from_the_beginning(definition: str, history: SpeedHistory) -> bool:
+    """Whether a definition can be answered by epochs alone. One that was applied later, or dropped and applied again,
+    has a hole before its first epoch: it waits for a version, and nothing of before is of use to it."""
+    if history.beginning is None:
+        return False
+    try:
+        build_chain(definition, None, history.beginning, history.segments(definition), history.frontier)
+    except TerminalError:
+        return False
+    return True
+
+
+def first_cut(definition: str, history: SpeedHistory, archived: Frontier) -> Frontier:
+    """The newest cut that a first version could have now. One that comes later has it, or a newer one: the archive and
+    the epochs that list the definition only grow."""
+    listed = history.trailing(lambda epoch: definition in epoch.files)
+    if not listed:
+        return history.frontier
+    passed = [cut for cut in (listed[0].start, *(epoch.end for epoch in listed)) if cut <= archived]
+    return passed[-1] if passed else listed[0].start
 
 
 def plan_retirement(

@@ -21,6 +21,7 @@ from seamline.schemas.stored import unread
 from seamline.slices import UNMERGED, Merging
 from seamline.streaming.compact import Link, cover, needed_cuts, plan_compaction, plan_retirement, plan_sweep
 from seamline.streaming.epoch import IDS, Speed
+from seamline.streaming.reach import Reach
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class Maintenance:
         self.catalogue = catalogue
         self.settings = settings
         self._batches: dict[str, BatchHistory] = {}
+        self._archived = Reach(speed.lake.archive_log(speed.stream))
+        self._archived.load()
         self._looked_at = 0
         self._retired_at = self._swept_at = speed.clock()
 
@@ -102,7 +105,8 @@ class Maintenance:
         default = self.settings.batch.keep_versions
         keeps = {one: batch_keep(self.catalogue.properties(one), default) for one in definitions}
         states = self.catalogue.states.values()
-        return needed_cuts(definitions, states, self._batches, self.speed.history, keeps, self.speed.clock())
+        archived = self._archived.catch_up()
+        return needed_cuts(definitions, states, self._batches, self.speed.history, keeps, archived, self.speed.clock())
 
     def _reads(self, link: Link) -> bool:
         """Whether today's statements read all of a segment; of a definition that cannot be compiled nobody knows."""

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from typing import Literal
 
 from seamline.clock import Clock
-from seamline.entries import Archived, Epoch, Gone, TopicRead, Topics
+from seamline.entries import Gone, TopicRead, Topics
 from seamline.errors import ConflictError
 from seamline.frontier import START, Frontier, joined, topic_of
 from seamline.history import SpeedHistory, TopicsHistory
 from seamline.lake import Lake
-from seamline.ledger import Log
 from seamline.schemas.contracts import Contract, parse_contract
 from seamline.schemas.project import Project
 from seamline.streaming.following import Following
@@ -20,6 +19,7 @@ from seamline.streaming.gaps import Gaps
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.plan import Leaving
 from seamline.streaming.query import Prepared
+from seamline.streaming.reach import Reach
 from seamline.streaming.topics import (
     Found,
     Loss,
@@ -36,31 +36,6 @@ from seamline.streaming.topics import (
 
 LOOK_SECONDS = 60.0
 """How often is looked whether the other role has read further in a topic that this one has left."""
-
-
-class Reach:
-    """How far a role's log reaches, without the rest of what it says."""
-
-    def __init__(self, log: Log) -> None:
-        self.log = log
-        self.frontier = START
-        self._number = 0
-
-    def load(self) -> Frontier:
-        """From the newest entry back to the first that has a range."""
-        numbers = self.log.numbers()
-        self._number = numbers[-1] if numbers else 0
-        entries = (self.log.read(number) for number in reversed(numbers))
-        self.frontier = next((e.end for e in entries if isinstance(e, Epoch | Archived)), START)
-        return self.frontier
-
-    def catch_up(self) -> Frontier:
-        """On from the newest entry that was seen."""
-        for number, entry in self.log.after(self._number):
-            self._number = number
-            if isinstance(entry, Epoch | Archived):
-                self.frontier = entry.end
-        return self.frontier
 
 
 class ReadTopics:

@@ -156,6 +156,13 @@ class SpeedHistory(History):
         ]
         return epochs + wider
 
+    @property
+    def beginning(self) -> Frontier | None:
+        """Where epoch 1 started, also where only a compacted segment still says so; None where nothing does."""
+        if self.origin is not None:
+            return self.origin
+        return next((c.start for (first, _), c in self.compacted.items() if first == 1), None)
+
     def ends(self) -> list[Frontier]:
         """The frontiers where a cut may lie: ends of epochs that stand, oldest first."""
         return [self.epochs[n].end for n in sorted(self.epochs)]

@@ -1,0 +1,32 @@
+"""How far a role's log reaches: what the other role, or upkeep, needs to know of it."""
+
+from __future__ import annotations
+
+from seamline.entries import Archived, Epoch
+from seamline.frontier import START, Frontier
+from seamline.ledger import Log
+
+
+class Reach:
+    """How far a role's log reaches, without the rest of what it says."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.frontier = START
+        self._number = 0
+
+    def load(self) -> Frontier:
+        """From the newest entry back to the first that has a range."""
+        numbers = self.log.numbers()
+        self._number = numbers[-1] if numbers else 0
+        entries = (self.log.read(number) for number in reversed(numbers))
+        self.frontier = next((e.end for e in entries if isinstance(e, Epoch | Archived)), START)
+        return self.frontier
+
+    def catch_up(self) -> Frontier:
+        """On from the newest entry that was seen."""
+        for number, entry in self.log.after(self._number):
+            self._number = number
+            if isinstance(entry, Epoch | Archived):
+                self.frontier = entry.end
+        return self.frontier
