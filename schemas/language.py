@@ -88,9 +88,13 @@ list of our own: what DuckDB calls stable changes with its releases, and is abou
 CHANGING_WORDS = ("current_", "localtime")
 """How the others of the kind begin, with parentheses or without."""
 
-REMADE = dict.fromkeys(_names("fmod hex to_hex bin bit_count"), "2.0.1")
+REMADE = {
+    **dict.fromkeys(_names("fmod hex to_hex bin bit_count"), "2.0.1"),
+    **dict.fromkeys(_names("list_zip list_select"), "guarded"),
+}
 """Functions whose value for some arguments a release of DuckDB changed although it left the states' layout as it was,
-and that release. A view that calls one is another definition from there on: what was stored before is rebuilt."""
+and that release; or that the kernel guards, which before took what is missing from another row. A view that calls one
+is another definition from there on: what was stored before is rebuilt."""
 
 IDENTITY = "duckdb-2.0 4"
 """Begins what every definition's hash is made of. It stays: which kernel and which layout stored a definition's

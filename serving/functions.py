@@ -12,6 +12,7 @@ for a column that is not grouped by.
 
 from __future__ import annotations
 
+from seamline.kernel import ZIP
 from seamline.schemas.algebra.distinct import HASHES, THETA_SKETCH
 
 WHOLE = HASHES - 1
@@ -44,8 +45,8 @@ _BELOW = "p__['s'][:list_position(p__['s'], p__['t']) - 1]"
 _LEFT = f"struct_pack(t := p__['t'], s := {_BELOW}, b := p__['b'])"
 _TWICE = "struct_pack(t := p__['t'], s := list_sort(p__['s'] || list_intersect(p__['s'], p__['b'])))"
 """A sorted set in which every hash of the second set stands twice."""
-_NEXT = "list_zip(p__['s'], p__['s'][2:])"
-_AROUND = "list_zip(p__['s'], p__['s'][2:], [NULL] || p__['s'][:-2])"
+_NEXT = f"{ZIP}(p__['s'], p__['s'][2:])"
+_AROUND = f"{ZIP}(p__['s'], p__['s'][2:], [NULL] || p__['s'][:-2])"
 _ONCE = f"list_where(p__['s'], list_transform({_NEXT}, lambda q__: q__[1] IS DISTINCT FROM q__[2]))"
 _ALONE = f"list_transform({_AROUND}, lambda q__: q__[1] IS DISTINCT FROM q__[2] AND q__[1] IS DISTINCT FROM q__[3])"
 _DISTINCT = f"struct_pack(t := p__['t'], s := {_ONCE})"

@@ -197,6 +197,8 @@ class _Checker:
 
     def _function(self, node: Node) -> None:
         name = fold(node.get("function_name", ""))  # a schema before it may be a column: shop.upper()
+        if node.get("catalog") or fold(node.get("schema", "")) == "system":
+            raise self._refused(f"function {name} of a catalogue", "a function by its name alone", _FUNCTIONS_MEND)
         self.measured |= name in MEASURE
         if name not in FUNCTIONS:
             raise self._refused(

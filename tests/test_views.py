@@ -379,13 +379,6 @@ def test_a_changed_contract_is_another_definition_and_properties_are_not(orders:
     assert re.fullmatch(r"[0-9a-f]{16}", compiled(PLAIN, orders).hash)
 
 
-def test_another_kernel_version_is_another_definition(orders: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What epochs and versions have stored in an engine's own layout is never merged by another engine."""
-    before = compiled(PLAIN, orders).hash
-    monkeypatch.setattr("seamline.schemas.language.KERNEL_VERSION", "duckdb-9.9")
-    assert compiled(PLAIN, orders).hash != before
-
-
 def test_a_definition_is_made_again_from_its_own_text(orders: Contract) -> None:
     definition = compiled(CASES["everything"], orders)
     (again,) = parse_views(definition.text, "ledger")

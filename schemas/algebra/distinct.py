@@ -12,6 +12,7 @@ import math
 from decimal import Decimal
 from typing import Any
 
+from seamline.kernel import ZIP
 from seamline.schemas.algebra.forms import ORDERED, Aggregate, Call, Form, Part, fields_of, storable
 
 SKETCH_SIZE = 4096
@@ -61,7 +62,7 @@ _FEW = 1024
 _LISTS = "list({c})"
 _ALL = f"flatten({_LISTS})"
 _SORTED = f"list_sort({_ALL})"
-_UNEQUAL = f"list_transform(list_zip({_SORTED}, {_SORTED}[2:]), lambda pair__: pair__[1] IS DISTINCT FROM pair__[2])"
+_UNEQUAL = f"list_transform({ZIP}({_SORTED}, {_SORTED}[2:]), lambda pair__: pair__[1] IS DISTINCT FROM pair__[2])"
 _MERGED = (
     f"CASE WHEN len({_ALL}) <= {_FEW} THEN list_sort(list_distinct({_ALL})) ELSE list_where({_SORTED}, {_UNEQUAL}) END"
 )

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from seamline.errors import SeamlineError
-from seamline.kernel import kernel, quote
+from seamline.kernel import ZIP, kernel, quote
 from seamline.schemas.algebra.distribution import TIMES, engine_type
 from seamline.schemas.algebra.forms import (
     FLOATS,
@@ -62,7 +62,7 @@ _STEPS = (
     " lambda j__: {'entries': NULL, 'step': (1::BIGINT << j__)})"
 )
 _ONCE = (
-    "list_transform(list_zip(a__.entries, a__.entries[b__.step + 1:]), lambda pair__:"
+    f"list_transform({ZIP}(a__.entries, a__.entries[b__.step + 1:]), lambda pair__:"
     " {'value': pair__[1].value, 'count': pair__[1].count"
     " + CASE WHEN pair__[2] IS NOT NULL AND pair__[1].value IS NOT DISTINCT FROM pair__[2].value"
     " THEN pair__[2].count ELSE 0 END})"
@@ -72,7 +72,7 @@ _ADDED = (
     f" lambda a__, b__: {{'entries': {_ONCE}, 'step': b__.step}}).entries"
 )
 _FIRST = (
-    "list_transform(list_zip(added__, list_prepend(NULL, added__), true),"
+    f"list_transform({ZIP}(added__, list_prepend(NULL, added__), true),"
     " lambda pair__: pair__[2] IS NULL OR pair__[1].value IS DISTINCT FROM pair__[2].value)"
 )
 _SUMMED = f"list_transform([{_ADDED}], lambda added__: list_where(added__, {_FIRST}))[1]"

@@ -66,6 +66,33 @@ in, 0 below the first, n + 1 from high on; with low above high they count downwa
 exactly. NULL where the standard has an error."""
 
 
+ZIP = "system.main.list_zip"
+"""DuckDB's own list_zip, for statements that look at no element before they know it to be one."""
+
+
+def _element(value: str) -> str:
+    return f"CASE WHEN {value} IS NOT NULL THEN {value} END"
+
+
+_PAIRS = f"lambda p__: row({_element('p__[1]')}, {_element('p__[2]')})"
+_CHOSEN = f"list_transform(system.main.list_select(l, i), lambda e__: {_element('e__')})"
+
+GUARDED = tuple(
+    f"CREATE MACRO {name}{definition}"
+    for name, definition in {
+        **dict.fromkeys(
+            ("list_zip", "array_zip"),
+            f"(a) AS {ZIP}(a), (a, b) AS list_transform({ZIP}(a, b), {_PAIRS}),"
+            f" (a, b, shortest) AS list_transform({ZIP}(a, b, shortest::BOOLEAN), {_PAIRS})",
+        ),
+        **dict.fromkeys(("list_select", "array_select"), f"(l, i) AS {_CHOSEN}"),
+    }.items()
+)
+"""DuckDB's functions by the same names, but for what is missing: it gives a NULL struct for that, whose fields are not
+NULL but what stands next in memory, another row's. Nothing else that gives NULL structs does so: a test asks them all.
+list_zip takes at most two lists, since the kernel must know how many to look at."""
+
+
 class Kernel:
     """A locked-down DuckDB connection. Safe to share between threads: runs are serialised."""
 
@@ -137,6 +164,7 @@ def connect(limits: Limits, settings: Sequence[str] = ()) -> duckdb.DuckDBPyConn
         "SET enable_progress_bar = false",
         f"SET disabled_optimizers = '{HOISTING}'",
         WIDTH_BUCKET,
+        *GUARDED,
         *settings,
         "SET lock_configuration = true",
     ):
