@@ -56,8 +56,9 @@ def served_definition(catalogue: Catalogue, state: Published) -> tuple[Definitio
 def served_base(state: Published, definition: Definition, batch: BatchHistory, history: SpeedHistory) -> Base:
     """The base that a view's state names. Raises VIEW_NOT_READY, KERNEL_VERSION or OUT_OF_RETENTION."""
     if state.version is None:
-        if not history.last_epoch:
-            raise not_ready(state.view, "nothing was read yet: the stream has no epoch", "start the speed layer")
+        if not history.last_epoch and history.claim is None:  # claimed, it reads: nothing was sent so far
+            mend = "start the speed layer: 'seamline up', or 'seamline run speed'"
+            raise not_ready(state.view, "nothing was read yet: no speed layer was ever started", mend)
         return Base(None, origin_of(history))
     return version_base(definition, batch, state.version)
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from seamline.errors import Condition, TerminalError, UserError
 from seamline.kernel import parquet, quote
 from seamline.schemas.definition import Definition
+from seamline.serving import beyond
 from seamline.serving.bound import Text, bind
 from seamline.serving.deadline import deadline
 from seamline.serving.exported import exported
@@ -129,6 +130,17 @@ class Cursor:
             told = said(error, seconds)
             told.where = "" if text.plain else told.where  # it would be the place in the text that was written out
             raise told from error
+
+    def beyond(self, column: str, served: Served, seconds: float) -> pa.Table:
+        """The keys of groups of a view in which a column is out of range. Raises like `run`."""
+        rows = beyond.rows(column)
+        if not rows(served.definition):
+            return pa.table({})
+        with deadline(self._connection, seconds):
+            try:
+                return self._connection.execute(statement(served, served.definition, rows)).to_arrow_table()
+            except duckdb.Error as error:
+                raise said(error, seconds) from error
 
     def explain(self, text: Text) -> str:
         """The plan of a checked query."""

@@ -14,7 +14,7 @@ from seamline.kernel import fold
 from seamline.schemas.algebra import NAMES
 from seamline.schemas.definition import Definition, Output
 from seamline.serving.guard import place
-from seamline.serving.sources import Node, Path, Scope, Source, path, sources, within
+from seamline.serving.sources import STAR, Node, Path, Scope, Source, path, sources, within
 
 _WORDS = """
 approx_quantile avg bit_and bit_or bit_xor bool_and bool_or corr count_if countif entropy favg fsum geomean
@@ -98,9 +98,11 @@ def _numbered(group: Node, items: list[Node]) -> Node:
 
 
 def _warning(call: PlainCall, definitions: Mapping[str, Definition]) -> str:
-    found = _resolve(call.sources, call.column, definitions)
-    if found is None:
-        return ""
+    said = (_said(call, one) for one in _resolve(call.sources, call.column, definitions))
+    return next(filter(None, said), "")
+
+
+def _said(call: PlainCall, found: _Found) -> str:
     source, definition, output = found
     function = NAMES.get(_SAME.get(call.function, call.function), call.function)
     keys = {fold(key.name) for key in definition.keys}
@@ -117,30 +119,47 @@ def _warning(call: PlainCall, definitions: Mapping[str, Definition]) -> str:
 
 
 _Found = tuple[Source, Definition, Output]
+_Founds = tuple[_Found, ...]
+"""The views' columns that a column's values may be of: several after a union."""
 
 
-def _resolve(reads: tuple[Source, ...], column: Path, definitions: Mapping[str, Definition]) -> _Found | None:
-    """The view's column behind a name, where there is no doubt."""
+def _resolve(reads: tuple[Source, ...], column: Path, definitions: Mapping[str, Definition]) -> _Founds:
+    """The views' columns behind a name, where there is no doubt."""
     *qualifier, name = column[-2:]
     entries = [source for source in reads if not qualifier or source.alias == qualifier[0]]
-    if not qualifier and any(not source.view and not source.inner for source in entries):
-        return None  # nothing is known of its columns
-    found = [one for source in entries if (one := _of(source, name, definitions))]
-    return found[0] if len(found) == 1 else None
+    if not qualifier and any(not (source.view or source.inner or source.branches) for source in entries):
+        return ()  # nothing is known of its columns
+    found = [founds for source in entries for called, founds in _columns(source, definitions) if called == name]
+    return found[0] if len(found) == 1 else ()
 
 
-def _of(source: Source, name: str, definitions: Mapping[str, Definition]) -> _Found | None:
+def _columns(source: Source, definitions: Mapping[str, Definition]) -> list[tuple[str, _Founds]]:
+    """A source's columns by name, in order."""
     if source.view:
         definition = definitions[source.view]
-        names = [*source.names, *(fold(o.name) for o in definition.columns[len(source.names) :])]
-        return next(
-            ((source, definition, o) for n, o in zip(names, definition.columns, strict=False) if n == name), None
-        )
-    for item, origin in source.items:
-        if item == name:
-            return _through(source, _resolve(source.inner, origin, definitions)) if origin else None
-    return _through(source, _resolve(source.inner, (name,), definitions)) if source.star else None
+        columns: list[tuple[str, _Founds]] = [(fold(o.name), ((source, definition, o),)) for o in definition.columns]
+    else:
+        inner = _united(source, definitions) if source.branches else _selected(source, definitions)
+        columns = [(name, tuple((source, *found[1:]) for found in founds)) for name, founds in inner]
+    names = [*source.names, *(name for name, _ in columns[len(source.names) :])]
+    return [(name, founds) for name, (_, founds) in zip(names, columns, strict=False)]
 
 
-def _through(source: Source, found: _Found | None) -> _Found | None:
-    return (source, *found[1:]) if found else None
+def _selected(source: Source, definitions: Mapping[str, Definition]) -> list[tuple[str, _Founds]]:
+    columns: list[tuple[str, _Founds]] = []
+    for name, origin in source.items:
+        if name == STAR:
+            columns += [column for inner in source.inner for column in _columns(inner, definitions)]
+        else:
+            columns.append((name, _resolve(source.inner, origin, definitions) if origin else ()))
+    return columns
+
+
+def _united(source: Source, definitions: Mapping[str, Definition]) -> list[tuple[str, _Founds]]:
+    """Each column with what it is in every branch; a branch of which not all is known says nothing."""
+    first, *others = (_columns(branch, definitions) for branch in source.branches)
+    if source.by_name:
+        every = [*first, *(column for other in others for column in other)]
+        return [(name, sum((f for n, f in every if n == name), ())) for name in dict(every)]
+    alike = [first, *(other for other in others if len(other) == len(first))]
+    return [(name, sum((other[n][1] for other in alike), ())) for n, (name, _) in enumerate(first)]

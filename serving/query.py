@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from seamline.errors import Condition, UserError
+from seamline.errors import Condition, SeamlineError, UserError
+from seamline.serving import beyond
 from seamline.serving.bound import Text
 from seamline.serving.cursor import Cursor
 from seamline.serving.plain import warnings
@@ -43,7 +44,19 @@ class Query:
             asked = snapshot.serving.clock()
             proofs = Provenances((name, one.provenance(asked)) for name, one in served.items())
             said = warnings(self._asked.calls, {name: one.definition for name, one in served.items()})
-            return Answer(cursor.run(text, self._pool.seconds), proofs, said)
+            try:
+                return Answer(cursor.run(text, self._pool.seconds), proofs, said)
+            except SeamlineError as error:
+                if error.condition is Condition.VALUE_OUT_OF_RANGE:
+                    self._name_groups(error, served, cursor)
+                raise
+
+    def _name_groups(self, error: SeamlineError, served: dict[str, Served], cursor: Cursor) -> None:
+        """Adds which groups of the views are out of range, where that can be found in a query's time."""
+        column = beyond.column_of(error.got)
+        with suppress(SeamlineError):  # what is to be told is the error that there is
+            groups = beyond.told((name, cursor.beyond(column, one, self._pool.seconds)) for name, one in served.items())
+            error.got += f"; so it is in {groups}" if groups else ""
 
     def explain(self, snapshot: Snapshot) -> str:
         """The kernel's plan."""

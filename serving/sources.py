@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seamline.kernel import fold
@@ -15,11 +15,11 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Source:
-    """One entry after FROM.
+    """One entry after FROM, its columns renamed to `names` (the first ones, if any).
 
-    view: its name where it is one, with its columns renamed to `names` (the first ones, if any); inner: the entries
-    that a subquery without grouping reads, its columns that are theirs in `items`, `star` where it gives all of them.
-    Where it is neither, nothing is known of its columns.
+    view: its name where it is one; inner: the entries that a subquery without grouping reads, and `items` its columns
+    in order, those that are theirs with their path, STAR for all of them; branches: of a set operation, those whose
+    rows it gives, column by column in order or `by_name`. Where it is none of these, nothing is known of its columns.
     """
 
     alias: str
@@ -27,8 +27,12 @@ class Source:
     names: tuple[str, ...] = ()
     inner: tuple[Source, ...] = ()
     items: tuple[tuple[str, Path], ...] = ()
-    star: bool = False
+    branches: tuple[Source, ...] = ()
+    by_name: bool = False
 
+
+STAR = "*"
+"""Stands for all columns of `inner` among `items`."""
 
 Scope = Mapping[str, Source]
 """WITH names that can be seen, in lower case."""
@@ -48,7 +52,7 @@ def within(node: Node, scope: Scope) -> Iterator[tuple[Node, Scope]]:
             found = Source(name)
         else:
             yield query, scope
-            found = Source(name) if query.get("aliases") else derived(name, inner, scope)
+            found = replace(derived(name, inner, scope), names=tuple(map(fold, query.get("aliases", []))))
         scope = {**scope, name: found}
     yield node, scope
 
@@ -76,32 +80,35 @@ def sources(table: Node, scope: Scope) -> Iterator[Source]:
             yield Source(alias or name, view=name, names=names)
         else:
             known = scope[name]
-            yield (
-                Source(alias or name) if names else Source(alias or name, "", (), known.inner, known.items, known.star)
-            )
+            yield replace(known, alias=alias or name, names=names + known.names[len(names) :])
     elif kind == "SUBQUERY":
-        yield Source(alias) if names else derived(alias, table.get("subquery", {}).get("node", {}), scope)
+        yield replace(derived(alias, table.get("subquery", {}).get("node", {}), scope), names=names)
     elif kind != "EMPTY":
         yield Source(alias)
 
 
 def derived(alias: str, node: Node, scope: Scope) -> Source:
     """A subquery as a source: looked through where each of its rows is one of what it reads."""
+    if node.get("type") == "SET_OPERATION_NODE":
+        *_, (_, scope) = within(node, scope)
+        kind, children = str(node.get("setop_type", "")), node.get("children", [])
+        given = children if kind.startswith("UNION") else children[:1]
+        return Source(alias, branches=tuple(derived("", one, scope) for one in given), by_name=kind == "UNION_BY_NAME")
     grouped = any(node.get(key) for key in ("group_expressions", "group_sets", "having"))
     if node.get("type") != "SELECT_NODE" or grouped or node.get("aggregate_handling") != "STANDARD_HANDLING":
         return Source(alias)
     *_, (_, scope) = within(node, scope)
-    items: list[tuple[str, Path]] = []
-    star = False
-    for item in node.get("select_list", []):
-        if item.get("class") == "COLUMN_REF":
-            names = path(item)
-            items.append((fold(item.get("alias", names[-1])), names))
-        elif item.get("class") == "STAR":
-            star |= set(item) <= {"class", "type", "query_location", "query_location_length", "columns"}
-        else:
-            items.append((fold(item.get("alias", "")), ()))
-    return Source(alias, inner=tuple(sources(node.get("from_table", {}), scope)), items=tuple(items), star=star)
+    items = tuple(map(_item, node.get("select_list", [])))
+    return Source(alias, inner=tuple(sources(node.get("from_table", {}), scope)), items=items)
+
+
+def _item(item: Node) -> tuple[str, Path]:
+    """One of a SELECT's items: its name, and its path where it is a column."""
+    if item.get("class") == "COLUMN_REF":
+        names = path(item)
+        return fold(item.get("alias", names[-1])), names
+    plain = set(item) <= {"class", "type", "query_location", "query_location_length", "columns"}
+    return (STAR if item.get("class") == "STAR" and plain else fold(item.get("alias", ""))), ()
 
 
 def path(reference: Node) -> Path:

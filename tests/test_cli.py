@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -228,6 +229,37 @@ def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(shop: Path, capsys: py
     assert checks["project"]["health"] == "fault"
     assert "orders_by_hour.sql" in checks["project"]["found"]
     assert checks["project"]["mend"]
+
+
+def test_the_doctor_tells_whose_the_port_is(shop: Path) -> None:
+    from seamline.cli.doctor import port
+    from seamline.schemas.project import load_project
+    from seamline.serving.app import ADDRESS, listen
+
+    with listen("127.0.0.1", 0) as taken:
+        number = taken.getsockname()[1]
+        (shop / "seamline.toml").write_text(f"[serving]\nport = {number}\n")
+        project = load_project(shop)
+        assert port(project).health == "fault"
+        project.state.mkdir(exist_ok=True)
+        other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        for pid, health in ((os.getpid(), "ok"), (other.pid, "fault")):
+            (project.state / ADDRESS).write_text(json.dumps({"url": "", "port": number, "pid": pid}))
+            assert port(project).health == health
+        other.communicate()
+        assert port(project).health == "fault"
+    assert port(project).health == "ok"
+
+
+def test_the_doctor_asks_a_broker_though_no_contract_names_a_topic(tmp_path: Path) -> None:
+    from seamline.cli.doctor import broker, guarded
+    from seamline.schemas.project import load_project
+
+    (tmp_path / "seamline.toml").write_text('[kafka]\nbootstrap_servers = "127.0.0.1:1"\n')
+    for folder in ("contracts", "views"):
+        (tmp_path / folder).mkdir()
+    found = guarded("broker", lambda: broker(load_project(tmp_path)))
+    assert (found.health, "127.0.0.1:1" in found.found) == ("fault", True)
 
 
 def test_the_doctor_leaves_nothing_in_the_lake(shop: Path) -> None:

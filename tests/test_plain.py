@@ -32,6 +32,20 @@ WARNED = {
     "SELECT shop, hour, avg(mean) FROM sales GROUP BY ROLLUP (shop, hour)": ["1:20: avg(mean)"],
     "SELECT (SELECT median(mean) FROM sales), avg(mean) FROM sales": ["1:16: median(mean)", "1:42: avg(mean)"],
     "SELECT avg(x) FROM sales AS t(h, s, o, a, x)": ["1:8: avg(x)"],
+    "SELECT sum(n) FROM (SELECT amounts AS n FROM sales UNION ALL SELECT orders FROM sales)": ["1:8: sum(n)"],
+    "SELECT sum(n) FROM (SELECT orders AS n FROM sales UNION ALL SELECT amounts FROM sales)": ["1:8: sum(n)"],
+    "SELECT sum(n) FROM (SELECT orders AS n FROM sales UNION SELECT amounts FROM sales UNION ALL SELECT 1)": [
+        "1:8: sum(n)"
+    ],
+    "WITH u(h, n) AS (SELECT hour, orders FROM sales UNION ALL SELECT hour, amounts FROM sales) SELECT sum(n) FROM u": [
+        "1:99: sum(n)"
+    ],
+    "SELECT sum(s.amounts) FROM (FROM sales UNION ALL FROM sales) AS s": ["1:8: sum(s.amounts)"],
+    "SELECT sum(amounts) FROM (SELECT 1 AS x UNION ALL BY NAME SELECT amounts FROM sales)": ["1:8: sum(amounts)"],
+    "SELECT sum(n) FROM ((SELECT amounts FROM sales EXCEPT SELECT orders FROM shops) UNION ALL SELECT 1) AS t(n)": [
+        "1:8: sum(n)"
+    ],
+    "SELECT sum(x) FROM (SELECT amounts FROM sales) AS t(x)": ["1:8: sum(x)"],
     "SELECT avg(mean), avg(mean) FROM sales": ["1:8: avg(mean)", "1:19: avg(mean)"],
 }
 
@@ -44,6 +58,9 @@ SILENT = [
     "SELECT avg(n) FROM (SELECT shop, sum(orders) AS n FROM sales GROUP BY shop)",
     "SELECT avg(q.mean) FROM sales AS s, (SELECT shop, 1 AS mean FROM shops GROUP BY shop) AS q",
     "SELECT sum(mean * orders) / sum(orders) FROM sales",
+    "SELECT sum(n) FROM (SELECT orders AS n FROM sales UNION ALL SELECT orders FROM shops)",
+    "SELECT sum(n) FROM (SELECT orders, amounts, 1 AS n FROM sales UNION ALL SELECT orders, 1, 2 FROM sales)",
+    "SELECT sum(n) FROM (SELECT orders AS n FROM sales EXCEPT SELECT amounts FROM sales)",
     "SELECT avg(x) FROM generate_series(1, 3) AS g(x), sales",
 ]
 

@@ -11,7 +11,9 @@ from handmade import ALL, OTHER, VIEW, Handmade, Row, at, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seamline.entries import Claim
 from seamline.errors import Condition, SeamlineError
+from seamline.frontier import START
 from seamline.segment import Segment, build_chain, check_seam
 from seamline.serving.provenance import check_json
 from seamline.serving.snapshot import Serving
@@ -194,6 +196,21 @@ def test_one_broken_view_does_not_stop_another(tmp_path: Path) -> None:
     serving = made.serving()
     refuses(serving, Condition.VIEW_NOT_READY)
     assert ask(serving, "SELECT * FROM shops ORDER BY ALL") == made.truth(made.sent, "shops")
+
+
+def test_a_stream_that_is_read_and_has_no_records_answers_with_no_rows(made: Handmade) -> None:
+    assert "seamline run speed" in refuses(made.serving(), Condition.VIEW_NOT_READY).mend
+    made.put(made.lake.speed_log("main"), Claim(at=made.clock(), holder="speed"))
+    serving = made.serving()
+    assert ask(serving) == []
+    assert ask(serving, "SELECT count(*) AS n FROM sales") == [{"n": 0}]
+    assert ask(serving, "SELECT MEASURE(orders) AS n FROM sales") == [{"n": 0}]
+    proof = serving.query(ALL).provenance["sales"]
+    proof.check()
+    assert (proof.version, proof.reached, proof.links, proof.lag_seconds) == (None, START, (), None)
+    made.epoch(rows(10))
+    serving.catch_up()
+    assert ask(serving) == made.truth(made.sent)
 
 
 def test_a_view_without_version_and_with_a_hole_is_not_ready(made: Handmade) -> None:

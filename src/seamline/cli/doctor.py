@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -158,6 +159,7 @@ def broker(project: Project) -> Check:
     topics = {contract.topic for contract in project.contracts.values()}
     cluster = Cluster(address, settings.options, patience=3)
     try:
+        cluster.ping()  # a project without contracts names no topic, and would ask nothing
         cluster.topics(topics)
     except SeamlineError as error:
         if error.condition == Condition.TOPIC_MISSING:
@@ -171,25 +173,35 @@ def broker(project: Project) -> Check:
 
 
 def port(project: Project) -> Check:
-    """The serving port: free, or answered by a serving role."""
-    import httpx
-
-    at = (project.settings.serving.host, project.settings.serving.port)
+    """The serving port: free, or held by this project's own serving role."""
+    host, number = project.settings.serving.host, project.settings.serving.port
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(at)
+            probe.bind((host, number))
         except OSError as error:
             reason = error.strerror
         else:
-            return Check("port", "ok", f"{at[0]}:{at[1]} is free")
+            return Check("port", "ok", f"{host}:{number} is free")
+    if _serves(project, number):
+        return Check("port", "ok", f"{host}:{number} is this project's serving role's")
+    mend = "set serving.port to another one in seamline.toml (0 takes a free one), or end what listens there"
+    return Check("port", "fault", f"{host}:{number} cannot be had, nor is it this project's: {reason}", mend)
+
+
+def _serves(project: Project, port: int) -> bool:
+    """Whether the process that the project's serving role says it is listens on a port: after a kill, what it said
+    stays, and another project's role may have the port."""
+    import psutil
+
+    from seamline.serving.app import ADDRESS
+
     try:
-        if httpx.get(f"http://{at[0]}:{at[1]}/healthz", timeout=2).status_code < 500:
-            return Check("port", "ok", f"{at[0]}:{at[1]} is a serving role's")
-    except httpx.HTTPError:
-        pass
-    mend = "set serving.port to another one in seamline.toml (0 takes a free one)"
-    return Check("port", "fault", f"{at[0]}:{at[1]} cannot be had: {reason}", mend)
+        said = json.loads((project.state / ADDRESS).read_text(encoding="utf-8"))
+        held = psutil.Process(int(said["pid"])).net_connections("tcp")
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in held)
 
 
 def _show(check: Check) -> None:
