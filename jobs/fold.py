@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 from seamline.entries import Counts, Published, Version
 from seamline.errors import TerminalError
 from seamline.frontier import Frontier
-from seamline.history import ALWAYS, BatchHistory, SpeedHistory
-from seamline.jobs.plan import Logs, Nothing, Plan, reads, served_version, table_of, targets, unlisted
+from seamline.history import BatchHistory, SpeedHistory
+from seamline.jobs.plan import (
+    Logs,
+    Nothing,
+    Plan,
+    reads,
+    served_version,
+    table_of,
+    targets,
+    unlisted,
+    unremembered,
+)
 from seamline.jobs.unit import Folding, UnitTask
 from seamline.kernel import quote
 from seamline.lake import Lake
@@ -100,8 +110,8 @@ def _too_early(
 ) -> str:
     """Why no version may end at this cut yet, or '': the rules of every cut, which the base's version chose for itself.
 
-    Every epoch after it lists the definition, and the first cut of a definition (or of one that came back) lies a dedup
-    horizon after its decoding's ids are remembered.
+    Every epoch after it lists the definition, and where that is new (or came back), its decoding's ids are remembered
+    from far enough back.
     """
     if not speed.last_epoch:
         return ""
@@ -111,19 +121,8 @@ def _too_early(
         return "not every epoch after it lists this definition"
     if base is not None and _reaches(speed, definition, base.cut):
         return ""
-    at = next((epoch.at for _, epoch in sorted(speed.epochs.items()) if cut in (epoch.start, epoch.end)), ALWAYS)
-    return next(filter(None, (_unremembered(speed, contract, at) for contract in contracts)), "")
-
-
-def _unremembered(speed: SpeedHistory, contract: Contract, at: datetime) -> str:
-    """Why copies of what was counted before `at` may be unknown after it, or ''."""
-    since = speed.remembered_since(contract.decoding) if contract.event_id is not None else ALWAYS
-    if since is None:
-        return f"the newest epoch does not read {contract.name} by this decoding yet"
-    if since == ALWAYS or at >= since + contract.horizon:
-        return ""
-    until = (since + contract.horizon).isoformat()
-    return f"its first cut lies one dedup horizon after its first epoch: not before {until}"
+    at = next((epoch for _, epoch in sorted(speed.epochs.items()) if cut in (epoch.start, epoch.end)), None)
+    return next(filter(None, (unremembered(speed, at, contract) for contract in contracts if at)), "")
 
 
 def _reaches(speed: SpeedHistory, definition: Definition, cut: Frontier) -> bool:

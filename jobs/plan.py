@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 
 from seamline.entries import Archived, EntryBase, Epoch, Published, Reserved, Version
 from seamline.frontier import START, Frontier
-from seamline.history import ALWAYS, ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
+from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
 from seamline.lake import Lake
 from seamline.ledger import Log
 from seamline.schemas.contracts import Contract
@@ -143,29 +143,21 @@ def choose_cut(
     """The newest frontier between epochs that the archive has passed and after which every epoch lists it, stored as
     it is read.
 
-    A first version of decodings whose ids speed has not remembered for a whole horizon has to wait: a copy of a record
-    below its cut could be counted again after it. A stream's very first epochs have nothing before them. What was
-    dropped and came back is in this as if it were new: nobody says what was remembered in the hole after its base.
+    A first version of decodings whose ids speed has not remembered from far enough back has to wait: a copy of a record
+    below its cut could be counted again after it. What was dropped and came back is in this as if it were new: nobody
+    says what was remembered in the hole after its base.
     """
     if not logs.speed.last_epoch:
         return START if imports_of(logs.archive, contracts) else Nothing("the speed layer has committed no epoch yet")
     listed = logs.speed.trailing(lambda epoch: reads(definition, epoch))
     if not listed:
         return Nothing(unlisted(definition, logs.speed))
-    cuts = [(listed[0].start, listed[0].at), *((epoch.end, epoch.at) for epoch in listed)]
-    new = base is None or not listed[0].start <= base.cut
-    if new:
-        until = ALWAYS
-        for contract in contracts:
-            if contract.event_id is not None:
-                since = logs.speed.remembered_since(contract.decoding)
-                if since is None:
-                    return Nothing(f"the newest epoch does not read {contract.name} by this decoding yet")
-                until = max(until, since + contract.horizon)
-        cuts = [(cut, at) for cut, at in cuts if at >= until]
-        if not cuts:
-            why = f"its first cut lies one dedup horizon after its first epoch: not before {until.isoformat()}"
+    cuts = [(listed[0].start, listed[0]), *((epoch.end, epoch) for epoch in listed)]
+    if base is None or not listed[0].start <= base.cut:
+        why = next(filter(None, (unremembered(logs.speed, listed[-1], contract) for contract in contracts)), "")
+        if why:
             return Nothing(why)
+        cuts = [(cut, at) for cut, at in cuts if not any(unremembered(logs.speed, at, one) for one in contracts)]
     passed = [cut for cut, _ in cuts if cut <= logs.archive.frontier or cut == logs.speed.origin]
     return passed[-1] if passed else Nothing("the archive has not passed the end of an epoch yet")
 
@@ -178,6 +170,15 @@ def unlisted(definition: Definition, speed: SpeedHistory) -> str:
         stored = f"kernel {newest.kernel} in layout {newest.layout}"
         return f"the newest epoch was stored by {stored}, which is not read for {columns}"
     return "the newest epoch does not list this definition yet"
+
+
+def unremembered(speed: SpeedHistory, epoch: Epoch, contract: Contract) -> str:
+    """Why copies of what was read below an epoch's end may be unknown above it, or ''."""
+    if contract.event_id is None or not speed.lacks(epoch, contract.decoding):
+        return ""
+    if contract.decoding not in epoch.decodings:
+        return f"the newest epoch does not read {contract.name} by this decoding yet"
+    return f"its first cut lies where the timestamps of {contract.name} are one dedup horizon beyond its first epoch"
 
 
 def dirty_dates(

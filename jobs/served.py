@@ -6,16 +6,19 @@ import filecmp
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from seamline.entries import Audit, ColumnDrift, DataFile, Version
+from seamline.entries import Audit, ColumnDrift, DataFile, Epoch, Version, new_attempt
 from seamline.errors import SeamlineError, TerminalError
 from seamline.frontier import Frontier
 from seamline.jobs.audit import compare, explain, not_compared
 from seamline.jobs.plan import ArchiveAt, table_of
 from seamline.jobs.raw import by_day, raw_files
+from seamline.jobs.reading import foreign, reading
 from seamline.jobs.statements import Served, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.schemas.contracts import Contract
 from seamline.schemas.stored import check_segments, check_version
 from seamline.segment import build_chain
+from seamline.slices import forget
 from seamline.units import whole_name
 
 if TYPE_CHECKING:
@@ -110,30 +113,45 @@ def _expected(run: Run, before: Version | None) -> tuple[list[str] | None, str]:
 
     None where raw no longer stands as it was read then.
     """
+    scratch: list[str] = []
     try:
-        tasks = _tasks(run, before)
-        results = list(run.run_tasks(tasks))
+        results = list(run.run_tasks(_tasks(run, before, scratch)))
     except (SeamlineError, OSError) as error:
         return None, f"raw as the older version read it cannot be read any more: {error}"
     except Exception as error:  # noqa: BLE001 - deltalake raises its own kinds for a version that is gone
         return None, f"raw as the older version read it cannot be read any more: {error}"
+    finally:
+        forget(run.lake, scratch)
     return [r.file.path for r in results if r.file], _why(run, before, sum(r.beyond for r in results))
 
 
-def _tasks(run: Run, before: Version | None) -> list[UnitTask]:
+def _tasks(run: Run, before: Version | None, scratch: list[str]) -> list[UnitTask]:
     known = _known(run, before)
     cut = before.cut if before else (run.logs.speed.origin or Frontier())
     imports = before.imports if before else ()
+    speed = [epoch for _, epoch in sorted(run.logs.speed.epochs.items())]
+    readings = {one.name: _write_reading(run, one, speed, cut, scratch) for one in run.contracts if one.event_id}
     tasks = []
     for task in run.raw_tasks():
-        files = known.get(task.of.whole.name, ())
-        served = Served(cut, imports, version=before is not None, known=bool(files))
+        files, contract = known.get(task.of.whole.name, ()), run.contract_of(task.of)
+        served = Served(
+            cut, imports, version=before is not None, known=bool(files), foreign=foreign(speed, contract.decoding)
+        )
         statements = unit_statements(
-            run.definition, run.contract_of(task.of), task.of, run.plan.cut, run.plan.imports,
+            run.definition, contract, task.of, run.plan.cut, run.plan.imports,
             mended=bool(task.mended), served=served,
         )  # fmt: skip
-        tasks.append(replace(task, run="", statements=statements, known=files))
+        read = readings.get(contract.name, "")
+        tasks.append(replace(task, run="", statements=statements, known=files, reading=read))
     return tasks
+
+
+def _write_reading(run: Run, contract: Contract, speed: list[Epoch], cut: Frontier, scratch: list[str]) -> str:
+    path = run.lake.batch_path(run.definition.hash, "reading", new_attempt())
+    scratch.append(path)
+    engine = run.lake.kernel(run.batch.kernel.memory, run.batch.kernel.threads)
+    run.lake.write(engine, "FROM reading", {"reading": reading(speed, contract, cut)}, path)
+    return path
 
 
 def _known(run: Run, before: Version | None) -> dict[str, tuple[str, ...]]:
@@ -155,7 +173,8 @@ def _why(run: Run, before: Version | None, beyond: int) -> str:
     if imports:
         causes.append(f"{len(imports)} imported file(s)")
     if beyond:
-        causes.append(f"{beyond} copies beyond the dedup horizon")
+        of_imports = " or of imported events" if before and before.imports else ""
+        causes.append(f"{beyond} copies beyond the dedup horizon{of_imports}")
     if run.plan.archive_entry > (before.archive_entry if before else 0) and not causes:
         causes.append("records that were filed again after a contract was mended")
     return ", ".join(causes)

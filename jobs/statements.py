@@ -1,8 +1,8 @@
 """The SQL of one unit: raw rows below a cut to one row for each position and event, to partials. Pure text.
 
 The inputs are `raw` (the unit's Parquet files), `again` (rows of other decodings, decoded again), `mended`
-(records that another decoding had rejected and this one accepts, of every date) and `known` (the unit's files as a base
-read them).
+(records that another decoding had rejected and this one accepts, of every date), `known` (the unit's files as a base
+read them) and `reading` (how speed has read what lies beyond the base: `seamline.jobs.reading`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from seamline.frontier import Frontier
+from seamline.frontier import START, Frontier
 from seamline.kernel import literal, quote
 from seamline.schemas.contracts import Contract
 from seamline.schemas.decode import decode_statement
@@ -21,21 +21,25 @@ from seamline.units import Unit
 
 _WHOLE = 2**63 - 1
 _POSITION = "_source, _partition, _offset"
+_SECOND = "greatest(0, least(4294967295, coalesce(epoch_us(_timestamp), 0) // 1000000))"
+_NEAR = "({a} = 0 OR c._second = 0 OR abs({a} - c._second) <= c.horizon)"
 _SAME = "r._source = c._source AND r._partition = c._partition AND r._offset = c._offset"
 
 
 @dataclass(frozen=True)
 class Served:
     """What the speed layer and an older version counted together: up to `cut` (and `imports`) every copy of an event
-    was seen at once; above it, copies further apart than the dedup horizon were counted again.
+    was seen at once; above it, speed counted again what was no copy of anything it remembered.
 
-    version: whether there is an older version; known: whether it read files of this unit (the input `known`).
+    version: whether there is an older version; known: whether it read files of this unit (the input `known`); foreign:
+    up to where another decoding's ids were remembered in place of this one's.
     """
 
     cut: Frontier
     imports: tuple[str, ...] = ()
     version: bool = False
     known: bool = False
+    foreign: Frontier = START
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,11 @@ class Tally:
 @dataclass(frozen=True)
 class Statements:
     """The texts one unit runs. `below` gives the raw rows that belong to the unit's range; `order`: the keys that
-    partial rows are written in order of, if any."""
+    partial rows are written in order of, if any.
+
+    served: the texts are of what was served, all at once where `again_below` holds, and as speed has read it above;
+    foreign: the positions of which speed remembered nothing, since another decoding had rejected them.
+    """
 
     below: str
     decoding: str
@@ -72,7 +80,8 @@ class Statements:
     again_below: str = ""
     mended: str = ""
     order: tuple[str, ...] = ()
-    horizon_us: int | None = None
+    served: bool = False
+    foreign: str = ""
     merging: Merging = UNMERGED
 
     @property
@@ -90,7 +99,7 @@ class Statements:
     @property
     def simple(self) -> bool:
         """Whether every row there is stands in `below`, and copies are copies however far apart."""
-        return not self.mended and self.horizon_us is None
+        return not self.mended and not self.served
 
     def doubled(self, tally: Tally) -> str:
         """Of simple rows: the events that stand more than once, and in how many rows."""
@@ -136,9 +145,10 @@ class Statements:
         )
         ctes = [self._rows(own=own, again=again), f"places AS (\n  {places}\n)", f"copied AS (\n  {events}\n)"]
         beyond = "0"
-        if self.horizon_us is not None and self.event_id:
-            ctes.append(f"beyond AS (\n  {self._ranked('_apart AND NOT _first')}\n)")
-            beyond = "(SELECT count(*) FROM beyond)"
+        if self.served and self.event_id:
+            ctes += self._copies()
+            ids = "count(DISTINCT (_id, _time))"
+            beyond = f"(SELECT count(*) - {ids} FROM suspects) - (SELECT count(*) FROM copies)"
         return (
             "WITH " + ",\n".join([self._below(), *ctes]) + "\nSELECT sum(_stood) AS stood, count(*) AS positions,"
             " count(*) FILTER (WHERE NOT _valid) AS rejected,\n"
@@ -156,8 +166,7 @@ class Statements:
         ctes = [self._below(), self._rows(own=own, again=again, repeated=repeated)]
         source = "records_of_unit"
         if copies and self.event_id:
-            rule = "NOT _first AND NOT _apart" if self.horizon_us is not None else "NOT _first"
-            ctes.append(f"copies AS (\n  {self._ranked(rule)}\n)")
+            ctes += self._copies()
             source = "records_of_unit AS r ANTI JOIN copies AS c\n    ON " + _SAME
         return self._partials(ctes, f"{source}\n  WHERE _reject IS NULL")
 
@@ -215,19 +224,58 @@ class Statements:
             body = f"SELECT * FROM (\n  {body}\n  ) QUALIFY {first}"
         return f"records_of_unit AS (\n  {body}\n)"
 
-    def _ranked(self, rule: str) -> str:
-        """Positions of copies for which `rule` holds: `_first` of its event, or `_apart` from the copy before it."""
-        event = f"PARTITION BY {quote(self.event_id or '')}, {quote(self.event_time)}"
-        apart = "false"
-        if self.horizon_us is not None:
-            gap = f"epoch_us(_timestamp) - lag(epoch_us(_timestamp)) OVER ({event} ORDER BY _timestamp, {_POSITION})"
-            apart = f"coalesce({gap} > {self.horizon_us}, false) AND NOT ({self.again_below})"
-        return (
-            f"SELECT {_POSITION} FROM (\n    SELECT {_POSITION},"
-            f" row_number() OVER ({event} ORDER BY {_POSITION}) = 1 AS _first,\n      {apart} AS _apart\n"
-            f"    FROM records_of_unit WHERE _reject IS NULL AND {quote(self.event_id or '')} IS NOT NULL\n  )"
-            f" WHERE {rule}"
+    def _copies(self) -> list[str]:
+        """CTEs up to `copies`: the positions of all but the first of each event. Of what was served, all but the first
+        of those that were seen at once, and what speed took for a copy (`_known`)."""
+        id_, time = quote(self.event_id or ""), quote(self.event_time)
+        suspects = (
+            f"SELECT DISTINCT {_POSITION}, {id_} AS _id, {time} AS _time, {_SECOND} AS _second,\n"
+            f"    ({self.again_below if self.served else 'true'}) AS _at_once\n"
+            f"  FROM records_of_unit WHERE _reject IS NULL AND {id_} IS NOT NULL\n"
+            f"  QUALIFY count(*) OVER (PARTITION BY {id_}, {time}) > 1"
         )
+        first = f"row_number() OVER (PARTITION BY _id, _time ORDER BY {_POSITION})"
+        at_once = f"SELECT {_POSITION} FROM suspects WHERE _at_once QUALIFY {first} > 1"
+        if not self.served:
+            return [f"suspects AS (\n  {suspects}\n)", f"copies AS (\n  {at_once}\n)"]
+        copies = f"{at_once}\n  UNION ALL\n  SELECT {_POSITION} FROM known_copies"
+        return [f"suspects AS (\n  {suspects}\n)", *self._known(), f"copies AS (\n  {copies}\n)"]
+
+    def _known(self) -> list[str]:
+        """CTEs up to `known_copies`: positions above what was seen at once at which speed took a record for a copy.
+
+        It did where one of the same event, read before and remembered, is near in time. Mostly the one read last before
+        it is: the others are looked at where that one is not near, or was seen at once with others.
+        """
+        but = (
+            f" AND ({_POSITION}) NOT IN (SELECT ({_POSITION}) FROM mended WHERE {self.foreign})" if self.foreign else ""
+        )
+        order = "WINDOW of_event AS (PARTITION BY _id, _time ORDER BY _epoch, _source, _partition, _offset)"
+        read = (
+            "SELECT s.*, CASE WHEN _at_once THEN 0 ELSE coalesce(e.epoch, 0) END AS _epoch, e.horizon\n"
+            "  FROM suspects AS s ASOF LEFT JOIN (FROM reading WHERE first < next) AS e\n"
+            '    ON s._source = e.source AND s._partition = e."partition" AND s._offset >= e.first\n'
+            f"  WHERE s._source NOT LIKE 'import:%'{but}"
+        )
+        before = ", ".join(f"lag({name}) OVER of_event AS _before{name}" for name in
+                           ("_second", "_source", "_partition", "_offset", "_at_once"))  # fmt: skip
+        ranked = f"SELECT *, row_number() OVER of_event AS _rank, {before}\n  FROM read_of_unit {order}"
+        near = _NEAR.format(a="c._before_second")
+        of_partition = 'm.source = {a}_source AND m."partition" = {a}_partition'
+        remembers = f"LEFT JOIN reading AS m ON m.epoch = c._epoch AND {of_partition}"
+        above = "WHERE NOT c._at_once AND {a}_offset >= coalesce(m.remembered, 0)"
+        place = "c._source, c._partition, c._offset"
+        last = f"SELECT {place} FROM ranked AS c\n    {remembers} {above}".format(a="c._before") + f" AND {near}"
+        others = (
+            f"SELECT {place} FROM ranked AS c JOIN ranked AS a ON a._id = c._id AND a._time = c._time\n    "
+            + f"{remembers} {above}".format(a="a.")
+            + f"\n    AND (c._before_at_once OR NOT {near}) AND a._rank < c._rank AND {_NEAR.format(a='a._second')}"
+        )
+        return [
+            f"read_of_unit AS (\n  {read}\n)",
+            f"ranked AS (\n  {ranked}\n)",
+            f"known_copies AS (\n  {last}\n  UNION\n  {others}\n)",
+        ]
 
 
 def unit_statements(
@@ -242,7 +290,7 @@ def unit_statements(
 ) -> Statements:
     """The statements of one unit below `cut` with whole `imports`; with `served`, of what was served at that cut."""
     below = f"SELECT * FROM raw WHERE {within(cut, imports)}"
-    mended_rows, at_once, horizon = f"SELECT * FROM mended WHERE {within(cut, imports)}" if mended else "", "", None
+    mended_rows, at_once, foreign = f"SELECT * FROM mended WHERE {within(cut, imports)}" if mended else "", "", ""
     if served is not None:
         at_once = within(served.cut, served.imports)
         topics = within(cut, served.imports)
@@ -250,7 +298,7 @@ def unit_statements(
         if served.known:
             below = f"SELECT * FROM known WHERE {at_once}\n  UNION ALL BY NAME\n  {below}"
         mended_rows = f"SELECT * FROM mended WHERE {topics}" if mended else ""
-        horizon = int(contract.horizon.total_seconds() * 1_000_000)
+        foreign = within(served.foreign, ()) if mended and served.foreign != START else ""
     if unit.hour is not None:
         below = f"SELECT * FROM (\n  {below}\n  ) WHERE {_of_hour(unit, contract)}"
     fields, partial = tuple(f.name for f in contract.fields), definition.partials[contract.name]
@@ -267,7 +315,8 @@ def unit_statements(
         again_below=at_once,
         mended=mended_rows,
         order=sort_keys(definition.properties, tuple(key.name for key in definition.keys)),
-        horizon_us=horizon,
+        served=served is not None,
+        foreign=foreign,
         merging=definition.merging,
     )
 

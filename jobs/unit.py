@@ -65,6 +65,7 @@ class UnitTask:
     threads: int = 1
     known: tuple[str, ...] = ()
     mended: str = ""
+    reading: str = ""
 
     @property
     def unit(self) -> str:
@@ -79,8 +80,8 @@ class UnitTask:
 
 class UnitResult(Stored):
     """One unit, done, and what stored it. `file` None: no partial rows. `disagreeing`: copies of which what the view
-    reads differs from the kept one. `beyond`: copies further apart than the dedup horizon, which the speed layer counts
-    again."""
+    reads differs from the kept one. `beyond`: copies of nothing that speed remembered within their
+    horizon, which it counts again."""
 
     unit: str
     file: DataFile | None
@@ -111,6 +112,8 @@ def _from_raw(lake: Lake, engine: Kernel, task: UnitTask, statements: Statements
         inputs["known"] = lake.read(task.known)
     if task.mended:
         inputs["mended"] = lake.read([task.mended])
+    if task.reading:
+        inputs["reading"] = lake.read([task.reading])
     folder = lake.batch_path(task.definition, task.unit, "").rpartition("/")[0]
     return repacked(lake, engine, inputs, lambda fitting: _counted(lake, engine, task, statements, fitting), folder)
 

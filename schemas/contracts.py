@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +71,15 @@ class Contract:
         Another one asks for a new raw table.
         """
         return _hash((self.event_time, self.event_id, asdict(self.discriminator) if self.discriminator else None))
+
+    @cached_property
+    def identity(self) -> str:
+        """A hash of what an event's identity is made of: the contract's name, where its id and its time are read, and
+        as what. Decodings that share it give the same record the same identity. Empty where there is no event id."""
+        if self.event_id is None:
+            return ""
+        parts = [self.field(name) for name in (self.event_id, self.event_time)]
+        return _hash((self.name, [asdict(replace(one, required=True, rules=())) for one in parts]))
 
     def field(self, name: str) -> Field:
         """A top-level field. Raises KeyError."""

@@ -46,6 +46,9 @@ METADATA: dict[str, str] = {
 }
 """The columns before the event's own, and their DuckDB types."""
 
+NO_TIMESTAMP_BELOW = 1_000_000
+"""A Kafka timestamp within the first second of 1970, or before it, is none: 0 and -1 milliseconds say so."""
+
 NO_CONTRACT = "no contract claims this record"
 LARGEST = 16 << 20
 """Bytes of a record that is decoded. Kafka takes 1 MB unless told otherwise; decoding takes 16 times a record's bytes,
@@ -188,7 +191,8 @@ def _reject(contract: Contract) -> str:
     event = _value(contract, contract.event_time)
     ahead = contract.ahead // timedelta(microseconds=1)
     reasons.append((f"{event} < {instant_literal(contract.earliest)}", "event time too early"))
-    reasons.append((f"epoch_us({event}) - {ahead} > epoch_us(_timestamp)", "event time in the future"))
+    timed = f"epoch_us(_timestamp) >= {NO_TIMESTAMP_BELOW}"
+    reasons.append((f"epoch_us({event}) - {ahead} > epoch_us(_timestamp) AND {timed}", "event time in the future"))
     for number, field in enumerate(contract.fields):
         reasons += rule_reasons(field, f"_f{number}", field.name)
     return first_of(reasons)

@@ -123,7 +123,7 @@ class Archive:
         files = [RawFile(**one) for one in seen.files]
         entry = Archived(
             at=began, claim=self.writer.claim, start=self.frontier, end=self.frontier.join(seen.end), tables={},
-            dates={}, counts=counts, newest=seen.newest,
+            dates={}, counts=counts, newest=seen.latest,
         )  # fmt: skip
         return self.commit(entry, files)
 

@@ -157,18 +157,18 @@ def first_cut(definition: str, history: SpeedHistory, archived: Frontier) -> Fro
 
 
 def plan_retirement(
-    history: SpeedHistory, cuts: Iterable[Frontier], now: datetime, retention: timedelta, horizon: timedelta
+    history: SpeedHistory, cuts: Iterable[Frontier], now: datetime, retention: timedelta, since: int | None
 ) -> tuple[int, tuple[tuple[int, int], ...]] | None:
     """(last epoch beyond retention, spans whose epochs a compacted segment stands for); None where nothing can go.
 
-    `horizon`: the longest dedup horizon; an epoch stays as long as its ids are remembered, unless its ids were
-    compacted too. The newest epoch always stays.
+    `since`: the first epoch whose ids are remembered, if any are: it stays, unless they were compacted too. The newest
+    epoch always stays.
     """
     bound = unretirable(cuts, history.frontier)
     last = 0
     for number in sorted(history.epochs):
         epoch = history.epochs[number]
-        old = expired(epoch.at, now, max(retention, horizon))
+        old = expired(epoch.at, now, retention) and (since is None or number < since)
         if number >= history.last_epoch or not (old and epoch.end <= bound):
             break
         last = number

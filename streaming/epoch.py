@@ -6,7 +6,7 @@ checker that asks whether the topics are still the same ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,8 +25,10 @@ from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.algebra import LAYOUT
 from seamline.slices import UNMERGED
+from seamline.streaming.logtime import Ends, LogTime, no_ends
 from seamline.streaming.plan import UNCLAIMED, DecodingPlan, Plan
-from seamline.streaming.remembered import Remembered
+from seamline.streaming.recall import begin, loader
+from seamline.streaming.remembered import Kept, Remembered
 from seamline.streaming.tasks import (
     KEPT_BYTES,
     ONE_THREAD,
@@ -47,10 +49,9 @@ IDS = "ids"
 SWEPT_AFTER = timedelta(days=1)
 """Files that no entry lists are swept once they are this old; a writer gives up at half of it."""
 
-AT_REST = timedelta(seconds=10)
-"""How long no epoch has come where a stream rests."""
+FORGET_EVERY = timedelta(minutes=1)
 
-_IDS = "SELECT decoding, hi, lo, {seen}::UINTEGER AS seen FROM ids WHERE hi IS NOT NULL"
+_IDS = "SELECT DISTINCT decoding, hi, lo, seen, {epoch}::UINTEGER AS epoch FROM ids WHERE hi IS NOT NULL"
 
 Check = Callable[[], None]
 
@@ -63,8 +64,8 @@ class Speed:
     """The speed layer of one stream between its claim and its end: what it remembers, and how it commits.
 
     `origin`: where a stream without epochs begins (its partitions' earliest offsets); `stop`: where topics are left.
-    `check` raises where a topic is not the one it was; it is asked before each entry. Not safe to use from several
-    threads at once.
+    `check` raises where a topic is not the one it was; it is asked before each entry. `ends` says where the partitions
+    end. Not safe to use from several threads at once.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Speed:
         engine: Kernel | None = None,
         clock: Clock = system_clock,
         check: Check = no_check,
+        ends: Ends = no_ends,
         origin: Frontier | None = None,
         task_limits: Limits | None = None,
         kept_bytes: int = KEPT_BYTES,
@@ -86,14 +88,16 @@ class Speed:
         self.writer = writer
         self.clock = clock
         self.check = check
+        self.ends = ends
         self.engine = engine or lake.kernel()
         self.task_limits = task_limits or ONE_THREAD
         self.kept_bytes = kept_bytes
         self.history = SpeedHistory(lake.speed_log(stream))
         self.origin = origin or Frontier()
         self.stop = START
-        self._remembered = Remembered(self.engine)
-        self._expire_at = clock()
+        self.remembered = Remembered()
+        self._time = LogTime()
+        self._forgot_at = clock() - FORGET_EVERY
         self.plan = plan
         self.use(plan)
 
@@ -103,13 +107,14 @@ class Speed:
         return self.history.frontier if self.history.last_epoch else self.origin
 
     def use(self, plan: Plan) -> None:
-        """Goes by another plan from the next batch on; the ids of decodings that are new to it are loaded."""
-        now = self.clock()
+        """Goes by another plan from the next batch on; the ids of decodings that are new to it are recalled."""
+        load, before, kept = loader(self.lake, self.engine, self.history), self.remembered.kept, dict[str, Kept]()
         for one in plan.decodings:
-            if one.has_id and one.decoding not in self._remembered.decodings:
-                files = self.history.ids(now - one.horizon)
-                sources = [self.lake.read([file.path for file in files])] if files else []
-                self._remembered.follow(one.decoding, one.horizon, sources, now)
+            if one.decoding in before:
+                kept[one.decoding] = before[one.decoding].followed(one)
+            elif one.has_id:
+                kept[one.decoding] = begin(one, self.history, self.frontier, before | kept, load, self.clock())
+        self.remembered.kept = kept
         self.plan = plan
 
     def run_batch(self, tasks: Tasks) -> Epoch | None:
@@ -121,14 +126,12 @@ class Speed:
         """
         self._check_whole()
         began = self.clock()
-        if began >= self._expire_at:
-            self._remembered.expire(began)
-            self._expire_at = began + timedelta(minutes=1)
+        self._forget(began)
         job = Job(self.plan, self.frontier, limits=self.task_limits, kept_bytes=self.kept_bytes, stop=self.stop)
         seen = gather(tasks(partial(decode_task, job=job)))
         if not seen.read:
             return None
-        copies = self._remembered.find_duplicates(seen.ids)
+        copies = self.remembered.find_duplicates(seen.ids)
         if copies.num_rows:
             touched = self._touched(copies)
             again = self._made_here(touched, seen, copies)
@@ -147,7 +150,7 @@ class Speed:
         """
         self._check_whole()
         now = self.clock()
-        if passed <= self.frontier and not is_owed(self.history, self.plan, now):
+        if passed <= self.frontier and not is_owed(self.history, self.plan):
             return None
         return commit_epoch(self, Gathered(end=passed), POSITIONS.empty_table(), now)
 
@@ -161,10 +164,18 @@ class Speed:
                 mend="it starts again where the ledger stands",
             )
 
-    def remember(self, counted: pa.Table, at: datetime) -> None:
-        """After the entry stands: the ids (like IDS) that it counted."""
+    def remember(self, seen: Gathered, epoch: Epoch) -> None:
+        """After the entry stands: what it has read."""
         self.history.catch_up()
-        self._remembered.add(counted, at)
+        self._time.read(seen.newest, epoch.at)
+        self.remembered.read(epoch.number, epoch.start, seen.ids, epoch.at)
+
+    def _forget(self, now: datetime) -> None:
+        """Forgets what the log's time has moved past. Kafka is asked for its ends at most once a minute."""
+        if abs(now - self._forgot_at) < FORGET_EVERY or not self.remembered.may_forget(self._time.latest):
+            return
+        self._forgot_at = now
+        self.remembered.forget(self._time.lowest(self.frontier, self.ends()), self._time.latest)
 
     def _touched(self, copies: pa.Table) -> tuple[DecodingPlan, ...]:
         """The decodings whose partials hold a copy."""
@@ -184,36 +195,17 @@ class Speed:
         return gather(rows)
 
 
-def is_owed(history: SpeedHistory, plan: Plan, now: datetime) -> bool:
+def is_owed(history: SpeedHistory, plan: Plan) -> bool:
     """Whether a stream at rest owes an epoch without records.
 
-    A first batch version can begin only where an epoch says that from there on each one lists its definition, and
-    remembers its decoding's ids since a horizon ago. Records bring such epochs; where none come, this says it:
-    when the newest epoch lacks something live, and once more when a horizon has passed since the ids are remembered.
+    A first batch version can begin only where an epoch says that from there on each one lists its definition, and reads
+    its decoding. Records bring such epochs; where none come, this says it: when the newest epoch lacks something live.
     """
     newest = history.epochs.get(history.last_epoch)
     if newest is None:
         return False
     decodings = {one.decoding for one in plan.decodings}
-    if not newest.files.keys() >= set(plan.definitions) or not decodings <= set(newest.decodings):
-        return True
-    if now - newest.at < AT_REST:
-        return False
-    return any(_ripened(history, one.decoding, one.horizon, now) for one in plan.decodings if one.has_id)
-
-
-def _ripened(history: SpeedHistory, decoding: str, horizon: timedelta, now: datetime) -> bool:
-    """Whether a whole horizon has passed since a decoding's ids are remembered, and no epoch came after that."""
-    since = history.remembered_since(decoding)
-    return since is not None and history.epochs[history.last_epoch].at < since + horizon <= now
-
-
-def remembered(before: Epoch | None, decodings: Iterable[str], at: datetime) -> dict[str, datetime]:
-    """Since when the next epoch remembers its decodings, but for those read from the stream's origin on."""
-    if before is None:
-        return {}
-    kept = {one: before.remembered.get(one) if one in before.decodings else at for one in decodings}
-    return {one: since for one, since in kept.items() if since is not None}
+    return not newest.files.keys() >= set(plan.definitions) or not decodings <= set(newest.decodings)
 
 
 def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime) -> Epoch:
@@ -222,22 +214,21 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
     at = speed.clock()
     reach("speed.before-files")
     files = {definition: _write_partials(speed, definition, seen, attempt) for definition in speed.plan.definitions}
-    counted = seen.ids.join(copies, keys=POSITIONS.names, join_type="left anti") if copies.num_rows else seen.ids
-    ids = _write_ids(speed, counted, attempt, at)
-    decodings = tuple(one.decoding for one in speed.plan.decodings)
+    number = speed.history.last_epoch + 1
+    ids = _write_ids(speed, seen.ids, attempt, number)
     epoch = Epoch(
         attempt=attempt,
         at=at,
-        number=speed.history.last_epoch + 1,
+        number=number,
         claim=speed.writer.claim,
-        decodings=decodings,
-        remembered=remembered(speed.history.epochs.get(speed.history.last_epoch), decodings, at),
+        decodings=tuple(one.decoding for one in speed.plan.decodings),
+        memories=speed.remembered.entries,
         start=speed.frontier,
         end=speed.frontier.join(seen.end),
         files=files,
         ids=ids,
         counts=count(seen, copies, {one.decoding: one.label for one in speed.plan.decodings}),
-        newest=seen.newest,
+        newest=seen.latest,
         kernel=KERNEL_VERSION,
         layout=LAYOUT,
     )
@@ -248,7 +239,7 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
     check_age(began, speed.clock())
     speed.writer.put(epoch)
     reach("speed.after-entry")
-    speed.remember(counted, at)
+    speed.remember(seen, epoch)
     return epoch
 
 
@@ -309,9 +300,9 @@ def _write_partials(speed: Speed, definition: str, seen: Gathered, attempt: str)
     return DataFile(path=path, rows=rows) if rows else None
 
 
-def _write_ids(speed: Speed, counted: pa.Table, attempt: str, at: datetime) -> DataFile | None:
-    if not counted.num_rows:
+def _write_ids(speed: Speed, read: pa.Table, attempt: str, epoch: int) -> DataFile | None:
+    if not read.num_rows:
         return None
     path = speed.lake.speed_path(speed.stream, IDS, attempt)
-    rows = speed.lake.write(speed.engine, _IDS.format(seen=int(at.timestamp())), {"ids": counted}, path)
+    rows = speed.lake.write(speed.engine, _IDS.format(epoch=epoch), {"ids": read}, path)
     return DataFile(path=path, rows=rows) if rows else None

@@ -22,12 +22,11 @@ from seamline.slices import UNMERGED, Merging
 from seamline.streaming.compact import Link, cover, needed_cuts, plan_compaction, plan_retirement, plan_sweep
 from seamline.streaming.epoch import IDS, Speed
 from seamline.streaming.reach import Reach
+from seamline.streaming.recall import READ_IDS
 
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY = timedelta(hours=6)
-
-_MERGED_IDS = "SELECT decoding, hi, lo, seen FROM ids WHERE seen >= {since}"
 
 
 class Maintenance:
@@ -70,7 +69,7 @@ class Maintenance:
     def retire(self) -> Retired | None:
         """Puts what may go out of readers' sight."""
         history, now = self.speed.history, self.speed.clock()
-        planned = plan_retirement(history, self.cuts(), now, self._retention(), self._horizon())
+        planned = plan_retirement(history, self.cuts(), now, self._retention(), self.speed.remembered.since)
         if planned is None:
             return None
         entry = Retired(at=now, claim=self.speed.writer.claim, last=planned[0], replaced=planned[1])
@@ -133,9 +132,6 @@ class Maintenance:
         live = self.catalogue.live(self.speed.stream)
         return max((speed_retention(one.properties, default) for one in live), default=default)
 
-    def _horizon(self) -> timedelta:
-        return max((one.horizon for one in self.speed.plan.decodings), default=timedelta())
-
 
 def compact_run(speed: Speed, run: tuple[Link, ...], merges: dict[str, Merging]) -> Compacted:
     """Files first, then the entry that says which epochs they stand for."""
@@ -177,13 +173,11 @@ def _merged(
 
 
 def _merged_ids(speed: Speed, run: tuple[Link, ...], attempt: str) -> DataFile | None:
-    """The ids with the times they were counted at, so that none is forgotten before its horizon."""
-    horizon = max((one.horizon for one in speed.plan.decodings), default=timedelta())
-    since = speed.clock() - horizon
-    paths = [link.ids.path for link in run if link.ids is not None and link.at >= since]
+    """The ids with the epochs they were read in, as far as any decoding remembers them."""
+    since = speed.remembered.since
+    paths = [link.ids.path for link in run if link.ids is not None and since is not None and link.last >= since]
     if not paths:
         return None
-    statement = _MERGED_IDS.format(since=int(since.timestamp()))
     path = speed.lake.speed_path(speed.stream, IDS, attempt)
-    rows = speed.lake.write(speed.engine, statement, {"ids": speed.lake.read(paths)}, path)
+    rows = speed.lake.write(speed.engine, READ_IDS.format(since=since), {"ids": speed.lake.read(paths)}, path)
     return DataFile(path=path, rows=rows) if rows else None

@@ -35,7 +35,8 @@ class Fold(NamedTuple):
 @dataclass(frozen=True)
 class DecodingPlan:
     """One decoding, and the topics it is read from. `label`: the name it is counted under; `partials`: definition to
-    statement; `uses`: the fields that any of them reads, and maybe more.
+    statement; `uses`: the fields that any of them reads, and maybe more; `identity`: what its events' ids are made of,
+    empty without ids.
 
     folds: derived definitions, each after its base, whose partials are made of the base's; unsent: bases in `partials`
     and `folds` that are made for these alone, being no longer live.
@@ -46,11 +47,16 @@ class DecodingPlan:
     topics: tuple[str, ...]
     statement: str
     horizon: timedelta
-    has_id: bool
+    identity: str = ""
     partials: tuple[tuple[str, str], ...] = ()
     uses: tuple[str, ...] = ()
     folds: tuple[Fold, ...] = ()
     unsent: tuple[str, ...] = ()
+
+    @property
+    def has_id(self) -> bool:
+        """Whether its events may have copies."""
+        return bool(self.identity)
 
     @property
     def definitions(self) -> frozenset[str]:
@@ -112,7 +118,7 @@ def make_plan(contracts: Iterable[Contract], live: Iterable[Live], leaving: Leav
             topics=read[contract.name],
             statement=decode_statement(contract),
             horizon=contract.horizon,
-            has_id=contract.event_id is not None,
+            identity=contract.identity,
             partials=made[decoding].partials,
             uses=_uses(contract, [statement for _, statement in made[decoding].partials]),
             folds=made[decoding].folds,

@@ -1,152 +1,218 @@
-"""The identities that speed has counted within each decoding's dedup horizon, in sorted arrays that merge as they grow.
+"""The identities that speed has read within each decoding's dedup horizon, and what an epoch says of them.
 
-20 bytes each: two 64-bit halves, and the second they were counted in. Looking one up is a binary search in a few
-arrays, so what a micro-batch costs depends on what it holds, hardly on how much is remembered.
+A record is a copy where one of the same event was read before it whose Kafka timestamp lies within the horizon of its
+own. What is remembered is everything read from one epoch on: ids are forgotten by generations of epochs, the oldest
+first, once the log's own time (`logtime`) has moved a horizon and an eighth past all they hold: timestamps of one
+partition may run back by so much.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seamline.kernel import Input, Kernel, literal
+from seamline.entries import Memory
+from seamline.frontier import Frontier, topic_of
+from seamline.streaming.logtime import ALLOWANCE, second
+from seamline.streaming.plan import DecodingPlan
+from seamline.streaming.runs import Run, added, later_copies
 from seamline.streaming.tasks import POSITIONS
 
-GROWTH = 4
-"""Two neighbouring runs are merged once the older is not so many times as long: there are about log4(n) runs."""
+MOST = 50_000_000
+"""A stream remembers no more ids than this, 1 GB of them: what goes beyond is forgotten before its time."""
 
-LONGEST = 16_000_000
-"""A run is not merged beyond this many identities: that takes half a second, between two micro-batches."""
+GENERATIONS = 8
+"""A horizon is forgotten in about so many parts."""
 
-_LOAD = "SELECT hi, lo, seen FROM ids WHERE decoding = {decoding} AND seen >= {since}"
+Times = Callable[[tuple[str, ...]], int | None]
+"""Topics to their time in seconds since 1970, or None where nobody can say."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """Identities in the order of their higher halves. `seen`: seconds since 1970."""
+class Generation:
+    """The ids of some epochs on end. first, start: the first of them, and where it begins; began, needed: the latest
+    second among the first of these ids and all before them, and among all of these."""
 
-    hi: NDArray[np.uint64]
-    lo: NDArray[np.uint64]
-    seen: NDArray[np.uint32]
+    first: int
+    start: Frontier
+    began: int = 0
+    needed: int = 0
+    runs: tuple[Run, ...] = ()
 
-    @classmethod
-    def of(cls, hi: NDArray[np.uint64], lo: NDArray[np.uint64], seen: NDArray[np.uint32]) -> Run:
-        """From identities in any order."""
-        order = np.argsort(hi, kind="stable")
-        return cls(hi[order], lo[order], seen[order])
+    def read(self, run: Run, needed: int) -> Generation:
+        """With the ids of one more epoch."""
+        runs = tuple(added(self.runs, run))
+        return replace(self, began=self.began or needed, needed=max(needed, self.needed), runs=runs)
 
     def __len__(self) -> int:
-        return len(self.hi)
+        return sum(map(len, self.runs))
 
-    def holds(self, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Which of some identities are here."""
-        found = np.zeros(len(hi), bool)
-        at = np.searchsorted(self.hi, hi)
-        asked = np.arange(len(hi))
-        while len(asked):  # once, but where identities share a half
-            asked = asked[at[asked] < len(self.hi)]
-            asked = asked[self.hi[at[asked]] == hi[asked]]
-            found[asked] |= self.lo[at[asked]] == lo[asked]
-            asked = asked[~found[asked]]
-            at[asked] += 1
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of one decoding: generations, the oldest first, and the rest as in `entries.Memory`.
+
+    lacking: where it is not whole, the latest second of the topic when it began, as far as that is known (else 0).
+    """
+
+    plan: DecodingPlan
+    spans: tuple[tuple[int, str], ...]
+    whole: bool
+    generations: tuple[Generation, ...]
+    lacking: int = 0
+
+    @property
+    def horizon(self) -> int:
+        """In seconds."""
+        return int(self.plan.horizon.total_seconds())
+
+    @property
+    def part(self) -> int:
+        """How long a generation is, and how far timestamps may run back."""
+        return self.horizon // GENERATIONS
+
+    def entry(self) -> Memory:
+        """What the next epoch says of it."""
+        start = self.generations[0].start
+        mine = start.only(source for source in start.sources if topic_of(source) in self.plan.topics)
+        return Memory(horizon=self.horizon, identity=self.plan.identity, spans=self.spans, start=mine, whole=self.whole)
+
+    def followed(self, plan: DecodingPlan) -> Kept:
+        """The same decoding, as the plan has it now; a longer horizon may reach back beyond what is remembered."""
+        return replace(self, plan=plan, whole=self.whole and plan.horizon <= self.plan.horizon)
+
+    def inherited(self, plan: DecodingPlan, epoch: int) -> Kept:
+        """For another decoding with the same identities, from an epoch on."""
+        spans = (*(span for span in self.spans if span[0] < epoch), (epoch, plan.decoding))
+        return replace(self.followed(plan), spans=spans)
+
+    def holds(self, ids: Run) -> NDArray[np.bool_]:
+        """Which of some identities are copies of what is remembered."""
+        found = np.zeros(len(ids), bool)
+        for generation in self.generations:
+            for run in generation.runs:
+                found |= run.holds(ids.hi, ids.lo, ids.seen, self.horizon)
         return found
 
-    def merged(self, other: Run) -> Run:
-        """Both as one."""
-        at = np.searchsorted(self.hi, other.hi)
-        return Run(
-            np.insert(self.hi, at, other.hi), np.insert(self.lo, at, other.lo), np.insert(self.seen, at, other.seen)
-        )
+    def read(self, epoch: int, start: Frontier, ids: Run, believed: int) -> Kept:
+        """After an epoch that began at `start`; no time beyond the second `believed` is."""
+        newest = self.generations[-1]
+        needed = max(newest.needed, min(int(ids.seen.max(initial=0)), believed))
+        if len(newest) and needed - newest.began > self.part:
+            return replace(self, generations=(*self.generations, Generation(epoch, start).read(ids, needed)))
+        return replace(self, generations=(*self.generations[:-1], newest.read(ids, needed)))
 
-    def since(self, second: int) -> Run:
-        """Without what was counted before a second."""
-        kept = self.seen >= second
-        return self if kept.all() else Run(self.hi[kept], self.lo[kept], self.seen[kept])
+    def at(self, time: int | None, latest: int) -> Kept:
+        """At the topic's time, of which `latest` is the latest that was read: without what nothing can be near to."""
+        kept = self if self.whole or self.lacking else replace(self, lacking=latest)
+        if time is None:
+            return kept
+        if not kept.whole and kept.lacking and time > kept.lacking + self.horizon + self.part:
+            kept = replace(kept, whole=True)
+        while kept.forgets(time):
+            kept = kept.without_oldest()
+        return kept
 
+    def forgets(self, time: int) -> bool:
+        """Whether its oldest generation is not needed any more at a topic's time."""
+        oldest = self.generations[0]
+        return len(self.generations) > 1 and time > oldest.needed + self.horizon + self.part
 
-@dataclass
-class Memory:
-    """One decoding's identities: runs, the longest first."""
+    def without_oldest(self) -> Kept:
+        """The oldest generation forgotten."""
+        left = self.generations[1:]
+        since = left[0].first
+        at = max(number for number, (first, _) in enumerate(self.spans) if first <= since)
+        return replace(self, generations=left, spans=((since, self.spans[at][1]), *self.spans[at + 1 :]))
 
-    horizon: timedelta
-    runs: list[Run] = field(default_factory=list)
-
-    def add(self, run: Run) -> None:
-        """One more run; those that have become alike in length are merged."""
-        if len(run):
-            self.runs.append(run)
-        while len(self.runs) > 1 and self._alike(*map(len, self.runs[-2:])):
-            last = self.runs.pop()
-            self.runs[-1] = self.runs[-1].merged(last)
-
-    def holds(self, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Which of some identities are remembered."""
-        found = np.zeros(len(hi), bool)
-        for run in self.runs:
-            found |= run.holds(hi, lo)
-        return found
-
-    def expire(self, now: datetime) -> None:
-        """Forgets what is older than the horizon."""
-        kept = (run.since(int((now - self.horizon).timestamp())) for run in self.runs)
-        self.runs = sorted((run for run in kept if len(run)), key=len, reverse=True)
-
-    @staticmethod
-    def _alike(older: int, newer: int) -> bool:
-        return older < GROWTH * newer and older + newer <= LONGEST
+    def __len__(self) -> int:
+        return sum(map(len, self.generations))
 
 
 class Remembered:
-    """The ids of one stream. Positions order copies: of several in one batch the lowest stays."""
+    """The ids of one stream, by decoding."""
 
-    def __init__(self, engine: Kernel) -> None:
-        self._engine = engine
-        self._memories: dict[str, Memory] = {}
+    def __init__(self) -> None:
+        self.kept: dict[str, Kept] = {}
 
     @property
-    def decodings(self) -> frozenset[str]:
-        """The decodings whose ids are remembered."""
-        return frozenset(self._memories)
+    def since(self) -> int | None:
+        """The first epoch whose ids are remembered by any decoding; None where there are none."""
+        return min((kept.spans[0][0] for kept in self.kept.values()), default=None)
 
-    def follow(self, decoding: str, horizon: timedelta, files: list[Input], now: datetime) -> None:
-        """Remembers a decoding from now on, beginning with what `files` (written by `commit_epoch`) hold of it."""
-        self._memories[decoding] = memory = Memory(horizon)
-        statement = _LOAD.format(decoding=literal(decoding), since=int((now - horizon).timestamp()))
-        for source in files:
-            loaded = self._engine.run(statement, {"ids": source})
-            memory.add(Run.of(*(_array(loaded[name]) for name in ("hi", "lo", "seen"))))
+    @property
+    def entries(self) -> dict[str, Memory]:
+        """What the next epoch says."""
+        return {decoding: kept.entry() for decoding, kept in sorted(self.kept.items())}
 
     def find_duplicates(self, ids: pa.Table) -> pa.Table:
         """Positions (like POSITIONS) of copies in `ids` (like IDS): within it, and of what is remembered."""
         found = [POSITIONS.empty_table()]
-        for decoding, memory in sorted(self._memories.items()):
+        for decoding, kept in sorted(self.kept.items()):
             mine = _of(ids, decoding)
             if mine.num_rows:
-                hi, lo = _array(mine["hi"]), _array(mine["lo"])
-                copies = _later(mine, hi, lo) | memory.holds(hi, lo)
+                asked = _columns(mine)
+                copies = later_copies(asked.hi, asked.lo, asked.seen, _places(mine), kept.horizon) | kept.holds(asked)
                 found.append(mine.filter(pa.array(copies)).select(POSITIONS.names).cast(POSITIONS))
         return pa.concat_tables(found)
 
-    def add(self, counted: pa.Table, at: datetime) -> None:
-        """Remembers ids (like IDS) that were counted at `at`; none of them twice."""
-        for decoding, memory in self._memories.items():
-            mine = _of(counted, decoding)
-            seen = np.full(mine.num_rows, int(at.timestamp()), np.uint32)
-            memory.add(Run.of(_array(mine["hi"]), _array(mine["lo"]), seen))
+    def read(self, epoch: int, start: Frontier, ids: pa.Table, now: datetime) -> None:
+        """Remembers the ids (like IDS) that an epoch has read, copies too: each may have copies that are near to it."""
+        believed = second(now + ALLOWANCE)
+        for decoding, kept in self.kept.items():
+            asked = _columns(_of(ids, decoding))
+            self.kept[decoding] = kept.read(epoch, start, Run.of(asked.hi, asked.lo, asked.seen), believed)
 
-    def expire(self, now: datetime) -> None:
-        """Forgets what is older than its decoding's horizon."""
-        for memory in self._memories.values():
-            memory.expire(now)
+    def may_forget(self, latest: int) -> bool:
+        """Whether anything could change at this time, the latest of all."""
+        return len(self) > MOST or any(not kept.whole or kept.forgets(latest) for kept in self.kept.values())
+
+    def forget(self, times: Times, latest: int) -> None:
+        """Forgets what is not needed at these times, and what is too much."""
+        self.kept = {d: kept.at(times(kept.plan.topics), latest) for d, kept in self.kept.items()}
+        while len(self) > MOST and (most := self._largest()):
+            self.kept[most] = self.kept[most].without_oldest()
+
+    def _largest(self) -> str | None:
+        """The decoding with most ids, of those that can forget some."""
+        can = {d: len(kept) for d, kept in self.kept.items() if len(kept.generations) > 1}
+        return max(can, key=lambda one: can[one]) if can else None
 
     def __len__(self) -> int:
-        return sum(len(run) for memory in self._memories.values() for run in memory.runs)
+        return sum(map(len, self.kept.values()))
+
+
+def generations(loaded: pa.Table, starts: Mapping[int, Frontier], horizon: int, believed: int) -> list[Generation]:
+    """What was read before, from a table of hi, lo, seen, epoch. `starts`: where epochs begin, as far as that is known;
+    the first is where it is remembered from."""
+    known = sorted(starts)
+    made = [Generation(known[0], starts[known[0]])]
+    if not loaded.num_rows:
+        return made
+    loaded = loaded.sort_by("epoch")
+    ids, epochs = _columns(loaded), np.searchsorted(known, loaded["epoch"].to_numpy(), side="right") - 1
+    parts, rows = np.unique(epochs, return_index=True)
+    needed = np.maximum.accumulate(np.minimum(np.maximum.reduceat(ids.seen, rows), believed)).tolist()
+    begin = 0
+    for at, part in enumerate(parts):
+        if needed[at] - needed[begin] > horizon // GENERATIONS:
+            made[-1] = _filled(made[-1], ids, (rows[begin], rows[at]), needed[begin], needed[at - 1])
+            made.append(Generation(known[part], starts[known[part]]))
+            begin = at
+    made[-1] = _filled(made[-1], ids, (rows[begin], len(ids)), needed[begin], needed[-1])
+    return made
+
+
+def _filled(generation: Generation, ids: Run, rows: tuple[int, int], began: int, needed: int) -> Generation:
+    here = slice(*rows)
+    run = Run.of(ids.hi[here], ids.lo[here], ids.seen[here])
+    return replace(generation, began=began, needed=needed, runs=(run,))
 
 
 def _of(ids: pa.Table, decoding: str) -> pa.Table:
@@ -154,17 +220,14 @@ def _of(ids: pa.Table, decoding: str) -> pa.Table:
     return ids.filter(pc.and_(pc.equal(ids["decoding"], decoding), pc.is_valid(ids["hi"])))
 
 
-def _later(ids: pa.Table, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which of some ids have a copy at a lower position among them."""
+def _columns(ids: pa.Table) -> Run:
+    """Identities in the order of the table."""
+    return Run(*(ids[name].to_numpy() for name in ("hi", "lo", "seen")))
+
+
+def _places(ids: pa.Table) -> tuple[NDArray[np.int64], ...]:
+    """What orders positions: offset, partition, source."""
     sources = ids["source"].combine_chunks().dictionary_encode()
     rank = np.argsort(np.argsort(sources.dictionary.to_numpy(zero_copy_only=False).astype(str)))
     source = rank[sources.indices.to_numpy(zero_copy_only=False)]
-    order = np.lexsort((_array(ids["offset"]), _array(ids["partition"]), source, lo, hi))
-    later = np.zeros(len(hi), bool)
-    later[order[1:]] = (hi[order[1:]] == hi[order[:-1]]) & (lo[order[1:]] == lo[order[:-1]])
-    return later
-
-
-def _array(column: pa.ChunkedArray) -> NDArray[Any]:
-    values: NDArray[Any] = column.to_numpy()
-    return values
+    return ids["offset"].to_numpy(), ids["partition"].to_numpy(), source

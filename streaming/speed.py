@@ -6,12 +6,14 @@ batches.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from typing import Any
 
 from seamline.claims import claim
 from seamline.clock import Clock, system_clock
+from seamline.errors import TransientError
 from seamline.frontier import Frontier
 from seamline.kernel import Limits
 from seamline.ledger import Writer
@@ -19,13 +21,15 @@ from seamline.schemas.project import Project
 from seamline.streaming.entrypoint import main_of, opened
 from seamline.streaming.epoch import Speed
 from seamline.streaming.following import Following
-from seamline.streaming.kafka import Cluster
+from seamline.streaming.kafka import Cluster, Topic
 from seamline.streaming.maintenance import Maintenance
 from seamline.streaming.plan import Plan, make_plan
 from seamline.streaming.pulse import Pulse
 from seamline.streaming.query import Prepared, Reading, Runner, stopping
 from seamline.streaming.reading import ReadTopics
 from seamline.streaming.tasks import Tasks
+
+log = logging.getLogger(__name__)
 
 FEW = 5_000
 """Records that one task has done sooner than two have started: statements cost 30 ms of CPU however few there are."""
@@ -40,6 +44,7 @@ class SpeedRole:
         self._following = Following(project, stream)
         self._reading = ReadTopics(project, stream, "speed", self._following, cluster)
         self._sources: tuple[str, ...] = ()
+        self._topics: tuple[Topic, ...] = ()
         self._read: frozenset[str] = frozenset()
         self.speed = Speed(
             project.lake,
@@ -49,6 +54,7 @@ class SpeedRole:
             engine=project.lake.kernel(kernel.memory, kernel.threads),
             clock=clock,
             check=self._check,
+            ends=self._ends,
             task_limits=Limits(memory=kernel.memory, threads=1),
         )
         self._maintenance = Maintenance(self.speed, self._following.catalogue, project.settings)
@@ -67,7 +73,8 @@ class SpeedRole:
         return prepared
 
     def begin(self, prepared: Prepared) -> None:
-        self._sources = tuple(topic.source for topic in prepared.topics.values())
+        self._topics = tuple(prepared.topics.values())
+        self._sources = tuple(topic.source for topic in self._topics)
         self._read = frozenset(prepared.topics)
         self.speed.origin = prepared.positions
 
@@ -95,6 +102,13 @@ class SpeedRole:
 
     def _plan(self) -> Plan:
         return make_plan(self._following.contracts, self._following.live, self._reading.leaving)
+
+    def _ends(self) -> Frontier | None:
+        try:
+            return self._cluster.end(self._topics)
+        except TransientError as error:
+            log.info("no ids are forgotten now, since nobody says where the partitions end: %s", error)
+            return None
 
     def _check(self) -> None:
         self._cluster.check_ids(self._sources)

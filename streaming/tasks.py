@@ -44,9 +44,10 @@ IDS = pa.schema(
         ("source", pa.string()),
         ("partition", pa.int32()),
         ("offset", pa.int64()),
+        ("seen", pa.uint32()),
     ]
 )
-"""128-bit identities of valid events, and where each was read."""
+"""128-bit identities of valid events, where each was read, and the second of its Kafka timestamp (0: it has none)."""
 
 
 KEPT_BYTES = 8 << 20
@@ -95,7 +96,7 @@ class Gathered:
     read: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     end: Frontier = field(default_factory=Frontier)
-    newest: datetime | None = None
+    newest: dict[Partition, datetime] = field(default_factory=dict)
     files: list[dict[str, Any]] = field(default_factory=list)
 
     def count(self, label: str, read: int, rejected: int) -> None:
@@ -106,9 +107,15 @@ class Gathered:
     def reach(self, ranges: pa.Table) -> None:
         """Adds what one task has read, like `ranges_of`."""
         for one in ranges.to_pylist():
-            self.end = self.end.join(Frontier({Partition(one["source"], one["partition"]): one["offset_max"] + 1}))
+            partition = Partition(one["source"], one["partition"])
+            self.end = self.end.join(Frontier({partition: one["offset_max"] + 1}))
             if one["timestamp_max"] is not None:
-                self.newest = max(one["timestamp_max"], self.newest or one["timestamp_max"])
+                self.newest[partition] = max(one["timestamp_max"], self.newest.get(partition, one["timestamp_max"]))
+
+    @property
+    def latest(self) -> datetime | None:
+        """The latest Kafka timestamp read."""
+        return max(self.newest.values(), default=None)
 
 
 def decode_task(records: pa.Table, job: Job) -> list[Row]:
@@ -272,7 +279,13 @@ def below(records: pa.Table, stop: Frontier) -> pa.Table:
 def _ids(events: pa.Table, plan: DecodingPlan) -> pa.Table:
     decoding = pa.array([plan.decoding], pa.string()).take(pa.array([0] * events.num_rows, pa.int8()))
     columns = [events[c] for c in ("_id_hi", "_id_lo", "_source", "_partition", "_offset")]
-    return pa.table([decoding, *columns], schema=IDS)
+    return pa.table([decoding, *columns, seconds(events["_timestamp"])], schema=IDS)
+
+
+def seconds(timestamps: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Kafka timestamps in whole seconds since 1970. 0: the record has none, as 0 and -1 say."""
+    found = pc.divide(pc.fill_null(timestamps.cast(pa.int64()), 0), 1_000_000)
+    return pc.min_element_wise(pc.max_element_wise(found, 0), 2**32 - 1).cast(pa.uint32())
 
 
 def tally(label: str, read: int, rejected: int) -> Row:

@@ -143,7 +143,8 @@ class Bench:
         if self._speed is None:
             log = self.lake.speed_log("main")
             writer = Writer.take(log, Claim(at=self.clock(), holder="test"))
-            self._speed = Speed(self.lake, "main", writer, plan, clock=self.clock, engine=self.lake.kernel())
+            engine, ends = self.lake.kernel(), lambda: self.end
+            self._speed = Speed(self.lake, "main", writer, plan, clock=self.clock, engine=engine, ends=ends)
         elif plan != self._speed.plan:
             self._speed.use(plan)
         table = self.records(self._speed.frontier, end or self.end)

@@ -71,9 +71,13 @@ def event(number: int, day: int = 1) -> bytes:
     return json.dumps({"id": str(number), "ts": f"2026-01-{day:02}T00:00:00Z", "n": number}).encode()
 
 
-def records(values: Sequence[bytes], first: int = 0, partition: int = 0, source: str = "clicks@1") -> pa.Table:
+def records(
+    values: Sequence[bytes], first: int = 0, partition: int = 0, source: str = "clicks@1", at: Sequence[datetime] = ()
+) -> pa.Table:
+    """Records like RECORDS, at these Kafka timestamps (or all at NOW)."""
     rows = len(values)
-    columns = [[source] * rows, [partition] * rows, list(range(first, first + rows)), [NOW] * rows, [None] * rows]
+    times = list(at) or [NOW] * rows
+    columns = [[source] * rows, [partition] * rows, list(range(first, first + rows)), times, [None] * rows]
     return pa.table([*columns, list(values)], schema=RECORDS)
 
 

@@ -16,6 +16,7 @@ from obstore.store import LocalStore
 
 from seamline.config import BatchSection, Settings
 from seamline.errors import Condition, SeamlineError
+from seamline.frontier import Frontier, Partition
 from seamline.history import SpeedHistory
 from seamline.jobs.audit import GROUP, compare, compare_statement
 from seamline.jobs.retention import retain
@@ -283,3 +284,45 @@ def test_retention_keeps_what_served_and_restorable_versions_need(tmp_path: Path
     bench.send(order("more"))
     bench.both()
     assert bench.batch.refresh("sales").counts.counted == 21
+
+
+@pytest.mark.parametrize("clock", [0, 2, -2])
+def test_copies_an_outage_apart_count_once_and_those_of_a_backlog_are_explained_whatever_the_clock_says(
+    bench: Bench, clock: int
+) -> None:
+    """Four orders: a copy after an outage, one two hours apart in one backlog, one read at a lower position later."""
+    bench.send(*orders(4), partition=1)
+    bench.both()
+    sent = bench.clock()
+    bench.clock.advance(timedelta(hours=5 + clock))
+    bench.log[0] += [(sent + timedelta(minutes=1), order("o0", shop="a", amount=0))]
+    bench.log[1] += [(sent + timedelta(hours=n), order("o1", shop="b", amount=1)) for n in (2, 4)]
+    bench.speed(Frontier({Partition(bench.source, 1): 6}))
+    bench.both()
+    assert sum(row["orders"] for row in bench.answer()) == 4 + 2
+    audit = bench.batch.refresh("sales").audit
+    assert audit.drift == ()
+    assert {d.explained for d in audit.explained} == {"2 copies beyond the dedup horizon"}
+    bench.log[0] += [(sent + timedelta(hours=4, minutes=n), order("o2", amount=2)) for n in (0, 30, 90)]
+    bench.both()
+    assert sum(row["orders"] for row in bench.answer()) == 4 + 1
+    audit = bench.batch.refresh("sales").audit
+    assert audit.drift == ()
+    assert {d.explained for d in audit.explained} == {"1 copies beyond the dedup horizon"}
+    assert sum(row["orders"] for row in bench.answer()) == 4
+
+
+def test_imported_events_that_come_again_on_kafka_are_explained_whichever_came_first(bench: Bench) -> None:
+    bench.send(*orders(2))
+    bench.both()
+    bench.import_file("f", *orders(4))
+    audits = [bench.batch.refresh("sales").audit]
+    bench.send(*orders(5)[2:])
+    bench.both()
+    assert sum(row["orders"] for row in bench.answer()) == 4 + 3
+    bench.import_file("g", *orders(6))
+    audits.append(bench.batch.refresh("sales").audit)
+    assert sum(row["orders"] for row in bench.answer()) == 6
+    assert [audit.drift for audit in audits] == [(), ()]
+    why = {"1 imported file(s)", "1 imported file(s), 2 copies beyond the dedup horizon or of imported events"}
+    assert {d.explained for audit in audits for d in audit.explained} == why

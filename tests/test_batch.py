@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lakes import DAY, VIEW, Bench, contract, order, orders
+from lakes import CONTRACT, DAY, VIEW, Bench, contract, order, orders
 
 from seamline.commitpoint import hooked
 from seamline.config import BatchSection
 from seamline.entries import Counts
 from seamline.errors import Condition, SeamlineError
 from seamline.jobs.unit import UnitResult, UnitTask, local_runner
+from seamline.schemas.contracts import parse_contract
 
 CHANGED = VIEW.replace("FROM orders", "FROM orders WHERE amount >= 0")
 
@@ -205,21 +206,57 @@ def test_a_changed_view_is_switched_to_in_one_entry_once_its_version_stands(benc
     assert bench.batch.refresh("sales").definition == old[0]  # an operator has gone back: nothing undoes that
 
 
-def test_a_new_decoding_waits_one_dedup_horizon_for_its_first_version(bench: Bench) -> None:
+def test_a_mended_contract_waits_for_nothing_since_its_events_have_the_same_ids(bench: Bench) -> None:
     bench.send(*orders(3))
     bench.both()
     bench.contract = contract(", logicalTypeOptions: {minimum: 1}")
     new = bench.apply(VIEW)
-    bench.send(*orders(3, "p"))
-    bench.both()
-    assert bench.batch.refresh("sales").definition != new
-    bench.wait(minutes=61)
-    bench.send(*orders(3, "q"))
+    bench.send(*orders(4)[1:])
     bench.both()
     outcome = bench.batch.refresh("sales")
     assert outcome.definition == new
-    assert outcome.counts == Counts(read=9, counted=6, rejected=3)
-    assert bench.answer() == bench.expected(*orders(3), *orders(3, "p"), *orders(3, "q"))
+    assert outcome.counts == Counts(read=6, counted=3, rejected=1, duplicate=2)
+    bench.send(*orders(5)[1:])
+    bench.both()
+    assert bench.answer() == bench.expected(*orders(5)[1:])
+    assert bench.batch.refresh("sales").audit.explained == bench.batch.refresh("sales").audit.drift == ()
+
+
+def test_a_copy_of_what_only_the_mended_contract_accepts_is_explained(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, extra=", logicalTypeOptions: {minimum: 1}")
+    bench.send(*orders(3))
+    bench.both()
+    bench.contract = contract()
+    new = bench.apply(VIEW)
+    bench.send(order("more"))
+    bench.both()
+    assert bench.batch.refresh("sales").definition == new
+    bench.send(*orders(3))
+    bench.both()
+    assert sum(row["orders"] for row in bench.answer()) == 4 + 1
+    audit = bench.batch.refresh("sales").audit
+    assert audit.drift == ()
+    assert {drift.explained for drift in audit.explained} == {"1 copies beyond the dedup horizon"}
+    assert bench.answer() == bench.expected(*orders(3), order("more"))
+
+
+def test_another_event_id_waits_until_the_logs_time_is_one_dedup_horizon_on(bench: Bench) -> None:
+    bench.send(*orders(3))
+    bench.both()
+    other = CONTRACT.replace(" EXTRA", "").replace("eventId, value: id", "eventId, value: shop")
+    bench.contract = parse_contract(other, "orders.yaml")
+    new = bench.apply(VIEW)
+    for prefix in "pq":
+        bench.send(*orders(3, prefix))
+        bench.both()
+        assert bench.batch.refresh("sales").definition != new
+        bench.wait(hours=30)  # whatever a clock says
+    bench.send(*orders(3, "r"))
+    bench.both()
+    bench.wait(minutes=1)
+    bench.send(*orders(3, "s"))
+    bench.both()
+    assert bench.batch.refresh("sales").definition == new
 
 
 # --- deaths and rivals

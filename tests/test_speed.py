@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -102,16 +102,89 @@ def test_of_copies_in_one_batch_the_lowest_position_stays() -> None:
     assert [row["total"] for row in answer(lake, PER_HOUR)] == [1]
 
 
-def test_an_id_is_forgotten_once_its_horizon_is_over() -> None:
-    lake, clock = memory_lake(), ManualClock(NOW)
-    speed = open_speed(lake, [CLICKS], clock)
-    duplicates = []
-    for number, wait in enumerate([timedelta(), timedelta(minutes=59), timedelta(minutes=3)]):
-        clock.advance(wait)
-        committed = speed.run_batch(tasks(records([event(1)], first=number)))
+def hours(n: int) -> timedelta:
+    return timedelta(hours=n)
+
+
+def minutes(n: int) -> timedelta:
+    return timedelta(minutes=n)
+
+
+NONE = [datetime(1970, 1, 1, tzinfo=UTC), datetime(1969, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)]
+"""What Kafka's timestamps 0 and -1 are: none."""
+
+
+@pytest.mark.parametrize("clock", [timedelta(), hours(2), hours(-3)], ids=["right", "ahead", "behind"])
+@pytest.mark.parametrize(
+    ("waits", "at", "duplicates"),
+    [
+        ([minutes(0), hours(5), hours(0)], [minutes(0), minutes(1), minutes(61)], [0, 1, 1]),
+        ([minutes(0), minutes(1), minutes(1)], [minutes(0), minutes(65), minutes(30)], [0, 0, 1]),
+        ([hours(9), hours(-9), hours(9)], [minutes(0), hours(-1), hours(2)], [0, 1, 0]),
+    ],
+    ids=["a copy of a copy after an outage", "a backlog, and one out of order", "clocks that step"],
+)
+def test_copies_are_those_whose_kafka_timestamps_lie_within_the_horizon_whatever_a_clock_says(
+    waits: list[timedelta], at: list[timedelta], duplicates: list[int], clock: timedelta
+) -> None:
+    for again in (False, True):  # the process starts again before each record
+        lake, time = memory_lake(), ManualClock(NOW + clock)
+        speed, found = open_speed(lake, [CLICKS], time), []
+        for number, (wait, after) in enumerate(zip(waits, at, strict=True)):
+            time.advance(wait)
+            speed = open_speed(lake, [CLICKS], time) if again else speed
+            committed = speed.run_batch(tasks(records([event(1)], first=number, at=[NOW + after])))
+            assert committed is not None
+            found.append(committed.counts["clicks"].duplicate)
+        assert found == duplicates
+        at_once = open_speed(memory_lake(), [CLICKS], ManualClock(NOW + clock))
+        committed = at_once.run_batch(tasks(records([event(1)] * len(at), at=[NOW + after for after in at])))
         assert committed is not None
-        duplicates.append(committed.counts["clicks"].duplicate)
-    assert duplicates == [0, 1, 0]
+        assert committed.counts["clicks"].duplicate == sum(duplicates)
+
+
+@pytest.mark.parametrize("none", NONE, ids=["0", "-1"])
+def test_a_record_without_a_timestamp_is_an_event_and_near_to_any(none: datetime) -> None:
+    lake = memory_lake()
+    speed = open_speed(lake, [CLICKS])
+    batch = records([event(1), event(2), event(1)], at=[none, NOW, none])
+    for first, again in (0, batch), (3, records([event(1), event(2)], first=3, at=[NOW, none])):
+        committed = speed.run_batch(tasks(again))
+        assert committed is not None
+        wanted = Counts(read=3, counted=2, duplicate=1) if first == 0 else Counts(read=2, duplicate=2)
+        assert committed.counts["clicks"] == wanted
+
+
+def test_what_is_forgotten_is_said_and_a_partition_far_behind_or_a_timestamp_far_ahead_forgets_nothing() -> None:
+    lake, clock = memory_lake(), ManualClock(NOW)
+    ends = {n: 10_000 for n in (0, 1)}
+    speed = open_speed(
+        lake, [CLICKS], clock, ends=lambda: Frontier({Partition("clicks@1", n): end for n, end in ends.items()})
+    )
+
+    def read(partition: int, at: timedelta) -> int:
+        """One record, as time passes; the first epoch whose ids were remembered meanwhile."""
+        clock.advance(minutes(20))
+        offset = speed.frontier[Partition("clicks@1", partition)]
+        record = records([event(offset)], first=offset, partition=partition, at=[NOW + at])
+        committed = speed.run_batch(tasks(record))
+        assert committed is not None
+        return committed.memories[CLICKS.decoding].since
+
+    assert [read(1, hours(0))] + [read(0, minutes(20 * n)) for n in range(1, 9)] == [1] * 9
+    assert read(0, hours(90)) == 1, "a clock on a producer is wrong"
+    read(1, minutes(160))
+    assert read(0, minutes(200)) > 1, "both partitions are beyond it"
+    since = read(0, minutes(220))
+    ends[1] = speed.frontier[Partition("clicks@1", 1)]
+    for n in range(12, 20):
+        since = read(0, minutes(20 * n))
+    assert since > 10, "the other one is read to its end, and holds nothing"
+    committed = open_speed(lake, [CLICKS], clock).run_batch(tasks(records([event(0)], first=40, at=[NOW])))
+    assert committed is not None
+    memory = committed.memories[CLICKS.decoding]
+    assert (memory.since, memory.start) == (since, SpeedHistory(lake.speed_log("main")).epochs[since].start)
+    assert committed.counts["clicks"].duplicate == 0, "an id of before is not known, though it is near"
 
 
 def test_records_below_the_frontier_are_ignored_and_an_empty_batch_commits_nothing() -> None:

@@ -84,19 +84,39 @@ class Claim(EntryBase):
     holder: str
 
 
+class Memory(Value):
+    """Which ids of one decoding were remembered while an epoch was made: those read at or after `start`.
+
+    horizon: in seconds; identity: what its ids are made of; spans: from which epoch on it goes by the ids of which
+    decoding, oldest first: those of the decoding that it takes the place of, then its own; start: where the first of
+    these epochs begins, of the contract's topic alone; whole: nothing below it lies within a horizon of what follows.
+    """
+
+    horizon: int
+    identity: str
+    spans: tuple[tuple[int, str], ...]
+    start: Frontier
+    whole: bool
+
+    @property
+    def since(self) -> int:
+        """The first epoch whose ids are remembered."""
+        return self.spans[0][0]
+
+
 class Epoch(EntryBase, Stored):
     """One committed micro-batch: a segment for each live definition (None where it has no rows), one range.
 
-    `decodings` are the contract decodings that were read and whose ids are remembered from here on; `remembered` says
-    since when without a gap, of those that were not read from the stream's origin on. `counts` by contract; records
-    that no contract claims stand under the empty name. `newest` is the latest Kafka timestamp read.
+    `decodings` are the contract decodings that were read; `memories` are those of them that have ids (written before:
+    none, and the ids of every epoch that stands). `counts` by contract; records that no contract claims stand under the
+    empty name. `newest` is the latest Kafka timestamp read.
     """
 
     kind: Literal["epoch"] = "epoch"
     number: int
     claim: int
     decodings: tuple[str, ...] = ()
-    remembered: dict[str, datetime] = {}
+    memories: dict[str, Memory] = {}
     start: Frontier
     end: Frontier
     files: dict[str, DataFile | None]

@@ -7,7 +7,7 @@ between two that stand is left out, so that the ranges no longer meet and the se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from seamline.entries import (
     Archived,
@@ -33,9 +33,6 @@ from seamline.frontier import START, Frontier, Partition, joined
 from seamline.ledger import Log
 from seamline.segment import Segment
 from seamline.units import standing
-
-ALWAYS = datetime.min.replace(tzinfo=UTC)
-"""Before any stream's origin."""
 
 
 class History:
@@ -120,24 +117,22 @@ class SpeedHistory(History):
             number -= 1
         return run[::-1]
 
-    def remembered_since(self, decoding: str) -> datetime | None:
-        """Since when the ids of a decoding are remembered without a gap; ALWAYS where since the stream's origin.
+    def covers(self, number: int) -> bool:
+        """Whether an epoch stands, or a compacted segment does for it."""
+        return number in self.epochs or any(first <= number <= last for first, last in self.compacted)
 
-        None where the newest epoch does not read it. An epoch that was lost is a gap, one that was retired is none.
+    def starts(self) -> dict[int, Frontier]:
+        """Where epochs begin, as far as entries that stand say it."""
+        compacted = {first: entry.start for (first, _), entry in self.compacted.items()}
+        return compacted | {number: epoch.start for number, epoch in self.epochs.items()}
+
+    def lacks(self, epoch: Epoch, decoding: str) -> bool:
+        """Whether a copy of what lies below an epoch's end may come above it, within the horizon, and be taken for new.
+
+        Written before, an epoch only says which decodings it read.
         """
-        run = self.trailing(lambda epoch: decoding in epoch.decodings)
-        if not run:
-            return None
-        if run[0].number == 1 or self._was_retired(run[0].number - 1):
-            return run[0].remembered.get(decoding, ALWAYS)
-        return run[0].at
-
-    def _was_retired(self, number: int) -> bool:
-        """Of an epoch: whether it lay beyond retention, or a compacted segment stands for it."""
-        if number in self.epochs:
-            return False
-        replaced = any(first <= number <= last for first, last in self.compacted)
-        return replaced or number <= self.retired or number < min(self.epochs)
+        memory = epoch.memories.get(decoding)
+        return not memory.whole if memory else bool(epoch.memories) or decoding not in epoch.decodings
 
     def segments(self, definition: str) -> list[Segment]:
         """Every segment of a definition that stands. An epoch that does not list the definition is a hole.
@@ -167,16 +162,16 @@ class SpeedHistory(History):
         """The frontiers where a cut may lie: ends of epochs that stand, oldest first."""
         return [self.epochs[n].end for n in sorted(self.epochs)]
 
-    def ids(self, since: datetime) -> list[DataFile]:
-        """Files of the ids counted at or after `since`, each id at least once (the widest files that cover them)."""
+    def ids(self, since: int) -> list[DataFile]:
+        """Files of the ids read from epoch `since` on, each at least once (the widest files that hold them)."""
         files: list[DataFile] = []
         covered: set[int] = set()
         for (first, last), entry in sorted(self.compacted.items(), key=lambda item: item[0][0] - item[0][1]):
-            if entry.at >= since and entry.ids is not None and not covered & set(range(first, last + 1)):
+            if last >= since and entry.ids is not None and not covered & set(range(first, last + 1)):
                 files.append(entry.ids)
                 covered |= set(range(first, last + 1))
         for number, epoch in self.epochs.items():
-            if number not in covered and epoch.at >= since and epoch.ids is not None:
+            if number not in covered and number >= since and epoch.ids is not None:
                 files.append(epoch.ids)
         return files
 

@@ -1,0 +1,108 @@
+"""What is kept of a decoding's ids as it begins to be read: its own from the ledger, those of another with the same
+identities, or nothing yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from seamline.entries import Epoch, Memory
+from seamline.frontier import Frontier, topic_of
+from seamline.history import SpeedHistory
+from seamline.kernel import Kernel
+from seamline.lake import Lake
+from seamline.streaming.logtime import ALLOWANCE, second
+from seamline.streaming.plan import DecodingPlan
+from seamline.streaming.remembered import Generation, Kept, generations
+
+Load = Callable[[int], pa.Table]
+"""The ids read from an epoch on: decoding, hi, lo, seen, epoch."""
+
+READ_IDS = """FROM (SELECT NULL::UINTEGER AS epoch WHERE false UNION ALL BY NAME FROM ids)
+SELECT decoding, hi, lo, seen, coalesce(epoch, {since})::UINTEGER AS epoch WHERE epoch IS NULL OR epoch >= {since}"""
+"""Of id files. Written before, they say no epoch, and `seen` is the second they were counted in."""
+
+
+def begin(
+    plan: DecodingPlan, history: SpeedHistory, frontier: Frontier, kept: Mapping[str, Kept], load: Load, now: datetime
+) -> Kept:
+    """What is kept of a decoding that is read from `frontier` on. `kept` is what is there of others.
+
+    Decodings with the same identities give a record the same id, so one that takes another's place goes on with its
+    ids: what the older one has accepted. Nothing is lacking, either, where a topic is read for the first time.
+    """
+    newest = history.epochs.get(history.last_epoch)
+    memories = _memories(history, newest)
+    number = history.last_epoch + 1
+    if plan.decoding in memories:
+        return _recalled(plan, memories[plan.decoding], history, frontier, load, now).followed(plan)
+    alike = [one for one in kept.values() if one.plan.identity == plan.identity]
+    if alike:
+        return min(alike, key=lambda one: (one.spans, one.plan.decoding)).inherited(plan, number)
+    written = sorted((memory.spans, decoding) for decoding, memory in memories.items()
+                     if memory.identity == plan.identity)  # fmt: skip
+    if written:
+        found = _recalled(plan, memories[written[0][1]], history, frontier, load, now)
+        return found.inherited(plan, number)
+    new = not any(topic_of(one.source) in plan.topics for one in frontier) or newest is None
+    return Kept(plan, ((number, plan.decoding),), new, (Generation(number, frontier),))
+
+
+def _memories(history: SpeedHistory, newest: Epoch | None) -> dict[str, Memory]:
+    """What the newest epoch remembered; written before, it says nothing but which decodings it read."""
+    if newest is None or newest.memories:
+        return newest.memories if newest else {}
+    found = {}
+    for decoding in newest.decodings:
+        first = history.trailing(lambda epoch, of=decoding: of in epoch.decodings)[0]  # type: ignore[misc]
+        spans = ((first.number, decoding),)
+        found[decoding] = Memory(horizon=0, identity="", spans=spans, start=first.start, whole=True)
+    return found
+
+
+def _recalled(
+    plan: DecodingPlan, memory: Memory, history: SpeedHistory, frontier: Frontier, load: Load, now: datetime
+) -> Kept:
+    """As the ledger says. An epoch whose entry was lost had ids that nobody knows: it goes on after that."""
+    number, since, spans, whole = history.last_epoch + 1, memory.since, memory.spans, memory.whole
+    lost = max((n for n in range(since, number) if not history.covers(n)), default=0)
+    if lost:
+        since, whole = lost + 1, False
+        spans = _from(spans, since)
+    starts = {n: start for n, start in history.starts().items() if n >= since}
+    starts.setdefault(since, frontier if since == number else memory.start)
+    horizon = int(plan.horizon.total_seconds())
+    table = _of_spans(load(since), spans) if since < number else pa.table({"epoch": pa.array([], pa.uint32())})
+    made = generations(table, starts, horizon, second(now + ALLOWANCE))
+    return Kept(plan, spans, whole, tuple(made))
+
+
+def _from(spans: tuple[tuple[int, str], ...], since: int) -> tuple[tuple[int, str], ...]:
+    at = max(number for number, (first, _) in enumerate(spans) if first <= since)
+    return ((since, spans[at][1]), *spans[at + 1 :])
+
+
+def _of_spans(ids: pa.Table, spans: tuple[tuple[int, str], ...]) -> pa.Table:
+    """The rows of the decoding that each epoch goes by."""
+    ends = [first for first, _ in spans[1:]] + [2**32 - 1]
+    parts = []
+    for (first, decoding), end in zip(spans, ends, strict=True):
+        epochs = pc.and_(pc.greater_equal(ids["epoch"], first), pc.less(ids["epoch"], end))
+        parts.append(ids.filter(pc.and_(epochs, pc.equal(ids["decoding"], decoding))))
+    return pa.concat_tables(parts)
+
+
+def loader(lake: Lake, engine: Kernel, history: SpeedHistory) -> Load:
+    """Reads the id files of the lake."""
+
+    def load(since: int) -> pa.Table:
+        paths = [file.path for file in history.ids(since)]
+        empty = pa.table({"decoding": pa.array([], pa.string()), "hi": pa.array([], pa.uint64()),
+                          "lo": pa.array([], pa.uint64()), "seen": pa.array([], pa.uint32()),
+                          "epoch": pa.array([], pa.uint32())})  # fmt: skip
+        return engine.run(READ_IDS.format(since=since), {"ids": lake.read(paths)}) if paths else empty
+
+    return load
