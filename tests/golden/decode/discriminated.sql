@@ -29,7 +29,7 @@ _judged AS (
       WHEN _kinds[3] NOT IN ('NULL', 'UBIGINT', 'BIGINT') AND (_kinds[3] <> 'DOUBLE' OR _raw['n'] IS NOT NULL) THEN 'wrong type: n'
       WHEN _kinds[3] IN ('DOUBLE', 'UBIGINT', 'BIGINT') AND _raw['n'] IS NULL THEN 'out of range: n'
       WHEN _f0 < TIMESTAMPTZ '1970-01-01 00:00:00.000000+00' THEN 'event time too early'
-      WHEN epoch_us(_f0) - 86400000000 > epoch_us(_timestamp) THEN 'event time in the future'
+      WHEN epoch_us(_f0) - 86400000000 > epoch_us(_timestamp) AND epoch_us(_timestamp) >= 1000000 THEN 'event time in the future'
     END) AS _reject
   FROM _typed
 ),

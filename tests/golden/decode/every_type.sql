@@ -57,7 +57,7 @@ _judged AS (
       WHEN _kinds[16] NOT IN ('NULL', 'ARRAY') THEN 'wrong type: m'
     END, CASE WHEN _kinds[16] = 'ARRAY' THEN list_filter(list_transform(json_extract(_doc, '$."m"[*]'), lambda e0, i0: coalesce(CASE   WHEN json_type(e0) NOT IN ('NULL', 'OBJECT') THEN 'wrong type: m[]'   WHEN json_type(e0) = 'OBJECT' AND coalesce(json_type(e0, '$."x"'), 'NULL') = 'NULL' THEN 'missing: m[].x'   WHEN json_type(e0, '$."x"') NOT IN ('NULL', 'DOUBLE', 'UBIGINT', 'BIGINT') THEN 'wrong type: m[].x'   WHEN json_type(e0, '$."x"') IN ('DOUBLE', 'UBIGINT', 'BIGINT') AND _raw['m'][i0]['x'] IS NULL THEN 'out of range: m[].x'   WHEN _raw['m'][i0]['x'] IS DISTINCT FROM _f10[i0]['x'] THEN 'too precise: m[].x'   WHEN json_type(e0, '$."t"') NOT IN ('NULL', 'ARRAY') THEN 'wrong type: m[].t' END, CASE WHEN json_type(e0, '$."t"') = 'ARRAY' THEN list_filter(list_transform(json_extract(e0, '$."t"[*]'), lambda e1, i1: CASE   WHEN coalesce(json_type(e1), 'NULL') = 'NULL' THEN 'missing: m[].t[]'   WHEN json_type(e1) <> 'NULL' AND (json_type(e1) <> 'VARCHAR' OR _f10[i0]['t'][i1] IS NULL) THEN 'wrong type: m[].t[]' END), lambda r1: r1 IS NOT NULL)[1] END)), lambda r0: r0 IS NOT NULL)[1] END, CASE
       WHEN _f0 < TIMESTAMPTZ '1970-01-01 00:00:00.000000+00' THEN 'event time too early'
-      WHEN epoch_us(_f0) - 86400000000 > epoch_us(_timestamp) THEN 'event time in the future'
+      WHEN epoch_us(_f0) - 86400000000 > epoch_us(_timestamp) AND epoch_us(_timestamp) >= 1000000 THEN 'event time in the future'
     END) AS _reject
   FROM _typed
 ),

@@ -44,7 +44,7 @@ _judged AS (
       WHEN _kinds[8] NOT IN ('NULL', 'VARCHAR') THEN 'wrong type: action'
       WHEN _kinds[9] <> 'NULL' AND (_kinds[9] <> 'VARCHAR' OR _f7 IS NULL) THEN 'wrong type: age'
       WHEN _f1 < TIMESTAMPTZ '1970-01-01 00:00:00.000000+00' THEN 'event time too early'
-      WHEN epoch_us(_f1) - 86400000000 > epoch_us(_timestamp) THEN 'event time in the future'
+      WHEN epoch_us(_f1) - 86400000000 > epoch_us(_timestamp) AND epoch_us(_timestamp) >= 1000000 THEN 'event time in the future'
       WHEN NOT (regexp_matches(_f0, '^[0-9]+$')) THEN 'rule pattern: id'
       WHEN NOT (_f5 >= (0)::BIGINT) THEN 'rule min: commits'
     END) AS _reject
