@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, replace
 
 from seamline.frontier import START, Frontier
+from seamline.jobs.copies import POSITION, served_copies
 from seamline.kernel import literal, quote
 from seamline.schemas.contracts import Contract
 from seamline.schemas.decode import decode_statement
@@ -20,9 +21,6 @@ from seamline.slices import UNMERGED, WHOLE, Merging, Slice
 from seamline.units import Unit
 
 _WHOLE = 2**63 - 1
-_POSITION = "_source, _partition, _offset"
-_SECOND = "greatest(0, least(4294967295, coalesce(epoch_us(_timestamp), 0) // 1000000))"
-_NEAR = "({a} = 0 OR c._second = 0 OR abs({a} - c._second) <= c.horizon)"
 _SAME = "r._source = c._source AND r._partition = c._partition AND r._offset = c._offset"
 
 
@@ -113,12 +111,12 @@ class Statements:
         """Of simple rows: positions of all but the first of each event in `doubled`, and which disagree with others."""
         on = f"r.{quote(self.event_id or '')} = d._id AND r.{quote(self.event_time)} IS NOT DISTINCT FROM d._time"
         used = ", ".join(f"r.{quote(f)}" for f in self.used) or "NULL"
-        rank = f"ORDER BY {_POSITION}"
+        rank = f"ORDER BY {POSITION}"
         return (
             f"WITH {self._simple(tally)},\nsuspects AS (\n"
-            f"  SELECT {_POSITION}, d._id, d._time, hash({used}) AS _content\n"
+            f"  SELECT {POSITION}, d._id, d._time, hash({used}) AS _content\n"
             f"  FROM records_of_unit AS r JOIN doubled AS d ON {on}\n)\n"
-            f"SELECT {_POSITION}, row_number() OVER (PARTITION BY _id, _time, _content {rank}) = 1 AS _disagrees\n"
+            f"SELECT {POSITION}, row_number() OVER (PARTITION BY _id, _time, _content {rank}) = 1 AS _disagrees\n"
             f"FROM suspects QUALIFY row_number() OVER (PARTITION BY _id, _time {rank}) > 1"
         )
 
@@ -134,10 +132,10 @@ class Statements:
         used = ", ".join(quote(f) for f in self.used) or "NULL"
         valid = "FILTER (WHERE _reject IS NULL)"
         places = (
-            f"SELECT {_POSITION}, count(*) AS _stood, bool_or(_reject IS NULL) AS _valid,\n"
+            f"SELECT {POSITION}, count(*) AS _stood, bool_or(_reject IS NULL) AS _valid,\n"
             f"    any_value({id_}) {valid} AS _id, any_value({time}) {valid} AS _time,\n"
             f"    any_value(hash({used})) {valid} AS _content\n"
-            f"  FROM records_of_unit GROUP BY {_POSITION}"
+            f"  FROM records_of_unit GROUP BY {POSITION}"
         )
         events = (
             "SELECT count(DISTINCT _content) AS contents\n"
@@ -171,7 +169,7 @@ class Statements:
         return self._partials(ctes, f"{source}\n  WHERE _reject IS NULL")
 
     def _partials(self, ctes: list[str], source: str) -> str:
-        columns = ", ".join([_POSITION, *map(quote, self.fields)])
+        columns = ", ".join([POSITION, *map(quote, self.fields)])
         ctes.append(f"events AS (\n  SELECT {columns}\n  FROM {source}\n)")
         return "WITH " + ",\n".join(ctes) + f"\nSELECT * FROM (\n{self.partial}\n){self.last}"
 
@@ -193,7 +191,7 @@ class Statements:
 
         What the tally has shown to hold for every row is not asked of each again.
         """
-        columns = ", ".join([_POSITION, *map(quote, self.fields)])
+        columns = ", ".join([POSITION, *map(quote, self.fields)])
         source = "raw" if tally.held == tally.stood else f"(\n    {self.below}\n  )"
         where = " WHERE _reject IS NULL" if tally.rejected else ""
         return f"records_of_unit AS NOT MATERIALIZED (\n  SELECT {columns}\n  FROM {source}{where}\n)"
@@ -203,7 +201,7 @@ class Statements:
 
     def _rows(self, *, own: bool, again: bool, repeated: bool = False) -> str:
         """Accepted rows belong to a unit by their event date; rejected ones are counted where they stand."""
-        columns = f"{_POSITION}, _timestamp, _reject, " + ", ".join(quote(f) for f in self.fields)
+        columns = f"{POSITION}, _timestamp, _reject, " + ", ".join(quote(f) for f in self.fields)
         here = f"_event_date = DATE '{self.unit.day.isoformat()}'"
         again_here = f"_reject IS NOT NULL OR {here}"
         if self.unit.hour is not None:
@@ -220,62 +218,18 @@ class Statements:
             branches.append(f"SELECT {columns} FROM below WHERE false")
         body = "\n  UNION ALL\n  ".join(branches)
         if repeated:
-            first = f"row_number() OVER (PARTITION BY {_POSITION} ORDER BY _reject IS NOT NULL) = 1"
+            first = f"row_number() OVER (PARTITION BY {POSITION} ORDER BY _reject IS NOT NULL) = 1"
             body = f"SELECT * FROM (\n  {body}\n  ) QUALIFY {first}"
         return f"records_of_unit AS (\n  {body}\n)"
 
     def _copies(self) -> list[str]:
-        """CTEs up to `copies`: the positions of all but the first of each event. Of what was served, all but the first
-        of those that were seen at once, and what speed took for a copy (`_known`)."""
+        """CTEs up to `copies`: all but the first of each event; of what was served, as `served_copies` has it."""
         id_, time = quote(self.event_id or ""), quote(self.event_time)
-        suspects = (
-            f"SELECT DISTINCT {_POSITION}, {id_} AS _id, {time} AS _time, {_SECOND} AS _second,\n"
-            f"    ({self.again_below if self.served else 'true'}) AS _at_once\n"
-            f"  FROM records_of_unit WHERE _reject IS NULL AND {id_} IS NOT NULL\n"
-            f"  QUALIFY count(*) OVER (PARTITION BY {id_}, {time}) > 1"
-        )
-        first = f"row_number() OVER (PARTITION BY _id, _time ORDER BY {_POSITION})"
-        at_once = f"SELECT {_POSITION} FROM suspects WHERE _at_once QUALIFY {first} > 1"
-        if not self.served:
-            return [f"suspects AS (\n  {suspects}\n)", f"copies AS (\n  {at_once}\n)"]
-        copies = f"{at_once}\n  UNION ALL\n  SELECT {_POSITION} FROM known_copies"
-        return [f"suspects AS (\n  {suspects}\n)", *self._known(), f"copies AS (\n  {copies}\n)"]
-
-    def _known(self) -> list[str]:
-        """CTEs up to `known_copies`: positions above what was seen at once at which speed took a record for a copy.
-
-        It did where one of the same event, read before and remembered, is near in time. Mostly the one read last before
-        it is: the others are looked at where that one is not near, or was seen at once with others.
-        """
-        but = (
-            f" AND ({_POSITION}) NOT IN (SELECT ({_POSITION}) FROM mended WHERE {self.foreign})" if self.foreign else ""
-        )
-        order = "WINDOW of_event AS (PARTITION BY _id, _time ORDER BY _epoch, _source, _partition, _offset)"
-        read = (
-            "SELECT s.*, CASE WHEN _at_once THEN 0 ELSE coalesce(e.epoch, 0) END AS _epoch, e.horizon\n"
-            "  FROM suspects AS s ASOF LEFT JOIN (FROM reading WHERE first < next) AS e\n"
-            '    ON s._source = e.source AND s._partition = e."partition" AND s._offset >= e.first\n'
-            f"  WHERE s._source NOT LIKE 'import:%'{but}"
-        )
-        before = ", ".join(f"lag({name}) OVER of_event AS _before{name}" for name in
-                           ("_second", "_source", "_partition", "_offset", "_at_once"))  # fmt: skip
-        ranked = f"SELECT *, row_number() OVER of_event AS _rank, {before}\n  FROM read_of_unit {order}"
-        near = _NEAR.format(a="c._before_second")
-        of_partition = 'm.source = {a}_source AND m."partition" = {a}_partition'
-        remembers = f"LEFT JOIN reading AS m ON m.epoch = c._epoch AND {of_partition}"
-        above = "WHERE NOT c._at_once AND {a}_offset >= coalesce(m.remembered, 0)"
-        place = "c._source, c._partition, c._offset"
-        last = f"SELECT {place} FROM ranked AS c\n    {remembers} {above}".format(a="c._before") + f" AND {near}"
-        others = (
-            f"SELECT {place} FROM ranked AS c JOIN ranked AS a ON a._id = c._id AND a._time = c._time\n    "
-            + f"{remembers} {above}".format(a="a.")
-            + f"\n    AND (c._before_at_once OR NOT {near}) AND a._rank < c._rank AND {_NEAR.format(a='a._second')}"
-        )
-        return [
-            f"read_of_unit AS (\n  {read}\n)",
-            f"ranked AS (\n  {ranked}\n)",
-            f"known_copies AS (\n  {last}\n  UNION\n  {others}\n)",
-        ]
+        if self.served:
+            return served_copies(id_, time, self.again_below, self.foreign)
+        first = f"row_number() OVER (PARTITION BY {id_}, {time} ORDER BY {POSITION})"
+        valid = f"FROM records_of_unit WHERE _reject IS NULL AND {id_} IS NOT NULL"
+        return [f"copies AS (\n  SELECT {POSITION} {valid}\n  QUALIFY {first} > 1\n)"]
 
 
 def unit_statements(

@@ -72,7 +72,8 @@ def import_events(
     shelves = make_shelves(following.contracts, following.lived_by, stream)
     files, counts = _write(project, contract, shelves, source, values(), clock())
     whole = sum(counts.values(), Counts())
-    Inbox(project.lake, stream).put(Imported(source=source, contract=contract, rows=whole.read), files, counts)
+    tables = [shelf.table for shelf in shelves if shelf.contract == contract]
+    Inbox(project.lake, stream).put(Imported(source=source, contract=contract, rows=whole.read), files, counts, tables)
     _have_committed(project, stream, shelves, history, source, clock, wait_seconds)
     return Import(source, contract, whole, already=False)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import obstore
 from seamline.entries import Counts, Imported
 from seamline.lake import Lake
 from seamline.streaming.raw import RawFile
+from seamline.streaming.refile import file_import
 
 if TYPE_CHECKING:
     from seamline.streaming.archive import Archive
@@ -30,9 +32,12 @@ class Inbox:
         self.lake = lake
         self.prefix = f"inbox/{stream}/"
 
-    def put(self, imported: Imported, files: list[RawFile], counts: dict[str, Counts]) -> str:
-        """Asks for one import; returns the request's path."""
+    def put(
+        self, imported: Imported, files: list[RawFile], counts: dict[str, Counts], tables: Iterable[str] = ()
+    ) -> str:
+        """Asks for one import, whose rows were written for these tables; returns the request's path."""
         request = {
+            "tables": sorted(tables),
             "imported": imported.model_dump(),
             "files": [asdict(file) for file in files],
             "counts": {label: one.model_dump() for label, one in counts.items()},
@@ -42,7 +47,11 @@ class Inbox:
         return path
 
     def take_all(self, archive: Archive) -> int:
-        """Commits what is asked for; returns how many imports that made. One for a table not known yet is left."""
+        """Commits what is asked for; returns how many imports that made. One for a contract not known yet is left.
+
+        Where the contract's tables are others than those its rows were written for, they are filed again: a contract's
+        event time, id or discriminator may change while a request waits.
+        """
         paths = [item["path"] for batch in obstore.list(self.lake.store, prefix=self.prefix) for item in batch]
         taken = 0
         for path in sorted(paths):
@@ -50,11 +59,15 @@ class Inbox:
             if request is None:
                 continue
             files = [RawFile(**one) for one in request["files"]]
-            if any(file.table not in archive.tables for file in files):
+            imported, counts = Imported(**request["imported"]), {n: Counts(**c) for n, c in request["counts"].items()}
+            wanted = {shelf.table for shelf in archive.shelves if shelf.contract == imported.contract}
+            if not wanted:
                 log.warning("%s waits: its contract is not one of the stream's", path)
                 continue
-            counts = {label: Counts(**one) for label, one in request["counts"].items()}
-            taken += archive.take_import(Imported(**request["imported"]), files, counts) is not None
+            written = set(request.get("tables", ())) or {file.table for file in files}
+            if not wanted <= written or not {file.table for file in files} <= archive.tables.keys():
+                files, counts = file_import(archive, imported.contract, files)
+            taken += archive.take_import(imported, files, counts) is not None
             obstore.delete(self.lake.store, path)
         return taken
 

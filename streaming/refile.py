@@ -17,7 +17,8 @@ from seamline.lake import Lake
 from seamline.portions import in_portions, portion_bytes
 from seamline.streaming.plan import UNCLAIMED
 from seamline.streaming.raw import RawFile, RawTable, write_raw
-from seamline.streaming.shelves import Shelf
+from seamline.streaming.shelves import Shelf, file_records
+from seamline.streaming.tasks import gather
 
 if TYPE_CHECKING:
     from seamline.streaming.archive import Archive
@@ -53,6 +54,31 @@ def fill_new(archive: Archive, shelves: Iterable[Shelf]) -> Archived | None:
         if shelf.label != UNCLAIMED:
             files += _filled(archive, shelf)
     return archive.commit(_entry(archive, {}), files) if files else None
+
+
+def file_import(archive: Archive, contract: str, files: Sequence[RawFile]) -> tuple[list[RawFile], dict[str, Counts]]:
+    """An import's records, filed by the tables that are in force, from files that were written for others."""
+    prefix = Lake.raw_path(contract, "")
+    former = sorted({file.table for file in files if file.table.startswith(prefix)})
+    unclaimed = {file.table for file in files} - set(former)  # what one layout does not claim stands there, once
+    topics = {shelf.topic for shelf in archive.shelves if shelf.contract == contract}
+    shelves = [
+        shelf
+        for shelf in archive.shelves
+        if shelf.contract == contract or (shelf.label == UNCLAIMED and shelf.topic in topics)
+    ]
+    made, counts = list[RawFile](), dict[str, Counts]()
+    for file in files:
+        if file.table in (*former[:1], *unclaimed):
+            raw: dict[str, Input] = {"raw": archive.lake.read([file.path])}
+            seen = gather(
+                file_records(archive.engine, archive.lake, shelves, archive.engine.run(f"{_RECORDS} FROM raw", raw))
+            )
+            made += [RawFile(**one) for one in seen.files]
+            for label, read in seen.read.items():
+                rejected = seen.rejected[label]
+                _count(counts, label, Counts(read=read, rejected=rejected, counted=read - rejected))
+    return made, counts
 
 
 def _filled(archive: Archive, shelf: Shelf) -> list[RawFile]:

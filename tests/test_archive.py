@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from waiting import wait_until
 
 from seamline.claims import claim
 from seamline.commitpoint import hooked
-from seamline.entries import Counts
+from seamline.entries import Counts, Imported
 from seamline.errors import Condition, ConflictError, TransientError
 from seamline.history import ArchiveHistory
 from seamline.lake import Lake
@@ -21,8 +22,10 @@ from seamline.schemas.project import Project, load_project
 from seamline.streaming.archive import Archive, run_archive
 from seamline.streaming.epoch import no_check
 from seamline.streaming.imports import import_events
-from seamline.streaming.raw import RawTable
-from seamline.streaming.shelves import make_shelves
+from seamline.streaming.inbox import Inbox
+from seamline.streaming.raw import RawFile, RawTable
+from seamline.streaming.shelves import file_records, make_shelves
+from seamline.streaming.tasks import gather
 
 CLICKS = contract()
 TABLE = Lake.raw_path("clicks", CLICKS.layout)
@@ -241,3 +244,27 @@ def test_a_running_archive_files_each_record_and_an_import_once(
     rows = raw(project.lake)
     assert sorted(row["_value"] for row in rows) == sorted([*values, event(1), event(900)])
     assert len({(row["_source"], row["_partition"], row["_offset"]) for row in rows}) == 63
+
+
+@pytest.mark.parametrize("lives_on", [False, True], ids=["gone", "lives on in a definition"])
+@pytest.mark.parametrize("says", [False, True], ids=["written before", "says its tables"])
+def test_an_import_that_waits_while_the_event_id_changes_is_filed_by_the_one_in_force(
+    lives_on: bool, says: bool
+) -> None:
+    lake, older = memory_lake(), contract()
+    newer, values = replace(older, event_id="n"), [event(1), b"{", event(2)]
+    written = open_archive(lake, [older])
+    (mine,) = (shelf for shelf in written.shelves if shelf.contract)
+    seen = gather(file_records(written.engine, lake, [mine], records(values, source="import:f")))
+    imported, files = Imported(source="import:f", contract="clicks", rows=3), [RawFile(**one) for one in seen.files]
+    Inbox(lake, "main").put(
+        imported, files, {"clicks": Counts(read=3, rejected=1, counted=2)}, [mine.table] if says else []
+    )
+    archive = open_archive(lake, [newer], live=[older] if lives_on else [])
+    assert Inbox(lake, "main").take_all(archive) == 1
+    tables = [Lake.raw_path("clicks", one.layout) for one in ([newer, older] if lives_on else [newer])]
+    for table in tables:
+        assert sorted(row["_value"] for row in raw(lake, table)) == sorted(values)
+    counts = ArchiveHistory(lake.archive_log("main")).counts
+    assert counts["clicks"] == Counts(read=3, rejected=1, counted=2)
+    assert Inbox(lake, "main").take_all(archive) == 0

@@ -352,7 +352,9 @@ def test_an_event_time_is_judged_by_its_own_records_kafka_timestamp() -> None:
     at = [*["2015-02-22T21:00:00Z"] * 6, "2015-02-22T22:30:00Z"]
     rows = run(decode_statement(bounded), records([event(at=a).encode() for a in at], stamps))
     future = "event time in the future"
-    assert [row["_reject"] for row in rows] == [None, future, None, None, None, None, None], "a timestamp below 1970 is none"
+    assert [row["_reject"] for row in rows] == [None, future, None, None, None, None, None], (
+        "a timestamp below 1970 is none"
+    )
     edge = run(
         decode_statement(bounded),
         records([event(at=a).encode() for a in ("2015-02-22T22:30:00.000001Z", "2014-12-31T23:59:59.999999Z")]),

@@ -345,13 +345,15 @@ def test_epochs_are_retired_only_below_every_cut_and_beyond_retention_and_never_
         speed.run_batch(tasks(records([event(number)], first=number)))
         clock.advance(timedelta(hours=2))
     history, ends = speed.history, speed.history.ends()
-    short, day, hour = timedelta(hours=5), timedelta(days=1), timedelta(hours=1)
-    assert plan_retirement(history, [START], clock(), short, hour) is None
-    assert plan_retirement(history, [ends[1], ends[4]], clock(), short, hour) == (2, ())
-    assert plan_retirement(history, [ends[5]], clock(), short, hour) == (4, ())
-    assert plan_retirement(history, [ends[5]], clock(), short, day) is None
+    short, day = timedelta(hours=5), timedelta(days=1)
+    for since in (None, 9):
+        assert plan_retirement(history, [START], clock(), short, since) is None
+        assert plan_retirement(history, [ends[1], ends[4]], clock(), short, since) == (2, ())
+        assert plan_retirement(history, [ends[5]], clock(), short, since) == (4, ())
+    assert plan_retirement(history, [ends[5]], clock(), short, 3) == (2, ()), "the ids of the third are remembered"
+    assert plan_retirement(history, [ends[5]], clock(), day, None) is None
     clock.advance(day)
-    assert plan_retirement(history, [], clock(), short, hour) == (5, ())
+    assert plan_retirement(history, [], clock(), short, 9) == (5, ())
 
 
 def test_replaced_epochs_go_once_every_cut_has_passed_their_segment() -> None:

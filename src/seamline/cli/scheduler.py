@@ -1,4 +1,5 @@
-"""The scheduler role: refreshes every view every few minutes, and at once where a definition waits for a first version.
+"""The scheduler role: refreshes every view every few minutes, and at once where a definition waits for a first version,
+or a file was imported that the served one does not hold.
 
 Duties run one at a time; a duty that fails is logged and comes round again. What it knows, it reads from the ledger:
 it may be killed at any time, and started again anywhere.
@@ -18,6 +19,7 @@ from seamline.errors import Condition, SeamlineError, TransientError
 
 if TYPE_CHECKING:
     from seamline.cli.units import SparkUnits
+    from seamline.history import ArchiveHistory, BatchHistory
     from seamline.schemas.project import Project
 
 log = logging.getLogger("seamline.scheduler")
@@ -40,6 +42,8 @@ class Duties:
         self.project = project
         self._catalogue = Catalogue(project.lake)
         self._said: dict[str, str] = {}
+        self._batches: dict[str, BatchHistory] = {}
+        self._archives: dict[str, ArchiveHistory] = {}
         self._batch = Batch(project.lake, runner=units, settings=project.settings.batch, kernel=project.settings.kernel)
 
     def refresh(self) -> None:
@@ -71,12 +75,33 @@ class Duties:
         attempt("retention", lambda: retain(self.project.lake, self.project.settings, system_clock))
 
     def waiting(self) -> frozenset[str]:
-        """Live definitions that have no batch version yet."""
+        """Live definitions without a batch version yet, and served ones without a file that was imported for them."""
+        self._catalogue.catch_up()
+        states = self._catalogue.states.values()
+        live = {definition for state in states for definition in state.live}
+        new = {definition for definition in live if not self._versions(definition).versions}
+        served = [(state.served, state.version) for state in states if state.served in live]
+        return frozenset(new | {one for one, number in served if one is not None and self._lacks_import(one, number)})
+
+    def _lacks_import(self, definition: str, number: int | None) -> bool:
+        from seamline.history import ArchiveHistory
+        from seamline.jobs.plan import imports_of
+
+        stream = self._catalogue.stream(definition)
+        if stream not in self._archives:
+            self._archives[stream] = ArchiveHistory(self.project.lake.archive_log(stream))
+        self._archives[stream].catch_up()
+        version = self._versions(definition).versions.get(number) if number is not None else None
+        held = version.imports if version else ()
+        return not {*imports_of(self._archives[stream], self._catalogue.contracts(definition))} <= {*held}
+
+    def _versions(self, definition: str) -> BatchHistory:
         from seamline.history import BatchHistory
 
-        self._catalogue.catch_up()
-        live = {definition for state in self._catalogue.states.values() for definition in state.live}
-        return frozenset(d for d in live if not BatchHistory(self.project.lake.batch_log(d)).versions)
+        if definition not in self._batches:
+            self._batches[definition] = BatchHistory(self.project.lake.batch_log(definition))
+        self._batches[definition].catch_up()
+        return self._batches[definition]
 
 
 def attempt(what: str, duty: Callable[[], Result]) -> Result | None:

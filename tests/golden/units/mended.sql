@@ -39,7 +39,7 @@ _judged AS (
       WHEN _kinds[6] NOT IN ('NULL', 'DOUBLE', 'UBIGINT', 'BIGINT') THEN 'wrong type: weight'
       WHEN _kinds[6] IN ('DOUBLE', 'UBIGINT', 'BIGINT') AND NOT coalesce(isfinite(_raw['weight']), false) THEN 'out of range: weight'
       WHEN _f1 < TIMESTAMPTZ '1970-01-01 00:00:00.000000+00' THEN 'event time too early'
-      WHEN epoch_us(_f1) - 86400000000 > epoch_us(_timestamp) THEN 'event time in the future'
+      WHEN epoch_us(_f1) - 86400000000 > epoch_us(_timestamp) AND epoch_us(_timestamp) >= 1000000 THEN 'event time in the future'
     END) AS _reject
   FROM _typed
 ),

@@ -11,11 +11,8 @@ records_of_unit AS (
   ) QUALIFY row_number() OVER (PARTITION BY _source, _partition, _offset ORDER BY _reject IS NOT NULL) = 1
 ),
 copies AS (
-  SELECT _source, _partition, _offset FROM (
-    SELECT _source, _partition, _offset, row_number() OVER (PARTITION BY "id", "placed" ORDER BY _source, _partition, _offset) = 1 AS _first,
-      false AS _apart
-    FROM records_of_unit WHERE _reject IS NULL AND "id" IS NOT NULL
-  ) WHERE NOT _first
+  SELECT _source, _partition, _offset FROM records_of_unit WHERE _reject IS NULL AND "id" IS NOT NULL
+  QUALIFY row_number() OVER (PARTITION BY "id", "placed" ORDER BY _source, _partition, _offset) > 1
 ),
 events AS (
   SELECT _source, _partition, _offset, "id", "placed", "shop", "amount", "weight"
@@ -33,7 +30,8 @@ SELECT
   count(events."weight") AS "weight__count",
   sum(abs((events."weight")::DOUBLE)) AS "weight__size",
   CASE WHEN len(list(DISTINCT (hash(events."id") >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL)) > 4096 THEN list_aggregate(list(DISTINCT (hash(events."id") >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL), 'min', 4096) ELSE list_sort(list(DISTINCT (hash(events."id") >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL)) END AS "ids",
-  max(events."placed") AS "latest"
+  max(events."placed") AS "latest",
+  count(*) AS "_events"
 FROM events
 GROUP BY ALL
 )
