@@ -184,7 +184,7 @@ def test_without_a_chain_there_is_nothing_to_compare_with(bench: Bench) -> None:
     bench.both()
     audit = bench.batch.refresh("sales").audit
     assert not audit.compared
-    assert "no chain" in audit.note
+    assert "has no segment" in audit.note
 
 
 def test_floats_are_equal_within_the_stated_tolerance(bench: Bench) -> None:

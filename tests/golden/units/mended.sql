@@ -1,11 +1,12 @@
 WITH records AS (
   SELECT _source AS source, _partition AS "partition", _offset AS "offset", _timestamp AS "timestamp", _key AS key, _value AS value
-  FROM raw WHERE _reject IS NOT NULL AND _contract_version IS DISTINCT FROM '602a52cbb55beac9' AND ((_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END))
+  FROM raw WHERE _reject IS NOT NULL AND _contract_version IS DISTINCT FROM 'f7ec8904d3dadad2' AND ((_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END))
 )
 SELECT * EXCLUDE (_key, _value) FROM (
 WITH _texts AS (
   SELECT source AS _source, "partition" AS _partition, "offset" AS _offset, "timestamp" AS _timestamp,
-    key AS _key, value AS _value, TRY(decode(value)) AS _text
+    key AS _key, value AS _value,
+    CASE WHEN octet_length(value) <= 16777216 THEN TRY(decode(value)) END AS _text
   FROM records
 ),
 _documents AS (
@@ -13,7 +14,7 @@ _documents AS (
   FROM _texts
 ),
 _parsed AS (
-  SELECT * EXCLUDE (_text), CASE WHEN _value IS NULL THEN 'null value' WHEN _text IS NULL THEN 'bad UTF-8' WHEN _doc IS NULL THEN 'bad JSON' END AS _unreadable,
+  SELECT * EXCLUDE (_text), CASE WHEN _value IS NULL THEN 'null value' WHEN octet_length(_value) > 16777216 THEN 'record too large' WHEN _text IS NULL THEN 'bad UTF-8' WHEN _doc IS NULL THEN 'bad JSON' END AS _unreadable,
     json_type(_doc, ['$', '$."id"', '$."placed"', '$."shop"', '$."amount"', '$."weight"']) AS _kinds,
     TRY(json_transform(_doc, '{"id":"VARCHAR","placed":"VARCHAR","shop":"VARCHAR","amount":"BIGINT","weight":"DOUBLE"}')) AS _raw
   FROM _documents
@@ -48,7 +49,7 @@ _identified AS (
   FROM _judged
 )
 SELECT _source, _partition, _offset, _timestamp, _key, _value,
-  '602a52cbb55beac9' AS _contract_version,
+  'f7ec8904d3dadad2' AS _contract_version,
   _reject,
   CASE WHEN _reject IS NULL THEN make_timestamp(epoch_us(_f1))::DATE ELSE CASE WHEN _timestamp >= TIMESTAMPTZ '1970-01-01 00:00:00+00' AND _timestamp < TIMESTAMPTZ '9999-12-31 00:00:00+00' THEN make_timestamp(epoch_us(_timestamp))::DATE ELSE DATE '1970-01-01' END END AS _event_date,
   (_id >> 64)::UBIGINT AS _id_hi,

@@ -3,7 +3,7 @@ WITH below AS (
 ),
 records_of_unit AS (
   SELECT * FROM (
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM below WHERE _contract_version = '602a52cbb55beac9'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM below WHERE _contract_version = 'f7ec8904d3dadad2'
   UNION ALL
   SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM again WHERE _reject IS NOT NULL OR _event_date = DATE '2024-05-01'
   UNION ALL
@@ -29,7 +29,7 @@ SELECT
   sum(events."weight") AS "weight__sum",
   count(events."weight") AS "weight__count",
   sum(abs((events."weight")::DOUBLE)) AS "weight__size",
-  CASE WHEN len(list(DISTINCT (hash(events."id") >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL)) > 4096 THEN list_aggregate(list(DISTINCT (hash(events."id") >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL), 'min', 4096) ELSE list_sort(list(DISTINCT (hash(events."id") >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL)) END AS "ids",
+  CASE WHEN len(list(DISTINCT (hash((events."id")) >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL)) > 4096 THEN list_aggregate(list(DISTINCT (hash((events."id")) >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL), 'min', 4096) ELSE list_sort(list(DISTINCT (hash((events."id")) >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL)) END AS "ids",
   max(events."placed") AS "latest",
   count(*) AS "_events"
 FROM events

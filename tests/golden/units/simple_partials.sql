@@ -18,7 +18,7 @@ SELECT
   sum(events."weight") AS "weight__sum",
   count(events."weight") AS "weight__count",
   sum(abs((events."weight")::DOUBLE)) AS "weight__size",
-  CASE WHEN len(list(DISTINCT (hash(events."id") >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL)) > 4096 THEN list_aggregate(list(DISTINCT (hash(events."id") >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL), 'min', 4096) ELSE list_sort(list(DISTINCT (hash(events."id") >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL)) END AS "ids",
+  CASE WHEN len(list(DISTINCT (hash((events."id")) >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL)) > 4096 THEN list_aggregate(list(DISTINCT (hash((events."id")) >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL), 'min', 4096) ELSE list_sort(list(DISTINCT (hash((events."id")) >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL)) END AS "ids",
   max(events."placed") AS "latest",
   count(*) AS "_events"
 FROM events
