@@ -105,7 +105,7 @@ def plan_run(
         and imports == base.imports
     ):
         end = "is as far as the archive and the epochs reach"
-        return Nothing(f"version {served} of definition {definition}, which is served, {end}{waits}")
+        return Nothing(f"version {served} of definition {definition.hash}, which is served, {end}{waits}")
     number = logs.archive.number
     return Plan(state.view, definition.hash, cut, None if dates is None else served, dates, number, imports, served)
 

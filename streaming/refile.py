@@ -61,11 +61,11 @@ def file_import(archive: Archive, contract: str, files: Sequence[RawFile]) -> tu
     prefix = Lake.raw_path(contract, "")
     former = sorted({file.table for file in files if file.table.startswith(prefix)})
     unclaimed = {file.table for file in files} - set(former)  # what one layout does not claim stands there, once
-    topics = {shelf.topic for shelf in archive.shelves if shelf.contract == contract}
+    topics = {topic for shelf in archive.shelves if shelf.contract == contract for topic in shelf.topics}
     shelves = [
         shelf
         for shelf in archive.shelves
-        if shelf.contract == contract or (shelf.label == UNCLAIMED and shelf.topic in topics)
+        if shelf.contract == contract or (shelf.label == UNCLAIMED and topics.intersection(shelf.topics))
     ]
     made, counts = list[RawFile](), dict[str, Counts]()
     for file in files:
