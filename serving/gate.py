@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
@@ -27,6 +27,9 @@ BODY_SECONDS = 10.0
 """How long a body may take to come."""
 
 JSON = "application/json"
+_HOST = re.compile(r"(\[[\w:.%]+\]|[\w.-]+)(?::\d*)?")
+"""A name or an address, and perhaps a port."""
+
 _log = logging.getLogger("seamline.serving")
 _MEND = "docs/http.md describes the request"
 
@@ -105,13 +108,15 @@ def check_caller(headers: Headers, hosts: Collection[str], address: str) -> None
     address: where the request arrived, which is a name for this role too.
     """
     for host in headers.getlist("host"):
-        name = _plain(urlsplit(f"//{host}").hostname or "")
+        found = _HOST.fullmatch(host)
+        name = _plain(found[1]) if found else ""
         if not (name in hosts or name == _plain(address) or _is_local(name)):
             mend = f"add {name!r} to serving.hosts in seamline.toml if clients are to ask by that name"
             raise _refusal(403, f"a request for host {host}", "localhost, this address, and serving.hosts", mend)
     site = headers.get("sec-fetch-site", "none")
     origin = headers.get("origin")
-    if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc != headers.get("host", "")):
+    own = {f"{scheme}://{headers.get('host', '')}".lower() for scheme in ("http", "https")}
+    if site not in ("same-origin", "none") or (origin is not None and origin.lower() not in own):
         got = f"a request from a page of {origin or 'another site'}"
         raise _refusal(
             403, got, "requests that no other site's page makes", "ask from a program, or a page of this role"

@@ -7,15 +7,22 @@ empty tables of the query's views are, and the connection that can open its snap
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from handmade import DAY, VIEW, Handmade, rows
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow import csv, parquet
 
 from seamline.errors import Condition, SeamlineError
+from seamline.kernel import Limits
 from seamline.serving.bound import Text
+from seamline.serving.guard import TREE, check
+from seamline.serving.instances import Instances
 from seamline.serving.snapshot import Serving
 
 SECRET = "SECRET-OF-ANOTHER"
@@ -196,6 +203,49 @@ def test_internal_names_of_a_measure_cannot_be_stood_in_for(serving: Serving) ->
     assert serving.query(other).table.to_pylist() == whole
 
 
+NAMES = st.sampled_from(["a", "b", "k", "A", "B", "K"])
+
+
+def queries(depth: int) -> st.SearchStrategy[str]:
+    """WITH in WITH, recursive or not, in every place where a query may stand, over few names."""
+    table = NAMES.map(lambda name: f"SELECT x FROM {name}")
+    if not depth:
+        return table
+    inner = queries(depth - 1)
+    entry = st.builds("{} AS ({})".format, NAMES, inner)
+    kinds = st.sampled_from(
+        [" AS (({}) UNION ALL ({}))", " AS (({}) UNION ({}))", " USING KEY (x) AS (({}) UNION ({}))"]
+    )
+    recursive = st.builds(
+        lambda name, kind, left, right: f"{name}(x)" + kind.format(left, right), NAMES, kinds, inner, inner
+    )
+    both = st.lists(st.one_of(entry, recursive), min_size=1, max_size=2).map(", ".join)
+    return st.one_of(
+        table,
+        st.builds("WITH {} {}".format, entry, inner),
+        st.builds("WITH RECURSIVE {} {}".format, both, inner),
+        st.builds("({}) UNION ALL ({})".format, inner, inner),
+        st.builds("SELECT s.x FROM ({}) AS s, {}".format, inner, NAMES),
+        st.builds("SELECT x FROM {} WHERE x IN ({})".format, NAMES, inner),
+        st.builds("SELECT x FROM {} ORDER BY (SELECT max(x) FROM ({}))".format, NAMES, inner),
+        st.builds("SELECT t.x FROM {} AS t, LATERAL ({}) AS u".format, NAMES, inner),
+    )
+
+
+@given(queries(3))
+def test_the_guard_finds_every_table_that_duckdb_finds(sql: str) -> None:
+    with duckdb.connect() as connection:
+        for name in "abk":
+            connection.execute(f"CREATE TABLE {name} (x INTEGER)")
+        try:
+            connection.execute(f"EXPLAIN {sql}").fetchall()
+        except duckdb.Error:
+            return  # a recursive branch that may not look so
+        tree = connection.execute(TREE, [sql]).fetchall()[0][0]
+        read = {name.lower() for name in connection.get_table_names(sql)}
+    assert read <= {reference.name for reference in check(sql, tree).references}
+
+
 # each wall alone
 
 
@@ -248,3 +298,19 @@ def test_names_of_python_are_no_tables(serving: Serving) -> None:
     with serving.pool.cursor() as cursor, pytest.raises(SeamlineError):
         cursor.run(Text("SELECT * FROM secret"), 10)
     assert secret.num_rows == 1
+
+
+def test_three_sets_of_files_stand_at_a_time_and_an_idle_one_makes_room() -> None:
+    instances = Instances(Limits(memory="100MB", threads=1), 0.1)
+    sets = [frozenset([f"/nowhere/{n}.parquet"]) for n in range(4)]
+    with ExitStack() as held:
+        for files in sets[:3]:
+            held.enter_context(instances.cursor(files, frozenset()))
+        with pytest.raises(SeamlineError) as caught, instances.cursor(sets[3], frozenset()):
+            pass
+        assert (caught.value.condition, caught.value.mend) == (Condition.STORE_UNAVAILABLE, "ask again")
+        with instances.cursor(sets[0], frozenset()) as again:  # what stands is shared
+            assert again.run(Text("SELECT 1 AS x"), 10).num_rows == 1
+    with instances.cursor(sets[3], frozenset()) as cursor:
+        assert cursor.run(Text("SELECT 1 AS x"), 10).num_rows == 1
+    instances.close()

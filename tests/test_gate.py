@@ -31,7 +31,20 @@ def address(role: Role) -> tuple[str, int]:
 @pytest.mark.parametrize("path", ["/v1/status", "/healthz", "/v1/query?sql=SELECT+1", "/nowhere"])
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:8765", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", "[::2]", ""],
+    [
+        "evil.example",
+        "evil.example:8765",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "10.0.0.1",
+        "[::2]",
+        "[::1",
+        "::1",
+        "x@localhost",
+        "localhost/x",
+        "localhost:8765:1",
+        "",
+    ],
 )
 def test_a_strangers_host_is_not_answered(role: Role, path: str, host: str) -> None:
     answer = role.client.get(path, headers={"Host": host})
@@ -66,6 +79,8 @@ def test_its_own_names_are_answered(role: Role, host: str) -> None:
         ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Origin": ""}, 403),
         ({"Origin": "http://localhost:9"}, 403),
         ({"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}, 200),
         ({"Sec-Fetch-Site": "none"}, 200),
