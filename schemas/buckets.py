@@ -5,18 +5,26 @@ from __future__ import annotations
 import difflib
 import functools
 import re
+from datetime import time
 
 from sqlglot import Token, TokenType
 
 from seamline.kernel import kernel
 from seamline.schemas.clauses import closing, split
 from seamline.schemas.language import Source, is_call, word
+from seamline.schemas.types import DATE_PATTERN, TIMESTAMP_PATTERN, parse_instant
 
 UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
+CALENDAR = ("month", "quarter", "year")
+"""Units of which a bucket has no fixed length."""
+
+ORIGINS = ("timestamp", "timestamptz", "date")
+"""Types of the literal that says where a bucket begins."""
+
 TIMES = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 """Types of a time bucket's key."""
 
-_FORM = f"time_bucket(INTERVAL 'n {'|'.join(UNITS)}', timestamp[, 'time zone'])"
+_FORM = f"time_bucket(INTERVAL 'n {'|'.join(UNITS)}', timestamp[, 'time zone' or TIMESTAMPTZ 'origin'])"
 _WIDTH = re.compile(rf"interval ([1-9]\d{{0,5}}) *({'|'.join(UNITS)})s?")
 _TRUNCATE = ("date_trunc", "datetrunc")
 
@@ -28,7 +36,7 @@ def zones() -> frozenset[str]:
 
 
 def check_times(source: Source, tokens: list[Token]) -> None:
-    """Refuses a time bucket whose width or zone is not written out, and a time zone that there is not.
+    """Refuses a time bucket whose width, zone or origin is not written out, and a time zone that there is not.
 
     The kernel would refuse neither before it runs, and then every key would be NULL. Raises VIEW_INVALID there.
     """
@@ -43,18 +51,33 @@ def check_times(source: Source, tokens: list[Token]) -> None:
 def _check_bucket(source: Source, call: list[Token]) -> None:
     parts = split(call[2:-1])
     width = " ".join(token.text.lower() for token in parts[0])
-    if len(parts) not in (2, 3) or not _WIDTH.fullmatch(width):
+    found = _WIDTH.fullmatch(width)
+    if len(parts) not in (2, 3) or not found:
         got = f"time bucket {source.text[call[0].start : call[-1].end + 1]!r}"
-        mend = "write the width as one number and one unit; its origin is DuckDB's own"
-        raise source.refuse(call[0].start, got, _FORM, mend)
-    if len(parts) == 3:
-        if len(parts[2]) != 1 or parts[2][0].token_type != TokenType.STRING:
-            at = parts[2][0].start if parts[2] else call[-1].start
-            got = f"{source.text[at : call[-1].start]!r} as a bucket's time zone"
-            raise source.refuse(
-                at, got, _FORM, "write the zone's name: 'Asia/Seoul'; a bucket's origin is DuckDB's own"
-            )
+        raise source.refuse(call[0].start, got, _FORM, "write the width as one number and one unit")
+    if len(parts) < 3:
+        return
+    if [token.token_type for token in parts[2]] == [TokenType.STRING]:
         _check_zone(source, parts[2][0])
+        return
+    at = parts[2][0].start if parts[2] else call[-1].start
+    if len(parts[2]) != 2 or word(parts[2][0]) not in ORIGINS or parts[2][1].token_type != TokenType.STRING:
+        got = f"{source.text[at : call[-1].start]!r} as a bucket's time zone or origin"
+        mend = "write the zone's name, 'Asia/Seoul', or where a bucket begins, TIMESTAMPTZ '2000-01-03 06:00:00Z'"
+        raise source.refuse(at, got, _FORM, mend)
+    _check_origin(source, parts[2][1], found[2])
+
+
+def _check_origin(source: Source, token: Token, unit: str) -> None:
+    """The kernel takes a month's origin for the first of it, whatever day is written."""
+    written = re.fullmatch(f"{TIMESTAMP_PATTERN}|{DATE_PATTERN}", token.text)
+    origin = parse_instant(token.text) if written else None
+    if origin is None:
+        raise source.refuse(token.start, f"origin {token.text!r}", "a timestamp such as '2000-01-03 06:00:00Z'")
+    if unit in CALENDAR and (origin.day, origin.time()) != (1, time()):
+        got = f"origin {token.text!r} of a bucket in units of a {unit}"
+        mend = "count in days or weeks, or take the time to the zone first: time AT TIME ZONE '...'"
+        raise source.refuse(token.start, got, "midnight of the first of a month", mend)
 
 
 def _check_zone(source: Source, token: Token) -> None:

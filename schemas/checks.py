@@ -12,7 +12,18 @@ from dataclasses import field as dataclass_field
 
 from seamline.kernel import literal, quote
 from seamline.schemas.rules import predicate
-from seamline.schemas.types import DATE_PATTERN, TIMESTAMP_PATTERN, TYPES, Field
+from seamline.schemas.types import (
+    COUNT_PATTERN,
+    DATE_PATTERN,
+    EPOCHS,
+    FIRST_SECOND,
+    LAST_SECOND,
+    LEAP_SECOND,
+    OTHER_SPELLINGS,
+    TIMESTAMP_PATTERN,
+    TYPES,
+    Field,
+)
 
 NUMERIC = "('DOUBLE', 'UBIGINT', 'BIGINT')"
 FIRST_INSTANT = "TIMESTAMPTZ '0001-01-01 00:00:00+00'"
@@ -78,10 +89,42 @@ def convert(field: Field, raw: str, depth: int = 0) -> str:
     cast = f"TRY_CAST({raw} AS {field.sql_type})"
     if field.type == "date":
         return f"CASE WHEN regexp_full_match({raw}, {literal(DATE_PATTERN)}) THEN {cast} END"
-    if field.type == "timestamp":
-        inside = f"{cast} BETWEEN {FIRST_INSTANT} AND {LAST_INSTANT}"
-        return f"CASE WHEN regexp_full_match({raw}, {literal(TIMESTAMP_PATTERN)}) AND {inside} THEN {cast} END"
-    return cast
+    if field.epoch:
+        return _counted(field, raw)
+    return f"TRY_CAST({_written(raw)} AS {field.sql_type})" if field.type == "timestamp" else cast
+
+
+def _written(raw: str) -> str:
+    """A text that is a timestamp by its pattern, as the kernel casts it; the usual spelling is looked for first."""
+    return (
+        f"CASE WHEN regexp_full_match({raw}, {literal(TIMESTAMP_PATTERN)}) THEN {raw}"
+        f" WHEN regexp_full_match({raw}, {literal(OTHER_SPELLINGS)}) THEN {_respelt(raw)} END"
+    )
+
+
+def _respelt(text: str) -> str:
+    """One of OTHER_SPELLINGS as the kernel casts it."""
+    plain = f"replace(replace(upper({text}), ',', '.'), ' UTC', 'Z')"
+    date = r"^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})"
+    for found, becomes in ((date + r"(\d{2})", r"\1-\2-\3T\4:\5:\6"), (date, r"\1-\2-\3T\4:\5")):
+        plain = f"regexp_replace({plain}, {literal(found)}, {literal(becomes)})"
+    return plain
+
+
+def _counted(field: Field, raw: str) -> str:
+    """The instant of a count from 1970, read as a decimal: exact, cut to microseconds, NULL beyond the years."""
+    digits, scale = EPOCHS[field.epoch], field.epoch_scale
+    first, after = (f"'{second}{'0' * digits}'::DECIMAL(38,{scale})" for second in (FIRST_SECOND, LAST_SECOND + 1))
+    whole, factor = f"floor({raw})", 10 ** (6 - digits) if digits < 6 else 1
+    if digits > 6:
+        count = f"{whole}::HUGEINT"
+        micros = f"(({count} - (({count} % 1000) + 1000) % 1000) // 1000)::BIGINT"
+    elif factor == 1:
+        micros = f"{whole}::BIGINT"
+    else:
+        rest = f"({raw} - {whole})::DECIMAL({scale + 6},{scale}) * {factor}::DECIMAL({len(str(factor))},0)"
+        micros = f"{whole}::BIGINT * {factor} + floor({rest})::BIGINT"
+    return f"CASE WHEN {raw} >= {first} AND {raw} < {after} THEN make_timestamptz({micros}) END"
 
 
 def shape_reasons(field: Field, at: Place) -> Iterator[Reason]:
@@ -142,7 +185,20 @@ def _type_reasons(field: Field, at: Place) -> Iterator[Reason]:
         yield f"{at.kind} NOT IN ({allowed}) AND ({at.kind} <> 'DOUBLE' OR {at.raw} IS NOT NULL)", wrong
         yield f"{at.kind} IN {NUMERIC} AND {at.raw} IS NULL", far
         return
-    if field.type in ("date", "timestamp"):
+    if field.epoch:
+        text = f"json_extract_string({at.document}, {literal(at.path)})"
+        digits = f"{at.kind} = 'VARCHAR' AND regexp_full_match({text}, {literal(COUNT_PATTERN)})"
+        yield f"{at.kind} NOT IN ('NULL', 'DOUBLE', 'UBIGINT', 'BIGINT') AND NOT ({digits})", wrong
+        yield f"{at.kind} <> 'NULL' AND {at.value} IS NULL", far
+        return
+    if field.type == "timestamp":
+        text = f"json_extract_string({at.document}, {literal(at.path)})"
+        leap = f"regexp_full_match({text}, {literal(LEAP_SECOND)})"
+        inside = f"coalesce({at.value} BETWEEN {FIRST_INSTANT} AND {LAST_INSTANT}, false)"
+        yield f"{at.kind} = 'VARCHAR' AND {at.value} IS NULL AND {leap}", f"leap second: {at.label}"
+        yield f"{at.kind} <> 'NULL' AND ({at.kind} <> 'VARCHAR' OR NOT {inside})", wrong
+        return
+    if field.type == "date":
         yield f"{at.kind} <> 'NULL' AND ({at.kind} <> 'VARCHAR' OR {at.value} IS NULL)", wrong
         return
     yield f"{at.kind} NOT IN ({allowed})", wrong

@@ -220,7 +220,7 @@ def _required(field_: Field, event_time: str) -> Field:
     """An event without its time cannot be filed: the event time is required, whatever the file says."""
     if field_.name != event_time or field_.required:
         return field_
-    return Field(field_.name, field_.type, True, field_.source, field_.rules)
+    return replace(field_, required=True)
 
 
 def _owner(model: OpenDataContractStandard) -> str:

@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
 from typing import Any
 
 from seamline.schemas.rules import with_rules
-from seamline.schemas.types import NAME, TYPES, Field
+from seamline.schemas.types import EPOCHS, NAME, TYPES, Field
 from seamline.schemas.yamlmarks import Marks, Path
 
 LOGICAL = sorted(TYPES.keys() - {"decimal"})
-DOUBLES = {"", "double", "double precision", "float", "float64", "real", "number"}
+SAME = {
+    "string": ("string", "varchar", "text"),
+    "integer": ("bigint", "int64", "long", "integer", "int"),
+    "number": ("double", "double precision", "float64", "float", "real", "number"),
+    "boolean": ("boolean", "bool"),
+    "date": ("date",),
+    "timestamp": ("timestamp", "timestamptz", "timestamp with time zone", "datetime"),
+    "object": ("object", "struct", "record"),
+    "array": ("array", "list"),
+}
+"""Physical types that say what a logical type is anyway: any other would be a promise that nobody keeps."""
+
+MEANS = {"number": ("decimal(p,s) with 1 <= p <= 38 and s <= p",), "timestamp": tuple(EPOCHS)}
+"""Those that change what is read."""
+
+_INSTEAD = {
+    "string": "; bound its length by logicalTypeOptions: {maxLength: ...}",
+    "integer": "; bound it by logicalTypeOptions: {minimum: ..., maximum: ...}",
+}
 _DECIMAL = re.compile(r"(?:decimal|numeric)\s*\(\s*(\d{1,2})\s*(?:,\s*(\d{1,2})\s*)?\)")
 _KEY = re.compile(r'[^"\\*\x00-\x1f]+')
 DEEPEST = 16
@@ -43,7 +62,8 @@ def read_field(data: dict[str, Any], marks: Marks, path: Path, name: str, depth:
     """One property (or an array's items, whose name is '') as a field. Raises UserError CONTRACT_INVALID."""
     if depth > DEEPEST:
         raise marks.error(path, "fields nested too deep", f"at most {DEEPEST} levels", "flatten the event")
-    kind, precision, scale = _type(data, marks, path)
+    typed = _type(data, marks, path)
+    kind = typed.type
     nested: tuple[Field, ...] = ()
     item = None
     if kind == "object":
@@ -64,7 +84,8 @@ def read_field(data: dict[str, Any], marks: Marks, path: Path, name: str, depth:
     if source and not _KEY.fullmatch(source):
         got = f"physicalName (the JSON key) is {source!r}"
         raise marks.error((*path, "physicalName"), got, r'no ", \, * or control characters', "rename the key")
-    field = Field(name, kind, bool(data.get("required")), source, (), nested, item, precision=precision, scale=scale)
+    required = bool(data.get("required"))
+    field = replace(typed, name=name, required=required, source=source, fields=nested, item=item)
     return with_rules(field, data, marks, path)
 
 
@@ -80,8 +101,8 @@ def _name(data: dict[str, Any], marks: Marks, path: Path) -> str:
     return name
 
 
-def _type(data: dict[str, Any], marks: Marks, path: Path) -> tuple[str, int, int]:
-    """(type, precision, scale)."""
+def _type(data: dict[str, Any], marks: Marks, path: Path) -> Field:
+    """A field of this type and nothing else."""
     logical = data.get("logicalType")
     if logical not in LOGICAL:
         at: Path = (*path, "logicalType") if "logicalType" in data else path
@@ -89,14 +110,14 @@ def _type(data: dict[str, Any], marks: Marks, path: Path) -> tuple[str, int, int
         got = f"logicalType is {logical!r}" if logical else "a field without 'logicalType'"
         mend = f"write {near[0]}" if near else "use one of these"
         raise marks.error(at, got, ", ".join(LOGICAL), mend)
-    if logical != "number":
-        return str(logical), 0, 0
-    physical = str(data.get("physicalType") or "").strip().lower()
-    match = _DECIMAL.fullmatch(physical)
+    physical = " ".join(str(data.get("physicalType") or "").lower().split())
+    match = _DECIMAL.fullmatch(physical) if logical == "number" else None
     if match and 1 <= int(match[1]) <= 38 and int(match[2] or 0) <= int(match[1]):
-        return "decimal", int(match[1]), int(match[2] or 0)
-    if physical not in DOUBLES:
-        got = f"physicalType {data['physicalType']!r} of a number"
-        allowed = "double, or decimal(p,s) with 1 <= p <= 38 and s <= p"
-        raise marks.error((*path, "physicalType"), got, allowed, "write one of these, or leave it out")
-    return "number", 0, 0
+        return Field("", "decimal", precision=int(match[1]), scale=int(match[2] or 0))
+    if logical == "timestamp" and physical in EPOCHS:
+        return Field("", "timestamp", epoch=physical)
+    if physical and physical not in SAME[logical]:
+        got = f"physicalType {data['physicalType']!r} of a {logical}, which would change nothing"
+        mend = "write one of these, or leave it out" + _INSTEAD.get(logical, "")
+        raise marks.error((*path, "physicalType"), got, ", ".join((*MEANS.get(logical, ()), *SAME[logical])), mend)
+    return Field("", logical)

@@ -9,8 +9,9 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 
 from seamline.kernel import literal, quote
 
@@ -18,15 +19,36 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 """Contract and field names. A leading underscore is kept for Seamline's own columns."""
 
 _YEAR = r"(?:[1-9]\d{3}|0[1-9]\d{2}|00[1-9]\d|000[1-9])"
-_DAY = _YEAR + r"-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
-_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
-_OFFSET = r"(?:Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?"
+_MONTH, _OF_MONTH, _HOUR = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])", r"(?:[01]\d|2[0-3])"
+_DAY = f"{_YEAR}-{_MONTH}-{_OF_MONTH}"
+_CLOCK = _HOUR + r":[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
+_OFFSET = f"(?:Z|[+-]{_HOUR}(?::?[0-5]\\d)?)?"
 
 DATE_PATTERN = _DAY
 TIMESTAMP_PATTERN = f"{_DAY}[T ]{_CLOCK}{_OFFSET}"
 """ISO 8601 with an optional offset; without one it is UTC. Digits beyond microseconds are cut off."""
 
+_SAID = f"(?:[Zz]| UTC|[+-]{_HOUR}(?::?[0-5]\\d)?)?"
+_FRACTION = r"(?:[.,]\d{1,9})?"
+
+OTHER_SPELLINGS = (
+    rf"\d{{4}}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d{_FRACTION})?{_SAID})?"
+    rf"|\d{{8}}[Tt]\d{{4}}(?:\d\d{_FRACTION})?{_SAID}"
+)
+"""Shapes of timestamps as they are written besides, whose digits the cast judges: a date alone, basic ISO 8601, a comma
+before the fraction, t and z, ` UTC`, and 24:00 as the end of a day."""
+
+LEAP_SECOND = rf"\d{{4}}-\d\d-\d\d[Tt ]\d\d:\d\d:60{_FRACTION}{_SAID}|\d{{8}}[Tt]\d{{4}}60{_FRACTION}{_SAID}"
+"""A second that is counted as 60: no instant here, since days have 86,400 seconds."""
+
 BIGINT = (-(2**63), 2**63 - 1)
+
+EPOCHS = {"epoch_seconds": 0, "epoch_millis": 3, "epoch_micros": 6, "epoch_nanos": 9}
+"""Ways of counting from 1970 in UTC, by their `physicalType`: digits between a second and the unit."""
+
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""Of the years 1 to 9999, counted from 1970."""
+
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 _DURATION = re.compile(r"(\d{1,9})\s*(second|minute|hour|day|week)s?")
 LONGEST = timedelta(days=36500)
@@ -59,7 +81,8 @@ class Rule:
 class Field:
     """One field of a contract. `source` is its key in the JSON object; `fields` those of an object, `item` an array's.
 
-    type: string, integer, number, decimal, boolean, date, timestamp, object or array; precision, scale: of decimals.
+    type: string, integer, number, decimal, boolean, date, timestamp, object or array; precision, scale: of decimals;
+    epoch: how a timestamp counts from 1970, of EPOCHS, '' where it is text.
     """
 
     name: str
@@ -71,6 +94,7 @@ class Field:
     item: Field | None = None
     precision: int = 0
     scale: int = 0
+    epoch: str = ""
 
     @property
     def key(self) -> str:
@@ -93,7 +117,12 @@ class Field:
         """What `json_transform` reads it as. A decimal is read with all 38 digits: those beyond its scale show."""
         if self.type == "decimal":
             return f"DECIMAL(38,{38 - self.precision + self.scale})"
-        return TYPES[self.type].raw
+        return f"DECIMAL(38,{self.epoch_scale})" if self.epoch else TYPES[self.type].raw
+
+    @property
+    def epoch_scale(self) -> int:
+        """Digits after the point of a count from 1970: the rest of 38 holds ten times the years there are."""
+        return 25 - EPOCHS[self.epoch]
 
     @property
     def converted(self) -> bool:
@@ -103,6 +132,10 @@ class Field:
         if self.type == "object":
             return any(f.converted or f.key != f.name for f in self.fields)
         return self.raw_type != self.sql_type
+
+
+COUNT_PATTERN = r"-?\d{1,22}(?:\.\d{1,16})?"
+"""Digits of a count from 1970 in a string."""
 
 
 def parse_duration(text: object) -> timedelta | None:
@@ -119,7 +152,7 @@ def parse_instant(value: object) -> datetime | None:
         instant: datetime | None = value
     elif isinstance(value, date):
         instant = datetime(value.year, value.month, value.day)
-    elif isinstance(value, str) and re.fullmatch(f"{TIMESTAMP_PATTERN}|{DATE_PATTERN}", value):
+    elif isinstance(value, str) and re.fullmatch(f"{TIMESTAMP_PATTERN}|{OTHER_SPELLINGS}", value):
         instant = _iso(value)
     else:
         return None
@@ -128,6 +161,22 @@ def parse_instant(value: object) -> datetime | None:
     try:
         return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
     except (OverflowError, ValueError):
+        return None
+
+
+def parse_count(value: object, epoch: str) -> datetime | None:
+    """A count from 1970 (a number, or a string of its digits) as an instant in UTC, cut to microseconds, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        return None
+    if isinstance(value, str) and not re.fullmatch(COUNT_PATTERN, value):
+        return None
+    count = Decimal(value)
+    if not Decimal(-1).scaleb(22) < count < Decimal(1).scaleb(22):
+        return None
+    micros = math.floor(Fraction(count) * 10**6 / 10 ** EPOCHS[epoch])
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    except OverflowError:
         return None
 
 
@@ -151,9 +200,15 @@ def decimal_bound(value: object, precision: int, scale: int) -> str:
 
 
 def _iso(text: str) -> datetime | None:
+    """Of a text that matches one of the patterns."""
+    plain = re.sub(r"^(\d{4})(\d\d)(\d\d)T", r"\1-\2-\3T", text.upper().replace(",", ".").replace(" UTC", "Z"))
+    late = plain[11:13] == "24"
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
+        instant = datetime.fromisoformat(plain[:11] + "00" + plain[13:] if late else plain)
+        if late and instant.time() != time():
+            return None
+        return instant + timedelta(days=late)
+    except (OverflowError, ValueError):
         return None
 
 

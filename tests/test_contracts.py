@@ -204,7 +204,7 @@ def test_only_event_time_event_id_and_discriminator_change_the_layout() -> None:
 def test_hashes_are_the_same_in_every_process() -> None:
     """They name tables and definitions on disk: a change of these values rebuilds every user's views."""
     github = load_contracts(EXAMPLES)["github_events"]
-    assert (github.decoding, github.layout) == ("3bffe2baf227de64", "387f026ede2128d8")
+    assert (github.decoding, github.layout) == ("a09e548872dd7107", "387f026ede2128d8")
 
 
 PROPERTY = "      - name: total\n        logicalType: number\n        physicalType: decimal(10,2)\n"
@@ -238,7 +238,7 @@ BROKEN = [
     ("        logicalType: string\n", "", "11:9", "without 'logicalType'", "array, boolean"),
     ("decimal(10,2)", "decimal(10,12)", "17:9", "physicalType 'decimal(10,12)'", "s <= p"),
     ("decimal(10,2)", "decimal(39)", "17:9", "physicalType 'decimal(39)'", "p <= 38"),
-    ("decimal(10,2)", "money", "17:9", "physicalType 'money'", "double, or decimal(p,s)"),
+    ("decimal(10,2)", "money", "17:9", "physicalType 'money'", "decimal(p,s) with"),
     ("minimum: 0", "minimum: x", "19:11", "rule min of 'total' is 'x'", "a number"),
     ("minimum: 0", "minimum: 0.001", "19:11", "is 0.001", "fits decimal(10,2) exactly"),
     ("minimum: 0", "minimun: 0", "19:11", "unknown key 'minimun'", "write 'minimum'"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -238,6 +238,26 @@ def test_buckets_in_a_zone_begin_at_its_midnights_through_daylight_saving(zone: 
         assert all(row[f"{unit}s"] == _begins(unit, row["placed"], ZoneInfo(zone)) for unit in units), row
 
 
+def test_buckets_with_an_origin_begin_there_business_days_of_a_zones_clocks_too(orders: Contract) -> None:
+    paris, origin = ZoneInfo("Europe/Paris"), datetime(2000, 1, 4, 6, tzinfo=UTC)
+    keys = (
+        "time_bucket(INTERVAL '1 week', placed, TIMESTAMPTZ '2000-01-04 06:00:00Z') AS weeks",
+        "time_bucket(INTERVAL '3 months', placed, TIMESTAMPTZ '2000-02-01') AS quarters",
+        "time_bucket(INTERVAL '1 day', placed AT TIME ZONE 'Europe/Paris', TIMESTAMP '2000-01-01 02:00:00') AS days",
+    )
+    definition = compiled(f"SELECT {', '.join(keys)}, placed, count(*) AS n FROM orders GROUP BY ALL", orders)
+    times = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=n) for n in range(24 * 366)]
+    found = kernel().run(definition.partial, {"events": batch(orders, [{"placed": at} for at in times])}).to_pylist()
+    assert len(found) == len(times)
+    for row in found:
+        at = row["placed"]
+        local = at.astimezone(paris).replace(tzinfo=None)
+        assert row["weeks"] == origin + (at - origin) // timedelta(weeks=1) * timedelta(weeks=1)
+        months = (at.year * 12 + at.month - 2) // 3 * 3 + 1
+        assert row["quarters"] == datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
+        assert row["days"] == datetime.combine((local - timedelta(hours=2)).date(), time(2)), at
+
+
 def _begins(unit: str, at: datetime, zone: ZoneInfo) -> datetime:
     """When the day, week, month, quarter or year of an instant begins on a zone's clocks."""
     local = at.astimezone(zone).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0)
@@ -455,7 +475,18 @@ REFUSED = [
     (
         "time_bucket(INTERVAL '1 day', placed, day) AS t, count(*) AS n FROM orders GROUP BY ALL",
         "2:46",
-        "origin is DuckDB's own",
+        "where a bucket begins",
+    ),
+    ("time_bucket(INTERVAL '1 day', placed, DATE 'soon') AS t, count(*) AS n FROM orders GROUP BY ALL", "2:51", "soon"),
+    (
+        "time_bucket(INTERVAL '1 day', placed, DATE '20260101T0000') AS t FROM orders GROUP BY ALL",
+        "2:51",
+        "a timestamp",
+    ),
+    (
+        "time_bucket(INTERVAL '1 month', placed, DATE '2000-01-15') AS t, count(*) AS n FROM orders GROUP BY ALL",
+        "2:53",
+        "midnight of the first",
     ),
     (
         "time_bucket(INTERVAL '1 day', placed, 'asia/seul') AS t, count(*) AS n FROM orders GROUP BY ALL",

@@ -149,7 +149,8 @@ def _delimiter(line: str, contract: Contract) -> str:
 def _json(cell: str, field: Field | None) -> str:
     """A cell as JSON of the field's type where it reads as one, else as a string: the contract then says why not."""
     kind = field.type if field else "string"
-    if kind in ("integer", "number", "decimal") and _NUMBER.fullmatch(cell.strip()):
+    counted = kind in ("integer", "number", "decimal") or (field and field.epoch)
+    if counted and _NUMBER.fullmatch(cell.strip()):
         return cell.strip()
     if kind == "boolean" and cell.strip().lower() in ("true", "false"):
         return cell.strip().lower()

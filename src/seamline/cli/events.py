@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation, localcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -145,10 +146,10 @@ def shift(value: bytes, contract: Contract, by: timedelta) -> bytes:
     if member is None or time is None:
         return value
     try:
-        moved = (time + by).astimezone(UTC).isoformat().replace("+00:00", "Z")
+        moved = _moved(member, time, by, contract.field(contract.event_time).epoch)
     except OverflowError:
         return value
-    return (member.text[: member.start] + json.dumps(moved) + member.text[member.end :]).encode()
+    return (member.text[: member.start] + moved + member.text[member.end :]).encode()
 
 
 @dataclass(frozen=True)
@@ -180,12 +181,12 @@ def _member(value: bytes, contract: Contract) -> _Member | None:
             if key == wanted:
                 return _Member(text, start, at, found)
             at = _after(text, at)
-    except (ValueError, IndexError, RecursionError):
+    except (ValueError, IndexError, RecursionError, InvalidOperation):
         pass
     return None
 
 
-_DECODER = json.JSONDecoder(parse_float=str)
+_DECODER = json.JSONDecoder(parse_float=Decimal)
 
 
 def _after(text: str, at: int) -> int:
@@ -195,9 +196,26 @@ def _after(text: str, at: int) -> int:
 
 
 def _time(member: _Member | None, contract: Contract) -> datetime | None:
-    from seamline.schemas.types import parse_instant
+    from seamline.schemas.types import parse_count, parse_instant
 
+    epoch = contract.field(contract.event_time).epoch
+    if member and epoch:
+        return parse_count(member.value, epoch)
     return parse_instant(member.value) if member and isinstance(member.value, str) else None
+
+
+def _moved(member: _Member, time: datetime, by: timedelta, epoch: str) -> str:
+    """The event time moved, as JSON of the kind it was. Raises OverflowError beyond the years there are."""
+    from seamline.schemas.types import EPOCHS
+
+    moved = (time + by).astimezone(UTC)
+    if not epoch:
+        return json.dumps(moved.isoformat().replace("+00:00", "Z"))
+    span = Decimal(by // timedelta(microseconds=1)).scaleb(EPOCHS[epoch] - 6)
+    with localcontext(prec=60):
+        count = f"{Decimal(member.value) + span:f}"
+    count = count.rstrip("0").rstrip(".") if "." in count else count
+    return json.dumps(count) if isinstance(member.value, str) else count
 
 
 def _key_bytes(key: object) -> bytes | None:

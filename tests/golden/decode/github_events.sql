@@ -17,13 +17,13 @@ _parsed AS (
 _typed AS (
   SELECT *,
     _raw['id'] AS _f0,
-    CASE WHEN regexp_full_match(_raw['dt'], '(?:[1-9]\d{3}|0[1-9]\d{2}|00[1-9]\d|000[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?:Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?') AND TRY_CAST(_raw['dt'] AS TIMESTAMP WITH TIME ZONE) BETWEEN TIMESTAMPTZ '0001-01-01 00:00:00+00' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999+00' THEN TRY_CAST(_raw['dt'] AS TIMESTAMP WITH TIME ZONE) END AS _f1,
+    TRY_CAST(CASE WHEN regexp_full_match(_raw['dt'], '(?:[1-9]\d{3}|0[1-9]\d{2}|00[1-9]\d|000[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?:Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?') THEN _raw['dt'] WHEN regexp_full_match(_raw['dt'], '\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:[Zz]| UTC|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?|\d{8}[Tt]\d{4}(?:\d\d(?:[.,]\d{1,9})?)?(?:[Zz]| UTC|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?') THEN regexp_replace(regexp_replace(replace(replace(upper(_raw['dt']), ',', '.'), ' UTC', 'Z'), '^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})', '\1-\2-\3T\4:\5:\6'), '^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})', '\1-\2-\3T\4:\5') END AS TIMESTAMP WITH TIME ZONE) AS _f1,
     _raw['repo'] AS _f2,
     _raw['type'] AS _f3,
     _raw['actor'] AS _f4,
     _raw['commits'] AS _f5,
     _raw['action'] AS _f6,
-    CASE WHEN regexp_full_match(_raw['age'], '(?:[1-9]\d{3}|0[1-9]\d{2}|00[1-9]\d|000[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?:Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?') AND TRY_CAST(_raw['age'] AS TIMESTAMP WITH TIME ZONE) BETWEEN TIMESTAMPTZ '0001-01-01 00:00:00+00' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999+00' THEN TRY_CAST(_raw['age'] AS TIMESTAMP WITH TIME ZONE) END AS _f7
+    TRY_CAST(CASE WHEN regexp_full_match(_raw['age'], '(?:[1-9]\d{3}|0[1-9]\d{2}|00[1-9]\d|000[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?:Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?') THEN _raw['age'] WHEN regexp_full_match(_raw['age'], '\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:[Zz]| UTC|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?|\d{8}[Tt]\d{4}(?:\d\d(?:[.,]\d{1,9})?)?(?:[Zz]| UTC|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?') THEN regexp_replace(regexp_replace(replace(replace(upper(_raw['age']), ',', '.'), ' UTC', 'Z'), '^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})', '\1-\2-\3T\4:\5:\6'), '^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})', '\1-\2-\3T\4:\5') END AS TIMESTAMP WITH TIME ZONE) AS _f7
   FROM _parsed
 ),
 _judged AS (
@@ -32,7 +32,8 @@ _judged AS (
       WHEN coalesce(_kinds[2], 'NULL') = 'NULL' THEN 'missing: id'
       WHEN _kinds[2] NOT IN ('NULL', 'VARCHAR') THEN 'wrong type: id'
       WHEN coalesce(_kinds[3], 'NULL') = 'NULL' THEN 'missing: dt'
-      WHEN _kinds[3] <> 'NULL' AND (_kinds[3] <> 'VARCHAR' OR _f1 IS NULL) THEN 'wrong type: dt'
+      WHEN _kinds[3] = 'VARCHAR' AND _f1 IS NULL AND regexp_full_match(json_extract_string(_doc, '$."dt"'), '\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:60(?:[.,]\d{1,9})?(?:[Zz]| UTC|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?|\d{8}[Tt]\d{4}60(?:[.,]\d{1,9})?(?:[Zz]| UTC|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?') THEN 'leap second: dt'
+      WHEN _kinds[3] <> 'NULL' AND (_kinds[3] <> 'VARCHAR' OR NOT coalesce(_f1 BETWEEN TIMESTAMPTZ '0001-01-01 00:00:00+00' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999+00', false)) THEN 'wrong type: dt'
       WHEN coalesce(_kinds[4], 'NULL') = 'NULL' THEN 'missing: repo'
       WHEN _kinds[4] NOT IN ('NULL', 'VARCHAR') THEN 'wrong type: repo'
       WHEN coalesce(_kinds[5], 'NULL') = 'NULL' THEN 'missing: type'
@@ -42,7 +43,8 @@ _judged AS (
       WHEN _kinds[7] NOT IN ('NULL', 'UBIGINT', 'BIGINT') AND (_kinds[7] <> 'DOUBLE' OR _raw['commits'] IS NOT NULL) THEN 'wrong type: commits'
       WHEN _kinds[7] IN ('DOUBLE', 'UBIGINT', 'BIGINT') AND _raw['commits'] IS NULL THEN 'out of range: commits'
       WHEN _kinds[8] NOT IN ('NULL', 'VARCHAR') THEN 'wrong type: action'
-      WHEN _kinds[9] <> 'NULL' AND (_kinds[9] <> 'VARCHAR' OR _f7 IS NULL) THEN 'wrong type: age'
+      WHEN _kinds[9] = 'VARCHAR' AND _f7 IS NULL AND regexp_full_match(json_extract_string(_doc, '$."age"'), '\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:60(?:[.,]\d{1,9})?(?:[Zz]| UTC|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?|\d{8}[Tt]\d{4}60(?:[.,]\d{1,9})?(?:[Zz]| UTC|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?') THEN 'leap second: age'
+      WHEN _kinds[9] <> 'NULL' AND (_kinds[9] <> 'VARCHAR' OR NOT coalesce(_f7 BETWEEN TIMESTAMPTZ '0001-01-01 00:00:00+00' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999+00', false)) THEN 'wrong type: age'
       WHEN _f1 < TIMESTAMPTZ '1970-01-01 00:00:00.000000+00' THEN 'event time too early'
       WHEN epoch_us(_f1) - 86400000000 > epoch_us(_timestamp) AND epoch_us(_timestamp) >= 1000000 THEN 'event time in the future'
       WHEN NOT (regexp_matches(_f0, '^[0-9]+$')) THEN 'rule pattern: id'
@@ -55,7 +57,7 @@ _identified AS (
   FROM _judged
 )
 SELECT _source, _partition, _offset, _timestamp, _key, _value,
-  '3bffe2baf227de64' AS _contract_version,
+  'a09e548872dd7107' AS _contract_version,
   _reject,
   CASE WHEN _reject IS NULL THEN make_timestamp(epoch_us(_f1))::DATE ELSE CASE WHEN _timestamp >= TIMESTAMPTZ '1970-01-01 00:00:00+00' AND _timestamp < TIMESTAMPTZ '9999-12-31 00:00:00+00' THEN make_timestamp(epoch_us(_timestamp))::DATE ELSE DATE '1970-01-01' END END AS _event_date,
   (_id >> 64)::UBIGINT AS _id_hi,
