@@ -27,10 +27,8 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """The folder for what this machine keeps: broker, logs, process states. Not the lake."""
-        path = self.folder / STATE
-        path.mkdir(exist_ok=True)
-        return path
+        """The folder for what this machine keeps: broker, logs, process states. Not the lake. Who writes makes it."""
+        return self.folder / STATE
 
     @cached_property
     def lake(self) -> Lake:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
-from seamline.errors import Condition, SeamlineError
+from seamline.errors import Condition, SeamlineError, UserError
 from seamline.kernel import Kernel, Limits, kernel
+from seamline.lake import Lake
 
 
 @pytest.fixture
@@ -79,3 +81,24 @@ def test_rows_come_in_the_order_asked_for_however_many_they_are() -> None:
     assert kernel().run("SELECT n FROM numbers ORDER BY n", {"numbers": numbers})["n"].to_pylist() == list(
         range(100_003)
     )
+
+
+@pytest.mark.parametrize("name", ["it's a shop", 'say "ah"', "a;b, c", "100%", "{ü} & #1", "$(x) `y` ~"])
+def test_a_folder_may_be_called_what_a_folder_can_be_called(tmp_path: Path, name: str) -> None:
+    lake = Lake.open(str(tmp_path / name / "lake"))
+    lake.write(lake.kernel(), "SELECT * FROM t", {"t": ROWS}, "batch/a/b/1.parquet")
+    lake.write(lake.kernel(), "SELECT * FROM t", {"t": ROWS}, "batch/a/b/2.parquet")
+    both = lake.read(["batch/a/b/1.parquet", "batch/a/b/2.parquet"])
+    assert lake.kernel().run("SELECT count(*) AS n FROM t", {"t": both}).to_pydict() == {"n": [6]}
+    raw = lake.absolute("raw/a-1")
+    write_deltalake(raw, ROWS)
+    (file,) = DeltaTable(raw).get_add_actions(flatten=True)["path"].to_pylist()
+    assert lake.kernel().run("SELECT count(*) AS n FROM t", {"t": [f"{raw}/{file}"]}).to_pydict() == {"n": [3]}
+
+
+@pytest.mark.parametrize("name", ["shop*", "shop?", "[shop]", "a^b", "a|b", "a\\b", "a\nb"])
+def test_a_lake_is_refused_where_its_readers_would_take_its_path_for_something_else(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError) as refused:
+        Lake.open(str(tmp_path / name / "lake"))
+    assert refused.value.condition is Condition.CONFIG_INVALID
+    assert not (tmp_path / name).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -223,3 +224,24 @@ def test_a_process_id_used_again_by_another_is_let_be(tmp_path: Path, supervise:
     assert stranger.poll() is None
     stranger.kill()
     stranger.wait(10)
+
+
+LOGS = (
+    "import logging, signal; from seamline.cli.run import log_to_stderr; log_to_stderr();"
+    "signal.signal(signal.SIGUSR1, lambda *_: logging.getLogger('seamline').info('said again'));"
+    "logging.getLogger('seamline').info('said');\nwhile True: signal.pause()"
+)
+
+
+def test_a_role_whose_logs_were_deleted_writes_to_new_ones(tmp_path: Path, supervise: Make) -> None:
+    log = tmp_path / "logs" / "a.log"
+    supervisor = supervise(Role("a", [sys.executable, "-c", LOGS], log))
+    supervisor.start()
+    wait_until(lambda: log.exists() and "said" in log.read_text(), 60, "the role logs")
+    shutil.rmtree(log.parent)
+    pid = supervisor.pid("a")
+    assert pid is not None
+    os.kill(pid, signal.SIGUSR1)
+    wait_until(lambda: log.exists() and "said again" in log.read_text(), 60, "a new log")
+    os.kill(pid, signal.SIGUSR1)
+    wait_until(lambda: log.read_text().count("said again") == 2, 60, "the same log")

@@ -26,7 +26,7 @@ Positive = Annotated[int, Field(gt=0)]
 class Section(BaseModel):
     """A table of seamline.toml."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # it may be a secret
 
 
 class KafkaSection(Section):
@@ -109,6 +109,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
+        hide_input_in_errors=True,
         nested_model_default_partial_update=True,
     )
 

@@ -11,7 +11,6 @@ import atexit
 import errno
 import os
 import re
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ import duckdb
 import pyarrow as pa
 
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
+from seamline.private import spill_folder
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _BINARY = {unit: 1024**power for power, unit in enumerate(_UNITS)}
@@ -148,11 +148,11 @@ expressions notice."""
 def connect(limits: Limits, settings: Sequence[str] = ()) -> duckdb.DuckDBPyConnection:
     """A hardened in-memory DuckDB, with further settings. The order matters: the last statement locks the others."""
     connection = duckdb.connect(":memory:")
-    spill = limits.spill or str(Path(tempfile.gettempdir()) / f"seamline-spill-{os.getuid()}")
+    spill = limits.spill or str(spill_folder())
     folders = [*limits.folders, spill]
     for statement in (
         "SET GLOBAL TimeZone = 'UTC'",  # global: cursors have it too
-        f"SET allowed_directories = {[str(Path(f)) + '/' for f in folders]!r}",
+        f"SET allowed_directories = [{', '.join(literal(f'{Path(folder)}/') for folder in folders)}]",
         f"SET allowed_paths = [{', '.join(map(literal, limits.files))}]",
         f"SET temp_directory = '{_text(spill)}'",
         "SET enable_external_access = false",

@@ -13,6 +13,7 @@ leases/<log>.json                  who holds a log now: advisory, the claim entr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,9 +25,11 @@ import pyarrow as pa
 from obstore.store import LocalStore, from_url
 
 from seamline.disk import disk
+from seamline.errors import Condition, UserError
 from seamline.kernel import GROUP_BYTES, Input, Kernel, Limits, kernel
 from seamline.ledger import Log
 from seamline.portions import cut
+from seamline.private import made
 
 UNCLAIMED = "_unclaimed"
 """The raw table of records that no contract claims."""
@@ -44,12 +47,11 @@ class Lake:
 
     @classmethod
     def open(cls, uri: str) -> Lake:
-        """Opens a lake; a local folder is made if it is missing."""
+        """Opens a lake; a local folder is made if it is missing, and is closed to others. Raises CONFIG_INVALID."""
         parsed = urlparse(uri)
         if parsed.scheme in ("", "file"):
             root = Path(parsed.path if parsed.scheme else uri).absolute()
-            root.mkdir(parents=True, exist_ok=True)
-            return cls(str(root), LocalStore(str(root)))
+            return cls(str(root), LocalStore(str(made(_usable(root)))))
         return cls(uri.rstrip("/"), from_url(uri))
 
     @property
@@ -156,6 +158,24 @@ class Lake:
             return parquet.read_metadata(self.absolute(path))
         files, inner = fs.FileSystem.from_uri(self.absolute(path))
         return parquet.read_metadata(inner, filesystem=files)
+
+
+UNUSABLE = re.compile(r"[*?\[\]^|\\\x00-\x1f]")
+"""Characters of a folder's path that the engine (patterns) or the readers of Delta tables take for something else."""
+
+
+def _usable(root: Path) -> Path:
+    """The folder, if everything that reads a lake can be told of it. Raises CONFIG_INVALID."""
+    found = sorted(set(UNUSABLE.findall(str(root))))
+    if found:
+        raise UserError(
+            Condition.CONFIG_INVALID,
+            f"the lake's path has {' '.join(map(repr, found))} in it",
+            allowed="a path without * ? [ ] ^ | \\ and control characters",
+            mend="move the project, or name another folder as lake.uri",
+            where=str(root),
+        )
+    return root
 
 
 FETCHED = 16

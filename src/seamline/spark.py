@@ -12,7 +12,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from seamline.errors import Condition, SeamlineError, TerminalError, TransientEr
 from seamline.jars import spark_jars
 from seamline.java import find_java
 from seamline.kernel import out_of_memory
+from seamline.private import own_folder
 
 NEEDED = {
     "spark.sql.session.timeZone": "UTC",
@@ -195,10 +195,10 @@ def settle_worker() -> None:
 
 
 def default_log(app: str) -> Path:
-    """SEAMLINE_SPARK_LOG, else one file for each application and process in the temporary folder."""
+    """SEAMLINE_SPARK_LOG, else one file for each application and process in the user's temporary folder."""
     named = os.environ.get("SEAMLINE_SPARK_LOG")
     safe = re.sub(r"[^\w.-]+", "-", app)
-    return Path(named) if named else Path(tempfile.gettempdir(), f"seamline-{os.getuid()}", f"{safe}-{os.getpid()}.log")
+    return Path(named) if named else own_folder() / f"{safe}-{os.getpid()}.log"
 
 
 def _submitted(app: str, master: str, extra: Mapping[str, str]) -> SparkSession:
@@ -239,7 +239,7 @@ def _output_to(file: Path) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)
-    target = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    target = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)  # less what the umask says
     try:
         os.dup2(target, 1)
         os.dup2(target, 2)

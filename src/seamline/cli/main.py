@@ -6,8 +6,8 @@ Exit codes (docs/cli.md): 0 done, 2 the input is wrong, 3 an operator has to dec
 
 from __future__ import annotations
 
+import errno
 import sys
-import tempfile
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +19,11 @@ from seamline import __version__
 from seamline.cli import batch, contracts, demo, doctor, imports, init, query, replay, run, status, topics, up, views
 from seamline.cli.console import note, show_error
 from seamline.cli.options import MARKUP, RUN, Run, examples
-from seamline.errors import SeamlineError
+from seamline.errors import Condition, SeamlineError, TerminalError
+from seamline.private import keep_others_out, made, own_folder
 
 DEFECT = 70
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -67,6 +69,7 @@ def seamline(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and ends the process with its exit code."""
+    keep_others_out()
     sys.exit(execute(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -79,14 +82,30 @@ def execute(arguments: list[str]) -> int:
         return ended.code if isinstance(ended.code, int) else 0
     except KeyboardInterrupt:
         return INTERRUPTED
-    except SeamlineError as error:
-        if RUN.debug:
-            traceback.print_exc()
-        show_error(error)
-        return error.exit_code
     except Exception as error:  # noqa: BLE001 - the boundary: what nobody foresaw becomes one line and a log
-        return _defect(error)
+        return _told(error)
     return 0
+
+
+def _told(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        error = not_writable(error)
+    if not isinstance(error, SeamlineError):
+        return _defect(error)
+    if RUN.debug:
+        traceback.print_exc()
+    show_error(error)
+    return error.exit_code
+
+
+def not_writable(error: OSError) -> TerminalError:
+    """What to say where the machine does not let this user write, or read."""
+    return TerminalError(
+        Condition.STORE_UNAVAILABLE,
+        f"{error.strerror}: {error.filename or 'a file'}",
+        allowed="files and folders that this user may read and write",
+        mend="mend its owner or mode, or mount it writable; 'query' and 'status' need no more than to read",
+    )
 
 
 def _defect(error: Exception) -> int:
@@ -102,13 +121,11 @@ def _log_of(error: Exception) -> Path:
     name = f"error-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.log"
     text = "".join(traceback.format_exception(error))
     state = (RUN.project or Path()) / ".seamline"
-    folders = ([state / "logs"] if state.is_dir() else []) + [Path(tempfile.gettempdir())]
-    for folder in folders:
+    for kept in (True, False):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / (name if folder != folders[-1] else f"seamline-{name}")
+            path = (made(state / "logs") if kept and state.is_dir() else own_folder()) / name
             path.write_text(f"{sys.argv}\n{text}", encoding="utf-8")
-        except OSError:
+        except (OSError, SeamlineError):
             continue
         return path.absolute()
     return Path("(no log could be written)")

@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from seamline.cli.options import HERE, ProjectOption, StreamOption, examples
+from seamline.process import restore_log
 
 if TYPE_CHECKING:
     from seamline.schemas.project import Project
@@ -49,11 +50,19 @@ def run(
     logging.getLogger("seamline").info("%s ended", role)
 
 
+class Lasting(logging.StreamHandler[TextIO]):
+    """A handler whose file may be deleted, or moved away, while it is written to."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes one line; where the log is gone, into a new one."""
+        restore_log()
+        super().emit(record)
+
+
 def log_to_stderr() -> None:
     """One line an event, in UTC; chatty libraries only from warnings on."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(handlers=[Lasting(sys.stderr)], level=logging.WARNING, format=form, force=True)
     logging.Formatter.converter = time.gmtime
     logging.getLogger("seamline").setLevel(logging.INFO)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,7 +61,7 @@ def status(
     if states:
         say()
         columns = ("role", "state", "pid", "restarts", "reason", "log")
-        show_table(columns, [[getattr(state, column) for column in columns] for state in states])
+        show_table(columns, [[getattr(told(state), column) for column in columns] for state in states])
 
 
 def log_ends(project: Project) -> tuple[dict[str, Frontier], str]:
@@ -89,6 +90,13 @@ def role_states(project: Project) -> list[RoleState]:
 
     found = (read_state(project.state / ROLES, role.name) for role in roles(project, {}))
     return [alive(state) for state in found if state is not None]
+
+
+def told(state: RoleState) -> RoleState:
+    """The state as a table shows it: a log that is not there is said to be gone."""
+    from dataclasses import replace
+
+    return state if Path(state.log).exists() else replace(state, log=f"{state.log} (gone)")
 
 
 def alive(state: RoleState) -> RoleState:

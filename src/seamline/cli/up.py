@@ -122,7 +122,9 @@ def hold(project: Project) -> FileLock:
     """The project's lock on this machine. Raises ConflictError WRITER_CONFLICT where another `up` holds it."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(project.state / LOCK, thread_local=False)
+    from seamline.private import made
+
+    lock = FileLock(made(project.state) / LOCK, thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
