@@ -17,7 +17,7 @@ import pyarrow as pa
 from seamline.claims import claim
 from seamline.clock import Clock, system_clock
 from seamline.entries import Counts, Imported
-from seamline.errors import Condition, ConflictError, TransientError
+from seamline.errors import Condition, ConflictError, TransientError, UserError
 from seamline.history import ArchiveHistory
 from seamline.portions import lists_of
 from seamline.schemas.project import Project
@@ -61,7 +61,7 @@ def import_events(
 
     Offsets are row numbers, and every row has the instant of the import as its timestamp, which is stored: what is
     valid depends on that, not on when it is looked at. Raises CONTRACT_UNKNOWN, and STORE_UNAVAILABLE where the
-    running archive does not take it within `wait_seconds` (it still may).
+    running archive does not take it within `wait_seconds` (it still may); INPUT_INVALID where records change meanwhile.
     """
     stream = project.contract(contract).stream
     source = f"import:{content_hash(contract, values())}"
@@ -70,7 +70,14 @@ def import_events(
         return Import(source, contract, Counts(), already=True)
     following = Following(project, stream)
     shelves = make_shelves(following.contracts, following.lived_by, stream)
-    files, counts = _write(project, contract, shelves, source, values(), clock())
+    digest = hashlib.sha256(contract.encode())
+    files, counts = _write(project, contract, shelves, source, _hashed(values(), digest), clock())
+    if source != f"import:{digest.hexdigest()}":
+        raise UserError(
+            Condition.INPUT_INVALID,
+            "the records changed between two looks at them: nothing was archived",
+            mend="run it again once nobody writes the file",
+        )
     whole = sum(counts.values(), Counts())
     tables = [shelf.table for shelf in shelves if shelf.contract == contract]
     Inbox(project.lake, stream).put(Imported(source=source, contract=contract, rows=whole.read), files, counts, tables)
@@ -81,9 +88,16 @@ def import_events(
 def content_hash(contract: str, values: Iterable[bytes]) -> str:
     """Of the records and the contract they are for, however the file was packed."""
     digest = hashlib.sha256(contract.encode())
+    for _ in _hashed(values, digest):
+        pass
+    return digest.hexdigest()
+
+
+def _hashed(values: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    """The same values; `digest` takes each."""
     for value in values:
         digest.update(len(value).to_bytes(8, "big") + value)
-    return digest.hexdigest()
+        yield value
 
 
 def _write(

@@ -15,7 +15,7 @@ from waiting import wait_until
 from seamline.claims import claim
 from seamline.commitpoint import hooked
 from seamline.entries import Counts, Imported
-from seamline.errors import Condition, ConflictError, TransientError
+from seamline.errors import Condition, ConflictError, TransientError, UserError
 from seamline.history import ArchiveHistory
 from seamline.lake import Lake
 from seamline.schemas.project import Project, load_project
@@ -203,6 +203,14 @@ def test_a_file_is_imported_once_with_its_row_numbers_as_offsets(tmp_path: Path)
     history = ArchiveHistory(project.lake.archive_log("main"))
     assert [(one.source, one.rows) for one in history.imports.values()] == [(done.source, 3)]
     assert [(row["_source"], row["_offset"]) for row in raw(project.lake)] == [(done.source, n) for n in range(3)]
+
+
+def test_a_file_that_changes_while_it_is_imported_is_not_archived(tmp_path: Path) -> None:
+    project = project_of(tmp_path / "p")
+    looks = iter([[event(1)], [event(1), event(2)]])
+    with pytest.raises(UserError, match="changed between two looks"):
+        import_events(project, "clicks", lambda: next(looks))
+    assert not ArchiveHistory(project.lake.archive_log("main")).imports
 
 
 def test_an_import_waits_for_the_running_archive_to_take_it(tmp_path: Path) -> None:

@@ -195,6 +195,13 @@ def test_what_will_be_rejected_is_said_with_its_reasons_before_it_is_sent(
     assert "event time in the future" not in judge_files([path], SALES, [SALES], kernel(), NOW, by).rejected
 
 
+def test_the_largest_record_is_known_by_its_place_before_anything_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(LINES)
+    (tmp_path / "b.jsonl").write_bytes(LINES + b'{"id": "' + b"x" * 1000 + b'"}\n' + LINES)
+    survey = judge_files([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], SALES, [SALES], kernel(), NOW)
+    assert survey.longest == (1010, f"{tmp_path / 'b.jsonl'}: record 3001")
+
+
 def test_records_of_other_contracts_of_the_topic_are_told_apart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,6 +36,7 @@ NEEDED = {
         "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
     ),
     "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),  # without it 10,000 records, whatever their size
 }
 """What both layers rely on, anywhere."""
 
@@ -53,7 +54,6 @@ LAPTOP = {
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "spark.databricks.delta.snapshotPartitions": "2",  # the default 50 cost a first commit 16 s
     "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
-    "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
 }
 """What suits one machine, where nobody said otherwise."""
 

@@ -53,7 +53,7 @@ def show(
     fields = [
         {
             "field": field.name,
-            "type": field.type,
+            "type": field.epoch or field.type,
             "column": field.sql_type,
             "required": field.required,
             "rules": ", ".join(f"{rule.kind} {', '.join(map(_plain, rule.values))}" for rule in field.rules),

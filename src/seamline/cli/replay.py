@@ -86,13 +86,14 @@ def _judged(loaded: Project, files: list[Path], contract: Contract, by: timedelt
     siblings = [one for one in loaded.contracts.values() if one.topic == contract.topic]
     with progress("look at the files", sum(path.stat().st_size for path in files)) as advance:
         survey = judge_files(files, contract, siblings, engine, system_clock(), by, advance)
-    if survey.longest > LARGEST:
+    length, place = survey.longest
+    if length > LARGEST:
         raise UserError(
             Condition.INPUT_INVALID,
-            f"a record of {survey.longest} bytes",
+            f"a record of {length} bytes",
             allowed=f"records of at most {LARGEST} bytes, as Kafka takes them",
             mend="'seamline import' takes larger ones; or split the event",
-            where=", ".join(map(str, files)),
+            where=place,
         )
     say_rejected(survey, contract)
     return survey

@@ -35,7 +35,7 @@ class Survey:
     records: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     unclaimed: int = 0
-    longest: int = 0
+    longest: tuple[int, str] = (0, "")
 
     def add(self, engine: Kernel, judged: str, records: pa.Table) -> None:
         """Records, by a statement that gives reasons and how many have each; '' for none."""
@@ -88,11 +88,13 @@ def judge_files(
     survey = Survey()
     for path in paths:
         with EventFile(path) as file:
-            before = 0
+            before = seen = 0
             for values in lists_of(file.values(contract), ROWS, BYTES):
                 moved = [shift(value, contract, by) for value in values] if by else values
-                survey.records += len(moved)
-                survey.longest = max(survey.longest, *map(len, moved))
+                lengths = [len(value) for value in moved]
+                place = f"{path}: record {seen + lengths.index(max(lengths)) + 1}"
+                survey.longest = max(survey.longest, (max(lengths), place))
+                survey.records, seen = survey.records + len(moved), seen + len(moved)
                 survey.add(engine, judged, _records(moved, now))
                 advance(file.done - before, f"{survey.records} records looked at")
                 before = file.done
