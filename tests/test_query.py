@@ -114,7 +114,7 @@ REFUSED = [
     "SELECT list_transform([1], lambda x: user)",
     "SELECT MEASURE(orders), max(CURRENT_USER) FROM sales",
     "SELECT current_user()",
-    *(f"SELECT {name}([1.0, 2], 'reservoir_quantile', 0.5)" for name in BY_NAME),
+    *(f"SELECT {name}([1.0, 2], 'reservoir_quantile', 0.5)" for name in sorted(BY_NAME)),
     "SELECT [1.0, 2].list_aggr('RESERVOIR_QUANTILE', 0.5)",
     "SELECT list_aggregate([1, 2], concat('reservoir_', 'quantile'), 0.5)",
     "SELECT list_aggregate([1, 2], shop) FROM sales",
