@@ -15,8 +15,10 @@ from deltalake import DeltaTable, write_deltalake
 from seamline.clock import system_clock
 from seamline.entries import Archived, Claim, DataFile, Epoch, new_attempt
 from seamline.frontier import START, Frontier, Partition, topic_source
+from seamline.kernel import KERNEL_VERSION
 from seamline.lake import Lake
 from seamline.ledger import Writer
+from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.contracts import parse_contract
 from seamline.schemas.views import parse_views
@@ -100,6 +102,7 @@ class Clicks:
             Epoch(
                 at=datetime.now(UTC), number=self.epochs, claim=self.speed.claim, start=start, end=self.frontier,
                 files={self.definition.hash: file}, decodings=(self.contract.decoding,),
+                kernel=KERNEL_VERSION, layout=LAYOUT,
             )
         )  # fmt: skip
 

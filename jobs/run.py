@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,8 @@ from seamline.jobs.repack import repacked
 from seamline.jobs.served import audit_version
 from seamline.jobs.statements import mended_statement, unit_statements
 from seamline.jobs.unit import TODAY, UnitResult, UnitTask, finished, local_runner
+from seamline.jobs.verify import verify
+from seamline.kernel import Kernel
 from seamline.schemas.catalogue import Catalogue, publish, unknown_view
 from seamline.schemas.contracts import Contract
 from seamline.schemas.definition import Definition
@@ -86,7 +88,7 @@ class Run:
         self.plan = self._as_reserved(plan)
         results = self._compute()
         reach("batch.after-files")
-        audit = self._noted(audit_version(self, results))
+        audit = self._noted(audit_version(self, results)).model_copy(update={"verified": verify(self, results)})
         number = self._put(results, audit)
         reach("batch.after-version")
         return self._publish(number)
@@ -167,6 +169,11 @@ class Run:
         if self.clock() >= ends:
             raise _expired(self.state.view, f"its reservation ended at {ends.isoformat()}")
 
+    @property
+    def engine(self) -> Kernel:
+        """The driver's kernel."""
+        return self.lake.kernel(self.batch.kernel.memory, self.batch.kernel.threads)
+
     # computing
 
     def _compute(self) -> list[UnitResult]:
@@ -175,7 +182,8 @@ class Run:
             memory = self.batch.kernel.memory
             tasks = fold_tasks(self.lake, self.definition, self.plan, self.source, self.reserved.run, memory)
         else:
-            tasks = [task for contract in self.contracts for task in self._tasks_of(contract)]
+            tasks = [task for contract in self.contracts for task in self._tasks_of(contract, self.plan.dates)]
+        tasks = [replace(task, groups=self.batch.settings.verify_sample) for task in tasks]
         self.tasks = [t for t in tasks if t.files or t.mended]
         done = finished(self.lake, self.reserved.run)
         left = sorted((t for t in self.tasks if t.unit not in done), key=lambda t: -t.size)
@@ -184,24 +192,31 @@ class Run:
         results += self.run_tasks(left, len(results), len(tasks))
         return sorted(results, key=lambda result: result.unit)
 
-    def raw_tasks(self) -> list[UnitTask]:
-        """The units as they are read from raw, for the audit: a version that was folded has read none."""
-        if self.source is None:
+    def raw_tasks(self, dates: Mapping[str, frozenset[date]] | None = None) -> list[UnitTask]:
+        """The units as they are read from raw, for the audit: a version that was folded has read none. `dates`: by raw
+        table, others than this run's."""
+        if self.source is None and dates is None:
             return self.tasks
-        tasks = [task for contract in self.contracts for task in self._tasks_of(contract)]
+        wanted = self.plan.dates if dates is None else dates
+        tasks = [task for contract in self.contracts for task in self._tasks_of(contract, wanted)]
         return [task for task in tasks if task.files or task.mended]
 
-    def _tasks_of(self, contract: Contract) -> list[UnitTask]:
-        """Every unit of one contract that has to be recomputed, those that hold nothing any more too."""
+    def raw_by_day(self, contract: Contract) -> dict[date, tuple[RawFile, ...]]:
+        """A contract's raw files by event date, as this run reads them."""
+        table = table_of(contract)
+        return by_day(raw_files(self.lake, table, self.archive.tables.get(table)))
+
+    def _tasks_of(self, contract: Contract, dates: Mapping[str, frozenset[date]] | None) -> list[UnitTask]:
+        """Every unit of one contract on some dates (None: on all), those that hold nothing any more too."""
         table = table_of(contract)
         files = raw_files(self.lake, table, self.archive.tables.get(table))
         days = by_day(files)
         mended, mended_days = self._mended(contract, files)
-        if self.plan.dates is None:
+        if dates is None:
             wanted = frozenset(days) | mended_days
         else:
-            fresh = tuple(f for f in files if f.day in self.plan.dates[table])
-            wanted = self.plan.dates[table] | (self._mended(contract, fresh)[1] if mended else set())
+            fresh = tuple(f for f in files if f.day in dates[table])
+            wanted = dates[table] | (self._mended(contract, fresh)[1] if mended else set())
         return [
             self.task(unit, days.get(day, ()), mended if day in mended_days else "")
             for day in sorted(wanted)
@@ -324,7 +339,7 @@ class Run:
     def _publish(self, number: int) -> Outcome:
         """Serves the version, if the view is still as this run found it and its epochs stand."""
         version = self.logs.batch.versions[number]
-        if self.batch.settings.hold_on_drift and not version.audit.clean:
+        if version.audit.wrong or (self.batch.settings.hold_on_drift and not version.audit.clean):
             raise _held(self.state.view, number, version.audit)
         self.reserved = next(r for r in self.logs.batch.reserved.values() if r.run == version.run)
         self.check_holds()
@@ -355,9 +370,16 @@ def _expired(view: str, why: str) -> TransientError:
 
 def _held(view: str, number: int, audit: Audit) -> TerminalError:
     drift = "; ".join(f"{d.column}: {d.groups} groups, at most {d.largest}" for d in audit.drift)
+    wrong = "; ".join(f"{d.column}: {d.groups} groups, such as {d.largest}" for d in audit.wrong)
+    if wrong:
+        got = f"version {number} of {view} differs from raw, computed another way ({wrong})"
+        allowed = "no difference in the sample that every version is verified by"
+    else:
+        got = f"version {number} of {view} differs from what was served ({drift})"
+        allowed = "no unexplained difference, since batch.hold_on_drift is set"
     return TerminalError(
         Condition.DRIFT_HELD,
-        f"version {number} of {view} differs from what was served ({drift})",
-        allowed="no unexplained difference, since batch.hold_on_drift is set",
+        got,
+        allowed=allowed,
         mend=f"look at both; 'seamline views rollback {view} --version {number}' serves it all the same",
     )

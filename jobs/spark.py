@@ -39,7 +39,8 @@ def spark_runner(spark: Any, progress: Callable[[int, int], None] | None = None)
         context = spark.sparkContext
         idle = (local_cores(context.master) or 0) // len(tasks)  # nobody knows what else a cluster's cores do
         shares = share_out(tasks, context.defaultParallelism, threads=max(1, idle))
-        with _watched(context, len(tasks), len(shares), progress) as group:
+        told = progress if tasks[0].wanted is None else None  # a sample is looked up after the units
+        with _watched(context, len(tasks), len(shares), told) as group:
             return _collect(context, shares, group)
 
     return run

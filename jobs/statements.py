@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 
 from seamline.frontier import START, Frontier
 from seamline.jobs.copies import POSITION, served_copies
+from seamline.jobs.sample import Wanted
 from seamline.kernel import literal, quote
 from seamline.schemas.contracts import Contract
 from seamline.schemas.decode import decode_statement
 from seamline.schemas.definition import Definition
 from seamline.schemas.properties import sort_keys
+from seamline.schemas.rowwise import EVENT_ID, EVENT_TIME, key_of
 from seamline.slices import UNMERGED, WHOLE, Merging, Slice
 from seamline.units import Unit
 
@@ -81,6 +83,7 @@ class Statements:
     served: bool = False
     foreign: str = ""
     merging: Merging = UNMERGED
+    rows: str = ""
 
     @property
     def tally(self) -> str:
@@ -186,6 +189,38 @@ class Statements:
         events = one.rows("events", ("_source", "_partition", "_offset"))
         return replace(self, partial=f"WITH events AS ({events})\nSELECT * FROM (\n{self.partial}\n)", order=())
 
+    def sampled(self, wanted: Wanted, tally: Tally, keys: int, *, own: bool, again: bool, copies: bool) -> str:
+        """Hash, keys as text and what is read of each event of some groups, no two rows put together. Of `copies`,
+        which are looked for here again, the one of the lowest position."""
+        if self.simple and tally.plain:
+            ctes, accepted = [self._simple(tally)], ""
+        else:
+            ctes = [self._below(), self._rows(own=own, again=again, repeated=True)]
+            accepted = "\n  WHERE _reject IS NULL"
+        columns = ", ".join([POSITION, *map(quote, self.fields)])
+        named = [key_of(number) for number in range(1, keys + 1)]
+        ctes.append(f"events AS NOT MATERIALIZED (\n  SELECT {columns}\n  FROM records_of_unit{accepted}\n)")
+        ctes.append(f"sampled AS MATERIALIZED (\n  SELECT * FROM (\n{self.rows}\n  ) WHERE {wanted.among(named)}\n)")
+        source = "sampled AS r"
+        if self.event_id and copies:
+            ctes.append(f"later AS (\n  {self._later()}\n)")
+            source += f" ANTI JOIN later AS c\n    ON {_SAME}"
+        texts = ", ".join(f"{name}::VARCHAR AS {name}" for name in named)
+        hidden = ", ".join([*named, *POSITION.split(", "), EVENT_ID, EVENT_TIME])
+        return (
+            "WITH " + ",\n".join(ctes) + f"\nSELECT {wanted.hashed(named)} AS _h, {texts}, * EXCLUDE ({hidden})\n"
+            f"FROM {source}\nLIMIT {wanted.rows + 1}"
+        )
+
+    def _later(self) -> str:
+        """Positions of all but the first copy of each event in the sample."""
+        id_, time = f"e.{quote(self.event_id or '')}::VARCHAR", f"e.{quote(self.event_time)}"
+        return (
+            f"SELECT {POSITION} FROM events AS e SEMI JOIN sampled AS s\n"
+            f"    ON {id_} = s.{EVENT_ID} AND {time} IS NOT DISTINCT FROM s.{EVENT_TIME}\n"
+            f"  QUALIFY row_number() OVER (PARTITION BY {id_}, {time} ORDER BY {POSITION}) > 1"
+        )
+
     def _simple(self, tally: Tally) -> str:
         """The accepted rows. They are read more than once, each time only the columns needed: never materialised.
 
@@ -272,6 +307,7 @@ def unit_statements(
         served=served is not None,
         foreign=foreign,
         merging=definition.merging,
+        rows=definition.rows[contract.name],
     )
 
 

@@ -7,9 +7,9 @@ task holds the statements as text, so whoever runs it compiles nothing and needs
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import obstore
 import pyarrow as pa
@@ -19,12 +19,15 @@ from seamline.commitpoint import reach
 from seamline.entries import Counts, DataFile, Stored, new_attempt
 from seamline.errors import Condition, SeamlineError
 from seamline.jobs.repack import repacked
+from seamline.jobs.sample import Wanted, least_statement
 from seamline.jobs.statements import Statements, Tally
 from seamline.kernel import KERNEL_VERSION, Input, Kernel
 from seamline.lake import Lake
 from seamline.schemas.algebra import LAYOUT
 from seamline.slices import WHOLE, Merging, Slice, forget, in_slices
 from seamline.units import Unit
+
+T = TypeVar("T")
 
 MANY = 2_000_000
 """Rows of events that stand more than once, in one unit, which a task may hold in memory (some 100 bytes each)."""
@@ -51,7 +54,8 @@ class UnitTask:
     """What one unit needs. Paths are relative to the lake; `run` names the batch run its marker belongs to, if any.
 
     of: the unit; files: its date's raw files, or a base view's where it is folded; known: the raw files as a base read
-    them; mended: records that another decoding rejected.
+    them; mended: records that another decoding rejected; groups: of how many groups the result says the hash; wanted:
+    the rows of these groups are looked for, and nothing is written; tally and copies: what the unit is known to hold.
     """
 
     lake: str
@@ -66,6 +70,10 @@ class UnitTask:
     known: tuple[str, ...] = ()
     mended: str = ""
     reading: str = ""
+    groups: int = 0
+    wanted: Wanted | None = None
+    tally: tuple[int, ...] = ()
+    copies: bool = True
 
     @property
     def unit(self) -> str:
@@ -81,13 +89,17 @@ class UnitTask:
 class UnitResult(Stored):
     """One unit, done, and what stored it. `file` None: no partial rows. `disagreeing`: copies of which what the view
     reads differs from the kept one. `beyond`: copies of nothing that speed remembered within their
-    horizon, which it counts again."""
+    horizon, which it counts again. `groups`: hash and events of those of the least hashes; `rows`: of those that
+    were wanted, as Arrow IPC; `tally`: of its raw files, for whoever reads them once more."""
 
     unit: str
     file: DataFile | None
     counts: Counts
     disagreeing: int = 0
     beyond: int = 0
+    groups: tuple[tuple[int, int], ...] = ()
+    rows: bytes = b""
+    tally: tuple[int, ...] = ()
 
 
 TODAY: dict[str, Any] = {"kernel": KERNEL_VERSION, "layout": LAYOUT}
@@ -98,7 +110,20 @@ Runner = Callable[[list[UnitTask]], Iterable[UnitResult]]
 
 
 def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
-    """Reads the unit's files, writes its partials as one new Parquet file, and says what it counted."""
+    """Reads the unit's files, writes its partials as one new Parquet file, and says what it counted. Or, where groups
+    are wanted: gives their rows."""
+    if task.wanted is not None and isinstance(task.statements, Statements):
+        rows = _sampled(lake, engine, task, task.statements, task.wanted)
+        return UnitResult(unit=task.unit, file=None, counts=Counts(), rows=rows)
+    result = _computed(lake, engine, task)
+    if not (task.groups and task.run) or result.file is None:
+        return result
+    least = least_statement(task.run, task.statements.merging.keys, task.groups)
+    found = engine.run(least, {"partials": lake.read([result.file.path])}).to_pylist()
+    return result.model_copy(update={"groups": tuple((row["h"], row["n"]) for row in found)})
+
+
+def _computed(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
     if isinstance(task.statements, Folding):
         folding, inputs = task.statements, {"unsliced": lake.read(task.files)}
         file = _write(lake, engine, task, folding.over, inputs, folding)
@@ -107,6 +132,34 @@ def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
 
 
 def _from_raw(lake: Lake, engine: Kernel, task: UnitTask, statements: Statements) -> UnitResult:
+    def work(inputs: dict[str, Input], tally: Tally) -> UnitResult:
+        if statements.simple and tally.plain:
+            simple = _simple(lake, engine, task, statements, inputs, tally)
+            if simple is not None:
+                return simple.model_copy(update={"tally": astuple(tally)})
+        own, again = tally.stood > tally.foreign, tally.foreign > 0
+        return _careful(lake, engine, task, statements, inputs, own=own, again=again)
+
+    return _over_raw(lake, engine, task, statements, work)
+
+
+def _sampled(lake: Lake, engine: Kernel, task: UnitTask, statements: Statements, wanted: Wanted) -> bytes:
+    def work(inputs: dict[str, Input], tally: Tally) -> bytes:
+        own, again = tally.stood > tally.foreign, tally.foreign > 0
+        keys = len(statements.merging.keys)
+        rows = engine.run(statements.sampled(wanted, tally, keys, own=own, again=again, copies=task.copies), inputs)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows)
+        return bytes(sink.getvalue())
+
+    return _over_raw(lake, engine, task, statements, work)
+
+
+def _over_raw(
+    lake: Lake, engine: Kernel, task: UnitTask, statements: Statements, work: Callable[[dict[str, Input], Tally], T]
+) -> T:
+    """`work` over a unit's raw files, and what they hold; rows of other decodings are decoded again."""
     inputs: dict[str, Input] = {"raw": lake.read(task.files)}
     if task.known:
         inputs["known"] = lake.read(task.known)
@@ -115,26 +168,27 @@ def _from_raw(lake: Lake, engine: Kernel, task: UnitTask, statements: Statements
     if task.reading:
         inputs["reading"] = lake.read([task.reading])
     folder = lake.batch_path(task.definition, task.unit, "").rpartition("/")[0]
-    return repacked(lake, engine, inputs, lambda fitting: _counted(lake, engine, task, statements, fitting), folder)
+    return repacked(
+        lake, engine, inputs, lambda fitting: _decoded(lake, engine, task, statements, fitting, work), folder
+    )
 
 
-def _counted(
-    lake: Lake, engine: Kernel, task: UnitTask, statements: Statements, inputs: dict[str, Input]
-) -> UnitResult:
-    tally = Tally(*_row(engine.run(statements.tally, inputs)))
-    if statements.simple and tally.plain:
-        simple = _simple(lake, engine, task, statements, inputs, tally)
-        if simple is not None:
-            return simple
+def _decoded(
+    lake: Lake,
+    engine: Kernel,
+    task: UnitTask,
+    statements: Statements,
+    inputs: dict[str, Input],
+    work: Callable[[dict[str, Input], Tally], T],
+) -> T:
+    tally = Tally(*(task.tally or _row(engine.run(statements.tally, inputs))))
     scratch = None
     if tally.foreign:
         scratch = lake.batch_path(task.definition, task.unit, f"{new_attempt()}.decoded")
         lake.write(engine, statements.decode, inputs, scratch)
         inputs["again"] = lake.read([scratch])
     try:
-        return _careful(
-            lake, engine, task, statements, inputs, own=tally.stood > tally.foreign, again=tally.foreign > 0
-        )
+        return work(inputs, tally)
     finally:
         if scratch and lake.local:
             Path(lake.absolute(scratch)).unlink(missing_ok=True)

@@ -34,13 +34,18 @@ class BoundKey:
 class BoundMeasure:
     """An aggregate with the form of its arguments' types. `parts`: its partial columns' names and the SQL that makes
     them from events, by suffix; a column that another measure has already is shared. `own`: what DuckDB itself runs
-    over the events for it, where that is not the call as it is written."""
+    over the events for it, where that is not the call as it is written. `arguments` (none for `*`) and `where` are over
+    one event, `types` and `constants` those that the form was made for."""
 
     name: str
     aggregate: str
     form: Form
     parts: Mapping[str, tuple[str, str]]
     own: str = ""
+    arguments: tuple[str, ...] = ()
+    where: str = ""
+    types: tuple[str, ...] = ()
+    constants: tuple[Any, ...] = ()
 
     def stored(self, column: str) -> dict[str, str]:
         """Suffix to the SQL of that partial column, for finishing, and the view column's name for messages."""
@@ -213,7 +218,8 @@ class Binder:
             "BIGINT" if sql == "*" else self.type_of(sql, argument.offset)
             for sql, argument in zip(arguments, item.arguments, strict=True)
         )
-        form = self.form(entry, item, Call(types, self.constants(item), item.constants))
+        call = Call(types, self.constants(item), item.constants)
+        form = self.form(entry, item, call)
         values = {
             **dict(zip("xyz", arguments, strict=False)),
             "filter": f" FILTER (WHERE {where})" if where else "",
@@ -226,7 +232,8 @@ class Binder:
             column = f"{item.name}__{part.suffix}" if part.suffix else item.name
             parts[part.suffix] = (made.setdefault((partial, part.merge), column), partial)
         own = fill(form.own, self.own_values(item)) if form.own else ""
-        return BoundMeasure(item.name, item.aggregate, form, parts, own)
+        read = tuple(sql for sql in arguments if sql != "*")
+        return BoundMeasure(item.name, item.aggregate, form, parts, own, read, where, types, call.constants)
 
     def own_values(self, item: Measure) -> dict[str, str]:
         """What stands for the arguments in the user's own SELECT: the very characters."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seamline.errors import UserError
@@ -20,6 +20,7 @@ from seamline.schemas.language import Source, engine_of
 from seamline.schemas.order import Order
 from seamline.schemas.own import Edit, own_select, table_edits, union_edits
 from seamline.schemas.reserved import explained, written
+from seamline.schemas.rowwise import EVENTS_CHECKED, Reading
 from seamline.schemas.selection import Selection, read_selection
 from seamline.schemas.unions import HIDDEN, ID, TIME, Branch, Union, bind_union, read_union
 from seamline.schemas.unnest import ELEMENT
@@ -48,13 +49,13 @@ class _Events:
             return written(self.order.event_time)
         return written(next((name for name, kind in self.fields.items() if kind in TIMES), "at_time"))
 
-    def partials(self, contracts: Iterable[Contract], bound: Bound, selection: Selection) -> dict[str, str]:
-        """The partial statement of each contract."""
-        statement = _partial(bound, selection, "events")
+    def over(self, contracts: Iterable[Contract], statement: Callable[[str], str]) -> dict[str, str]:
+        """A statement for each contract; it is given what stands after its FROM."""
+        alone = statement("events")
         if self.union is None:
-            return {contract.name: statement for contract in contracts}
+            return {contract.name: alone for contract in contracts}
         return {
-            part.contract.name: _partial(bound, selection, f"(\n  {self.union.over(part, statement)}\n) AS events")
+            part.contract.name: statement(f"(\n  {self.union.over(part, alone)}\n) AS events")
             for part in sorted(self.union.parts, key=lambda part: part.contract.name)
         }
 
@@ -83,12 +84,14 @@ def _compiled(view: ViewText, *contracts: Contract) -> Definition:
     check_own(source, tokens[0].start, _over_none(own, tail, contracts))
     normalised = f"view {view.name} on {events.said}\n{selection.normalised}"
     identity = "\n".join([engine_of(normalised), normalised, *(contract.decoding for contract in contracts)])
+    reading = Reading(events.order)
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
     stored = (
         *keys,
         *(Column(name, part.stored, part.most, part.since, part.engine) for name, (part, _) in bound.parts.items()),
     )
     finisher = Finisher(source, bound, stored)
+    checked = (EVENTS_CHECKED, *filter(None, (reading.checked(measure, name) for name, measure in finisher.named)))
     columns, having = commented(source, header, finisher.outputs), finisher.having
     buckets = require_bucket(source, selection, bound, f"time_bucket(INTERVAL '1 hour', {events.time}) AS hour")
     check_sort(source, header, keys, columns)
@@ -102,10 +105,12 @@ def _compiled(view: ViewText, *contracts: Contract) -> Definition:
         keys=keys,
         columns=columns,
         partial_columns=stored,
-        partials=events.partials(contracts, bound, selection),
+        partials=events.over(contracts, _partial(bound, selection)),
+        rows=events.over(contracts, _rows(reading.lines(bound), selection)),
         merge=_merge(bound),
         merges=_merges(bound),
         compared=finisher.compared,
+        checked=checked,
         having=having,
         own=own,
         tail=tail,
@@ -155,14 +160,23 @@ def require_bucket(
     raise source.refuse(offset, got, "a key that is time_bucket(…), date_trunc(…) or a date", f"add {example}")
 
 
-def _partial(bound: Bound, selection: Selection, events: str) -> str:
+def _partial(bound: Bound, selection: Selection) -> Callable[[str], str]:
     lines = [f"{key.sql} AS {quote(key.name)}" for key in bound.keys]
     lines += [f"{sql} AS {quote(name)}" for name, (_, sql) in bound.parts.items()]
+    return lambda events: _select(lines, _counted(selection, events))
+
+
+def _rows(lines: list[str], selection: Selection) -> Callable[[str], str]:
+    return lambda events: _listed(lines, _counted(selection, events))
+
+
+def _counted(selection: Selection, events: str) -> str:
+    """What is counted, after FROM: the events that WHERE leaves, or their elements."""
     where = f"WHERE TRY({selection.where})" if selection.where else ""
     if selection.unnested:
         unnested = selection.unnested.over(f"{events}\n  {where}".rstrip())
-        return _select(lines, f"(\n  {unnested}\n) AS events")
-    return _select(lines, f"{events}\n{where}".rstrip())
+        return f"(\n  {unnested}\n) AS events"
+    return f"{events}\n{where}".rstrip()
 
 
 def _merges(bound: Bound) -> dict[str, str]:
@@ -176,7 +190,11 @@ def _merge(bound: Bound) -> str:
 
 
 def _select(lines: list[str], source: str) -> str:
-    return "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM {source}\nGROUP BY ALL"
+    return f"{_listed(lines, source)}\nGROUP BY ALL"
+
+
+def _listed(lines: list[str], source: str) -> str:
+    return "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM {source}"
 
 
 def _edits(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from seamline.kernel import fold, quote
 from seamline.schemas.algebra import Exactness
@@ -74,6 +75,28 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Checked:
+    """One aggregate as it is computed another way, in plain Python (`schemas.plainly`), from a definition's `rows`.
+
+    name: as Compared's; entry: its name in the algebra; types and constants: its arguments'; arguments, where, at: the
+    columns of `rows` that hold those, whether FILTER leaves the event, and its place, or ''; value: over merged
+    `partials`, what is served; check: the same, NULL or what is out of range, or ''; uses: the partial columns that
+    both are made of.
+    """
+
+    name: str
+    entry: str
+    types: tuple[str, ...]
+    constants: tuple[Any, ...]
+    arguments: tuple[str, ...]
+    where: str
+    at: str
+    value: str
+    check: str
+    uses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Base:
     """What a view over a view is derived from. fold: partial rows of that definition (any split), as `partials`, to the
     derived view's."""
@@ -97,8 +120,11 @@ class Definition:
     """A compiled view.
 
     contracts: their names, in order; partials: for each, `events` (its fields, and where they were read) to partial
-    rows; merge: `partials` to at most one row for each key, same columns; merges: each partial column's merge over
-    `partials`; compared: each aggregate once, for the audit; having: the condition that a merged row must meet, or '';
+    rows; rows: for each, `events` to one row for each event (or element) that counts, no two put together: its keys as
+    `_key1`, …, what `checked` reads, its position, event id (as text) and time; merge: `partials` to at most one row
+    for each key, same columns; merges: each partial column's merge over
+    `partials`; compared: each aggregate once, for the audit; checked: each
+    as it is computed another way; having: the condition that a merged row must meet, or '';
     where, having_said and reads: the conditions, and what each contract of a union gives, as the definition's identity
     has them; own and tail: the user's SELECT in
     pieces, each of `own` with the contract that is named after it.
@@ -117,9 +143,11 @@ class Definition:
     columns: tuple[Output, ...]
     partial_columns: tuple[Column, ...]
     partials: Mapping[str, str] = field(hash=False)
+    rows: Mapping[str, str] = field(hash=False)
     merge: str
     merges: dict[str, str] = field(hash=False)
     compared: tuple[Compared, ...]
+    checked: tuple[Checked, ...] = field(hash=False)
     having: str
     own: tuple[tuple[str, str], ...]
     tail: str

@@ -21,6 +21,7 @@ from seamline.schemas.finishing import Finisher
 from seamline.schemas.headers import check_sort, commented, read_header
 from seamline.schemas.language import Source, engine_of
 from seamline.schemas.remeasured import FORM, Reader
+from seamline.schemas.rowwise import folded_rows
 from seamline.schemas.selection import Key, Selection
 from seamline.schemas.views import ViewText
 
@@ -58,9 +59,11 @@ def compile_derived(view: ViewText, base: Definition) -> Definition:
         columns=columns,
         partial_columns=stored,
         partials=partials,
+        rows=folded_rows(base.rows, tuple(key.name for key in base.keys), tuple(key.sql for key in bound.keys), where),
         merge=_select([f"partials.{quote(key.name)}" for key in keys], merges),
         merges=merges,
         compared=tuple(one for one in base.compared if uses.issuperset(one.uses)),
+        checked=tuple(one for one in base.checked if uses.issuperset(one.uses)),
         having=having,
         own=_own(partials),
         tail="",

@@ -32,6 +32,19 @@ class Finisher:
     stored: tuple[Column, ...]
 
     @cached_property
+    def named(self) -> tuple[tuple[str, BoundMeasure], ...]:
+        """Every aggregate once, those of computed columns and of HAVING too, by the name of its column, or by that and
+        which call of it is meant."""
+        found: dict[str, tuple[str, BoundMeasure]] = {}
+        columns = [item for item in self.bound.items if isinstance(item, BoundColumn)]
+        for item in [*columns, *([self.bound.having] if self.bound.having else [])]:
+            of = "HAVING" if item is self.bound.having else item.column.name
+            for call in item.column.measures:
+                measure = item.measures[call.name]
+                found.setdefault(measure.name, (of if item.plain else f"{of}: {call.said}", measure))
+        return tuple(found.values())
+
+    @cached_property
     def outputs(self) -> tuple[Output, ...]:
         """The view's columns, in the user's order."""
         return tuple(
@@ -56,17 +69,8 @@ class Finisher:
 
     @cached_property
     def compared(self) -> tuple[Compared, ...]:
-        """How many events a group has, and every aggregate once, those of computed columns and of HAVING too: what is
-        computed from them follows."""
-        found: dict[str, tuple[Compared, ...]] = {"": (EVENTS_ALONE,)}
-        columns = [item for item in self.bound.items if isinstance(item, BoundColumn)]
-        for item in [*columns, *([self.bound.having] if self.bound.having else [])]:
-            of = "HAVING" if item is self.bound.having else item.column.name
-            for call in item.column.measures:
-                measure = item.measures[call.name]
-                name = of if item.plain else f"{of}: {call.said}"
-                found.setdefault(measure.name, self._compared(measure, name))
-        return tuple(one for of_measure in found.values() for one in of_measure)
+        """How many events a group has, and every aggregate: what is computed from them follows."""
+        return (EVENTS_ALONE, *(one for name, measure in self.named for one in self._compared(measure, name)))
 
     def _compared(self, measure: BoundMeasure, name: str) -> tuple[Compared, ...]:
         """What stays the same in any tree of merges to the bit; and the value, where that is not all there is to it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from seamline.entries import Published
+from seamline.entries import Published, Verified
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.frontier import START, Frontier
 from seamline.history import BatchHistory, SpeedHistory, segment_of
@@ -17,10 +17,12 @@ from seamline.segment import Chain, Segment, build_chain
 
 @dataclass(frozen=True)
 class Base:
-    """Where a chain begins: a batch version and its cut, or (version None) the origin of the stream."""
+    """Where a chain begins: a batch version, its cut and what of it was verified, or (version None) the origin of the
+    stream."""
 
     version: int | None
     cut: Frontier
+    verified: Verified | None = None
 
 
 def is_seam(error: SeamlineError) -> bool:
@@ -66,7 +68,8 @@ def served_base(state: Published, definition: Definition, batch: BatchHistory, h
 def version_base(definition: Definition, batch: BatchHistory, number: int) -> Base:
     """A batch version as a base. Raises KERNEL_VERSION where a part of it was stored otherwise than it is read."""
     check_version(definition, batch, number)
-    return Base(number, topics_only(batch.versions[number].cut))
+    version = batch.versions[number]
+    return Base(number, topics_only(version.cut), version.audit.verified)
 
 
 def chain_from(view: str, definition: str, base: Base, history: SpeedHistory, until: Frontier) -> Chain:

@@ -9,10 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from seamline.entries import Gone
+from seamline.entries import Gone, Verified
 from seamline.frontier import Frontier
 from seamline.schemas.definition import Output
 from seamline.segment import Segment, check_seam
+
+_TOLD = {"groups", "checked", "unchecked", "wrong"}
+"""What an answer says of what was verified."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Provenance:
     `newest` is the latest Kafka timestamp that is covered, `committed` when the last epoch was, `asked` when the answer
     was made; the lags are seconds between those. `bases`: view and definition it is derived from, nearest first.
     `gone`: what of its topics an operator accepted as gone, so that it may be in neither layer.
+    `verified`: what of the batch version was computed another way, and which columns were not; None without one.
     """
 
     view: str
@@ -37,6 +41,7 @@ class Provenance:
     asked: datetime
     bases: tuple[tuple[str, str], ...] = ()
     gone: tuple[Gone, ...] = ()
+    verified: Verified | None = None
 
     @property
     def epochs(self) -> tuple[int, int] | None:
@@ -83,6 +88,7 @@ class Provenance:
         }
         if self.gone:
             said["gone"] = [one.said() for one in self.gone]
+        said["verified"] = None if self.verified is None else self.verified.model_dump(include=_TOLD, mode="json")
         if self.bases:
             said["derived_from"] = [{"view": view, "definition": hash_} for view, hash_ in self.bases]
         if links:

@@ -71,6 +71,7 @@ class Served:
             version=chain.version, cut=chain.cut, reached=chain.reached, links=chain.segments,
             columns=self.definition.columns, newest=self.newest, committed=self.committed, asked=asked,
             bases=tuple((base.view, base.hash) for base in self.definition.bases), gone=self.gone,
+            verified=self.base.verified,
         )  # fmt: skip
 
 
@@ -272,7 +273,8 @@ class Serving:
         chain = past_chain(definition, stood, batch, history, epoch)
         partials = self._of(definition)
         runs = (partials.load(chain.segments),) if chain.segments else ()
-        base = Base(chain.version, chain.cut)
+        verified = batch.versions[chain.version].audit.verified if chain.version is not None else None
+        base = Base(chain.version, chain.cut, verified)
         at = history.epochs.get(epoch)
         return Served(
             definition, stream, base, self._files(batch, base), runs, at.newest if at else None, at.at if at else None,

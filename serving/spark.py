@@ -17,7 +17,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BinaryType, IntegerType, StructField, StructType
 
 from seamline.clock import Clock, system_clock
-from seamline.entries import DataFile, Gone
+from seamline.entries import DataFile, Gone, Verified
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.history import BatchHistory, SpeedHistory, TopicsHistory
 from seamline.kernel import kernel, quote
@@ -118,6 +118,7 @@ class _Reading:
     newest: datetime | None
     committed: datetime | None
     gone: tuple[Gone, ...]
+    verified: Verified | None
 
     def provenance(self, asked: datetime) -> Provenance:
         chain = self.chain
@@ -126,6 +127,7 @@ class _Reading:
             version=chain.version, cut=chain.cut, reached=chain.reached, links=chain.segments,
             columns=self.definition.columns, newest=self.newest, committed=self.committed, asked=asked,
             bases=tuple((base.view, base.hash) for base in self.definition.bases), gone=self.gone,
+            verified=self.verified,
         )  # fmt: skip
 
 
@@ -164,7 +166,8 @@ def _read_once(lake: Lake, view: str, as_of: int | None) -> _Reading:
     held = tuple(file for file in files if file.rows)
     names = [contract.name for contract in catalogue.contracts(definition.hash)]
     gone = TopicsHistory(lake.topics_log(stream)).gone_of(names, chain.reached)
-    return _Reading(definition, stream, chain, held, newest, last.at if last else None, gone)
+    verified = batch.versions[chain.version].audit.verified if chain.version is not None else None
+    return _Reading(definition, stream, chain, held, newest, last.at if last else None, gone, verified)
 
 
 # --- what is decided before any data is read: pure -------------------------------------------------------

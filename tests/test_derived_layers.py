@@ -60,12 +60,12 @@ def version(world: World, view: str) -> Any:
 
 
 def watched(world: World) -> list[UnitTask]:
-    """Every unit that batch runs give out from now on."""
+    """Every unit that batch runs compute from now on; what they read once more to verify it is left out."""
     given_out: list[UnitTask] = []
     local = local_runner(world.lake)
 
     def run(tasks: list[UnitTask]) -> Any:
-        given_out.extend(tasks)
+        given_out.extend(task for task in tasks if task.wanted is None)
         return local(tasks)
 
     world.runner = run

@@ -88,6 +88,12 @@ class BatchSection(Section):
     refresh_minutes: float = Field(10, gt=0, description="minutes between refreshes inside 'seamline up'")
     reservation_minutes: Positive = Field(60, description="minutes until a reserved cut expires")
     hold_on_drift: bool = Field(False, description="do not publish a version whose audit found drift")
+    verify_sample: int = Field(
+        16, ge=0, description="groups of each version that are computed another way, in plain Python; 0: none"
+    )
+    verify_budget: float = Field(
+        0.05, ge=0, le=1, description="part of a run's CPU for groups beyond the dates it rewrites, and in Python"
+    )
     keep_versions: Positive = Field(5, description="batch versions that stay restorable")
 
 

@@ -264,8 +264,24 @@ class ColumnDrift(Value):
     explained: str = ""
 
 
+class Verified(Value):
+    """A sample of a version's groups, computed another way, against what will be served.
+
+    groups: of the sample; checked: of those; left: how many were not, by why; unchecked: columns that nothing else
+    evaluates, by why; wrong: columns that differ, of `(group)` and `(events)` too; note: why nothing was looked at.
+    """
+
+    groups: int = 0
+    checked: int = 0
+    left: dict[str, int] = {}
+    unchecked: dict[str, str] = {}
+    wrong: tuple[ColumnDrift, ...] = ()
+    note: str = ""
+
+
 class Audit(Value):
-    """Old version + epochs up to the new cut, against the new version at that cut (law 6)."""
+    """Old version + epochs up to the new cut, against the new version at that cut (law 6), and a sample of that version
+    against raw. `verified` None: written before there was one."""
 
     compared: bool
     groups: int = 0
@@ -273,11 +289,17 @@ class Audit(Value):
     explained: tuple[ColumnDrift, ...] = ()
     disagreeing_copies: int = 0
     note: str = ""
+    verified: Verified | None = None
+
+    @property
+    def wrong(self) -> tuple[ColumnDrift, ...]:
+        """Columns that another evaluator computes otherwise: never published without an operator's word."""
+        return self.verified.wrong if self.verified else ()
 
     @property
     def clean(self) -> bool:
         """No difference but explained ones."""
-        return not self.drift
+        return not self.drift and not self.wrong
 
 
 class Version(EntryBase, Stored):

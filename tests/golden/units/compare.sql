@@ -20,7 +20,7 @@ FROM (SELECT
   sum(partials."weight__sum") AS "weight__sum",
   coalesce(sum(partials."weight__count"), 0)::BIGINT AS "weight__count",
   sum(partials."weight__size") AS "weight__size",
-  CASE WHEN len(list(partials."ids")) = 1 THEN list(partials."ids")[1] ELSE (CASE WHEN len(flatten(list(partials."ids"))) <= 1024 THEN list_sort(list_distinct(flatten(list(partials."ids")))) ELSE list_where(list_sort(flatten(list(partials."ids"))), list_transform(list_zip(list_sort(flatten(list(partials."ids"))), list_sort(flatten(list(partials."ids")))[2:]), lambda pair__: pair__[1] IS DISTINCT FROM pair__[2])) END)[:4096] END AS "ids",
+  CASE WHEN len(list(partials."ids")) = 1 THEN list(partials."ids")[1] ELSE (CASE WHEN len(flatten(list(partials."ids"))) <= 1024 THEN list_sort(list_distinct(flatten(list(partials."ids")))) ELSE list_where(list_sort(flatten(list(partials."ids"))), list_transform(system.main.list_zip(list_sort(flatten(list(partials."ids"))), list_sort(flatten(list(partials."ids")))[2:]), lambda pair__: pair__[1] IS DISTINCT FROM pair__[2])) END)[:4096] END AS "ids",
   max(partials."latest") AS "latest",
   coalesce(sum(partials."_events"), 0)::BIGINT AS "_events"
 FROM partials
@@ -48,7 +48,7 @@ FROM (SELECT
   sum(partials."weight__sum") AS "weight__sum",
   coalesce(sum(partials."weight__count"), 0)::BIGINT AS "weight__count",
   sum(partials."weight__size") AS "weight__size",
-  CASE WHEN len(list(partials."ids")) = 1 THEN list(partials."ids")[1] ELSE (CASE WHEN len(flatten(list(partials."ids"))) <= 1024 THEN list_sort(list_distinct(flatten(list(partials."ids")))) ELSE list_where(list_sort(flatten(list(partials."ids"))), list_transform(list_zip(list_sort(flatten(list(partials."ids"))), list_sort(flatten(list(partials."ids")))[2:]), lambda pair__: pair__[1] IS DISTINCT FROM pair__[2])) END)[:4096] END AS "ids",
+  CASE WHEN len(list(partials."ids")) = 1 THEN list(partials."ids")[1] ELSE (CASE WHEN len(flatten(list(partials."ids"))) <= 1024 THEN list_sort(list_distinct(flatten(list(partials."ids")))) ELSE list_where(list_sort(flatten(list(partials."ids"))), list_transform(system.main.list_zip(list_sort(flatten(list(partials."ids"))), list_sort(flatten(list(partials."ids")))[2:]), lambda pair__: pair__[1] IS DISTINCT FROM pair__[2])) END)[:4096] END AS "ids",
   max(partials."latest") AS "latest",
   coalesce(sum(partials."_events"), 0)::BIGINT AS "_events"
 FROM partials

@@ -2,7 +2,7 @@ WITH below AS (
   SELECT * FROM raw WHERE (_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END) OR (_source IN ('import:f'))
 ),
 blocks AS (
-  SELECT count(*) AS stood, count(*) FILTER (WHERE _contract_version IS DISTINCT FROM 'f7ec8904d3dadad2') AS foreign_rows,
+  SELECT count(*) AS stood, count(*) FILTER (WHERE _contract_version IS DISTINCT FROM 'ecd37df741f73a8f') AS foreign_rows,
     count(_reject) AS rejected, bit_or(1::UBIGINT << (_offset & 63)::UBIGINT) AS places
   FROM below GROUP BY _source, _partition, _offset >> 6
 )

@@ -5,7 +5,7 @@ WITH below AS (
 ),
 records_of_unit AS (
   SELECT * FROM (
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM below WHERE _contract_version = 'f7ec8904d3dadad2'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM below WHERE _contract_version = 'ecd37df741f73a8f'
   UNION ALL
   SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM again WHERE _reject IS NOT NULL OR _event_date = DATE '2024-05-01'
   UNION ALL

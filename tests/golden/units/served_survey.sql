@@ -4,7 +4,7 @@ WITH below AS (
   SELECT * FROM raw WHERE ((_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END)) AND NOT ((_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 3 ELSE 0 END))
 ),
 records_of_unit AS (
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM below WHERE _contract_version = 'f7ec8904d3dadad2'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM below WHERE _contract_version = 'ecd37df741f73a8f'
   UNION ALL
   SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM again WHERE _reject IS NOT NULL OR _event_date = DATE '2024-05-01'
   UNION ALL
