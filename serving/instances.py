@@ -86,8 +86,14 @@ class Instances:
     def prepare(self, files: Files) -> None:
         """Makes the instance that a new snapshot needs, where there is room for it: its first query need not wait."""
         with self._changed:
-            if len(self._standing) < STANDING or any(not one.users for one in self._standing.values()):
-                self._instance(files)
+            if files in self._standing:
+                return
+        made = Instance(self._limits, files, self._settings)  # queries go on meanwhile
+        with self._changed:
+            if files not in self._standing and self._room():
+                self._standing[files] = made
+                return
+        made.close()
 
     def close(self) -> None:
         """Ends all."""
