@@ -106,9 +106,11 @@ class Follower:
     def _look(self) -> None:
         try:
             if self._serving is None:
-                self._serving = self._open()
-            else:
-                self._serving.catch_up()
+                serving = self._open()
+                serving.prepare()
+                self._serving = serving
+            elif self._serving.catch_up():
+                self._serving.prepare()
         except SeamlineError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - a thread that dies in silence would serve stale answers for ever

@@ -1,7 +1,8 @@
 """The DuckDBs that run users' SQL: each can open the files of one snapshot, its own spill folder, and nothing else.
 
-What an instance may open is fixed when it is made, so another batch version needs another one (20 ms; made when the
-snapshot is). Only STANDING of them stand at a time, each with the kernel's limits; one that no query uses makes room.
+What an instance may open is fixed when it is made, so another batch version needs another one (20 ms; the role makes it
+when it sees the version). Only STANDING of them stand at a time, each with the kernel's limits; one that no query uses
+makes room.
 """
 
 from __future__ import annotations

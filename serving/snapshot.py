@@ -147,9 +147,8 @@ class Serving:
             views = self._assemble()
             if any(isinstance(v, SeamlineError) and is_seam(v) for v in views.values()) and self._read():
                 views = self._assemble()  # what was missing may have been put, or retired, while this was read
-            current = Snapshot(views, self)
-            self.pool.prepare(current.files)
-            self._current, self._loaded = current, True
+            self._current = Snapshot(views, self)
+            self._loaded = True
             return True
 
     def snapshot(self, as_of_epoch: int | None = None, views: Iterable[str] | None = None) -> Snapshot:
@@ -173,6 +172,10 @@ class Serving:
             return query.run(self._current)
         names = query.views(self._current)
         return query.run(self.snapshot(as_of, names))
+
+    def prepare(self) -> None:
+        """Makes ready for queries over the newest snapshot, so that the first one need not wait (20 ms)."""
+        self.pool.prepare(self._current.files)
 
     def status(self, ends: Mapping[str, Frontier] | None = None) -> Status:
         """How far every stream and view is. `ends`: by stream, where Kafka's logs end now, if the caller asked it."""
