@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from seamline.errors import Condition, TransientError
 from seamline.kernel import Limits, connect
+from seamline.private import spill_folder
 from seamline.serving.cursor import Cursor
 from seamline.serving.functions import statements
 
@@ -34,7 +35,7 @@ class Instance:
 
     def __init__(self, limits: Limits, files: Files, settings: Sequence[str] = ()) -> None:
         self.users = 0
-        self._spill = tempfile.mkdtemp(prefix="seamline-serving-")  # nobody else may read it, or knows its name
+        self._spill = tempfile.mkdtemp(dir=spill_folder())  # what other kernels of this process spill is not seen
         self._root = connect(replace(limits, files=tuple(sorted(files)), spill=self._spill), settings)
         for made in statements():  # cursors share the root's catalogue
             self._root.execute(made)
