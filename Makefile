@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed-$(shell (echo '$(SOURCES)'; cat pyproject.toml locks
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup upgrade demo test test-quick chaos lint format bench zip clean
+.PHONY: help setup upgrade demo test test-quick chaos mutants lint format bench zip clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,9 @@ KILLS ?= 20
 
 chaos: setup ## kills, freezes and changes from a seed while every answer is checked (SEED=1 KILLS=20): docs/chaos.md
 	@PYTHONPATH=tests:tests/faults $(PY) tests/chaos --seed $(SEED) --kills $(KILLS) $(ARGS)
+
+mutants: setup ## changes the source one thing at a time: do tests without Spark notice? (ARGS="--modules … --most 40 --seed 1")
+	@nice $(PY) tests/mutants $(ARGS)
 
 lint: setup ## ruff, mypy strict, import-linter
 	$(PY) -m ruff check .

@@ -103,7 +103,7 @@ class ServingSection(Section):
     host: str = Field("127.0.0.1", description="address to bind")
     port: int = Field(8765, ge=0, le=65535, description="port of the HTTP API; 0 takes a free one")
     hosts: list[str] = Field([], description="names beside localhost and its address that clients may ask it by")
-    query_seconds: Positive = Field(30, description="seconds until a query is interrupted")
+    query_seconds: int = Field(30, gt=0, le=3600, description="seconds until a query is interrupted, an hour at most")
     poll_ms: Positive = Field(50, description="milliseconds between looks at the ledger")
 
 

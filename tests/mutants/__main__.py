@@ -1,0 +1,143 @@
+"""`make mutants`: changes the source one thing at a time, and looks whether a test without Spark notices.
+
+A copy of the package is changed, never the checkout. Each mutant runs in a fork that has the libraries imported and
+not yet Seamline; one that takes too long counts as killed. Exit code 1 where one survives, or a named one cannot be
+made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from operators import mutants
+from table import JUDGES, KNOWN
+
+ROOT = Path(__file__).parent.parent.parent
+LIBRARIES = (
+    "pytest", "hypothesis", "duckdb", "pyarrow", "pyarrow.parquet", "pyarrow.compute", "pydantic", "pydantic_settings",
+    "sqlglot", "obstore", "deltalake", "numpy", "yaml", "filelock", "kafka", "fastapi", "typer", "rich", "tenacity",
+)  # fmt: skip
+LAYERS = ("schemas", "streaming", "jobs", "serving")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One mutant: a module's changed text, and the tests that judge it."""
+
+    name: str
+    module: str
+    text: str
+    judges: tuple[str, ...]
+
+
+def known() -> Iterator[Case]:
+    """Those that have a name."""
+    for one in KNOWN:
+        source = (ROOT / one.module).read_text()
+        if source.count(one.before) != 1:
+            sys.exit(f"{one.name}: {one.module} does not hold this once: {one.before!r}")
+        yield Case(one.name, one.module, source.replace(one.before, one.after), one.judges)
+
+
+def generated(modules: Sequence[str], most: int, seed: int) -> Iterator[Case]:
+    """Up to `most` of each module, drawn by `seed`."""
+    for module in modules:
+        source = (ROOT / module).read_text()
+        found = list(mutants(source))
+        drawn = found if len(found) <= most else random.Random(seed).sample(found, most)
+        for one in sorted(drawn, key=lambda mutant: mutant.start):
+            name = f"{module}:{one.line}: {one.what}"
+            yield Case(name, module, one.applied(source), JUDGES[module])
+
+
+def copied(folder: Path) -> None:
+    """The package as it would be installed."""
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    shutil.copytree(ROOT / "src/seamline", folder / "seamline", ignore=ignore)
+    for layer in LAYERS:
+        shutil.copytree(ROOT / layer, folder / "seamline" / layer, ignore=ignore)
+
+
+def place(module: str) -> str:
+    """Where a module of the checkout stands in the copy."""
+    return module.removeprefix("src/") if module.startswith("src/") else f"seamline/{module}"
+
+
+def survives(case: Case, folder: Path, seconds: float) -> bool:
+    """Whether no test notices."""
+    file = folder / place(case.module)
+    before = file.read_text()
+    file.write_text(case.text)
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os._exit(judged(case, folder))
+    try:
+        deadline = time.monotonic() + seconds
+        while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+            if time.monotonic() > deadline:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return False
+            time.sleep(0.02)
+    finally:
+        file.write_text(before)
+    return os.waitstatus_to_exitcode(ended[1]) == 0
+
+
+def judged(case: Case, folder: Path) -> int:
+    """Pytest's exit code, in the fork."""
+    import pytest
+
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    os.environ |= {"PYTHONPATH": str(folder), "HYPOTHESIS_PROFILE": "quick", "PYTHONDONTWRITEBYTECODE": "1"}
+    sys.dont_write_bytecode = True
+    sys.path[:0] = [str(folder), str(ROOT / "tests")]
+    os.chdir(ROOT)
+    chosen = ["-m", "not spark and not broker and not thorough"]
+    tests = [f"tests/{one}" for one in case.judges]
+    return int(pytest.main(["-x", "-q", "-p", "no:xdist", *chosen, *tests]))
+
+
+def main() -> int:
+    """Runs what was asked for."""
+    asked = argparse.ArgumentParser(prog="make mutants", description=__doc__)
+    asked.add_argument("--modules", nargs="*", default=list(JUDGES), choices=list(JUDGES), metavar="MODULE")
+    asked.add_argument("--most", type=int, default=40, help="mutants of each module (40; 0: only those with a name)")
+    asked.add_argument("--seed", type=int, default=1)
+    asked.add_argument("--seconds", type=float, default=300, help="until a mutant counts as killed")
+    options = asked.parse_args()
+    for library in LIBRARIES:
+        import_module(library)
+    cases = [*known(), *generated(options.modules, options.most, options.seed)]
+    left = []
+    with tempfile.TemporaryDirectory(prefix="seamline-mutants-") as folder:
+        copied(Path(folder))
+        for module in dict.fromkeys(case.module for case in cases):
+            judges = tuple(dict.fromkeys(judge for case in cases if case.module == module for judge in case.judges))
+            untouched = Case("nothing changed", module, (ROOT / module).read_text(), judges)
+            if not survives(untouched, Path(folder), 4 * options.seconds):
+                sys.exit(f"the tests of {module} fail though nothing is changed: {', '.join(judges)}")
+        for number, case in enumerate(cases, 1):
+            lives = survives(case, Path(folder), options.seconds)
+            left += [case.name] * lives
+            print(f"{number}/{len(cases)} {'SURVIVES' if lives else 'killed  '} {case.name}", flush=True)
+    print(f"{len(cases) - len(left)} of {len(cases)} mutants were killed")
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

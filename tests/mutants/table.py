@@ -1,0 +1,63 @@
+"""Which tests judge a module, and the changes that were once found to pass unseen: each must be killed, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+JUDGES: dict[str, tuple[str, ...]] = {
+    "src/seamline/frontier.py": ("test_frontier.py", "test_segment.py"),
+    "src/seamline/ledger.py": ("test_ledger.py", "test_claims.py"),
+    "src/seamline/history.py": ("test_ledger.py", "test_needed.py", "test_segment.py", "test_spared.py"),
+    "streaming/compact.py": ("test_spared.py", "test_needed.py", "test_ledger.py", "test_speed.py"),
+    "streaming/remembered.py": ("test_remembered.py", "test_recall.py"),
+    "streaming/epoch.py": ("test_spared.py", "test_speed.py", "test_recall.py"),
+    "streaming/plan.py": ("test_speed.py", "test_recall.py"),
+    "jobs/plan.py": ("test_batch.py", "test_properties.py"),
+    "jobs/audit.py": ("test_audit.py",),
+    "jobs/retention.py": ("test_spared.py",),
+    "serving/guard.py": ("test_query.py", "test_named.py", "test_confined.py"),
+}
+"""Tests without Spark and broker, the quickest first: the first that fails ends a mutant."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """In `module`, `before` (which stands there once) becomes `after`."""
+
+    name: str
+    module: str
+    before: str
+    after: str
+    judges: tuple[str, ...]
+
+
+KNOWN = (
+    Known(
+        "compaction crosses a reserved cut", "streaming/compact.py",
+        "        cuts += [reserved.cut for reserved in batch.held(now)]\n", "", ("test_spared.py",),
+    ),
+    Known(
+        "compaction crosses any cut", "streaming/compact.py",
+        "not any(_inside(cut, run[0].start, link.end) for cut in cuts)", "True", ("test_spared.py",),
+    ),
+    Known(
+        "a writer never gives up by age", "streaming/epoch.py",
+        "    if now - began > SWEPT_AFTER / 2:\n", "    if False:\n", ("test_spared.py",),
+    ),
+    Known(
+        "no writer asks for its age", "streaming/epoch.py",
+        "    check_age(began, speed.clock())\n", "", ("test_spared.py",),
+    ),
+    Known(
+        "a topic is never another", "streaming/kafka.py",
+        "            if topic.source != wanted[name]:\n", "            if False:\n", ("test_spared.py",),
+    ),
+    Known(
+        "retention forgets the served version", "jobs/retention.py",
+        "    wanted += [served] if served in history.versions and served is not None else []\n", "",
+        ("test_spared.py",),
+    ),
+    Known(
+        "no grace", "streaming/compact.py", "GRACE = timedelta(hours=1)", "GRACE = timedelta(0)", ("test_spared.py",),
+    ),
+)  # fmt: skip

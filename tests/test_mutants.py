@@ -1,0 +1,48 @@
+"""The changes that `make mutants` tries: each is one change of a file that still is Python."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT / "tests/mutants"))
+
+from operators import mutants  # noqa: E402
+from table import JUDGES, KNOWN  # noqa: E402
+
+SOURCE = """\
+def much(ü: int, held: bool) -> int:
+    if ü >= 2 and not held:
+        raise ValueError("ü")
+    check(ü)
+    return max(ü + 1, 0)
+"""
+
+
+def test_each_thing_that_can_be_changed_is_changed_once() -> None:
+    assert [one.what for one in mutants(SOURCE)] == [
+        "the condition is False", "the condition is True", ">= becomes >", "2 becomes 3", "and becomes or", "not goes",
+        "raise goes", "check() is not called", "max becomes min", "+ becomes -", "1 becomes 2", "0 becomes 1",
+    ]  # fmt: skip
+    assert next(m for m in mutants(SOURCE) if m.what == "raise goes").applied(SOURCE).splitlines()[2] == "        pass"
+
+
+@pytest.mark.parametrize("module", JUDGES)
+def test_a_mutant_is_another_file_that_is_python(module: str) -> None:
+    source = (ROOT / module).read_text()
+    found = list(mutants(source))
+    assert len(found) > 10
+    before = ast.dump(ast.parse(source))
+    assert all(ast.dump(ast.parse(found[at].applied(source))) != before for at in range(0, len(found), len(found) // 5))
+    assert all((ROOT / "tests" / judge).is_file() for judge in JUDGES[module])
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
+def test_a_named_mutant_can_be_made(known: object) -> None:
+    source = (ROOT / known.module).read_text()  # type: ignore[attr-defined]
+    assert source.count(known.before) == 1  # type: ignore[attr-defined]
+    assert (ROOT / "tests" / known.judges[0]).is_file()  # type: ignore[attr-defined]
