@@ -100,7 +100,10 @@ class ViewStatus:
 
     @property
     def drift(self) -> str:
-        """In a word: `none`, `drift`, or `not compared` where no audit could."""
+        """In a word: `none`, `drift`, `wrong` where an operator serves what another evaluator computes otherwise, or
+        `not compared` where no audit could."""
+        if self.audit is not None and self.audit.wrong:
+            return "wrong"
         if self.audit is None or not self.audit.compared:
             return "not compared"
         return "none" if self.audit.clean else "drift"

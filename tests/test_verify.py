@@ -153,6 +153,11 @@ def test_an_operator_may_serve_what_was_found_wrong(tmp_path: Path) -> None:
         number = max(bench.versions().versions)
         assert f"--version {number}" in raised.value.mend
         bench.batch.rollback("sales", number)
+        serving = Serving(bench.lake, Settings(), bench.clock)
+        assert serving.status().views["sales"].drift == "wrong"
+        (wrong,) = serving.snapshot().provenance("sales").to_json()["verified"]["wrong"]
+        assert wrong["column"] == "n"
+        serving.close()
     assert bench.served[1] == number
 
 

@@ -15,7 +15,7 @@ from seamline.clock import system_clock
 from seamline.errors import Condition, UserError
 
 if TYPE_CHECKING:
-    from seamline.entries import Published
+    from seamline.entries import Audit, Published
     from seamline.schemas.catalogue import Catalogue
     from seamline.schemas.project import Project
 
@@ -254,15 +254,17 @@ def _versions(project: Project, state: Published | None) -> list[dict[str, Any]]
                     "at": version.at.replace(microsecond=0),
                     "cut": str(version.cut),
                     "counted": version.counts.counted,
-                    "audit": _audit(version.audit.compared, version.audit.clean),
+                    "audit": _audit(version.audit),
                     "served": state is not None and (state.served, state.version) == (record.definition, number),
                 }
             )
     return found
 
 
-def _audit(compared: bool, clean: bool) -> str:
-    return "nothing to compare" if not compared else "equal" if clean else "drift"
+def _audit(audit: Audit) -> str:
+    if audit.wrong:
+        return "wrong"
+    return "nothing to compare" if not audit.compared else "equal" if audit.clean else "drift"
 
 
 def _earlier(states: list[Published]) -> tuple[str, int | None]:
