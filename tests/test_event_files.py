@@ -142,6 +142,24 @@ def test_what_cannot_be_read_whole_is_refused_by_line_before_anything_goes(
         assert refused.value.mend
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "got"),
+    [
+        ("e.jsonl", b'{"id":"' + b"x" * 2000 + b'"}', "a line of over"),
+        ("e.csv", text(f"a,{AT},{'x' * 2000}"), "a cell of over"),
+        ("e.csv", text(f"a,{AT},x", f'b,{AT},"y', *("c,d,e" for _ in range(300))), "a cell of over"),
+    ],
+)
+def test_a_line_or_row_without_end_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, got: str
+) -> None:
+    for module in ("packing", "csvrows", "events"):
+        monkeypatch.setattr(f"seamline.cli.{module}.LONGEST", 1000)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=got):
+        check_files([tmp_path / name], SALES)
+
+
 def folder(path: Path) -> None:
     path.mkdir()
 

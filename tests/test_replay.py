@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stream_parts import event, make_project
 
 from seamline.cli.events import EventFile, event_time, newest, read_event, shift
+from seamline.cli.main import execute
 from seamline.cli.replay import producer, send_files
 from seamline.errors import Condition, UserError
 from seamline.schemas.contracts import Contract, parse_contract
@@ -195,3 +197,25 @@ def test_replayed_records_reach_the_topic_in_order_with_their_keys(
     assert [record.key for record in records] == ["Åbo".encode(), b'O"Hara, Ltd', b"two\nlines", None]
     times = [event_time(record.value, contract) for record in records]
     assert times[0] == datetime(2015, 2, 23, 21, tzinfo=UTC)
+
+
+def test_the_command_says_what_will_be_rejected_and_sends_nothing_of_a_damaged_file(
+    tmp_path: Path, broker: Any, fresh_topic: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kafka import KafkaConsumer, TopicPartition
+
+    topic = fresh_topic(partitions=1)
+    project = make_project(tmp_path / "p", broker.bootstrap, topic)
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl.gz"
+    good.write_bytes(event(1) + b"\n[1,\n" + event(2) + b"\n")
+    bad.write_bytes(gzip.compress(event(3) + b"\n")[:-4])
+    wanted = ["--contract", "clicks", "--project", str(project.folder)]
+    assert execute(["replay", str(good), str(bad), *wanted]) == 2
+    assert "damaged" in capsys.readouterr().err
+    assert execute(["replay", str(good), *wanted]) == 0
+    said = capsys.readouterr()
+    assert f"3 records sent to {topic}" in said.out
+    assert "1 of 3 records will be rejected: 1 × bad JSON" in said.err
+    reader = KafkaConsumer(bootstrap_servers=broker.bootstrap)
+    assert reader.end_offsets([TopicPartition(topic, 0)]) == {TopicPartition(topic, 0): 3}
+    reader.close()

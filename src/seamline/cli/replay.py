@@ -81,8 +81,10 @@ def replay(
 
 def _judged(loaded: Project, files: list[Path], contract: Contract, by: timedelta) -> Survey:
     """All files, read whole before the first record goes; says what will be rejected, and refuses what cannot go."""
-    kernel = loaded.settings.kernel
-    engine = loaded.lake.kernel(kernel.memory, kernel.threads)
+    from seamline.kernel import Limits, kernel
+
+    limits = loaded.settings.kernel
+    engine = kernel(Limits(memory=limits.memory, threads=limits.threads))
     siblings = [one for one in loaded.contracts.values() if one.topic == contract.topic]
     with progress("look at the files", sum(path.stat().st_size for path in files)) as advance:
         survey = judge_files(files, contract, siblings, engine, system_clock(), by, advance)
