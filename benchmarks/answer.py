@@ -23,7 +23,8 @@ from seamline.clock import system_clock
 from seamline.config import Settings
 from seamline.entries import DataFile, Version, new_attempt
 from seamline.frontier import Frontier, Partition
-from seamline.kernel import KERNEL_VERSION, quote
+from seamline.jobs.unit import TODAY
+from seamline.kernel import quote
 from seamline.schemas.catalogue import Catalogue, publish
 from seamline.serving.cursor import statement
 from seamline.serving.snapshot import Serving
@@ -125,7 +126,7 @@ class Live(Clicks):
             "page": "'page' || (i % {pages})",
             "clicks": "1 + hash(i) % 99",
         }
-        values = {**made, "ms": "hash(i, 1) % 9999", "slowest": "hash(i, 2) % 5000"}
+        values = {**made, "ms": "hash(i, 1) % 9999", "slowest": "hash(i, 2) % 5000", "_events": made["clicks"]}
         columns = ", ".join(f"({text})::{types[name]} AS {quote(name)}" for name, text in values.items())
         units: dict[str, tuple[DataFile, ...]] = {}
         for n in range(DAYS):
@@ -137,7 +138,7 @@ class Live(Clicks):
         self._covered(None, EVENTS)
         version = Version(
             at=system_clock(), run="bench", cut=self.frontier, base=None, complete=True, units=units, archive_entry=0,
-            kernel=KERNEL_VERSION,
+            **TODAY,
         )  # fmt: skip
         self.lake.batch_log(self.definition.hash).put(1, version)
         publish(self.lake, Catalogue(self.lake).states["pages"], self.definition.hash, 1, "bench", system_clock())

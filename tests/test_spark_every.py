@@ -11,7 +11,7 @@ from test_every_aggregate import Place, things
 from seamline.clock import system_clock
 from seamline.entries import Counts, DataFile, Epoch, Version, new_attempt
 from seamline.frontier import Frontier, Partition
-from seamline.kernel import KERNEL_VERSION
+from seamline.jobs.unit import TODAY
 from seamline.schemas.catalogue import decide, served_state
 from seamline.serving.snapshot import Serving
 from seamline.serving.spark import register
@@ -34,7 +34,7 @@ def filled(folder: Path, version: bool, view: str = "") -> Place:
         counts = {"things": Counts(read=len(batch), counted=len(batch))}
         epoch = Epoch(
             at=system_clock(), number=number, claim=1, start=at(start), end=at(len(here.rows)),
-            files={here.definition.hash: file}, counts=counts,
+            files={here.definition.hash: file}, counts=counts, **TODAY,
         )  # fmt: skip
         here.lake.speed_log("main").put(number, epoch)
         if number == 1 and version:
@@ -54,7 +54,7 @@ def publish(here: Place, file: DataFile) -> None:
     """A batch version of the first events, served."""
     entry = Version(
         at=system_clock(), run=new_attempt(), cut=at(300), base=None, complete=True, units={"2026-01-01": (file,)},
-        archive_entry=1, kernel=KERNEL_VERSION,
+        archive_entry=1, **TODAY,
     )  # fmt: skip
     here.lake.batch_log(here.definition.hash).put(1, entry)
 
