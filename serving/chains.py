@@ -62,14 +62,19 @@ def served_base(state: Published, definition: Definition, batch: BatchHistory, h
             mend = "start the speed layer: 'seamline up', or 'seamline run speed'"
             raise not_ready(state.view, "nothing was read yet: no speed layer was ever started", mend)
         return Base(None, origin_of(history))
-    return version_base(definition, batch, state.version)
+    return version_base(definition, batch, state.version, history)
 
 
-def version_base(definition: Definition, batch: BatchHistory, number: int) -> Base:
-    """A batch version as a base. Raises KERNEL_VERSION where a part of it was stored otherwise than it is read."""
+def version_base(definition: Definition, batch: BatchHistory, number: int, history: SpeedHistory) -> Base:
+    """A batch version as a base. Raises KERNEL_VERSION where a part of it was stored otherwise than it is read.
+
+    One of imports alone may be older than the stream: it leads on from where that begins.
+    """
     check_version(definition, batch, number)
     version = batch.versions[number]
-    return Base(number, topics_only(version.cut), version.audit.verified)
+    cut = topics_only(version.cut)
+    begins = cut if cut != START or history.beginning is None else history.beginning
+    return Base(number, begins, version.audit.verified)
 
 
 def chain_from(view: str, definition: str, base: Base, history: SpeedHistory, until: Frontier) -> Chain:
@@ -110,7 +115,7 @@ def _bases(definition: Definition, stood: Set[int], batch: BatchHistory, history
     bases = []
     for number in sorted(stood & batch.versions.keys(), reverse=True):
         try:
-            bases.append(version_base(definition, batch, number))
+            bases.append(version_base(definition, batch, number, history))
         except SeamlineError:
             continue
     return [*bases, Base(None, origin_of(history))]

@@ -83,5 +83,7 @@ class Copying:
             return True
         for _, time in near_by:  # it was forgotten: then this record lies far behind what was read
             latest = max(self._latest.values())
-            assert 0 in (time, at) or at + horizon // 8 < latest, f"{identity} at {at} was forgotten at {latest}"
+            assert 0 in (time, at) or time > latest or at + horizon // 8 < latest, (
+                f"{identity} at {at} was forgotten at {latest}"
+            )
         return False

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -24,6 +24,9 @@ from seamline.frontier import Frontier, Partition, Position, topic_source
 SOURCE, RETURNS = topic_source("orders", "id1"), topic_source("returns", "id2")
 AHEAD = timedelta(days=1)
 """An event time further ahead of its record's Kafka timestamp is rejected."""
+
+NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+"""The timestamp of a record that has none: 0, as a producer may send it."""
 
 _SCHEMA = pa.schema(
     [
@@ -68,7 +71,7 @@ class Record:
     def accepted(self, least: int | None) -> Event | None:
         """The event, where a contract with amounts of at least `least` (None: any) takes it."""
         event = self.event
-        if event is None or event.placed > self.timestamp + AHEAD:
+        if event is None or (self.timestamp > NO_TIME and event.placed > self.timestamp + AHEAD):
             return None
         if least is not None and event.amount is not None and event.amount < least:
             return None

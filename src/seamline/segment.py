@@ -71,8 +71,11 @@ def build_chain(
     """The chain from `cut` to `until`. `segments` may hold epochs and compacted segments, in any order.
 
     A compacted segment is used only where it lies wholly after the cut, and where it leads on; of several ways the
-    one with the longest links is taken. Raises SEAM_HOLE or SEAM_OVERLAP with the range.
+    one with the longest links is taken. A cut of before the stream's first epoch (a version of imports alone) leads on
+    from there: what lies below is no part of the stream. Raises SEAM_HOLE or SEAM_OVERLAP with the range.
     """
+    segments = list(segments)
+    cut = _within(cut, segments)
     after = [s for s in segments if not s.end <= cut]
     check_linear(after)
     onward: dict[Frontier, Segment] = {}
@@ -89,6 +92,11 @@ def build_chain(
         links.append(onward[at])
         at = links[-1].end
     return Chain(definition, version, cut, tuple(links))
+
+
+def _within(cut: Frontier, segments: Iterable[Segment]) -> Frontier:
+    """A cut, or where the stream begins if that lies after it."""
+    return next((segment.start for segment in segments if segment.first == 1 and cut <= segment.start), cut)
 
 
 def _stuck(cut: Frontier, until: Frontier, after: Sequence[Segment]) -> tuple[Frontier, Frontier, list[Segment]]:

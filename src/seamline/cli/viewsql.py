@@ -27,6 +27,7 @@ def sql(
 
     Columns that the dialect cannot say as they are served are left out, and named.
     """
+    from seamline.history import SpeedHistory
     from seamline.schemas.catalogue import Catalogue
     from seamline.schemas.project import load_project
     from seamline.schemas.sparksql import spark_text
@@ -35,12 +36,12 @@ def sql(
     loaded = load_project(project)
     catalogue = Catalogue(loaded.lake)
     state = catalogue.history(name).state
-    definition, _ = served_definition(catalogue, state) if state else (None, None)
+    definition, stream = served_definition(catalogue, state) if state else (None, "")
     if state is None or definition is None or state.version is None:
         mend = f"run 'seamline batch refresh {name}': it makes one"
         raise TransientError(Condition.VIEW_NOT_READY, f"view {name} has no batch version yet", mend=mend)
     batch = batch_of(loaded, definition.hash)
-    cut = version_base(definition, batch, state.version).cut
+    cut = version_base(definition, batch, state.version, SpeedHistory(loaded.lake.speed_log(stream))).cut
     files = [file.path for of_unit in batch.files(state.version).values() for file in of_unit]
     if not files:
         got = f"batch version {state.version} of view {name} has no rows, so no file says its types"
