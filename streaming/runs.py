@@ -85,6 +85,15 @@ def added(runs: Sequence[Run], run: Run) -> list[Run]:
     return grown
 
 
+def together(runs: Sequence[Run]) -> list[Run]:
+    """As few runs as there may be, of those that nothing is added to any more."""
+    made: list[Run] = []
+    for run in reversed(runs):
+        small = made and len(made[-1]) + len(run) <= LONGEST
+        made.append(run.merged(made.pop()) if small else run)
+    return made[::-1]
+
+
 def _alike(older: int, newer: int) -> bool:
     return older < GROWTH * newer and older + newer <= LONGEST
 
