@@ -109,7 +109,7 @@ def judged(case: Case, folder: Path) -> int:
     os.chdir(ROOT)
     chosen = ["-m", "not spark and not broker and not thorough"]
     tests = [f"tests/{one}" for one in case.judges]
-    return int(pytest.main(["-x", "-q", "-p", "no:xdist", *chosen, *tests]))
+    return int(pytest.main(["-x", "-q", *chosen, *tests]))
 
 
 def main() -> int:
