@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
@@ -180,6 +181,29 @@ def test_any_count_is_exact_as_a_number_and_as_digits(unit: str, seconds: Decima
     (row,) = decode(of, f'{{"at":{count:f},"too":"{count:f}"}}')
     assert row["_reject"] is None
     assert row["at"] == row["too"] == floor(Fraction(seconds) * 10**6)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_no_number_and_no_digits_can_stop_the_decoding_of_counts(unit: str) -> None:
+    """What it accepts is what plain Python makes of it; what it does not is rejected, in arrays too."""
+    chance = random.Random(unit)
+    numbers = []
+    for _ in range(500):
+        digits, after = (chance.randrange(10 ** chance.randrange(1, 45)) for _ in "ab")
+        numbers.append(
+            chance.choice(("", "-"))
+            + chance.choice((f"{digits}", f"{digits}.{after}", f"{digits}e{after % 800 - 400}"))
+        )
+    texts = [text for number in numbers for text in (number, f'"{number}"')]
+    of = contract(
+        "{name: l, logicalType: array, items: {logicalType: timestamp, physicalType: " + unit + "}}",
+        at=f", physicalType: {unit}",
+    )
+    for text, row in zip(texts, decode(of, *(f'{{"at":{text},"l":[{text}]}}' for text in texts)), strict=True):
+        assert row["_reject"] in (None, "out of range: at", "wrong type: at"), text
+        if row["_reject"] is None and "e" not in text:
+            exact = Fraction(text.strip('"')) * 10**6 / UNITS[unit]
+            assert abs(row["at"] - floor(exact)) <= (floor(exact) != floor(exact + Fraction(1, 10**9))), text
 
 
 @pytest.mark.parametrize(
