@@ -21,6 +21,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from seamline.errors import Condition, TerminalError, TransientError, UserError
 from seamline.frontier import Frontier, Partition, topic_of, topic_source
 from seamline.streaming.clients import REFUSALS, python_options, refused, turned_away
+from seamline.streaming.gaps import first_records
 
 FALL_BEHIND = timedelta(days=1)
 """A compacted topic is read only if compaction leaves records alone for at least this long."""
@@ -62,7 +63,7 @@ def _retrying(
             except (KafkaError, OSError) as error:
                 self.close()
                 why = error if isinstance(error, REFUSALS) else turned_away(self.bootstrap, self.options)
-                raise (refused(self.bootstrap, why) if why else unavailable(self.bootstrap, error)) from error
+                raise (refused(self.bootstrap, why) if why else _unavailable(self.bootstrap, error)) from error
 
         attempts = Retrying(
             retry=retry_if_exception_type(TransientError),
@@ -145,6 +146,16 @@ class Cluster:
     def end(self, topics: Iterable[Topic], *, committed: bool = True) -> Frontier:
         """The next offset of each partition; `committed`: up to the first transaction that is still open."""
         return self._offsets(topics, OffsetSpec.LATEST, committed=committed)
+
+    @_retrying
+    def first_records(self, positions: Frontier, topics: Iterable[Topic], ends: Frontier) -> Frontier:
+        """For each of `positions` where the first committed record at or after it lies, or how far there is none.
+
+        `ends`: those of `end`. What was passed will never hold a record."""
+        places = {TopicPartition(t.name, n): Partition(t.source, n) for t in topics for n in t.partitions}
+        wanted = {there: positions[at] for there, at in places.items() if at in positions}
+        found = first_records(self.bootstrap, self.options, wanted, {there: ends[places[there]] for there in wanted})
+        return Frontier({places[there]: offset for there, offset in found.items()})
 
     def check_ids(self, sources: Iterable[str]) -> None:
         """Raises TOPIC_RECREATED where a topic is not the one it was, with both ids."""
@@ -254,8 +265,7 @@ def expired(partition: Partition, first: int, last: int, why: str) -> TerminalEr
     )
 
 
-def unavailable(bootstrap: str, error: Exception) -> TransientError:
-    """BROKER_UNAVAILABLE, whatever the client said."""
+def _unavailable(bootstrap: str, error: Exception) -> TransientError:
     return TransientError(
         Condition.BROKER_UNAVAILABLE,
         f"the cluster at {bootstrap} does not answer: {str(error) or type(error).__name__}",

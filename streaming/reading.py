@@ -15,11 +15,11 @@ from seamline.lake import Lake
 from seamline.schemas.contracts import Contract, parse_contract
 from seamline.schemas.project import Project
 from seamline.streaming.following import Following
-from seamline.streaming.gaps import Gaps
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.plan import Leaving
 from seamline.streaming.query import Prepared
 from seamline.streaming.reach import Reach
+from seamline.streaming.resting import Resting
 from seamline.streaming.topics import (
     Found,
     Loss,
@@ -52,7 +52,7 @@ class ReadTopics:
         self.history = TopicsHistory(project.lake.topics_log(stream))
         other = project.lake.archive_log if role == "speed" else project.lake.speed_log
         self._other = Reach(other(stream))
-        self._gaps = Gaps(cluster)
+        self._resting = Resting(cluster)
         self._prepared = Prepared({}, START)
         self._until: dict[str, Frontier] = {}
         self._owed = START
@@ -106,7 +106,7 @@ class ReadTopics:
         """How far there is nothing to read: over what was accepted as gone, and over offsets that hold no record."""
         at = self._prepared.positions
         at = Frontier({partition: max(offset, mine[partition]) for partition, offset in at.items()})
-        found = self._gaps.passed(at, self._prepared.topics.values())
+        found = self._resting.passed(at, self._prepared.topics.values())
         stop = self.stop
         held = {p: min(offset, stop[p]) if p.source in stop.sources else offset for p, offset in found.items()}
         return self._owed.join(Frontier(held))

@@ -44,8 +44,8 @@ class Played:
 
     def rest(self) -> Frontier:
         """Is idle once its partitions have been at rest for long enough that offsets without records are passed."""
-        gaps = self.role._reading._gaps
-        gaps.rest = gaps.every = 0.0
+        resting = self.role._reading._resting
+        resting.rest = resting.every = 0.0
         for _ in range(2):
             self.role.idle()
         return self.frontier
