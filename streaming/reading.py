@@ -55,13 +55,15 @@ class ReadTopics:
         self._resting = Resting(cluster)
         self._prepared = Prepared({}, START)
         self._until: dict[str, Frontier] = {}
+        self._missing: set[str] = set()
         self._owed = START
         self._look_at = 0.0
 
     @property
     def leaving(self) -> Leaving:
-        """The topics that are read up to a recorded end only."""
-        return {topic_of(source): contracts_of(self.history.read[source]) for source in sorted(self._until)}
+        """The topics that are read up to a recorded end only; those that are not there are not."""
+        left = sorted(self._until.keys() - self._missing)
+        return {topic_of(source): contracts_of(self.history.read[source]) for source in left}
 
     @property
     def stop(self) -> Frontier:
@@ -85,6 +87,7 @@ class ReadTopics:
         self._until = leaving(self.history, reached)
         read = {s for s in found.topics if s in wanted or (s in self._until and self.history.read[s].contracts)}
         found = found.only(read)
+        self._missing = self._until.keys() - read
         self._cluster.check_compaction(found.topics.values())
         at = positions(self.history, mine, self._until, found)
         self._owed = owed(self.history, reached, found, at)

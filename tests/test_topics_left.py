@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -10,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
+from seamline.cli.main import execute
 from seamline.entries import Gone, TopicRead, Topics
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import START, Frontier, Partition
 from seamline.history import TopicsHistory
 from seamline.ledger import Log
+from seamline.schemas.project import load_project
 from seamline.streaming.kafka import Topic
 from seamline.streaming.topics import Found, Reached, Wanted, decide, gone_now, leaving, owed, positions
 
@@ -153,3 +157,23 @@ def test_after_an_operators_word_each_role_reads_all_that_stands_and_nothing_twi
     for mine in (speed, archive):
         found_at = positions(history(read(), gone=gone), mine, {}, there)
         assert found_at == mine.join(earliest)
+
+
+def test_the_command_line_shows_what_is_read_what_was_left_and_what_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("contracts", "views"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "seamline.toml").write_text("")
+    state = Topics(at=NOW, read=(read(end=at(p0=8)), read(NEW)), gone=(lost(5, 8),))
+    load_project(tmp_path).lake.topics_log("main").put(1, state)
+    assert execute(["topics", "list", "--project", str(tmp_path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [(one["topic"], one["state"], one["end"]) for one in said["topics"]] == [
+        ("old", "left", "old/0:8"),
+        ("new", "read", None),
+    ]
+    assert [(one["topic"], one["start"], one["end"], one["known"]) for one in said["gone"]] == [("old", 5, 8, "lost")]
+    assert execute(["topics", "--project", str(tmp_path)]) == 0
+    assert "old/0:8" in capsys.readouterr().out
+    assert execute(["topics", "accept", "old", "--as", "found", "--project", str(tmp_path)]) == 2
