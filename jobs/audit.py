@@ -23,13 +23,6 @@ from seamline.slices import WHOLE, Slice, forget, in_slices, slices_for, useful,
 TOLERANCE = 1e-9
 """Relative to the value and to its scale, for aggregates over DOUBLE, whose result depends on order."""
 
-ROUNDING = 2.0**-52
-"""Of sums: what one more event may make of a difference, relative to the sum of absolute values. Each of two sums of n
-values is off by (n - 1) * 2**-53 of that at most (Higham 2002, eq. 4.4), whatever the order; a division adds one."""
-
-_EVENTS = 1
-"""What a definition compares begins with the number of a group's events."""
-
 GROUP = "(group)"
 """Stands in place of a column for groups that one side does not have at all."""
 
@@ -125,11 +118,7 @@ def _differs(one: Compared, number: int) -> str:
     if one.exactness != "approximate (float)":
         return differs
     scale = f", abs(a._scale{number}), abs(b._scale{number})" if one.scale else ""
-    off = str(TOLERANCE)
-    if one.added:
-        events = f"greatest(a._{_EVENTS}, b._{_EVENTS})"
-        off = f"least({TOLERANCE}, {ROUNDING} * ({events} + 2))"
-    return f"{differs} AND NOT coalesce(abs({a} - {b}) <= {off} * greatest(abs({a}), abs({b}){scale}), false)"
+    return f"{differs} AND NOT coalesce(abs({a} - {b}) <= {TOLERANCE} * greatest(abs({a}), abs({b}){scale}), false)"
 
 
 def _largest(one: Compared, a: str, b: str) -> str:

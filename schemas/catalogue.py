@@ -43,17 +43,18 @@ class Catalogue:
         self._lake = lake
         self._histories: dict[str, ViewHistory] = {}
         self._compiled: dict[str, Compiled] = {}
+        self._changed = False
         self.catch_up()
 
     def catch_up(self) -> bool:
-        """Reads on; True where a view changed."""
-        changed = False
+        """Reads on; True where a view changed, in a look before this one that failed half way, too."""
         for view in self._lake.views():
             if view not in self._histories:
                 self._histories[view] = ViewHistory(self._lake.view_log(view))
-                changed = True
+                self._changed = True
             else:
-                changed |= self._histories[view].catch_up()
+                self._changed |= self._histories[view].catch_up()
+        changed, self._changed = self._changed, False
         if changed:
             self._compiled.clear()  # a record's properties may have changed; what did not is not compiled again
         return changed

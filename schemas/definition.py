@@ -63,14 +63,13 @@ EVENTS_COMPARED = "(events)"
 class Compared:
     """One aggregate as the audit compares it: `sql` over merged `partials`, NULL where it is out of range. `name` is
     its column's, or says which call of a computed column it is; `scale`: what an error bound is relative to, or '';
-    `added`: whether each event rounds it once at most; `uses`: the partial columns that both are made of."""
+    `uses`: the partial columns that both are made of."""
 
     name: str
     sql: str
     sql_type: str
     exactness: Exactness
     scale: str = ""
-    added: bool = False
     uses: tuple[str, ...] = ()
 
 

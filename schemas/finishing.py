@@ -85,7 +85,7 @@ class Finisher:
         if form.check:
             value = f"CASE WHEN ({fill(form.check, stored)}) IS NULL THEN {value} END"
         scale = fill(form.scale, stored)
-        return (*behind, Compared(name, value, form.sql_type, form.exactness, scale, form.added, uses))
+        return (*behind, Compared(name, value, form.sql_type, form.exactness, scale, uses))
 
     def _output(self, item: BoundColumn) -> Output:
         name, plain = item.column.name, item.plain

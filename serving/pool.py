@@ -20,6 +20,7 @@ from seamline.serving.guard import Reference, check, check_text, too_deep
 from seamline.serving.instances import Files, Instances
 from seamline.serving.measure import Measured, measured
 from seamline.serving.named import Names, named
+from seamline.serving.once import repeated
 from seamline.serving.plain import PlainCall, plain_calls
 from seamline.serving.remerge import tiles
 from seamline.serving.reserved import TILES
@@ -66,7 +67,8 @@ class Pool:
             checked = check(sql, cursor.tree(sql))
         try:
             names = None if checked.measured else named(checked.node)
-            return Asked(checked.references, checked.measured, plain_calls(sql, checked.node), names)
+            twice = repeated(checked.references, checked.node)
+            return Asked(checked.references, checked.measured, plain_calls(sql, checked.node), names, twice)
         except RecursionError:
             raise too_deep() from None
 
@@ -96,12 +98,13 @@ class Pool:
 @dataclass(frozen=True)
 class Asked:
     """What a query's text says: its views, whether it has MEASURE, its plain aggregates over columns, and the columns
-    that it can name."""
+    that it can name, and the views that it names more than once."""
 
     references: tuple[Reference, ...]
     measured: bool
     calls: tuple[PlainCall, ...]
     names: Names
+    repeated: frozenset[str]
 
 
 def _close(*instances: Instances) -> None:

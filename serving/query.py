@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.serving import beyond
 from seamline.serving.bound import Text
-from seamline.serving.cursor import Cursor
+from seamline.serving.cursor import Cursor, light, statement
+from seamline.serving.once import once
 from seamline.serving.plain import warnings
 from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer, Provenances
@@ -83,7 +84,13 @@ class Query:
                 cursor.define(name, one, self._asked.names)
             for name in tiled:
                 cursor.define_tiles(name, served[name])
-            yield cursor, text
+            yield cursor, text if self._asked.measured else self._once(served)
+
+    def _once(self, served: dict[str, Served]) -> Text:
+        """What is run where nothing is to be written out: a view that is named twice is evaluated once."""
+        twice = {name: served[name] for name in served if name in self._asked.repeated}
+        views = {name: statement(one, light(one.definition, self._asked.names)) for name, one in twice.items()}
+        return Text(once(self.sql, views), self.sql if views else "")
 
     def _one_as_of(self, snapshot: Snapshot, streams: set[str]) -> None:
         """Epochs are numbered by stream: one number says nothing about two of them."""

@@ -19,7 +19,7 @@ from seamline.claims import Lease, read_lease
 from seamline.clock import Clock, system_clock
 from seamline.config import Settings
 from seamline.entries import Gone, Published
-from seamline.errors import SeamlineError
+from seamline.errors import SeamlineError, TransientError
 from seamline.frontier import Frontier
 from seamline.history import ArchiveHistory, BatchHistory, History, SpeedHistory, TopicsHistory
 from seamline.kernel import Input, Limits
@@ -131,24 +131,25 @@ class Serving:
         self._partials: dict[str, Partials] = {}
         self._moved: dict[str, datetime] = {}
         self._current = Snapshot({}, self)
-        self._loaded = False
+        self._behind = True
         self.catch_up()
 
     def catch_up(self) -> bool:
         """Reads on in the ledger and makes a new snapshot of what it says; True where there was something new.
 
         Raises TransientError where the lake is out of reach, TerminalError LEDGER_FORMAT for an entry it cannot read;
-        the snapshot before stays.
+        the snapshot before stays. Whatever a look leaves undone because the store failed it (entries that were read and
+        not shown, a view whose files could not be) is done by the next one, whether or not there is a new entry.
         """
         with self._lock:
-            changed = self._read()
-            if not changed and self._loaded:
+            was_behind, self._behind = self._behind, True  # until this look has come to its end
+            if not self._read(was_behind) and not was_behind:
+                self._behind = False
                 return False
             views = self._assemble()
-            if any(isinstance(v, SeamlineError) and is_seam(v) for v in views.values()) and self._read():
+            if any(isinstance(v, SeamlineError) and is_seam(v) for v in views.values()) and self._read(again=True):
                 views = self._assemble()  # what was missing may have been put, or retired, while this was read
-            self._current = Snapshot(views, self)
-            self._loaded = True
+            self._current, self._behind = Snapshot(views, self), any(map(_may_pass, views.values()))
             return True
 
     def snapshot(self, as_of_epoch: int | None = None, views: Iterable[str] | None = None) -> Snapshot:
@@ -205,7 +206,7 @@ class Serving:
 
     # reading the ledger: views, then batch versions, then epochs
 
-    def _read(self) -> bool:
+    def _read(self, again: bool) -> bool:
         changed = self.catalogue.catch_up()
         for state in self.catalogue.states.values():
             if state.served is not None and state.served not in self._batch:
@@ -219,11 +220,11 @@ class Serving:
             except SeamlineError:
                 continue  # told by the view itself
             if stream not in self._speed:
-                self._speed[stream] = SpeedHistory(self.lake.speed_log(stream))
-                self._topics[stream] = TopicsHistory(self.lake.topics_log(stream))
+                speed, topics = SpeedHistory(self.lake.speed_log(stream)), TopicsHistory(self.lake.topics_log(stream))
+                self._speed[stream], self._topics[stream] = speed, topics
                 changed = True
         for stream, history in self._speed.items():
-            if self._follow(history):
+            if self._follow(history) or again:
                 self._topics[stream].catch_up()  # what is accepted as gone is passed over by an epoch
                 changed = True
         return changed
@@ -237,8 +238,9 @@ class Serving:
             return True
         if now - self._moved.setdefault(name, now) < LOOK_AFTER:
             return False
+        found = history.load()
         self._moved[name] = now
-        return history.load()
+        return found
 
     def _assemble(self) -> dict[str, Served | SeamlineError]:
         return {view: self._guarded(state) for view, state in sorted(self.catalogue.states.items())}
@@ -328,6 +330,11 @@ class Serving:
         if definition.hash not in self._partials:
             self._partials[definition.hash] = Partials(self.lake, self._engine, definition)
         return self._partials[definition.hash]
+
+
+def _may_pass(view: Served | SeamlineError) -> bool:
+    """Whether a view's error may be gone at the next look without a new entry: the store failed, not the chain."""
+    return isinstance(view, TransientError) and not is_seam(view)
 
 
 def _again(error: SeamlineError) -> SeamlineError:

@@ -27,7 +27,7 @@ from seamline.streaming.maintenance import Maintenance
 
 OFTEN = VIEW.replace("approx_count_distinct(id) AS ids", "mode(shop) AS often")
 PLAIN = VIEW.replace("approx_count_distinct(id) AS ids", "count(id) AS ids")
-"""`often` was stored otherwise before layout 5; the ids' hashes are the kernel's own, nothing of PLAIN is."""
+"""`weight` was stored otherwise before layout 6, `often` before 5; the ids' hashes are the kernel's own, nothing of PLAIN is."""
 
 BEFORE = Stored()
 OTHER = Stored(kernel="duckdb-1.4", layout=LAYOUT)
@@ -63,7 +63,7 @@ def refused(bench: Bench) -> SeamlineError:
 
 
 @pytest.mark.parametrize(
-    ("view", "by", "column"), [(OFTEN, BEFORE, "often, (events)"), (VIEW, OTHER, "ids"), (PLAIN, OTHER, "")]
+    ("view", "by", "column"), [(OFTEN, BEFORE, "weight, often, (events)"), (VIEW, OTHER, "ids"), (PLAIN, OTHER, "")]
 )
 @pytest.mark.parametrize("versioned", [False, True])
 def test_what_was_stored_otherwise_is_refused_by_view_and_column_until_a_rebuild(

@@ -348,7 +348,8 @@ def test_names_types_and_exactness_are_known_before_there_is_data(orders: Contra
     assert [key.name for key in definition.keys] == ["quarter", "Shop", "city"]
     exactness = {c.name: c.exactness for c in definition.columns}
     assert exactness["amount"] == "exact"
-    assert exactness["weight"] == exactness["spread"] == "approximate (float)"
+    assert exactness["weight"] == "exact"
+    assert exactness["spread"] == "approximate (float)"
     assert exactness["buyers"] == "approximate"
 
 

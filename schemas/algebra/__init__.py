@@ -17,13 +17,14 @@ from seamline.schemas.algebra.sums import SUMS
 
 __all__ = ["ALGEBRA", "LAYOUT", "NAMES", "WITHIN", "Aggregate", "Call", "Exactness", "Form", "Part"]
 
-LAYOUT = 5
+LAYOUT = 6
 """The newest layout of partials. Where what an entry stores changes, in type or in meaning, raise it and give the
 entry's parts that `since`: epochs, compacted segments and batch versions record the layout that they were stored in,
 and a view with such a column asks for a rebuild. No definition changes by it.
 
 - 5: the number of a group's events; value counts, whose merge added a neighbour's; the ends of digests; hashes of
   lists and structs.
+- 6: sums and averages over FLOAT and DOUBLE, in digits.
 """
 
 FAMILIES = (SUMS, EXTREMES, DISTINCT, COLLECTIONS, DISTRIBUTION, FREQUENCIES, MOMENTS, COMOMENTS)

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from seamline.schemas.algebra import inspark
+from seamline.schemas.algebra.floats import LISTED, divided
 from seamline.schemas.algebra.forms import (
     AT,
+    FLOATS,
     NUMBERS,
     ORDERED,
     Aggregate,
@@ -116,6 +118,8 @@ def _sum_distinct(call: Call) -> Form | None:
     part = _distinct(canonical("{x}", call.type), call.type, DISTINCT_VALUES)
     listed = "{}::INTEGER[]" if call.type == "BOOLEAN" else "{}"
     value, check = f"list_aggregate({listed}, 'sum')::{total.sql_type}", ""
+    if call.type in FLOATS:
+        value = LISTED
     if total.check:
         digits = {"high": _digits("//"), "low": _digits("%"), "column": "{column}"}
         value, check = fill(total.finalise, digits), fill(total.check, digits)
@@ -138,7 +142,7 @@ def _avg_distinct(call: Call) -> Form | None:
         "high": _digits("//"),
         "low": _digits("%"),
     }
-    made = fill(mean.finalise, values)
+    made = divided(LISTED, "len({})") if call.type in FLOATS else fill(mean.finalise, values)
     form = _limited((part,), made, "DOUBLE", DISTINCT_VALUES, "distinct values: count them instead")
     bound = f"{mean.bound}; {form.bound}" if mean.bound else form.bound
     return replace(form, exactness=mean.exactness, bound=bound)

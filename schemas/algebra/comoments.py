@@ -76,7 +76,7 @@ def _merge() -> str:
     given = {
         "n": "sum({c}.n)::BIGINT",
         **{f"base{v}": pivot[v] for v in "yx"},
-        "partials": f"list_transform(list({{c}}), lambda s__: {struct(kept)})",
+        "partials": f"list_transform(list_sort(list({{c}})), lambda s__: {struct(kept)})",
         **{f"least{v}": f"min({{c}}.least{v})" for v in "yx"},
         **{f"greatest{v}": f"max({{c}}.greatest{v})" for v in "yx"},
     }

@@ -91,7 +91,7 @@ def _approx_quantile(call: Call) -> Form | None:
     if call.type in FLOATS:
         value = f"CASE WHEN isfinite({value}) THEN greatest(least({value}, 1e280), -1e280) END"
     partial = f"(approx_quantile({value}, 0.5){{filter}} EXPORT_STATE)::{_STORED}"
-    merged = f"(combine_aggr({_digest('{c}', kind, '0.5')}))::{_STORED}"
+    merged = f"(combine_aggr({_digest('{c}', kind, '0.5')} ORDER BY {{c}}))::{_STORED}"
     part = Part("", partial, _STORED, merged, most=_CENTROIDS, since=5, engine=True)
     end = "DOUBLE" if call.type in FLOATS else call.type
     ends = [Part(name, f"{name}({value}){{filter}}::{end}", end, f"{name}({{c}})", since=5) for name in ("min", "max")]

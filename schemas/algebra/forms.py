@@ -32,7 +32,6 @@ Exactness = Literal["exact", "approximate", "approximate (float)"]
 
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 FLOATS = ("FLOAT", "DOUBLE")
-FLOAT_BOUND = "relative 1e-9 of the sum of absolute values: the order of additions is free"
 
 AT = "STRUCT(t TIMESTAMP WITH TIME ZONE, s VARCHAR, p INTEGER, o BIGINT)"
 """How events are put in order: event time, then event id, or source, partition and offset where there is none."""
@@ -82,8 +81,7 @@ class Form:
     audit: over merged partial columns, what is equal to the bit in whatever tree they were merged, where the finished
     value need not be: all that is compared of a sketch, and compared besides the value where that is `approximate
     (float)`; scale: over merged partial columns, the size that the bound of such a value is relative to, where that is
-    not the value itself; added: whether the value is a sum, so that each of the group's events rounds it once at most,
-    by half a unit in the last place of `scale`; spark: the same in Spark SQL, where it can be said there.
+    not the value itself; spark: the same in Spark SQL, where it can be said there.
     """
 
     parts: tuple[Part, ...]
@@ -97,7 +95,6 @@ class Form:
     combines: tuple[str, ...] = ()
     audit: str = ""
     scale: str = ""
-    added: bool = False
     spark: InSpark | None = None
 
 

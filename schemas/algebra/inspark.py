@@ -86,3 +86,30 @@ def count_distinct(sql_type: str, limit: int, many: str) -> InSpark | None:
     said = f"'VALUE_OUT_OF_RANGE: column {{column}}: more than {limit:,} {many}'"
     value = f"CASE WHEN {{}} > {limit} THEN CAST(raise_error({said}) AS BIGINT) ELSE {{}} END"
     return InSpark({"": "CAST(size(array_distinct(flatten(collect_list({c})))) AS BIGINT)"}, value)
+
+
+FLOAT_BOUND = "relative 1e-15 of the sum of absolute values: Spark adds the digits of the exact sum as doubles"
+
+
+def _float_total() -> str:
+    """The sum's three digits, from units of 2**6, 2**-54 and 2**-114."""
+    said = "'VALUE_OUT_OF_RANGE: column {column}: values beyond 7e19, or below 2e-19, which the kernel adds up'"
+    terms = [
+        f"CAST({{{digit}}} AS DOUBLE) * {2.0**bits!r}D" for digit, bits in (("high", 6), ("middle", -54), ("low", -114))
+    ]
+    return f"CASE WHEN {{rest}} > 0 THEN CAST(raise_error({said}) AS DOUBLE) ELSE {' + '.join(terms)} END"
+
+
+_FLOAT_MERGES = {**dict.fromkeys(("high", "middle", "low"), "sum({c})"), "rest": "count({c})"}
+
+
+def float_sum() -> InSpark:
+    """A sum of doubles."""
+    return InSpark(_FLOAT_MERGES, _float_total(), FLOAT_BOUND)
+
+
+def float_average() -> InSpark:
+    """An average of doubles."""
+    merges = {**_FLOAT_MERGES, "count": "coalesce(sum({c}), 0)"}
+    value = f"CASE WHEN {{count}} > 0 THEN ({_float_total()}) / CAST({{count}} AS DOUBLE) END"
+    return InSpark(merges, value, FLOAT_BOUND)

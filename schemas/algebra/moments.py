@@ -102,7 +102,7 @@ class _State:
         given = {
             "n": "sum({c}.n)::BIGINT",
             "base": pivot,
-            "partials": f"list_transform(list({{c}}), lambda s__: {kept})",
+            "partials": f"list_transform(list_sort(list({{c}})), lambda s__: {kept})",
             "least": "min({c}.least)",
             "greatest": "max({c}.greatest)",
         }

@@ -44,10 +44,12 @@ def struct(values: Mapping[str, str]) -> str:
 
 
 def weighted(base: str, rest: str) -> str:
-    """The mean of all partials, rounded: the pivot of their merge."""
-    return f"sum({{c}}.n * ({{c}}.{base} + {{c}}.{rest})) / sum({{c}}.n)"
+    """The mean of all partials, rounded: the pivot of their merge. They are added in order of size: what is made of
+    the same partials is the same to the bit, whatever order a kernel's threads come to them in."""
+    total = f"{{c}}.n * ({{c}}.{base} + {{c}}.{rest})"
+    return f"sum({total} ORDER BY {total}) / sum({{c}}.n)"
 
 
 def summed(term: str) -> str:
-    """The sum of a term over the partials `s__` of a list `g__.partials`."""
+    """The sum of a term over the partials `s__` of a list `g__.partials`, which is sorted."""
     return f"list_sum(list_transform(g__.partials, lambda s__: {term}))"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from seamline.schemas.algebra import inspark
+from seamline.schemas.algebra import floats, inspark
 from seamline.schemas.algebra.forms import (
-    FLOAT_BOUND,
     FLOATS,
     INTEGERS,
     NUMBERS,
@@ -44,7 +43,7 @@ def _count_if(call: Call) -> Form | None:
 #
 # An integer of up to 64 bits summed over 2**63 rows stays below 10**38, so DECIMAL(38,0) cannot overflow; likewise
 # a DECIMAL of up to 18 digits in DECIMAL(38,s). Wider values are split: unscaled = high * 10**19 + low,
-# |low| < 10**19, both summed as DECIMAL(38,0).
+# |low| < 10**19, both summed as DECIMAL(38,0). Floats: floats.py.
 
 LIMB = "10000000000000000000::HUGEINT"
 
@@ -60,9 +59,6 @@ def _limbs(digits: str) -> tuple[Part, Part]:
         Part("low", f"sum({digits} % {LIMB}){{filter}}::DECIMAL(38,0)", "DECIMAL(38,0)", "sum({c})"),
     )
 
-
-_SIZE = Part("size", "sum(abs(({x})::DOUBLE)){filter}", "DOUBLE", "sum({c})")
-"""What the error of a sum of doubles is relative to: values that cancel leave a sum far smaller than its error."""
 
 _JOINED = f"{{high}}::HUGEINT * {LIMB} + {{low}}::HUGEINT"
 
@@ -98,11 +94,7 @@ def _total(kind: str) -> Form | None:
         form = single("sum({c})", "DECIMAL(38,0)", f"sum(({{x}}){cast}){{filter}}::DECIMAL(38,0)", "sum", spark=added)
         return replace(form, native="HUGEINT")
     if kind in FLOATS:
-        parts = (Part("", "sum({x}){filter}", "DOUBLE", "sum({c})"), _SIZE)
-        return Form(
-            parts, "{}", "DOUBLE", "approximate (float)", FLOAT_BOUND, combines=("sum",), scale="{size}", added=True,
-            spark=added,
-        )  # fmt: skip
+        return floats.total()
     if kind == "HUGEINT":
         return _wide_sum("({x})", 0, "HUGEINT")
     if digits := decimal_of(kind):
@@ -126,7 +118,6 @@ _BOUND_AS = {
     "USMALLINT": "BIGINT",
     "UINTEGER": "BIGINT",
     "UBIGINT": "HUGEINT",
-    "FLOAT": "DOUBLE",
 }
 
 
@@ -140,14 +131,7 @@ def avg_of(call: Call) -> Form | None:
     """The form of an average."""
     kind = call.type
     if kind in FLOATS:
-        part = Part("sum", "sum({x}){filter}", "DOUBLE", "sum({c})")
-        value = _average("{sum}", "DOUBLE", kind)
-        size = "{size} / {count}"
-        divided = inspark.average("{sum}", "sum", bound=FLOAT_BOUND)
-        return Form(
-            (part, _COUNT, _SIZE), value, "DOUBLE", "approximate (float)", FLOAT_BOUND, audit="{count}", scale=size,
-            added=True, spark=divided,
-        )  # fmt: skip
+        return floats.average(_COUNT)
     total = _total(kind)
     if total is None or kind == "BOOLEAN":
         return None
@@ -172,7 +156,7 @@ def avg_of(call: Call) -> Form | None:
 def _product(call: Call) -> Form | None:
     if not numeric(call.type):
         return None
-    form = single("product({c})", "DOUBLE", "product(({x})::DOUBLE){filter}", "product")
+    form = single("product({c} ORDER BY {c})", "DOUBLE", "product(({x})::DOUBLE){filter}", "product")
     return replace(form, exactness="approximate (float)", bound="relative 1e-9: the order of multiplications is free")
 
 

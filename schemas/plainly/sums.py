@@ -19,14 +19,10 @@ from seamline.schemas.plainly.values import (
     distinct,
     double,
     exactly,
-    is_finite,
     rounded,
 )
 
 FLOATS = ("FLOAT", "DOUBLE")
-FLOAT_OFF = 1e-9
-"""How far sums of doubles may be off, relative to the sum of absolute values."""
-
 PRODUCT_OFF = 1e-9
 LARGEST = math.log2(1.7e308)
 DISTINCT_VALUES = 1_000_000
@@ -66,17 +62,9 @@ def _total(asked: Asked, values: list[Any]) -> Plain:
 
 
 def _float_total(values: list[float]) -> Plain:
+    """The exact sum, rounded once; infinities and NaN add up as IEEE 754 says."""
     special = sum(value for value in values if not math.isfinite(value))
-    if not math.isfinite(special):
-        return Plain(special)
-    size = _size(values)
-    if math.isinf(double(size)):
-        return anything(double(sum(map(exactly, values), Fraction())))
-    return rounded(sum(map(exactly, values), Fraction()), FLOAT_OFF * double(size))
-
-
-def _size(values: Iterable[float]) -> Fraction:
-    return sum((abs(exactly(value)) for value in values), Fraction())
+    return Plain(double(sum(map(exactly, values), Fraction())) if math.isfinite(special) else special)
 
 
 def _scale(sql_type: str) -> int:
@@ -103,11 +91,7 @@ def _average(asked: Asked, values: list[Any]) -> Plain:
     if not values:
         return Plain(None)
     if asked.type in FLOATS:
-        made = _float_total(values)
-        if made.fits is not None or not is_finite(made.value):
-            return made
-        mean = sum(map(exactly, values), Fraction()) / len(values)
-        return rounded(mean, made.off / len(values) + ROUNDING * abs(double(mean)))
+        return Plain(_float_total(values).value / len(values))
     mean = sum(map(exactly, values), Fraction()) / len(values)
     return rounded(mean, ROUNDING * abs(double(mean)))
 

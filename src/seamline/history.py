@@ -41,6 +41,7 @@ class History:
     def __init__(self, log: Log) -> None:
         self.log = log
         self.number = 0
+        self._told = 0
         self.claim: tuple[int, Claim] | None = None
         self.load()
 
@@ -51,14 +52,18 @@ class History:
             entry = self.log.read(number) if number > before else None
             if entry is not None:
                 self._take(number, entry)
-        return self.number > before
+        return self._is_news()
 
     def catch_up(self) -> bool:
-        """Reads on by asking for the next number; True where there was something new."""
-        before = self.number
+        """Reads on by asking for the next number; True where there was something new. What a look had read before the
+        store failed it is new to the next one."""
         for number, entry in self.log.after(self.number):
             self._take(number, entry)
-        return self.number > before
+        return self._is_news()
+
+    def _is_news(self) -> bool:
+        told, self._told = self._told, self.number
+        return self.number > told
 
     def _take(self, number: int, entry: EntryBase) -> None:
         self.number = number

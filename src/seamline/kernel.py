@@ -22,6 +22,7 @@ from typing import TypeAlias, overload
 import duckdb
 import pyarrow as pa
 
+from seamline import floats
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
 from seamline.private import spill_folder
 
@@ -165,6 +166,7 @@ def connect(limits: Limits, settings: Sequence[str] = ()) -> duckdb.DuckDBPyConn
         f"SET disabled_optimizers = '{HOISTING}'",
         WIDTH_BUCKET,
         *GUARDED,
+        *(f"CREATE MACRO {macro}" for macro in floats.MACROS),
         *settings,
         "SET lock_configuration = true",
     ):

@@ -27,7 +27,7 @@ from obstore.store import LocalStore, from_url
 from seamline.disk import disk
 from seamline.errors import Condition, UserError
 from seamline.kernel import GROUP_BYTES, Input, Kernel, Limits, kernel
-from seamline.ledger import Log
+from seamline.ledger import Log, folders, unavailable
 from seamline.portions import cut
 from seamline.private import made
 
@@ -83,10 +83,7 @@ class Lake:
 
     def views(self) -> list[str]:
         """Every view that was ever applied, by name."""
-        import obstore
-
-        listing = obstore.list_with_delimiter(self.store, prefix="ledger/views/")
-        return sorted(prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in listing["common_prefixes"])
+        return folders(self.store, "ledger/views/")
 
     # paths, relative to the lake
 
@@ -141,14 +138,21 @@ class Lake:
             disk(self.local).sync(paths)
 
     def read(self, paths: Iterable[str], columns: Sequence[str] | None = None) -> Input:
-        """Parquet files of the lake as a kernel input: their paths where local, else Arrow through pyarrow."""
+        """Parquet files of the lake as a kernel input: their paths where local, else Arrow through pyarrow.
+
+        Raises TransientError STORE_UNAVAILABLE.
+        """
         paths = list(paths)
         if self.local:
             return [self.absolute(path) for path in paths]
         from pyarrow import fs
 
         files, _ = fs.FileSystem.from_uri(self.uri)
-        return read_parquet(files, [fs.FileSystem.from_uri(self.absolute(path))[1] for path in paths], columns)
+        inner = [fs.FileSystem.from_uri(self.absolute(path))[1] for path in paths]
+        try:
+            return read_parquet(files, inner, columns)
+        except OSError as error:
+            raise unavailable(error, ", ".join(paths[:3])) from error
 
     def footer(self, path: str) -> Any:
         """What a Parquet file says of itself: pyarrow's FileMetaData."""

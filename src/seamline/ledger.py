@@ -135,11 +135,10 @@ class Log:
         return True
 
     def _named(self) -> Iterator[int]:
-        for batch in obstore.list(self.store, prefix=f"ledger/{self.name}/"):
-            for item in batch:
-                name = item["path"].rsplit("/", 1)[-1]
-                if name.endswith(".json") and name[:-5].isdigit():
-                    yield int(name[:-5])
+        for path in _paths(self.store, f"ledger/{self.name}/"):
+            name = path.rsplit("/", 1)[-1]
+            if name.endswith(".json") and name[:-5].isdigit():
+                yield int(name[:-5])
 
 
 class Writer:
@@ -270,6 +269,24 @@ def _get(store: Any, path: str) -> Any:
         raise
     except obstore.exceptions.BaseError as error:
         raise unavailable(error, path) from error
+
+
+@_retrying
+def _paths(store: Any, prefix: str) -> list[str]:
+    try:
+        return [item["path"] for batch in obstore.list(store, prefix=prefix) for item in batch]
+    except obstore.exceptions.BaseError as error:
+        raise unavailable(error, prefix) from error
+
+
+@_retrying
+def folders(store: Any, prefix: str) -> list[str]:
+    """The names of what stands below a prefix, as of folders."""
+    try:
+        found = obstore.list_with_delimiter(store, prefix=prefix)["common_prefixes"]
+    except obstore.exceptions.BaseError as error:
+        raise unavailable(error, prefix) from error
+    return sorted(one.rstrip("/").rsplit("/", 1)[-1] for one in found)
 
 
 def _is_json(payload: bytes) -> bool:

@@ -7,7 +7,7 @@ SELECT
   partials."pieces" AS "pieces",
   partials."price" AS "price",
   CASE WHEN partials."amount__high" IS NOT NULL THEN coalesce(TRY(regexp_replace(regexp_replace((partials."amount__high"::HUGEINT * 10000000000000000000::HUGEINT + partials."amount__low"::HUGEINT)::VARCHAR, '^(-?)', '\1000000000000000000000000000000000000000'), '(.{2})$', '.\1')::DECIMAL(38,2)), ('VALUE_OUT_OF_RANGE: column amount: a sum of ' || partials."amount__high"::VARCHAR || 'e19 units of 1e-2 does not fit DECIMAL(38,2)')::DECIMAL(38,2)) END AS "amount",
-  partials."weight" AS "weight",
+  _float_sum(partials."weight__high", partials."weight__middle", partials."weight__low", partials."weight__rest") AS "weight",
   CASE WHEN partials."counted" > 0 THEN finalize(to_aggregate_state({'count': partials."counted"::UBIGINT, 'value': partials."pieces"::HUGEINT}::STRUCT(count UBIGINT, value HUGEINT), 'avg', ['BIGINT'])) END AS "mean_pieces",
   CASE WHEN partials."mean_paid__count" > 0 AND TRY(partials."mean_paid__high"::HUGEINT * 10000000000000000000::HUGEINT + partials."mean_paid__low"::HUGEINT) IS NULL THEN (partials."mean_paid__high"::DOUBLE * 1e19 + partials."mean_paid__low"::DOUBLE) / partials."mean_paid__count" / 1e2 ELSE CASE WHEN partials."mean_paid__count" > 0 THEN finalize(to_aggregate_state({'count': partials."mean_paid__count"::UBIGINT, 'value': TRY(partials."mean_paid__high"::HUGEINT * 10000000000000000000::HUGEINT + partials."mean_paid__low"::HUGEINT)}::STRUCT(count UBIGINT, value HUGEINT), 'avg', ['DECIMAL(38,2)'])) END END AS "mean_paid",
   partials."first_day" AS "first_day",
