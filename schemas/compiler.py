@@ -88,7 +88,10 @@ def _compiled(view: ViewText, *contracts: Contract) -> Definition:
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
     stored = (
         *keys,
-        *(Column(name, part.stored, part.most, part.since, part.engine) for name, (part, _) in bound.parts.items()),
+        *(
+            Column(name, part.stored, part.most, part.since, part.engine, part.rare)
+            for name, (part, _) in bound.parts.items()
+        ),
     )
     finisher = Finisher(source, bound, stored)
     checked = (EVENTS_CHECKED, *filter(None, (reading.checked(measure, name) for name, measure in finisher.named)))

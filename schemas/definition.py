@@ -19,13 +19,14 @@ from seamline.slices import Merging
 @dataclass(frozen=True)
 class Column:
     """A stored column and its DuckDB type. `most`: how many elements its list keeps at most, where that is stated;
-    `since` and `engine`: as of the algebra's part that it is."""
+    `since`, `engine` and `rare`: as of the algebra's part that it is."""
 
     name: str
     sql_type: str
     most: int = 0
     since: int = 0
     engine: bool = False
+    rare: bool = False
 
 
 @dataclass(frozen=True)

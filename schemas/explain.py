@@ -12,7 +12,7 @@ from typing import Literal
 from seamline.schemas.algebra.forms import decimal_of
 from seamline.schemas.definition import EVENTS, Column, Definition
 
-Kind = Literal["key", "plain", "sketch", "bounded collection"]
+Kind = Literal["key", "plain", "rare", "sketch", "bounded collection"]
 
 _WIDTHS = {
     **dict.fromkeys(("BOOLEAN", "TINYINT"), 1),
@@ -114,7 +114,8 @@ def _stored(definition: Definition, column: Column, key: bool) -> Stored:
     kind: Kind = "key" if key else "plain"
     if size.element is not None and not key:
         kind = "sketch" if any(output.exactness == "approximate" for output in users) else "bounded collection"
-    unseen = ("(audit)",) if column == EVENTS else ("(HAVING)",)
+    kind = "rare" if column.rare else kind
+    unseen = ("(audit)",) if column.name == EVENTS.name else ("(HAVING)",)
     makes = (column.name,) if key else tuple(output.name for output in users) or unseen
     return Stored(column.name, column.sql_type, kind, size, makes)
 

@@ -84,7 +84,7 @@ def test_a_look_that_failed_at_any_call_is_made_good_by_the_next(
         serving.catch_up()
         assert serving.query(ASKED).table.to_pylist() == [{"orders": 2}], at
         assert set(serving.snapshot().views) == {"sales", *(["others"] if change is view else [])}
-        assert serving.snapshot().provenance("sales").version == (1 if change is version else None)
+        assert (serving.snapshot().provenance("sales").version is not None) == (change is version)
         assert not serving.catch_up()
         serving.close()
     assert at > 3
@@ -94,6 +94,8 @@ def test_a_view_whose_file_could_not_be_read_answers_at_the_next_look(tmp_path: 
     """In an object store, whose files are read through pyarrow."""
     bench = Bench(tmp_path)
     bench.lake = Lake(f"file://{tmp_path}", bench.lake.store)
+    for folder in ("ids", str(bench.served[0])):  # an object store has none
+        (tmp_path / "speed" / "main" / folder).mkdir(parents=True)
     bench.send(order("old"))
     bench.speed()
     serving = Serving(bench.lake, Settings(), bench.clock)

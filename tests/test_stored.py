@@ -27,7 +27,7 @@ from seamline.streaming.maintenance import Maintenance
 
 OFTEN = VIEW.replace("approx_count_distinct(id) AS ids", "mode(shop) AS often")
 PLAIN = VIEW.replace("approx_count_distinct(id) AS ids", "count(id) AS ids")
-"""`weight` was stored otherwise before layout 6, `often` before 5; the ids' hashes are the kernel's own, nothing of PLAIN is."""
+"""`weight` was stored otherwise before layout 6, `often` before 5; ids are the kernel's hashes; nothing of PLAIN is."""
 
 BEFORE = Stored()
 OTHER = Stored(kernel="duckdb-1.4", layout=LAYOUT)

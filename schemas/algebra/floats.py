@@ -23,6 +23,7 @@ PARTS = (
         "_float_added(list({c}) FILTER (WHERE {c} IS NOT NULL))",
         most=PLACES,
         since=SINCE,
+        rare=True,
     ),
 )
 """The partial columns of a sum. Most groups have no `rest`."""

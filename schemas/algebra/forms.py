@@ -46,7 +46,8 @@ class Part:
     list keeps at most, where `merge` does not say so by a slice.
 
     since: the layout (`algebra.LAYOUT`) from which on it has been stored as it is now; engine: whether it holds what
-    the kernel makes as it likes (exported states, hashes), so that no other kernel's can be read.
+    the kernel makes as it likes (exported states, hashes), so that no other kernel's can be read; rare: whether it is
+    NULL in nearly every group.
     """
 
     suffix: str
@@ -56,6 +57,7 @@ class Part:
     most: int = 0
     since: int = 0
     engine: bool = False
+    rare: bool = False
 
 
 @dataclass(frozen=True)

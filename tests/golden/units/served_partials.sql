@@ -62,9 +62,11 @@ SELECT
   events."shop" AS "shop",
   count(*) AS "orders",
   sum((events."amount"))::DECIMAL(38,0) AS "amount",
-  sum(events."weight") AS "weight__sum",
+  sum(_float_high(events."weight"))::DECIMAL(38,0) AS "weight__high",
+  sum(_float_middle(events."weight"))::DECIMAL(38,0) AS "weight__middle",
+  sum(_float_low(events."weight"))::DECIMAL(38,0) AS "weight__low",
+  _float_rest(list((events."weight")::DOUBLE) FILTER (WHERE (true) AND _float_beyond(events."weight"))) AS "weight__rest",
   count(events."weight") AS "weight__count",
-  sum(abs((events."weight")::DOUBLE)) AS "weight__size",
   CASE WHEN len(list(DISTINCT (hash((events."id")) >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL)) > 4096 THEN list_aggregate(list(DISTINCT (hash((events."id")) >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL), 'min', 4096) ELSE list_sort(list(DISTINCT (hash((events."id")) >> 1)::BIGINT) FILTER (WHERE true AND (events."id") IS NOT NULL)) END AS "ids",
   max(events."placed") AS "latest",
   count(*) AS "_events"
