@@ -31,6 +31,7 @@ from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
 from seamline.jobs.batch import Batch, Outcome
 from seamline.jobs.raw import raw_files
 from seamline.jobs.unit import Runner
+from seamline.kernel import kernel, quote
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.catalogue import Catalogue, apply_views, drop_view
@@ -655,7 +656,8 @@ def _tally(counts: Counts) -> Tally:
 
 
 def _empty(definition: Any) -> pa.Table:
-    return pa.table({c.name: pa.array([], pa.null()) for c in definition.partial_columns})
+    columns = ", ".join(f"NULL::{c.sql_type} AS {quote(c.name)}" for c in definition.partial_columns)
+    return kernel().run(f"SELECT {columns} WHERE false")
 
 
 def _row(source: str, partition: int, record: Record) -> dict[str, Any]:

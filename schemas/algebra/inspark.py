@@ -6,6 +6,7 @@ range is an error by its own word, never NULL or a rounded number.
 
 from __future__ import annotations
 
+from seamline.floats import LEAST, PLACES
 from seamline.schemas.algebra.forms import InSpark, decimal_of
 
 SAME_DIGITS = "relative 1e-15: the kernel divides in more digits than DOUBLE has, and Spark does not"
@@ -88,19 +89,35 @@ def count_distinct(sql_type: str, limit: int, many: str) -> InSpark | None:
     return InSpark({"": "CAST(size(array_distinct(flatten(collect_list({c})))) AS BIGINT)"}, value)
 
 
-FLOAT_BOUND = "relative 1e-15 of the sum of absolute values: Spark adds the digits of the exact sum as doubles"
+FLOAT_BOUND = "relative 1e-14 of the sum of absolute values: Spark adds the digits of the exact sum as doubles"
+
+
+_NEAR = " + ".join(
+    f"CAST({{{digit}}} AS DOUBLE) * {2.0**bits!r}D" for digit, bits in (("high", 6), ("middle", -54), ("low", -114))
+)
+"""The sum's three digits, from units of 2**6, 2**-54 and 2**-114."""
+
+_DIGITS_OF_REST = (
+    f"transform(sequence(0, {PLACES - 1}), i -> aggregate({{rest}}, CAST(0 AS DECIMAL(38,0)),"
+    " (a, r) -> CAST(a + r[i] AS DECIMAL(38,0))))"
+)
+_OF_DIGIT = f"CAST(d[i] AS DOUBLE) * power(2D, 30 * i - {-LEAST // 2}) * power(2D, 30 * i - {-LEAST // 2})"
+"""In two steps: the units of the highest digits are more than a double holds."""
+
+_FAR = (
+    f"CASE WHEN d[{PLACES - 1}] > 0 OR (d[{PLACES - 3}] > 0 AND d[{PLACES - 2}] > 0) THEN DOUBLE('NaN')"
+    f" WHEN d[{PLACES - 3}] > 0 THEN DOUBLE('Infinity') WHEN d[{PLACES - 2}] > 0 THEN DOUBLE('-Infinity')"
+    f" ELSE aggregate(sequence(0, {PLACES - 4}), coalesce({_NEAR}, 0D),"
+    f" (a, i) -> a + CASE WHEN d[i] = 0 THEN 0D ELSE {_OF_DIGIT} END) END"
+)
 
 
 def _float_total() -> str:
-    """The sum's three digits, from units of 2**6, 2**-54 and 2**-114."""
-    said = "'VALUE_OUT_OF_RANGE: column {column}: values beyond 7e19, or below 2e-19, which the kernel adds up'"
-    terms = [
-        f"CAST({{{digit}}} AS DOUBLE) * {2.0**bits!r}D" for digit, bits in (("high", 6), ("middle", -54), ("low", -114))
-    ]
-    return f"CASE WHEN {{rest}} > 0 THEN CAST(raise_error({said}) AS DOUBLE) ELSE {' + '.join(terms)} END"
+    """The three digits, and where there were values beyond them, the others and what is no number (seamline.floats)."""
+    return f"CASE WHEN size({{rest}}) = 0 THEN {_NEAR} ELSE {_let(_DIGITS_OF_REST, 'd', _FAR)} END"
 
 
-_FLOAT_MERGES = {**dict.fromkeys(("high", "middle", "low"), "sum({c})"), "rest": "count({c})"}
+_FLOAT_MERGES = {**dict.fromkeys(("high", "middle", "low"), "sum({c})"), "rest": "collect_list({c})"}
 
 
 def float_sum() -> InSpark:

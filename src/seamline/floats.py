@@ -27,6 +27,9 @@ REST = "DECIMAL(38,0)[]"
 
 _END = LAST + len(SPECIAL) + 1
 
+LEAST = BITS * FIRST - UNIT
+"""The units of the lowest digit are 2**LEAST: the least bit of a double."""
+
 PLACES = _END - FIRST
 """How many elements `rest` has."""
 
