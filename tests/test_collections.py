@@ -218,7 +218,7 @@ def test_aggregates_over_the_same_distinct_values_share_one_column() -> None:
         list(DISTINCT pieces) AS listed, string_agg(tags) AS text, string_agg(tags, ' ') AS spaced
         FROM orders GROUP BY ALL"""
     names = [column.name for column in compiled(select, ORDERS).partial_columns]
-    assert names == ["day", "n", "set", "listed__null", "text"]
+    assert names == ["day", "n", "set", "listed__null", "text", "_events"]
 
 
 def test_a_text_computed_over_a_limit_is_an_error_and_never_the_message_itself() -> None:

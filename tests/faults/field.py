@@ -243,6 +243,7 @@ class Field:
         stopping = {"SEAMLINE_STOP_AT": stop_at} if stop_at else {}
         variables = {**os.environ, "JAVA_TOOL_OPTIONS": SHORT_LIVED, **stopping, **env}
         line = [sys.executable, "-m", "seamline", *words, "--project", str(self.project.folder)]
+        self.project.state.mkdir(exist_ok=True)
         with (self.project.state / f"{words[-1]}.log").open("ab") as log:
             child = subprocess.Popen(line, env=variables, stdout=SILENT, stderr=log if errors is None else errors)
         try:

@@ -13,12 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import obstore
 import pytest
 from field import GARBAGE, Field, orders
-from obstore.exceptions import GenericError
 from waiting import wait_until
 
+from seamline.disk import Disk
 from seamline.errors import Condition, TransientError
 from seamline.history import SpeedHistory
 
@@ -71,7 +70,7 @@ def test_an_entry_whose_answer_is_lost_stands_once(
     field: Callable[..., Field], spark: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, lost = field(), set[str]()
-    monkeypatch.setattr(obstore, "put", losing(obstore.put, lost))
+    monkeypatch.setattr(Disk, "put_new", losing(Disk.put_new, lost))
     with here.read() as reader, here.speed(spark) as failed, here.archive(spark) as also_failed:
         for number in range(6):
             here.send(*orders(50, f"{number}-"), *orders(20))
@@ -83,18 +82,18 @@ def test_an_entry_whose_answer_is_lost_stands_once(
     assert lost >= {"speed", "archive"}
 
 
-def losing(put: Callable[..., Any], lost: set[str]) -> Callable[..., Any]:
-    """The store's own put; of three entries one is not taken at first, and of one that is taken the answer is lost."""
+def losing(put: Callable[[Disk, str, bytes], bool], lost: set[str]) -> Callable[[Disk, str, bytes], bool]:
+    """The lake's own put; of three entries one is not taken at first, and of one that is taken the answer is lost."""
     count = itertools.count()
 
-    def put_or_lose(store: Any, path: str, payload: Any, **named: Any) -> Any:
+    def put_or_lose(disk: Disk, path: str, payload: bytes) -> bool:
         turn = next(count) % 3 if path.startswith("ledger/") else 0
         if turn == 1:
-            raise GenericError("connection refused")
-        answer = put(store, path, payload, **named)
+            raise OSError("connection refused")
+        answer = put(disk, path, payload)
         if turn == 2:
             lost.add(path.split("/")[1])
-            raise GenericError("connection reset by peer")
+            raise OSError("connection reset by peer")
         return answer
 
     return put_or_lose
