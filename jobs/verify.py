@@ -13,8 +13,10 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from deltalake.exceptions import DeltaError
 
 from seamline.entries import ColumnDrift, DataFile, Verified
+from seamline.errors import TransientError
 from seamline.jobs.audit import GROUP
 from seamline.jobs.plan import table_of
 from seamline.jobs.sample import DEARER, FEWEST, Limits, Sample, Wanted, choose
@@ -52,7 +54,15 @@ def verify(run: Run, results: Sequence[UnitResult]) -> Verified:
         return Verified(note="no group was rewritten")
     if not sample.units:
         return Verified(groups=sum(sample.left.values()), left=dict(sample.left))
-    return _Verifying(run, results, sample).verified()
+    try:
+        return _Verifying(run, results, sample).verified()
+    except (OSError, DeltaError, TransientError) as error:
+        if run.source is None:
+            raise
+        # folded from its base, it needs no raw: what cannot be read of it is said, and not looked at
+        left = {**sample.left, "raw cannot be read": len(sample.groups)}
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        return Verified(groups=sum(left.values()), left=left, note=f"raw cannot be read: {said}")
 
 
 @dataclass(frozen=True)

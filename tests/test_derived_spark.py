@@ -59,6 +59,9 @@ def test_a_derived_view_is_right_in_both_layers_and_its_version_needs_no_raw(
     assert outcome.version is not None
     assert outcome.audit.compared
     assert outcome.audit.clean, outcome.audit
+    assert outcome.audit.verified is not None
+    assert (outcome.audit.verified.checked, outcome.audit.verified.groups) == (0, 3)
+    assert "raw cannot be read" in outcome.audit.verified.left
     state = Catalogue(lake).states
     made = BatchHistory(lake.batch_log(str(state["per_day"].served))).versions[outcome.version]
     assert (made.folded, made.counts.counted) == (state["per_hour"].version, 60)
