@@ -349,7 +349,8 @@ class World:
         said = answer.provenance[view]
         assert said.reached == self.histories["speed"].frontier
         mine = {source for source, names in self._named().items() if view in names}
-        below = {p for p in self.taken["archive"] if self._is_below(p, said.cut)}
+        versions = said.version is not None  # without one, the answer begins where speed does
+        below = {p for p in self.taken["archive"] if versions and self._is_below(p, said.cut)}
         after = {p for p in self.taken["speed"] if self._is_below(p, said.reached) and not self._is_below(p, said.cut)}
         wanted = sum(1 for place in below | after if place[0] in mine)
         assert answer.table["n"][0].as_py() == wanted, (view, said.cut, said.reached, wanted)
