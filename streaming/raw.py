@@ -174,6 +174,7 @@ class RawTable:
 
     def vacuum(self, hours: int) -> int:
         """Deletes files that no version of the last `hours` names, those of attempts that died too."""
+        self._delta.update_incremental()  # what a newer version names is not to be deleted
         self._delta.vacuum(retention_hours=hours, dry_run=False, full=True, enforce_retention_duration=False)
         self._delta.update_incremental()
         return self.version
