@@ -10,26 +10,30 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 
 import obstore
+import psutil
 import pytest
 from obstore.exceptions import GenericError
 from stream_parts import NOW, memory_lake
 from waiting import wait_until
 
-from seamline.claims import LEASE, claim, claim_between, is_claimed, read_lease
-from seamline.clock import ManualClock, system_clock
+from seamline.claims import LEASE, Lease, claim, claim_between, is_claimed, read_lease
+from seamline.clock import Clock, ManualClock, system_clock
 from seamline.entries import Epoch
 from seamline.errors import Condition, ConflictError, TransientError
 from seamline.frontier import Frontier, Partition
 from seamline.lake import Lake
+from seamline.ledger import Log
 
 HOLD = """
 import sys
-from seamline.claims import claim
+from seamline.claims import LEASE, Lease, claim, claim_between, is_claimed, read_lease
 from seamline.lake import Lake
+from seamline.ledger import Log
 lake = Lake.open(sys.argv[1])
 with claim(lake, lake.speed_log("main"), "speed"):
     print("held", flush=True)
@@ -206,3 +210,40 @@ def test_an_import_that_holds_on_is_transient_for_who_waits(tmp_path: Path) -> N
     ):
         pass
     assert caught.value.condition is Condition.WRITER_CONFLICT
+
+
+def test_who_waits_is_next_and_is_named_to_all_others(tmp_path: Path) -> None:
+    lake, clock = Lake.open(str(tmp_path)), ManualClock(NOW)
+    log = lake.archive_log("main")
+    with claim(lake, log, "import", clock):
+        waiting = threading.Thread(target=lambda: _claims_between(lake, log, clock))
+        waiting.start()
+        wait_until(lambda: lake.local is not None and _next(lake).exists(), 30, "the archive to say that it waits")
+        with pytest.raises(ConflictError, match="import-"), claim_between(lake, log, "archive", "import", 60, clock):
+            pass
+    waiting.join()
+    assert not _next(lake).exists()
+
+
+def test_nobody_passes_one_who_is_next_unless_its_process_is_gone(tmp_path: Path) -> None:
+    lake = Lake.open(str(tmp_path))
+    log = lake.archive_log("main")
+    process = psutil.Process()
+    lease = Lease("archive-12345678", socket.gethostname(), process.pid, process.create_time(), "9999-01-01T00:00:00Z")
+    _next(lake).parent.mkdir(parents=True)
+    _next(lake).write_text(json.dumps(asdict(lease)))
+    with pytest.raises(ConflictError, match="archive-12345678 on"), claim(lake, log, "import"):
+        pass
+    _next(lake).write_text(json.dumps(asdict(replace(lease, born=lease.born - 1))))
+    with claim(lake, log, "import") as writer:
+        assert writer.holder.startswith("import-")
+
+
+def _claims_between(lake: Lake, log: Log, clock: Clock) -> None:
+    with claim_between(lake, log, "archive", "import", 60, clock):
+        pass
+
+
+def _next(lake: Lake) -> Path:
+    assert lake.local is not None
+    return lake.local / "leases/archive/main.next.json"

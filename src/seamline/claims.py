@@ -52,6 +52,11 @@ class Lease:
     waits: str = ""
     since: str = ""
 
+    @property
+    def named(self) -> str:
+        """For people."""
+        return f"{self.holder} on {self.host}, pid {self.pid}"
+
     def is_over(self, now: datetime) -> bool:
         """Whether it ran out, or its process on this machine is gone."""
         if datetime.fromisoformat(self.until) <= now:
@@ -83,19 +88,27 @@ def claim(lake: Lake, log: Log, role: str, clock: Clock = system_clock, lease: t
 
     Raises ConflictError WRITER_CONFLICT, which names the holder and where it stands, while another process holds it.
     """
+    with _claimed(lake, log, _own(role), clock, lease) as writer:
+        yield writer
+
+
+@contextmanager
+def _claimed(lake: Lake, log: Log, mine: Lease, clock: Clock, lease: timedelta) -> Iterator[Holder]:
     lock = _lock(lake, log)
     free = _acquired(lock)
     try:
         held, now = read_lease(lake, log), clock()
         # who has the lock and no lease is about to write one
         if (held is not None and not held.is_over(now)) if free else (held is None or not held.is_frozen(now)):
-            raise _refused(lake, log)
-        mine = Lease(f"{role}-{new_attempt()[:8]}", socket.gethostname(), os.getpid(), _born(os.getpid()), "")
-        _write(lake, log, mine, clock() + lease)
+            raise _refused(log, held)
+        waiting = _read(lake, _path_of_next(log))
+        if waiting is not None and waiting.holder != mine.holder and not waiting.is_over(now):
+            raise _refused(log, waiting)
+        _write(lake, _path(log), mine, clock() + lease)
         try:
-            writer = Holder.take(log, Claim(at=clock(), holder=f"{mine.holder} on {mine.host}, pid {mine.pid}"))
+            writer = Holder.take(log, Claim(at=clock(), holder=mine.named))
         except ConflictError as error:
-            raise _refused(lake, log) from error
+            raise _refused(log, read_lease(lake, log)) from error
         writer.lease = _Renewal(lake, log, mine, clock, lease)
         with writer.lease.kept():
             yield writer
@@ -106,11 +119,7 @@ def claim(lake: Lake, log: Log, role: str, clock: Clock = system_clock, lease: t
 
 def read_lease(lake: Lake, log: Log) -> Lease | None:
     """The lease of a log as it stands, or None (a damaged one counts as none: it is advisory)."""
-    try:
-        raw: dict[str, Any] = json.loads(bytes(obstore.get(lake.store, _path(log)).bytes()))
-        return Lease(**raw)
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
+    return _read(lake, _path(log))
 
 
 def is_claimed(lake: Lake, log: Log, clock: Clock = system_clock) -> bool:
@@ -123,24 +132,39 @@ def is_claimed(lake: Lake, log: Log, clock: Clock = system_clock) -> bool:
 def claim_between(
     lake: Lake, log: Log, role: str, passing: str, seconds: float, clock: Clock = system_clock
 ) -> Iterator[Holder]:
-    """`claim`, where holders of the role `passing` come and go: a moment between two of them is waited for.
+    """`claim`, where holders of the role `passing` come and go: the first moment between two of them is this one's.
 
-    Raises WRITER_CONFLICT where another role holds the log: at once, as a ConflictError. Where no moment between two
-    came within `seconds`, as a TransientError: such a holder is soon gone.
+    While it waits it says so beside the lease, and no other takes the log meanwhile: else those who come back at once
+    could keep it waiting for ever. Raises WRITER_CONFLICT where another role holds the log or waits for it: at once, as
+    a ConflictError. Where the holder held on for `seconds`, as a TransientError: such a holder is soon gone.
     """
-    deadline = time.monotonic() + seconds
+    mine, deadline = _own(role), time.monotonic() + seconds
     with ExitStack() as held:
-        while True:
-            try:
-                writer = held.enter_context(claim(lake, log, role, clock))
-                break
-            except ConflictError as error:
-                if not _is_passing(read_lease(lake, log), passing, clock()):
-                    raise
-                if time.monotonic() > deadline:
-                    raise TransientError(error.condition, error.got, mend=error.mend, where=error.where) from error
-            time.sleep(0.05)
+        try:
+            while True:
+                try:
+                    writer = held.enter_context(_claimed(lake, log, mine, clock, LEASE))
+                    break
+                except ConflictError as error:
+                    _wait_for(lake, log, mine, passing, clock() + timedelta(seconds=seconds) + LEASE, clock, error)
+                    if time.monotonic() > deadline:
+                        raise TransientError(error.condition, error.got, mend=error.mend, where=error.where) from error
+                time.sleep(0.05)
+        finally:
+            _drop(lake, _path_of_next(log), mine)
         yield writer
+
+
+def _wait_for(
+    lake: Lake, log: Log, mine: Lease, passing: str, until: datetime, clock: Clock, refused: ConflictError
+) -> None:
+    """Says that `mine` is next; raises `refused` where the holder does not go by itself, or where another is next."""
+    now, path = clock(), _path_of_next(log)
+    waiting = _read(lake, path)
+    another = waiting is not None and waiting.holder != mine.holder and not waiting.is_over(now)
+    if another or not _is_passing(read_lease(lake, log), passing, now):
+        raise refused
+    _write(lake, path, mine, until)
 
 
 def _is_passing(held: Lease | None, passing: str, now: datetime) -> bool:
@@ -177,9 +201,7 @@ class _Renewal:
         finally:
             ended.set()
             thread.join()
-            with suppress(BaseError):  # what ended the block says more; the lease runs out
-                if _is_mine(self._lake, self._log, self._mine):
-                    obstore.delete(self._lake.store, _path(self._log))
+            _drop(self._lake, _path(self._log), self._mine)
 
     def _renew(self, ended: threading.Event) -> None:
         while not ended.wait(self._lease.total_seconds() / 3):
@@ -190,30 +212,54 @@ class _Renewal:
     def _write(self) -> bool:
         """False, and nothing written, where the lease is another's by now. A store that fails is tried again later."""
         try:
-            mine = _is_mine(self._lake, self._log, self._mine)
+            mine = _is_mine(self._lake, _path(self._log), self._mine)
             if mine:
-                _write(self._lake, self._log, self._mine, self._clock() + self._lease)
+                _write(self._lake, _path(self._log), self._mine, self._clock() + self._lease)
         except (BaseError, TransientError) as error:
             logger.warning("the lease of %s is not renewed: %s", self._log.name, error)
             return True
         return mine
 
 
-def _is_mine(lake: Lake, log: Log, mine: Lease) -> bool:
-    held = read_lease(lake, log)
-    return held is not None and held.holder == mine.holder
+def _own(role: str) -> Lease:
+    """This process's, under a name that no other has."""
+    return Lease(f"{role}-{new_attempt()[:8]}", socket.gethostname(), os.getpid(), _born(os.getpid()), "")
 
 
-def _write(lake: Lake, log: Log, lease: Lease, until: datetime) -> None:
+def _read(lake: Lake, path: str) -> Lease | None:
+    try:
+        raw: dict[str, Any] = json.loads(bytes(obstore.get(lake.store, path).bytes()))
+        return Lease(**raw)
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _write(lake: Lake, path: str, lease: Lease, until: datetime) -> None:
     payload = json.dumps({**asdict(lease), "until": until.isoformat()}).encode()
     try:
-        obstore.put(lake.store, _path(log), payload)
+        obstore.put(lake.store, path, payload)
     except BaseError as error:
-        raise unavailable(error, _path(log)) from error
+        raise unavailable(error, path) from error
+
+
+def _drop(lake: Lake, path: str, mine: Lease) -> None:
+    with suppress(BaseError):  # what ended the block says more; the lease runs out
+        if _is_mine(lake, path, mine):
+            obstore.delete(lake.store, path)
+
+
+def _is_mine(lake: Lake, path: str, mine: Lease) -> bool:
+    held = _read(lake, path)
+    return held is not None and held.holder == mine.holder
 
 
 def _path(log: Log) -> str:
     return f"leases/{log.name}.json"
+
+
+def _path_of_next(log: Log) -> str:
+    """Where who waits for a log says so."""
+    return f"leases/{log.name}.next.json"
 
 
 def _lock(lake: Lake, log: Log) -> FileLock | None:
@@ -234,14 +280,12 @@ def _acquired(lock: FileLock | None) -> bool:
     return True
 
 
-def _refused(lake: Lake, log: Log) -> ConflictError:
-    """WRITER_CONFLICT with the holder and the last epoch or entry it put."""
-    held = read_lease(lake, log)
+def _refused(log: Log, held: Lease | None) -> ConflictError:
+    """WRITER_CONFLICT with who holds it, or is next, and the last epoch or entry that was put."""
     last = log.last()
     newest = log.read(last) if last else None
     at = f"epoch {newest.number}, entry {last}" if isinstance(newest, Epoch) else f"entry {last}"
-    holder = f"{held.holder} on {held.host}, pid {held.pid}" if held else "its lease is gone"
-    return writer_conflict(log.name, f"{holder}; {at}", last)
+    return writer_conflict(log.name, f"{held.named if held else 'its lease is gone'}; {at}", last)
 
 
 def _born(pid: int) -> float:

@@ -8,6 +8,7 @@ raw/<contract>-<layout>/           a Delta table, partitioned by event date
 speed/<stream>/<definition>/<attempt>.parquet   speed/<stream>/ids/<attempt>.parquet
 batch/<definition>/<unit>/<attempt>.parquet
 leases/<log>.json                  who holds a log now: advisory, the claim entry decides
+leases/<log>.next.json             who waits for a log and is next: advisory too
 ```
 """
 
