@@ -27,7 +27,7 @@ from seamline.jobs.unit import TODAY
 from seamline.kernel import quote
 from seamline.schemas.catalogue import Catalogue, publish
 from seamline.serving.cursor import statement
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 
 DAYS = 100
 SIZES = {Size.SMALL: (1_000_000, 200, 30), Size.WHOLE: (10_000_000, 1_000, 50)}

@@ -28,7 +28,7 @@ from seamline.frontier import Frontier, Partition
 from seamline.ledger import Writer
 from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.project import BOOTSTRAP, Project, load_project
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 from seamline.streaming.epoch import Speed
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.plan import make_plan

@@ -26,7 +26,7 @@ from seamline.jobs.spark import spark_runner
 from seamline.kernel import Limits, kernel, quote
 from seamline.schemas.algebra import ALGEBRA, Call
 from seamline.schemas.algebra.forms import evaluated, fill
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 from seamline.spark import session
 
 SIZES = {Size.SMALL: (1_000_000, 10, 3), Size.WHOLE: (10_000_000, 10, 5)}

@@ -28,7 +28,7 @@ from seamline.clock import system_clock
 from seamline.history import SpeedHistory
 from seamline.schemas.catalogue import apply_views
 from seamline.schemas.project import BOOTSTRAP, Project, load_project
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 from seamline.spark import session
 from seamline.streaming.kafka import Cluster
 

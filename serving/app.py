@@ -28,7 +28,7 @@ from seamline.private import made
 from seamline.schemas.project import Project
 from seamline.serving.encode import FORMATS
 from seamline.serving.gate import BODY_SECONDS, Gate, error_body
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 
 ADDRESS = "serving.json"
 """In the project's state folder while the role runs: url, host, port, pid."""

@@ -27,7 +27,7 @@ from seamline.serving.remerge import tiles
 from seamline.serving.reserved import BATCH, SPEED, TILES
 
 if TYPE_CHECKING:
-    from seamline.serving.snapshot import Served
+    from seamline.serving.serving import Served
 
 LARGEST = 512 * 1024 * 1024
 """Bytes of one answer."""

@@ -19,7 +19,7 @@ from seamline.serving.reserved import TILES
 
 if TYPE_CHECKING:
     from seamline.serving.guard import Reference
-    from seamline.serving.snapshot import Served, Snapshot
+    from seamline.serving.serving import Served, Snapshot
 
 
 class Query:

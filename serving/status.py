@@ -15,7 +15,7 @@ from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, TopicsH
 
 if TYPE_CHECKING:
     from seamline.schemas.definition import Definition
-    from seamline.serving.snapshot import Served
+    from seamline.serving.serving import Served
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue, apply_views, decide, served_state
 from seamline.schemas.contracts import event_schema, parse_contract
 from seamline.schemas.views import parse_views
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 
 Row = tuple[str, int, int]
 

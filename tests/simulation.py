@@ -39,7 +39,7 @@ from seamline.schemas.contracts import Contract, parse_contract
 from seamline.schemas.views import parse_views
 from seamline.segment import build_chain, check_seam
 from seamline.serving.chains import topics_only
-from seamline.serving.snapshot import Served, Serving, Snapshot
+from seamline.serving.serving import Served, Serving, Snapshot
 from seamline.streaming.archive import Archive
 from seamline.streaming.epoch import Speed
 from seamline.streaming.maintenance import Maintenance

@@ -23,7 +23,7 @@ from seamline.kernel import Limits
 from seamline.serving.bound import Text
 from seamline.serving.guard import TREE, check
 from seamline.serving.instances import Instances
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 
 SECRET = "SECRET-OF-ANOTHER"
 KELVIN = "\u212a"

@@ -24,7 +24,7 @@ from seamline.schemas.algebra.forms import evaluated
 from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.definition import Definition
 from seamline.schemas.project import Project, load_project
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 from seamline.streaming.archive import run_archive
 from seamline.streaming.speed import run_speed
 from tests.algebra_laws import same

@@ -13,7 +13,7 @@ from pyarrow import fs
 from seamline.config import Settings
 from seamline.kernel import Limits, kernel
 from seamline.lake import read_parquet
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 
 ASKED = "SELECT shop, orders, amount, weight FROM sales ORDER BY shop"
 SENT = (order("1", shop="a", amount=5), order("2", shop="b", amount=7, weight=2.5))

@@ -20,7 +20,7 @@ from seamline import ledger
 from seamline.config import Settings
 from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.lake import Lake
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 
 ASKED = "SELECT sum(orders) AS orders FROM sales"
 CALLS = ("get", "list", "list_with_delimiter", "head")

@@ -15,7 +15,7 @@ from handmade import DAY, OTHER, VIEW, Handmade, Row, rows
 from seamline.errors import Condition, UserError
 from seamline.schemas.algebra import ALGEBRA, Aggregate, Call
 from seamline.serving.query import Query
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 
 pytestmark = pytest.mark.thorough
 

@@ -14,7 +14,7 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.serving.cursor import light
 from seamline.serving.guard import TREE
 from seamline.serving.named import Names, named
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 
 
 @pytest.fixture(scope="module")

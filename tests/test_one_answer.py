@@ -19,7 +19,7 @@ from seamline.kernel import kernel, quote
 from seamline.schemas.algebra import ALGEBRA
 from seamline.schemas.algebra.forms import fill
 from seamline.serving.query import Query
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 
 GROUPS, PARTS, VALUES = 300, 9, 4
 ORDERS = 3

@@ -11,7 +11,7 @@ from handmade import OTHER, VIEW, Handmade, rows
 
 from seamline.cli.main import execute
 from seamline.schemas.project import load_project
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 
 
 @pytest.fixture(scope="module")

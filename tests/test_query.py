@@ -13,7 +13,7 @@ from waiting import wait_until
 from seamline.errors import Condition, SeamlineError
 from seamline.serving.allowed import BY_NAME, FUNCTIONS, WORDS
 from seamline.serving.query import Query
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 
 REFUSED = [
     "SELECT 1; SELECT 2",

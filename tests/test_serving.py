@@ -16,7 +16,7 @@ from seamline.errors import Condition, SeamlineError
 from seamline.frontier import START
 from seamline.segment import Segment, build_chain, check_seam
 from seamline.serving.provenance import check_json
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 from seamline.serving.tail import FANOUT, Run, Runs, extend
 
 

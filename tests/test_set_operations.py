@@ -22,7 +22,7 @@ from seamline.schemas.algebra.forms import fill
 from seamline.serving.bound import Text
 from seamline.serving.functions import MACROS, WHOLE
 from seamline.serving.pool import Pool
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 
 pytestmark = pytest.mark.thorough
 

@@ -13,7 +13,7 @@ from seamline.entries import Counts, DataFile, Epoch, Version, new_attempt
 from seamline.frontier import Frontier, Partition
 from seamline.jobs.unit import TODAY
 from seamline.schemas.catalogue import decide, served_state
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 from seamline.serving.spark import register
 from tests.algebra_laws import same
 

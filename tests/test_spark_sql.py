@@ -26,7 +26,7 @@ from seamline.schemas.algebra.forms import fill
 from seamline.schemas.algebra.inspark import FLOAT_BOUND, SAME_DIGITS, wide_text
 from seamline.schemas.definition import Definition
 from seamline.schemas.sparksql import spark_text
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 from seamline.serving.sparktypes import seen
 from tests.algebra_laws import Case, Row, Run, arrow_type, cases, rows_of, same, scale_of
 

@@ -22,7 +22,7 @@ from seamline.jobs.unit import UnitResult, UnitTask, local_runner
 from seamline.kernel import KERNEL_VERSION
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 from seamline.streaming.maintenance import Maintenance
 
 OFTEN = VIEW.replace("approx_count_distinct(id) AS ids", "mode(shop) AS often")

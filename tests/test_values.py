@@ -19,7 +19,7 @@ from seamline.cli.console import cell as shown
 from seamline.cli.query import distinct
 from seamline.errors import Condition, SeamlineError
 from seamline.serving import encode
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 from seamline.serving.values import day_text, instant_text, interval_text, time_text
 
 NESTED = (

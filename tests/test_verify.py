@@ -25,7 +25,7 @@ from seamline.schemas.catalogue import apply_views
 from seamline.schemas.compiler import compile_view
 from seamline.schemas.definition import Definition
 from seamline.schemas.views import parse_views
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 from seamline.units import Unit
 
 WEEKLY = """\

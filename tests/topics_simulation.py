@@ -28,7 +28,7 @@ from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.catalogue import apply_views
 from seamline.schemas.project import Project, load_project
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 from seamline.streaming.archive import ArchiveRole
 from seamline.streaming.kafka import Cluster, Topic
 from seamline.streaming.reading import accept

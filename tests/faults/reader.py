@@ -26,7 +26,7 @@ from seamline.lake import Lake
 from seamline.schemas.project import Project
 from seamline.serving.encode import rows, to_json
 from seamline.serving.provenance import check_json
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 
 NOT_READY = frozenset({Condition.VIEW_NOT_READY})
 """Before the first epoch a view says that it is not ready: never a number."""

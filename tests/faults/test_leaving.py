@@ -19,7 +19,7 @@ from seamline.errors import Condition, TerminalError, TransientError
 from seamline.frontier import Frontier, Partition, joined
 from seamline.history import ArchiveHistory, SpeedHistory, TopicsHistory
 from seamline.jobs.batch import Batch
-from seamline.serving.snapshot import Serving
+from seamline.serving.serving import Serving
 from seamline.streaming.archive import ArchiveRole
 from seamline.streaming.imports import import_events
 from seamline.streaming.kafka import Cluster

@@ -88,7 +88,7 @@ def _row(view: str, found: Difference) -> tuple[object, ...]:
 
 def served_answers(project: Project) -> Iterable[tuple[Definition, Any]]:
     """Each view's definition and its whole answer, asked of a fresh reader of the lake."""
-    from seamline.serving.snapshot import Serving
+    from seamline.serving.serving import Serving
 
     serving = Serving(project.lake, project.settings)
     for view, state in sorted(serving.catalogue.states.items()):

@@ -56,7 +56,7 @@ def query(
     """Ask the views. Rows go to stdout, warnings to stderr; provenance goes below a table, beside JSON rows, else to
     stderr."""
     from seamline.schemas.project import load_project
-    from seamline.serving.snapshot import Serving
+    from seamline.serving.serving import Serving
 
     if form is Format.ARROW and is_terminal():
         raise UserError(

@@ -39,7 +39,7 @@ def status(
 ) -> None:
     """Show how far each stream is, what each view is served from, and how the roles are."""
     from seamline.schemas.project import load_project
-    from seamline.serving.snapshot import Serving
+    from seamline.serving.serving import Serving
 
     loaded = load_project(project)
     ends, why = log_ends(loaded)
