@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
@@ -25,9 +24,7 @@ from seamline.serving.measure import Parser
 from seamline.serving.named import Names
 from seamline.serving.remerge import tiles
 from seamline.serving.reserved import BATCH, SPEED, TILES
-
-if TYPE_CHECKING:
-    from seamline.serving.serving import Served
+from seamline.serving.snapshot import ServedView
 
 LARGEST = 512 * 1024 * 1024
 """Bytes of one answer."""
@@ -40,7 +37,7 @@ class Cursor:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self._defined: dict[str, tuple[Served, Definition]] = {}
+        self._defined: dict[str, tuple[ServedView, Definition]] = {}
 
     @property
     def names(self) -> frozenset[str]:
@@ -69,7 +66,7 @@ class Cursor:
         except duckdb.Error as error:
             raise TerminalError(Condition.KERNEL_FAILED, str(error).splitlines()[0]) from error
 
-    def define(self, view: str, served: Served, names: Names = None) -> None:
+    def define(self, view: str, served: ServedView, names: Names = None) -> None:
         """Makes `view` the merged answer of a snapshot. DuckDB inlines it: a query's filters reach the Parquet scan.
 
         It binds every column of it for each query, though, which for lists and sketches takes longer than many an
@@ -90,11 +87,11 @@ class Cursor:
             raise undefined(view, error) from error
         self._defined[view] = served, definition
 
-    def _stands(self, name: str, served: Served, definition: Definition) -> bool:
+    def _stands(self, name: str, served: ServedView, definition: Definition) -> bool:
         last = self._defined.get(name)
         return last is not None and last[0] is served and last[1] is definition
 
-    def define_tiles(self, view: str, served: Served) -> None:
+    def define_tiles(self, view: str, served: ServedView) -> None:
         """Makes the tiles of a view that is defined: its rows with their merged partials, for MEASURE."""
         name = TILES + view
         definition = served.definition
@@ -131,7 +128,7 @@ class Cursor:
             told.where = "" if text.plain else told.where  # it would be the place in the text that was written out
             raise told from error
 
-    def beyond(self, column: str, served: Served, seconds: float) -> pa.Table:
+    def beyond(self, column: str, served: ServedView, seconds: float) -> pa.Table:
         """The keys of groups of a view in which a column is out of range. Raises like `run`."""
         rows = beyond.rows(column)
         if not rows(served.definition):
@@ -172,7 +169,7 @@ def light(definition: Definition, names: Names) -> Definition:
     return narrow if any("[" in kind or "STRUCT" in kind for kind in left) else definition
 
 
-def statement(served: Served, definition: Definition, rows: Callable[[Definition], str] = finished) -> str:
+def statement(served: ServedView, definition: Definition, rows: Callable[[Definition], str] = finished) -> str:
     """A view's SELECT: finalise(merge(batch partials UNION ALL speed partials)); `rows` says which columns.
 
     `definition` is what is served, or a narrower one."""

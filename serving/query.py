@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
+from seamline.clock import Clock
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.serving import beyond
 from seamline.serving.bound import Text
 from seamline.serving.cursor import Cursor, light, statement
+from seamline.serving.guard import Reference
 from seamline.serving.once import once
 from seamline.serving.plain import warnings
 from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer, Provenances
 from seamline.serving.reserved import TILES
-
-if TYPE_CHECKING:
-    from seamline.serving.guard import Reference
-    from seamline.serving.serving import Served, Snapshot
+from seamline.serving.snapshot import ServedView, Snapshot
 
 
 class Query:
@@ -38,11 +36,11 @@ class Query:
                 raise _unknown(reference, known)
         return tuple(reference.name for reference in self._asked.references)
 
-    def run(self, snapshot: Snapshot) -> Answer:
+    def run(self, snapshot: Snapshot, clock: Clock) -> Answer:
         """The answer from one snapshot; raises what a view in it raises (`Snapshot.view`) before anything runs."""
         served = self._served(snapshot)
         with self._bound(served, snapshot) as (cursor, text):
-            asked = snapshot.serving.clock()
+            asked = clock()
             proofs = Provenances((name, one.provenance(asked)) for name, one in served.items())
             said = warnings(self._asked.calls, {name: one.definition for name, one in served.items()})
             try:
@@ -52,7 +50,7 @@ class Query:
                     self._name_groups(error, served, cursor)
                 raise
 
-    def _name_groups(self, error: SeamlineError, served: dict[str, Served], cursor: Cursor) -> None:
+    def _name_groups(self, error: SeamlineError, served: dict[str, ServedView], cursor: Cursor) -> None:
         """Adds which groups of the views are out of range, where that can be found in a query's time."""
         column = beyond.column_of(error.got)
         with suppress(SeamlineError):  # what is to be told is the error that there is
@@ -64,13 +62,13 @@ class Query:
         with self._bound(self._served(snapshot), snapshot) as (cursor, text):
             return cursor.explain(text)
 
-    def _served(self, snapshot: Snapshot) -> dict[str, Served]:
+    def _served(self, snapshot: Snapshot) -> dict[str, ServedView]:
         served = {name: snapshot.view(name) for name in self.views(snapshot)}
         self._one_as_of(snapshot, {one.stream for one in served.values()})
         return served
 
     @contextmanager
-    def _bound(self, served: dict[str, Served], snapshot: Snapshot) -> Iterator[tuple[Cursor, Text]]:
+    def _bound(self, served: dict[str, ServedView], snapshot: Snapshot) -> Iterator[tuple[Cursor, Text]]:
         """A cursor on which the views stand, and what is then to be run: it was bound over nothing but these."""
         definitions = tuple(one.definition for one in served.values())
         text, tiled = Text(self.sql), tuple[str, ...]()
@@ -86,7 +84,7 @@ class Query:
                 cursor.define_tiles(name, served[name])
             yield cursor, text if self._asked.measured else self._once(served)
 
-    def _once(self, served: dict[str, Served]) -> Text:
+    def _once(self, served: dict[str, ServedView]) -> Text:
         """What is run where nothing is to be written out: a view that is named twice is evaluated once."""
         twice = {name: served[name] for name in served if name in self._asked.repeated}
         views = {name: statement(one, light(one.definition, self._asked.names)) for name, one in twice.items()}

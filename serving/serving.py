@@ -1,19 +1,14 @@
 """The merged answer as a library: follows the ledger, and hands out immutable snapshots of every view.
 
-A snapshot of a view is a base (a batch version's files, or the stream's origin) and runs of epochs after its cut. The
-order of reading makes it consistent: views first, then batch versions, then epochs, so that whatever a view names was
-put before it was read.
+The order of reading makes a snapshot consistent: views first, then batch versions, then epochs, so that whatever a view
+names was put before it was read.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
-
-import pyarrow as pa
 
 from seamline.claims import Lease, read_lease
 from seamline.clock import Clock, system_clock
@@ -24,92 +19,19 @@ from seamline.frontier import Frontier
 from seamline.history import ArchiveHistory, BatchHistory, History, SpeedHistory, TopicsHistory
 from seamline.kernel import Input, Limits
 from seamline.lake import Lake
-from seamline.schemas.catalogue import Catalogue, unknown_view
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.definition import Definition
-from seamline.segment import Chain, check_seam
+from seamline.segment import check_seam
 from seamline.serving.chains import Base, chain_from, epoch_links, is_seam, past_chain, served_base, served_definition
 from seamline.serving.pool import Pool
-from seamline.serving.provenance import Answer, Provenance
+from seamline.serving.provenance import Answer
 from seamline.serving.query import Query
+from seamline.serving.snapshot import ServedView, Snapshot
 from seamline.serving.status import Status, status_of
 from seamline.serving.tail import FANOUT, Partials, Runs, extend
 
 LOOK_AFTER = timedelta(seconds=10)
 """How long a log is at rest until it is looked for entries beyond one that is missing."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """One view of a snapshot: what it is, and all that is merged to answer for it. Nothing in it ever changes."""
-
-    definition: Definition
-    stream: str
-    base: Base
-    batch: Input | None = field(repr=False)
-    runs: Runs = field(repr=False)
-    newest: datetime | None = None
-    committed: datetime | None = None
-    gone: tuple[Gone, ...] = ()
-
-    @property
-    def chain(self) -> Chain:
-        """The chain the answer comes from; its links are the runs in memory."""
-        links = tuple(run.segment for run in self.runs)
-        return Chain(self.definition.hash, self.base.version, self.base.cut, links)
-
-    @cached_property
-    def speed(self) -> pa.Table | None:
-        """The partial rows of every run, without copying them; None where there are none."""
-        tables = [run.table for run in self.runs if run.table.num_rows]
-        return pa.concat_tables(tables) if tables else None
-
-    def provenance(self, asked: datetime) -> Provenance:
-        """What an answer over this view says of itself."""
-        chain = self.chain
-        return Provenance(
-            view=self.definition.view, definition=self.definition.hash, stream=self.stream,
-            version=chain.version, cut=chain.cut, reached=chain.reached, links=chain.segments,
-            columns=self.definition.columns, newest=self.newest, committed=self.committed, asked=asked,
-            bases=tuple((base.view, base.hash) for base in self.definition.bases), gone=self.gone,
-            verified=self.base.verified,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Every view at one moment, or as of one epoch. A view that cannot answer holds its error instead."""
-
-    views: Mapping[str, Served | SeamlineError]
-    serving: Serving = field(repr=False, compare=False)
-    as_of: int | None = None
-
-    @cached_property
-    def files(self) -> frozenset[str]:
-        """The files that its answers are read from in place: all that a query over it can open."""
-        served = [view for view in self.views.values() if isinstance(view, Served)]
-        paths = [view.batch for view in served if view.batch is not None and not isinstance(view.batch, pa.Table)]
-        return frozenset(path for each in paths for path in each)
-
-    def view(self, name: str) -> Served:
-        """A view. Raises VIEW_UNKNOWN, or why it cannot answer: VIEW_NOT_READY, SEAM_HOLE, KERNEL_VERSION, …"""
-        found = self.views.get(name)
-        if found is None:
-            raise unknown_view(name, list(self.views))
-        if isinstance(found, SeamlineError):
-            raise _again(found)
-        return found
-
-    def chain(self, view: str) -> Chain:
-        """The chain that answers for a view. Raises like `view`."""
-        return self.view(view).chain
-
-    def provenance(self, view: str) -> Provenance:
-        """What an answer over a view says of itself. Raises like `view`."""
-        return self.view(view).provenance(self.serving.clock())
-
-    def query(self, sql: str) -> Answer:
-        """Answers one SELECT over the views (docs/serving.md). Raises QUERY_INVALID, QUERY_REFUSED, QUERY_TIMEOUT, …"""
-        return Query(sql, self.serving.pool).run(self)
 
 
 class Serving:
@@ -130,7 +52,7 @@ class Serving:
         self._batch: dict[str, BatchHistory] = {}
         self._partials: dict[str, Partials] = {}
         self._moved: dict[str, datetime] = {}
-        self._current = Snapshot({}, self)
+        self._current = Snapshot({})
         self._behind = True
         self.catch_up()
 
@@ -149,7 +71,7 @@ class Serving:
             views = self._assemble()
             if any(isinstance(v, SeamlineError) and is_seam(v) for v in views.values()) and self._read(again=True):
                 views = self._assemble()  # what was missing may have been put, or retired, while this was read
-            self._current, self._behind = Snapshot(views, self), any(map(_may_pass, views.values()))
+            self._current, self._behind = Snapshot(views), any(map(_may_pass, views.values()))
             return True
 
     def snapshot(self, as_of_epoch: int | None = None, views: Iterable[str] | None = None) -> Snapshot:
@@ -164,15 +86,13 @@ class Serving:
             wanted = states if views is None else {v: states[v] for v in views if v in states}
             past = {v: self._guarded(state, as_of_epoch) for v, state in wanted.items()}
         others = {v: s for v, s in self._current.views.items() if v not in past} if views is None else {}
-        return Snapshot({**others, **past}, self, as_of_epoch)
+        return Snapshot({**others, **past}, as_of_epoch)
 
     def query(self, sql: str, as_of: int | None = None) -> Answer:
         """Answers one SELECT from the newest snapshot, or as of a past epoch."""
         query = Query(sql, self.pool)
-        if as_of is None:
-            return query.run(self._current)
-        names = query.views(self._current)
-        return query.run(self.snapshot(as_of, names))
+        snapshot = self._current if as_of is None else self.snapshot(as_of, query.views(self._current))
+        return query.run(snapshot, self.clock)
 
     def prepare(self) -> None:
         """Makes ready for queries over the newest snapshot, so that the first one need not wait (20 ms)."""
@@ -242,10 +162,10 @@ class Serving:
         self._moved[name] = now
         return found
 
-    def _assemble(self) -> dict[str, Served | SeamlineError]:
+    def _assemble(self) -> dict[str, ServedView | SeamlineError]:
         return {view: self._guarded(state) for view, state in sorted(self.catalogue.states.items())}
 
-    def _guarded(self, state: Published, as_of: int | None = None) -> Served | SeamlineError:
+    def _guarded(self, state: Published, as_of: int | None = None) -> ServedView | SeamlineError:
         """One view, or why it cannot answer: one broken view does not stop the others."""
         try:
             return self._view(state) if as_of is None else self._past(state, as_of)
@@ -254,24 +174,24 @@ class Serving:
 
     # one view
 
-    def _view(self, state: Published) -> Served:
+    def _view(self, state: Published) -> ServedView:
         definition, stream = served_definition(self.catalogue, state)
         history, batch = self._speed[stream], self._batch[definition.hash]
         base = served_base(state, definition, batch, history)
         before = self._current.views.get(state.view)
-        if not isinstance(before, Served) or before.definition.hash != definition.hash:
+        if not isinstance(before, ServedView) or before.definition.hash != definition.hash:
             before = None
         runs = self._runs(state.view, definition, base, history, before.runs if before else ())
         files = before.batch if before is not None and before.base == base else self._files(batch, base)
         last = history.epochs.get(history.last_epoch)
         gone = self._gone(definition, stream, history.frontier)
-        return Served(definition, stream, base, files, runs, history.newest, last.at if last else None, gone)
+        return ServedView(definition, stream, base, files, runs, history.newest, last.at if last else None, gone)
 
     def _gone(self, definition: Definition, stream: str, reached: Frontier) -> tuple[Gone, ...]:
         names = (contract.name for contract in self.catalogue.contracts(definition.hash))
         return self._topics[stream].gone_of(names, reached)
 
-    def _past(self, state: Published, epoch: int) -> Served:
+    def _past(self, state: Published, epoch: int) -> ServedView:
         definition, stream = served_definition(self.catalogue, state)
         history, batch = self._speed[stream], self._batch[definition.hash]
         stood = self.catalogue.history(state.view).stood(definition.hash)
@@ -281,7 +201,7 @@ class Serving:
         verified = batch.versions[chain.version].audit.verified if chain.version is not None else None
         base = Base(chain.version, chain.cut, verified)
         at = history.epochs.get(epoch)
-        return Served(
+        return ServedView(
             definition, stream, base, self._files(batch, base), runs, at.newest if at else None, at.at if at else None,
             self._gone(definition, stream, chain.reached),
         )  # fmt: skip
@@ -332,11 +252,6 @@ class Serving:
         return self._partials[definition.hash]
 
 
-def _may_pass(view: Served | SeamlineError) -> bool:
+def _may_pass(view: ServedView | SeamlineError) -> bool:
     """Whether a view's error may be gone at the next look without a new entry: the store failed, not the chain."""
     return isinstance(view, TransientError) and not is_seam(view)
-
-
-def _again(error: SeamlineError) -> SeamlineError:
-    """A fresh one for each raise: tracebacks of many threads must not pile up on one that is kept."""
-    return type(error)(error.condition, error.got, allowed=error.allowed, mend=error.mend, where=error.where)

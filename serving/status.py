@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from seamline.claims import Lease
 from seamline.entries import Audit, Counts, Gone, Published, TopicRead
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import START, Frontier
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, TopicsHistory
-
-if TYPE_CHECKING:
-    from seamline.schemas.definition import Definition
-    from seamline.serving.serving import Served
+from seamline.schemas.definition import Definition
+from seamline.serving.snapshot import ServedView
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ def status_of(
     topics: Mapping[str, TopicsHistory],
     batch: Mapping[str, BatchHistory],
     states: Mapping[str, Published],
-    views: Mapping[str, Served | SeamlineError],
+    views: Mapping[str, ServedView | SeamlineError],
     ends: Mapping[str, Frontier],
     writers: Mapping[str, Mapping[str, Lease]],
     now: datetime,
@@ -196,7 +194,7 @@ def stream_status(
     )
 
 
-def view_status(state: Published, batch: BatchHistory | None, served: Served | SeamlineError | None) -> ViewStatus:
+def view_status(state: Published, batch: BatchHistory | None, served: ServedView | SeamlineError | None) -> ViewStatus:
     """One view, from its newest state and what the snapshot made of it."""
     version = batch.versions.get(state.version) if batch is not None and state.version is not None else None
     error = served if isinstance(served, SeamlineError) else None

@@ -39,7 +39,8 @@ from seamline.schemas.contracts import Contract, parse_contract
 from seamline.schemas.views import parse_views
 from seamline.segment import build_chain, check_seam
 from seamline.serving.chains import topics_only
-from seamline.serving.serving import Served, Serving, Snapshot
+from seamline.serving.serving import Serving
+from seamline.serving.snapshot import ServedView, Snapshot
 from seamline.streaming.archive import Archive
 from seamline.streaming.epoch import Speed
 from seamline.streaming.maintenance import Maintenance
@@ -464,7 +465,7 @@ class World:
             assert not self.history.last_epoch or view not in self.ready, served
             assert served.condition is self._early(state), served
             return
-        proof = snapshot.provenance(view)
+        proof = served.provenance(self.serving.clock())
         proof.check()
         assert proof.reached == until, (proof.reached, until)
         known = self.known[proof.definition]
@@ -536,7 +537,7 @@ class World:
         """What a client is told."""
         return ordered(self.serving.query(f"SELECT * FROM {view}").table)
 
-    def _answer(self, served: Served) -> list[dict[str, Any]]:
+    def _answer(self, served: ServedView) -> list[dict[str, Any]]:
         """The same without serving's parser: the served partials, merged and finished."""
         engine, definition = self.lake.kernel(), served.definition
         tables = [served.speed] if served.speed is not None else []
@@ -547,7 +548,7 @@ class World:
         partials = pa.concat_tables(tables, promote_options="permissive")
         return ordered(engine.run(definition.merge_and_finalise, {"partials": partials}))
 
-    def _from_files(self, served: Served, until: Frontier) -> list[dict[str, Any]]:
+    def _from_files(self, served: ServedView, until: Frontier) -> list[dict[str, Any]]:
         """The answer of a reader who has just come, and reads the fewest files there are."""
         definition, engine = served.definition, self.lake.kernel()
         segments = self.history.segments(definition.hash)

@@ -84,7 +84,7 @@ def test_a_look_that_failed_at_any_call_is_made_good_by_the_next(
         serving.catch_up()
         assert serving.query(ASKED).table.to_pylist() == [{"orders": 2}], at
         assert set(serving.snapshot().views) == {"sales", *(["others"] if change is view else [])}
-        assert (serving.snapshot().provenance("sales").version is not None) == (change is version)
+        assert (serving.snapshot().chain("sales").version is not None) == (change is version)
         assert not serving.catch_up()
         serving.close()
     assert at > 3

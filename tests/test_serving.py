@@ -16,6 +16,7 @@ from seamline.errors import Condition, SeamlineError
 from seamline.frontier import START
 from seamline.segment import Segment, build_chain, check_seam
 from seamline.serving.provenance import check_json
+from seamline.serving.query import Query
 from seamline.serving.serving import Serving
 from seamline.serving.tail import FANOUT, Run, Runs, extend
 
@@ -305,7 +306,7 @@ def test_a_snapshot_stays_as_it_was(made: Handmade) -> None:
     made.epoch(rows(10, 10))
     made.version(made.sent[:10], cut=10)
     serving.catch_up()
-    assert before.query(ALL).table.to_pylist() == made.truth(made.sent[:10])
+    assert Query(ALL, serving.pool).run(before, serving.clock).table.to_pylist() == made.truth(made.sent[:10])
     assert ask(serving) == made.truth(made.sent)
 
 

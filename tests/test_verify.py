@@ -155,7 +155,7 @@ def test_an_operator_may_serve_what_was_found_wrong(tmp_path: Path) -> None:
         bench.batch.rollback("sales", number)
         serving = Serving(bench.lake, Settings(), bench.clock)
         assert serving.status().views["sales"].drift == "wrong"
-        (wrong,) = serving.snapshot().provenance("sales").to_json()["verified"]["wrong"]
+        (wrong,) = serving.snapshot().view("sales").provenance(serving.clock()).to_json()["verified"]["wrong"]
         assert wrong["column"] == "n"
         serving.close()
     assert bench.served[1] == number
@@ -314,10 +314,10 @@ def test_provenance_and_status_say_what_was_verified(bench: Bench) -> None:
     bench.send(*orders(5))
     bench.both()
     serving = Serving(bench.lake, Settings(), bench.clock)
-    assert serving.snapshot().provenance("sales").to_json()["verified"] is None
+    assert serving.snapshot().view("sales").provenance(serving.clock()).to_json()["verified"] is None
     bench.batch.refresh("sales")
     serving.catch_up()
-    said = serving.snapshot().provenance("sales").to_json()["verified"]
+    said = serving.snapshot().view("sales").provenance(serving.clock()).to_json()["verified"]
     assert said == {"groups": 2, "checked": 2, "unchecked": {}, "wrong": []}
     assert json.loads(json.dumps(serving.status().to_json()))["views"]["sales"]["audit"]["verified"]["checked"] == 2
     serving.close()

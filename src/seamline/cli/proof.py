@@ -93,7 +93,7 @@ def served_answers(project: Project) -> Iterable[tuple[Definition, Any]]:
     serving = Serving(project.lake, project.settings)
     for view, state in sorted(serving.catalogue.states.items()):
         definition = serving.catalogue.definition(str(state.served))
-        yield definition, serving.snapshot().query(f'SELECT * FROM "{view}"').table
+        yield definition, serving.query(f'SELECT * FROM "{view}"').table
 
 
 def _testimonies(

@@ -1,0 +1,93 @@
+"""Snapshots: what is served at one moment, as frozen values, each view with all that is merged to answer for it.
+
+A snapshot of a view is a base (a batch version's files, or the stream's origin) and runs of epochs after its cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+import pyarrow as pa
+
+from seamline.entries import Gone
+from seamline.errors import SeamlineError
+from seamline.kernel import Input
+from seamline.schemas.catalogue import unknown_view
+from seamline.schemas.definition import Definition
+from seamline.segment import Chain
+from seamline.serving.chains import Base
+from seamline.serving.provenance import Provenance
+from seamline.serving.tail import Runs
+
+
+@dataclass(frozen=True)
+class ServedView:
+    """One view of a snapshot: what it is, and all that is merged to answer for it. Nothing in it ever changes."""
+
+    definition: Definition
+    stream: str
+    base: Base
+    batch: Input | None = field(repr=False)
+    runs: Runs = field(repr=False)
+    newest: datetime | None = None
+    committed: datetime | None = None
+    gone: tuple[Gone, ...] = ()
+
+    @property
+    def chain(self) -> Chain:
+        """The chain the answer comes from; its links are the runs in memory."""
+        links = tuple(run.segment for run in self.runs)
+        return Chain(self.definition.hash, self.base.version, self.base.cut, links)
+
+    @cached_property
+    def speed(self) -> pa.Table | None:
+        """The partial rows of every run, without copying them; None where there are none."""
+        tables = [run.table for run in self.runs if run.table.num_rows]
+        return pa.concat_tables(tables) if tables else None
+
+    def provenance(self, asked: datetime) -> Provenance:
+        """What an answer over this view says of itself."""
+        chain = self.chain
+        return Provenance(
+            view=self.definition.view, definition=self.definition.hash, stream=self.stream,
+            version=chain.version, cut=chain.cut, reached=chain.reached, links=chain.segments,
+            columns=self.definition.columns, newest=self.newest, committed=self.committed, asked=asked,
+            bases=tuple((base.view, base.hash) for base in self.definition.bases), gone=self.gone,
+            verified=self.base.verified,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Every view at one moment, or as of one epoch. A view that cannot answer holds its error instead."""
+
+    views: Mapping[str, ServedView | SeamlineError]
+    as_of: int | None = None
+
+    @cached_property
+    def files(self) -> frozenset[str]:
+        """The files that its answers are read from in place: all that a query over it can open."""
+        served = [view for view in self.views.values() if isinstance(view, ServedView)]
+        paths = [view.batch for view in served if view.batch is not None and not isinstance(view.batch, pa.Table)]
+        return frozenset(path for each in paths for path in each)
+
+    def view(self, name: str) -> ServedView:
+        """A view. Raises VIEW_UNKNOWN, or why it cannot answer: VIEW_NOT_READY, SEAM_HOLE, KERNEL_VERSION, …"""
+        found = self.views.get(name)
+        if found is None:
+            raise unknown_view(name, list(self.views))
+        if isinstance(found, SeamlineError):
+            raise _again(found)
+        return found
+
+    def chain(self, view: str) -> Chain:
+        """The chain that answers for a view. Raises like `view`."""
+        return self.view(view).chain
+
+
+def _again(error: SeamlineError) -> SeamlineError:
+    """A fresh one for each raise: tracebacks of many threads must not pile up on one that is kept."""
+    return type(error)(error.condition, error.got, allowed=error.allowed, mend=error.mend, where=error.where)
