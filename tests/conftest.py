@@ -37,7 +37,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def one_worker(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Fails where a second worker of a run wants a broker or Spark: a run has one of each."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        mine = tmp_path_factory.getbasetemp()
+        try:
+            (mine.parent / "real").symlink_to(mine.name)
+        except FileExistsError as error:
+            raise RuntimeError("two workers want a broker and Spark: run with --dist loadgroup") from error
+
+
+@pytest.fixture(scope="session")
+def broker(one_worker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A real broker for the whole run; `broker.bootstrap` is its address."""
     from seamline.broker import Broker
 
@@ -46,7 +57,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def spark(one_worker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The run's one Spark session, local[2]."""
     from seamline.spark import session
 
