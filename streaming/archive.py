@@ -6,6 +6,7 @@ puts the entry. A table that is ahead of the ledger (death in between) is restor
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,8 +35,11 @@ from seamline.streaming.pulse import Pulse
 from seamline.streaming.query import Prepared, Reading, Runner, stopping
 from seamline.streaming.raw import RawFile, RawTable
 from seamline.streaming.reading import ReadTopics
+from seamline.streaming.refile import Holdings
 from seamline.streaming.shelves import FilingJob, Shelf, filing_task, fitted, make_shelves
 from seamline.streaming.tasks import Tasks, gather
+
+log = logging.getLogger(__name__)
 
 CROWDED = 24
 """Small files of one event date that are put together."""
@@ -87,6 +91,11 @@ class Archive:
         """Where the next entry starts."""
         return self.history.frontier if self.history.entries else self.origin
 
+    @property
+    def holdings(self) -> Holdings:
+        """What records are filed again from."""
+        return Holdings(self.lake, self.engine, self.shelves, self.tables, self.history)
+
     def use(self, shelves: Sequence[Shelf]) -> None:
         """Files by these from now on: tables are made, restored and widened; what was refused before is tried again."""
         new = []
@@ -95,11 +104,10 @@ class Archive:
                 table = RawTable(self.lake, shelf.table, shelf.schema(self.engine))
                 table.restore(self.history.tables.get(shelf.table, 0))
                 self.tables[shelf.table] = table
-                new += [shelf] if shelf.table not in self.history.tables else []
+                new += [shelf.table] if shelf.table not in self.history.tables else []
         self.shelves = tuple(fitted(shelf, self.tables[shelf.table], self.engine) for shelf in shelves)
-        by_table = {shelf.table: shelf for shelf in self.shelves}
-        refile.fill_new(self, [by_table[shelf.table] for shelf in new])
-        refile.refile(self)
+        self._file_again(*refile.filled(self.holdings, new))
+        self._file_again(*refile.mended(self.holdings))
 
     def begin(self) -> None:
         """After an attempt that did not come to its entry: as a new process would begin."""
@@ -176,17 +184,36 @@ class Archive:
             paths += table.log_files(self.history.tables.get(path, -1))
         self.lake.sync(paths)
 
+    def take_all(self, inbox: Inbox) -> int:
+        """Commits what is asked for; returns how many imports that made. One for a contract not known yet is left."""
+        taken = 0
+        for request in inbox.requests():
+            filed = refile.requested(self.holdings, request)
+            if filed is None:
+                log.warning("%s waits: its contract is not one of the stream's", request.path)
+                continue
+            taken += self.take_import(request.imported, *filed) is not None
+            inbox.remove(request)
+        return taken
+
     def take_import(
         self, imported: Imported, files: Sequence[RawFile], counts: Mapping[str, Counts]
     ) -> Archived | None:
         """Makes a whole file part of the archive; None where it is already."""
-        if imported.source in self.history.imports:
-            return None
-        entry = Archived(
+        known = imported.source in self.history.imports
+        return None if known else self.commit(self._beside(counts, (imported,)), files)
+
+    def _file_again(self, files: Sequence[RawFile], counts: Mapping[str, Counts]) -> None:
+        """Commits records that were read before; nothing where there are none."""
+        if files:
+            self.commit(self._beside(counts), files)
+
+    def _beside(self, counts: Mapping[str, Counts], imports: tuple[Imported, ...] = ()) -> Archived:
+        """An entry over an empty range."""
+        return Archived(
             at=self.clock(), claim=self.writer.claim, start=self.frontier, end=self.frontier, tables={}, dates={},
-            counts=dict(counts), imports=(imported,),
+            counts=dict(counts), imports=imports,
         )  # fmt: skip
-        return self.commit(entry, files)
 
     def versions(self) -> dict[str, int]:
         """Every raw table of the stream and its version; those that are not written any more too."""
@@ -269,7 +296,7 @@ class ArchiveRole:
             self._reshelve()
         if self._read == set(self.topics):
             self.archive.advance(self._reading.passed(frontier))
-        self._inbox.take_all(self.archive)
+        self.archive.take_all(self._inbox)
         now = self._clock()
         if (now - self._maintained_at).total_seconds() > 60:
             self._maintained_at = now

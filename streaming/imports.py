@@ -154,7 +154,7 @@ def _have_committed(
         try:
             with claim(project.lake, project.lake.archive_log(stream), IMPORTING, clock) as writer:
                 archive = Archive(project.lake, stream, writer, tuple(shelves), clock=clock)
-                Inbox(project.lake, stream).take_all(archive)
+                archive.take_all(Inbox(project.lake, stream))
         except ConflictError:
             pass  # another process writes the log, and looks into its inbox
         history.catch_up()

@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import obstore
 
 from seamline.entries import Counts, Imported
 from seamline.lake import Lake
 from seamline.streaming.raw import RawFile
-from seamline.streaming.refile import file_import
-
-if TYPE_CHECKING:
-    from seamline.streaming.archive import Archive
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One import that waits. tables: the raw tables that its rows were written for."""
+
+    path: str
+    imported: Imported
+    files: Sequence[RawFile]
+    counts: Mapping[str, Counts]
+    tables: frozenset[str]
 
 
 class Inbox:
@@ -46,30 +53,16 @@ class Inbox:
         obstore.put(self.lake.store, path, json.dumps(request).encode())
         return path
 
-    def take_all(self, archive: Archive) -> int:
-        """Commits what is asked for; returns how many imports that made. One for a contract not known yet is left.
-
-        Where the contract's tables are others than those its rows were written for, they are filed again: a contract's
-        event time, id or discriminator may change while a request waits.
-        """
+    def requests(self) -> Iterator[Request]:
+        """What is asked for now, in the order of the paths; each stays until it is removed."""
         paths = [item["path"] for batch in obstore.list(self.lake.store, prefix=self.prefix) for item in batch]
-        taken = 0
         for path in sorted(paths):
-            request = self._read(path)
-            if request is None:
-                continue
-            files = [RawFile(**one) for one in request["files"]]
-            imported, counts = Imported(**request["imported"]), {n: Counts(**c) for n, c in request["counts"].items()}
-            wanted = {shelf.table for shelf in archive.shelves if shelf.contract == imported.contract}
-            if not wanted:
-                log.warning("%s waits: its contract is not one of the stream's", path)
-                continue
-            written = set(request.get("tables", ())) or {file.table for file in files}
-            if not wanted <= written or not {file.table for file in files} <= archive.tables.keys():
-                files, counts = file_import(archive, imported.contract, files)
-            taken += archive.take_import(imported, files, counts) is not None
-            obstore.delete(self.lake.store, path)
-        return taken
+            if (said := self._read(path)) is not None:
+                yield _request(path, said)
+
+    def remove(self, request: Request) -> None:
+        """Nothing is asked any more."""
+        obstore.delete(self.lake.store, request.path)
 
     def _read(self, path: str) -> dict[str, Any] | None:
         try:
@@ -78,3 +71,10 @@ class Inbox:
             log.warning("%s is no request: %s", path, error)
             return None
         return request
+
+
+def _request(path: str, said: Mapping[str, Any]) -> Request:
+    files = [RawFile(**one) for one in said["files"]]
+    counts = {label: Counts(**one) for label, one in said["counts"].items()}
+    tables = frozenset(said.get("tables", ())) or frozenset(file.table for file in files)
+    return Request(path, Imported(**said["imported"]), files, counts, tables)

@@ -223,7 +223,7 @@ def test_an_import_waits_for_the_running_archive_to_take_it(tmp_path: Path) -> N
         archive = Archive(project.lake, "main", writer, make_shelves(project.contracts_of("main"), [], "main"))
         imported = threading.Thread(target=lambda: import_events(project, "clicks", lambda: [event(1)]))
         imported.start()
-        wait_until(lambda: Inbox(project.lake, "main").take_all(archive), 30, "the request is there")
+        wait_until(lambda: archive.take_all(Inbox(project.lake, "main")), 30, "the request is there")
         imported.join(30)
         assert not imported.is_alive()
     assert len(raw(project.lake)) == 1
@@ -269,10 +269,10 @@ def test_an_import_that_waits_while_the_event_id_changes_is_filed_by_the_one_in_
         imported, files, {"clicks": Counts(read=3, rejected=1, counted=2)}, [mine.table] if says else []
     )
     archive = open_archive(lake, [newer], live=[older] if lives_on else [])
-    assert Inbox(lake, "main").take_all(archive) == 1
+    assert archive.take_all(Inbox(lake, "main")) == 1
     tables = [Lake.raw_path("clicks", one.layout) for one in ([newer, older] if lives_on else [newer])]
     for table in tables:
         assert sorted(row["_value"] for row in raw(lake, table)) == sorted(values)
     counts = ArchiveHistory(lake.archive_log("main")).counts
     assert counts["clicks"] == Counts(read=3, rejected=1, counted=2)
-    assert Inbox(lake, "main").take_all(archive) == 0
+    assert archive.take_all(Inbox(lake, "main")) == 0
