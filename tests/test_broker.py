@@ -21,7 +21,7 @@ from kafka.errors import KafkaError
 
 from seamline import process
 from seamline.broker import Broker, Cluster, free_ports
-from seamline.cli.up import revived
+from seamline.cli.stack import revived
 from seamline.errors import Condition, TransientError
 from tests.waiting import wait_until
 

@@ -14,7 +14,7 @@ from field import CONTRACT
 from waiting import wait_until
 
 from seamline import process
-from seamline.cli.up import ROLES, serving_address
+from seamline.cli.stack import ROLES, serving_address
 from seamline.frontier import Frontier
 from seamline.history import BatchHistory, ViewHistory
 from seamline.jobs.plan import targets

@@ -24,7 +24,7 @@ from seamline.errors import Condition, TerminalError, TransientError, UserError
 
 if TYPE_CHECKING:
     from seamline.cli.mess import Mess, Message
-    from seamline.cli.up import Stack
+    from seamline.cli.stack import Stack
     from seamline.cli.witness import Witness
     from seamline.schemas.project import Project
 
@@ -63,7 +63,7 @@ def demo(
     project = make_project(folder)
     mess = plan_mess(seed)
     with running(project, keep) as stack:
-        from seamline.cli.up import serving_address
+        from seamline.cli.stack import serving_address
         from seamline.cli.witness import Witness
 
         sent = Sent()
@@ -125,7 +125,7 @@ def plan_mess(seed: int) -> Mess:
 @contextmanager
 def running(project: Project, keep: bool) -> Iterator[Stack]:
     """Broker and roles; all stopped at the end, however it comes."""
-    from seamline.cli.up import start_stack
+    from seamline.cli.stack import start_stack
 
     stack = start_stack(project, say=note)
     try:
@@ -195,7 +195,7 @@ def reask(witness: Witness, first: int) -> list[tuple[int, bool]]:
 
 def stay(project: Project, stack: Stack) -> None:
     """Leaves it running until Ctrl-C."""
-    from seamline.cli.up import serving_address
+    from seamline.cli.stack import serving_address
 
     note(f"still running: {serving_address(project)}/v1/status, logs in {project.state / 'logs'}; Ctrl-C stops it")
     try:

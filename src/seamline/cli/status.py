@@ -85,7 +85,7 @@ def log_ends(project: Project) -> tuple[dict[str, Frontier], str]:
 
 def role_states(project: Project) -> list[RoleState]:
     """The roles' states as the supervisor last wrote them; those of a supervisor that is gone count as stopped."""
-    from seamline.cli.up import ROLES, roles
+    from seamline.cli.stack import ROLES, roles
     from seamline.supervisor import read_state
 
     found = (read_state(project.state / ROLES, role.name) for role in roles(project, {}))

@@ -18,7 +18,7 @@ from seamline.supervisor import tail
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from seamline.cli.up import Stack
+    from seamline.cli.stack import Stack
     from seamline.schemas.project import Project
     from seamline.supervisor import RoleState
 
@@ -99,7 +99,7 @@ def _picture(stack: Stack, states: Mapping[str, RoleState], streams: Streams) ->
     from rich.markup import escape
     from rich.table import Table
 
-    from seamline.cli.up import serving_address
+    from seamline.cli.stack import serving_address
 
     table = Table(title=f"seamline · {stack.project.folder} · Ctrl-C stops", title_justify="left", box=None)
     for column in ("role", "state", "pid", "restarts", ""):
