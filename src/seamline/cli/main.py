@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from seamline import __version__
-from seamline.cli import batch, contracts, demo, doctor, imports, init, query, replay, run, stack, status, topics, views
+from seamline.cli import batch, contracts, demo, doctor, imports, init, query, replay, run, status, topics, up, views
 from seamline.cli.console import note, show_error
 from seamline.cli.options import MARKUP, RUN, Run, examples
 from seamline.errors import Condition, SeamlineError, TerminalError
@@ -36,7 +36,7 @@ app = typer.Typer(
 )
 
 init.add(app)
-stack.add(app)
+up.add(app)
 run.add(app)
 replay.add(app)
 imports.add(app)

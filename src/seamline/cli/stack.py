@@ -1,20 +1,14 @@
-"""`seamline up`: the broker and every role of a project, on this machine, until it is told to stop."""
+"""A running project on this machine: its broker and every role, started and stopped together."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from seamline.cli.console import note
-from seamline.cli.options import HERE, ProjectOption, examples
-from seamline.cli.signals import on_signals
 from seamline.clock import system_clock
 from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
 
@@ -62,31 +56,6 @@ class Stack:
             if self.broker is not None:
                 self.broker.stop()
             self.lock.release()
-
-
-def add(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command(name="up", epilog=examples("seamline up --project shop"))(up)
-
-
-def up(project: ProjectOption = HERE) -> None:
-    """Run a whole project here: broker (unless one is configured), archive, speed, scheduler and serving.
-
-    Ctrl-C stops everything cleanly; started again, it goes on where it was.
-    """
-    from seamline.cli.watch import watch
-    from seamline.schemas.project import load_project
-
-    loaded = load_project(project)
-    stop = threading.Event()
-    with on_signals(stop):
-        stack = start_stack(loaded, say=note)
-        try:
-            watch(stack, stop)
-        finally:
-            note("stopping…")
-            stack.stop()
-            note("stopped; 'seamline up' goes on from here")
 
 
 def start_stack(project: Project, *, env: Mapping[str, str] | None = None, say: Any = lambda text: None) -> Stack:

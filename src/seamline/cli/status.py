@@ -12,6 +12,7 @@ import typer
 
 from seamline.cli.console import duration, note, say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
+from seamline.cli.stack import ROLES, roles
 from seamline.clock import system_clock
 from seamline.errors import SeamlineError
 from seamline.frontier import topic_of
@@ -85,7 +86,6 @@ def log_ends(project: Project) -> tuple[dict[str, Frontier], str]:
 
 def role_states(project: Project) -> list[RoleState]:
     """The roles' states as the supervisor last wrote them; those of a supervisor that is gone count as stopped."""
-    from seamline.cli.stack import ROLES, roles
     from seamline.supervisor import read_state
 
     found = (read_state(project.state / ROLES, role.name) for role in roles(project, {}))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seamline.cli.console import cell, duration, is_terminal, note
+from seamline.cli.stack import Stack, serving_address
 from seamline.clock import system_clock
 from seamline.errors import Condition, TerminalError
 from seamline.history import SpeedHistory
@@ -18,7 +19,6 @@ from seamline.supervisor import tail
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from seamline.cli.stack import Stack
     from seamline.schemas.project import Project
     from seamline.supervisor import RoleState
 
@@ -98,8 +98,6 @@ def _last_word(state: RoleState) -> str:
 def _picture(stack: Stack, states: Mapping[str, RoleState], streams: Streams) -> Table:
     from rich.markup import escape
     from rich.table import Table
-
-    from seamline.cli.stack import serving_address
 
     table = Table(title=f"seamline · {stack.project.folder} · Ctrl-C stops", title_justify="left", box=None)
     for column in ("role", "state", "pid", "restarts", ""):

@@ -1,0 +1,37 @@
+"""`seamline up`: a whole project on this machine, until it is told to stop."""
+
+from __future__ import annotations
+
+import threading
+
+import typer
+
+from seamline.cli.console import note
+from seamline.cli.options import HERE, ProjectOption, examples
+from seamline.cli.signals import on_signals
+from seamline.cli.stack import start_stack
+
+
+def add(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(name="up", epilog=examples("seamline up --project shop"))(up)
+
+
+def up(project: ProjectOption = HERE) -> None:
+    """Run a whole project here: broker (unless one is configured), archive, speed, scheduler and serving.
+
+    Ctrl-C stops everything cleanly; started again, it goes on where it was.
+    """
+    from seamline.cli.watch import watch
+    from seamline.schemas.project import load_project
+
+    loaded = load_project(project)
+    stop = threading.Event()
+    with on_signals(stop):
+        stack = start_stack(loaded, say=note)
+        try:
+            watch(stack, stop)
+        finally:
+            note("stopping…")
+            stack.stop()
+            note("stopped; 'seamline up' goes on from here")
