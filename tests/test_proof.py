@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from seamline.cli import witness
-from seamline.cli.proof import TRUE_COUNTING, is_true
+from seamline.cli.example import TRUE_COUNTING
+from seamline.cli.proof import is_true
 from seamline.cli.truth import Prefixes, differences, true_answer
 from seamline.cli.witness import Evidence
 from seamline.errors import Condition, SeamlineError

@@ -5,7 +5,6 @@ Exit code 0 only if every answer was exact, every chain unbroken, law 3's identi
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
 import signal
@@ -18,20 +17,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seamline.cli import example
 from seamline.cli.console import note
 from seamline.cli.options import examples
+from seamline.cli.stack import Stack, serving_address, start_stack
 from seamline.errors import Condition, TerminalError, TransientError, UserError
 
 if TYPE_CHECKING:
     from seamline.cli.mess import Mess, Message
-    from seamline.cli.stack import Stack
     from seamline.cli.witness import Witness
     from seamline.schemas.project import Project
 
-EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "github"
-CONTRACT = "github_events"
-VIEW = "repo_activity"
-COUNTING = f"SELECT sum(events) AS events, sum(commits) AS commits FROM {VIEW}"
 MARK = ".demo"
 """Stands in folders that a demo made, which another may empty."""
 PROMPT = 120
@@ -63,12 +59,11 @@ def demo(
     project = make_project(folder)
     mess = plan_mess(seed)
     with running(project, keep) as stack:
-        from seamline.cli.stack import serving_address
         from seamline.cli.witness import Witness
 
         sent = Sent()
         wait(stack, (project.state / "serving.json").exists, "the serving role")
-        with Witness(serving_address(project), VIEW, COUNTING) as witness:
+        with Witness(serving_address(project), example.VIEW, example.COUNTING) as witness:
             first = history(stack, mess, sent, witness)
             live(stack, mess, sent, witness, first, rate)
             drain(stack, sent, witness)
@@ -84,7 +79,7 @@ def make_project(folder: Path) -> Project:
     """A fresh copy of examples/github, with a scheduler that refreshes often enough to be watched."""
     from seamline.schemas.project import load_project
 
-    if not EXAMPLE.is_dir():
+    if not example.FOLDER.is_dir():
         raise TransientError(
             Condition.INPUT_INVALID, "the example events are not installed", mend="run the demo from a source checkout"
         )
@@ -96,7 +91,7 @@ def make_project(folder: Path) -> Project:
             mend="name another one with --folder",
         )
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("*.gz", "README.md", ".seamline", "lake"))
+    shutil.copytree(example.FOLDER, folder, ignore=shutil.ignore_patterns("*.gz", "README.md", ".seamline", "lake"))
     (folder / MARK).touch()
     os.environ.setdefault("SEAMLINE_SERVING__PORT", "0")
     os.environ.setdefault("SEAMLINE_BATCH__REFRESH_MINUTES", "0.2")
@@ -104,16 +99,11 @@ def make_project(folder: Path) -> Project:
     return load_project(folder)
 
 
-def hours() -> list[list[bytes]]:
-    """The lines of the two hours."""
-    return [gzip.decompress(path.read_bytes()).splitlines() for path in sorted(EXAMPLE.glob("*.jsonl.gz"))]
-
-
 def plan_mess(seed: int) -> Mess:
     """What is sent when."""
     from seamline.cli.mess import make_mess
 
-    first, second = hours()
+    first, second = example.hours()
     mess = make_mess(first, second, "repo", seed)
     note(
         f"history: {len(mess.history):,} events; live: {mess.count('event'):,} events, {mess.count('late'):,} held"
@@ -125,8 +115,6 @@ def plan_mess(seed: int) -> Mess:
 @contextmanager
 def running(project: Project, keep: bool) -> Iterator[Stack]:
     """Broker and roles; all stopped at the end, however it comes."""
-    from seamline.cli.stack import start_stack
-
     stack = start_stack(project, say=note)
     try:
         yield stack
@@ -195,8 +183,6 @@ def reask(witness: Witness, first: int) -> list[tuple[int, bool]]:
 
 def stay(project: Project, stack: Stack) -> None:
     """Leaves it running until Ctrl-C."""
-    from seamline.cli.stack import serving_address
-
     note(f"still running: {serving_address(project)}/v1/status, logs in {project.state / 'logs'}; Ctrl-C stops it")
     try:
         while True:
@@ -218,7 +204,7 @@ def send(stack: Stack, messages: Any, sent: Sent, name: str, rate: int | None) -
     from seamline.cli.progress import progress
 
     batch: list[Message] = list(messages)
-    topic = stack.project.contracts[CONTRACT].topic
+    topic = stack.project.contracts[example.CONTRACT].topic
     producer = KafkaProducer(bootstrap_servers=stack.bootstrap, acks="all", linger_ms=5)
     began, futures = time.monotonic(), []
     with progress(name, len(batch)) as advance:

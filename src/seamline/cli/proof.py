@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from seamline.cli import example
 from seamline.cli.console import say, show_table
 from seamline.cli.truth import Difference, Prefixes, differences, true_answer
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 SKETCH_BOUND = 0.05
 """Largest relative error shown as good for an approximate column: about three standard errors of 1.6%."""
-
-TRUE_COUNTING = "SELECT count(*) AS events, sum(commits) AS commits FROM events WHERE type <> 'golem'"
 
 
 class Verdict:
@@ -58,13 +57,11 @@ def prove(
 
 
 def _final_answers(project: Project, verdict: Verdict) -> None:
-    from seamline.cli.demo import CONTRACT, EXAMPLE
-
-    files = sorted(EXAMPLE.glob("*.jsonl.gz"))
-    columns = {f.name: f.sql_type for f in project.contracts[CONTRACT].fields}
+    files = example.files()
+    columns = {f.name: f.sql_type for f in project.contracts[example.CONTRACT].fields}
     rows = []
     for definition, answer in served_answers(project):
-        true = true_answer(definition.text, CONTRACT, columns, files)
+        true = true_answer(definition.text, example.CONTRACT, columns, files)
         keys = [c.name for c in definition.columns if not c.aggregate]
         exactness = {c.name: c.exactness for c in definition.columns}
         bounds = {c.name: SKETCH_BOUND for c in definition.columns if c.exactness == "approximate"}
@@ -99,9 +96,7 @@ def served_answers(project: Project) -> Iterable[tuple[Definition, Any]]:
 def _testimonies(
     project: Project, witness: Witness, records: Sequence[tuple[int, int, bytes | None]], verdict: Verdict
 ) -> None:
-    from seamline.cli.demo import CONTRACT
-
-    columns = {f.name: f.sql_type for f in project.contracts[CONTRACT].fields}
+    columns = {f.name: f.sql_type for f in project.contracts[example.CONTRACT].fields}
     prefixes = Prefixes(records, columns)
     wrong = [t for t in witness.testimonies if not is_true(t, prefixes)]
     verdict.check(not witness.failures, f"{len(witness.testimonies)} answers asked, every chain unbroken")
@@ -120,7 +115,7 @@ def _testimonies(
 def is_true(testimony: Evidence, prefixes: Prefixes) -> bool:
     """An answer against the truth below its frontier."""
     frontier = {p.number: offset for p, offset in testimony.reached.items()}
-    true = prefixes.ask(TRUE_COUNTING, frontier)
+    true = prefixes.ask(example.TRUE_COUNTING, frontier)
     return [int(v or 0) for v in testimony.values[0]] == [int(v or 0) for v in true]
 
 
