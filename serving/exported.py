@@ -6,13 +6,10 @@ bytes of their own, and an interval of 300 years of hours as minus 288 years.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import duckdb
+from duckdb.sqltypes import DuckDBPyType
 
 from seamline.kernel import quote
-
-if TYPE_CHECKING:
-    import duckdb
-    from duckdb.sqltypes import DuckDBPyType
 
 _TEXT = frozenset(["uhugeint", "time with time zone", "bit", "bignum", "variant", "geometry"])
 """DuckDB's types that go as text wherever they stand."""

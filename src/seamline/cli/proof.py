@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from seamline.cli import example
 from seamline.cli.console import say, show_table
+from seamline.cli.mess import Mess
 from seamline.cli.truth import Difference, Prefixes, differences, true_answer
-
-if TYPE_CHECKING:
-    from seamline.cli.mess import Mess
-    from seamline.cli.witness import Evidence, Witness
-    from seamline.schemas.definition import Definition
-    from seamline.schemas.project import Project
+from seamline.cli.witness import Evidence, Witness
+from seamline.history import BatchHistory, SpeedHistory
+from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.definition import Definition
+from seamline.schemas.project import Project
+from seamline.serving.serving import Serving
 
 SKETCH_BOUND = 0.05
 """Largest relative error shown as good for an approximate column: about three standard errors of 1.6%."""
@@ -85,8 +86,6 @@ def _row(view: str, found: Difference) -> tuple[object, ...]:
 
 def served_answers(project: Project) -> Iterable[tuple[Definition, Any]]:
     """Each view's definition and its whole answer, asked of a fresh reader of the lake."""
-    from seamline.serving.serving import Serving
-
     serving = Serving(project.lake, project.settings)
     for view, state in sorted(serving.catalogue.states.items()):
         definition = serving.catalogue.definition(str(state.served))
@@ -120,9 +119,6 @@ def is_true(testimony: Evidence, prefixes: Prefixes) -> bool:
 
 
 def _ledger(project: Project, sent: int, mess: Mess, verdict: Verdict) -> None:
-    from seamline.history import BatchHistory, SpeedHistory
-    from seamline.schemas.catalogue import Catalogue
-
     speed = SpeedHistory(project.lake.speed_log("main"))
     total = [0, 0, 0, 0]
     for counts in speed.counts.values():

@@ -12,15 +12,13 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from seamline.cli.units import SparkUnits
 from seamline.clock import system_clock
 from seamline.errors import Condition, SeamlineError, TransientError
-
-if TYPE_CHECKING:
-    from seamline.cli.units import SparkUnits
-    from seamline.history import ArchiveHistory, BatchHistory
-    from seamline.schemas.project import Project
+from seamline.history import ArchiveHistory, BatchHistory
+from seamline.schemas.project import Project
 
 log = logging.getLogger("seamline.scheduler")
 
@@ -84,7 +82,6 @@ class Duties:
         return frozenset(new | {one for one, number in served if one is not None and self._lacks_import(one, number)})
 
     def _lacks_import(self, definition: str, number: int | None) -> bool:
-        from seamline.history import ArchiveHistory
         from seamline.jobs.plan import imports_of
 
         stream = self._catalogue.stream(definition)
@@ -96,8 +93,6 @@ class Duties:
         return not {*imports_of(self._archives[stream], self._catalogue.contracts(definition))} <= {*held}
 
     def _versions(self, definition: str) -> BatchHistory:
-        from seamline.history import BatchHistory
-
         if definition not in self._batches:
             self._batches[definition] = BatchHistory(self.project.lake.batch_log(definition))
         self._batches[definition].catch_up()
@@ -122,8 +117,6 @@ def run_scheduler(project: Project, stop: threading.Event) -> None:
     """
     from apscheduler.executors.pool import ThreadPoolExecutor
     from apscheduler.schedulers.background import BackgroundScheduler
-
-    from seamline.cli.units import SparkUnits
 
     every = timedelta(minutes=project.settings.batch.refresh_minutes)
     with SparkUnits(project) as units:

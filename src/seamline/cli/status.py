@@ -15,11 +15,10 @@ from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.stack import ROLES, roles
 from seamline.clock import system_clock
 from seamline.errors import SeamlineError
-from seamline.frontier import topic_of
+from seamline.frontier import Frontier, topic_of
 
 if TYPE_CHECKING:
     from seamline.claims import Lease
-    from seamline.frontier import Frontier
     from seamline.schemas.project import Project
     from seamline.serving.status import Status, StreamStatus, ViewStatus
     from seamline.supervisor import RoleState

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from seamline.jobs.unit import Runner, UnitResult, UnitTask
-    from seamline.schemas.project import Project
+from seamline.jobs.unit import Runner, UnitResult, UnitTask
+from seamline.schemas.project import Project
 
 
 class SparkUnits:

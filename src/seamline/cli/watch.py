@@ -7,20 +7,17 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
 
 from seamline.cli.console import cell, duration, is_terminal, note
 from seamline.cli.stack import Stack, serving_address
 from seamline.clock import system_clock
 from seamline.errors import Condition, TerminalError
 from seamline.history import SpeedHistory
-from seamline.supervisor import tail
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from seamline.schemas.project import Project
-    from seamline.supervisor import RoleState
+from seamline.schemas.project import Project
+from seamline.supervisor import RoleState, tail
 
 LOOK_SECONDS = 0.25
 LINE_SECONDS = 30.0
@@ -96,9 +93,6 @@ def _last_word(state: RoleState) -> str:
 
 
 def _picture(stack: Stack, states: Mapping[str, RoleState], streams: Streams) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
     table = Table(title=f"seamline · {stack.project.folder} · Ctrl-C stops", title_justify="left", box=None)
     for column in ("role", "state", "pid", "restarts", ""):
         table.add_column(column)
