@@ -14,6 +14,7 @@ from seamline.entries import Version
 from seamline.history import BatchHistory
 from seamline.jobs.run import SWEPT_AFTER
 from seamline.lake import Lake
+from seamline.ledger import folders
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.properties import Keep, batch_keep
 
@@ -22,55 +23,46 @@ from seamline.schemas.properties import Keep, batch_keep
 class Retained:
     """What one pass removed: ledger entries, files, markers."""
 
-    entries: int = 0
-    files: int = 0
-    markers: int = 0
+    entries: int
+    files: int
+    markers: int
 
 
 def retain(lake: Lake, settings: Settings, clock: Clock) -> Retained:
     """One pass over the batch logs, files and markers of a lake. Safe beside running jobs and queries."""
     now = clock()
     catalogue = Catalogue(lake)
-    served = {state.served: state.version for state in catalogue.states.values() if state.version is not None}
+    served = {state.served: state.version for state in catalogue.states.values()}
     live = {definition for state in catalogue.states.values() for definition in state.live}
     entries, listed = 0, set[str]()
-    for definition in definitions(lake):
+    for definition in folders(lake.store, "ledger/batch/"):
         history = BatchHistory(lake.batch_log(definition))
         own = catalogue.properties(definition)
         keep = batch_keep(own, settings.batch.keep_versions) if definition in live else Keep()
         first = lowest_needed(history, keep, served.get(definition), now)
         listed |= _files(history.versions.values())  # of removed entries too: their files go a day after they went
-        for number in range(history.log.first(), min(first, history.number)):
-            # oldest first; the last entry stays, so that numbers are never used again
+        for number in range(history.log.first(), first):
             history.log.remove(number)
             entries += 1
     files = _sweep(lake, "batch/", now, listed)
     return Retained(entries, files, _sweep(lake, "runs/", now, set()))
 
 
-def definitions(lake: Lake) -> list[str]:
-    """Every definition with a batch log."""
-    listing = obstore.list_with_delimiter(lake.store, prefix="ledger/batch/")
-    return sorted(prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in listing["common_prefixes"])
-
-
 def lowest_needed(history: BatchHistory, keep: Keep, served: int | None, now: datetime) -> int:
-    """The lowest entry that a restorable version, the served one, or a reservation that holds still needs."""
-    wanted = sorted(keep.of(history.versions, now))
-    wanted += [served] if served in history.versions and served is not None else []
-    held = [r for r in history.reserved.values() if r.until > now]
-    wanted += [r.base for r in held if r.base is not None]
+    """The lowest entry that a restorable version, the served one, or a reservation that holds still needs; the last one
+    where none does: it stays, so that numbers are never used again."""
+    holding = {number: reserved for number, reserved in history.reserved.items() if reserved.until > now}
+    wanted = {*keep.of(history.versions, now), served, *(reserved.base for reserved in holding.values())}
     needed = [n for number in wanted for n in _down(history, number)]
-    needed += [number for number, r in history.reserved.items() if r.until > now]
-    return min(needed, default=history.number)
+    return min([*needed, *holding], default=history.number)
 
 
-def _down(history: BatchHistory, number: int) -> Iterable[int]:
+def _down(history: BatchHistory, number: int | None) -> Iterable[int]:
     """A version and those it builds on, down to a complete one."""
-    at: int | None = number
-    while at is not None and at in history.versions:
-        yield at
-        at = None if history.versions[at].complete else history.versions[at].base
+    while number is not None and number in history.versions:
+        yield number
+        version = history.versions[number]
+        number = None if version.complete else version.base
 
 
 def _files(versions: Iterable[Version]) -> set[str]:

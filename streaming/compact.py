@@ -75,6 +75,8 @@ def plan_compaction(
     They meet end to end, list the same definitions, and hold none of `cuts` inside; each is one that today's statements
     read (`reads`), since what is made of them says that today's stored it.
     """
+    if size < 2:
+        return ()
     cuts = list(cuts)
     run: list[Link] = []
     for link in links:
@@ -82,7 +84,7 @@ def plan_compaction(
             run = []
         if _tier(link, size) < TIERS and reads(link):
             run.append(link)
-        if len(run) == size and size > 1:
+        if len(run) == size:
             return tuple(run)
     return ()
 
@@ -100,7 +102,7 @@ def _inside(cut: Frontier, start: Frontier, end: Frontier) -> bool:
 
 def _tier(link: Link, size: int) -> int:
     tier, width = 0, size
-    while link.epochs >= width and size > 1:
+    while link.epochs >= width:
         tier, width = tier + 1, width * size
     return tier
 
@@ -126,8 +128,8 @@ def needed_cuts(
         served = [s.version for s in states if s.served == definition]
         if None in served and stands_from_the_beginning(definition, history):
             cuts.append(START)
-        kept = {*keeps[definition].of(batch.versions, now), *(v for v in served if v is not None)}
-        cuts += [batch.versions[number].cut for number in sorted(kept) if number in batch.versions]
+        kept = {*keeps[definition].of(batch.versions, now), *served}
+        cuts += [version.cut for number, version in batch.versions.items() if number in kept]
         cuts += [reserved.cut for reserved in batch.held(now)]
         if not batch.versions:
             cuts.append(first_cut(definition, history, archived))

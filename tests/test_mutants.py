@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tests/mutants"))
 
 from operators import mutants  # noqa: E402
-from table import JUDGES, KNOWN  # noqa: E402
+from table import EQUIVALENT, JUDGES, KNOWN, Equivalent  # noqa: E402
 
 SOURCE = """\
 def much(ü: int, held: bool) -> int:
@@ -20,6 +20,16 @@ def much(ü: int, held: bool) -> int:
         raise ValueError("ü")
     check(ü)
     return max(ü + 1, 0)
+"""
+
+QUIET = """\
+@dataclass(frozen=True)
+class Much:
+    much: int | None
+
+    def more(self, by: int | None) -> int | None:
+        logger.info("more", 1)
+        return zip(self, by, strict=True)
 """
 
 
@@ -46,3 +56,14 @@ def test_a_named_mutant_can_be_made(known: object) -> None:
     source = (ROOT / known.module).read_text()  # type: ignore[attr-defined]
     assert source.count(known.before) == 1  # type: ignore[attr-defined]
     assert (ROOT / "tests" / known.judges[0]).is_file()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("told", EQUIVALENT, ids=lambda told: f"{told.module}: {told.line}: {told.what}")
+def test_a_mutant_that_is_explained_can_be_made(told: Equivalent) -> None:
+    source = (ROOT / told.module).read_text()
+    lines = source.splitlines()
+    assert any(one.what == told.what and lines[one.line - 1].strip() == told.line for one in mutants(source))
+
+
+def test_what_says_nothing_about_behaviour_is_left_alone() -> None:
+    assert not list(mutants(QUIET))

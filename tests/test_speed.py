@@ -344,7 +344,8 @@ def test_epochs_are_retired_only_below_every_cut_and_beyond_retention_and_never_
     for number in range(6):
         speed.run_batch(tasks(records([event(number)], first=number)))
         clock.advance(timedelta(hours=2))
-    history, ends = speed.history, speed.history.ends()
+    history = speed.history
+    ends = [epoch.end for epoch in history.epochs.values()]
     short, day = timedelta(hours=5), timedelta(days=1)
     for since in (None, 9):
         assert plan_retirement(history, [START], clock(), short, since) is None
@@ -362,9 +363,9 @@ def test_replaced_epochs_go_once_every_cut_has_passed_their_segment() -> None:
     for number in range(5):
         speed.run_batch(tasks(records([event(number)], first=number)))
     compact_run(speed, plan_compaction(cover(speed.history), [], 3), {})
-    ends, long = speed.history.ends(), timedelta(days=7)
-    assert plan_retirement(speed.history, [ends[1]], system_clock(), long, long) is None
-    assert plan_retirement(speed.history, [ends[2], ends[4]], system_clock(), long, long) == (0, ((1, 3),))
+    ends, long = [epoch.end for epoch in speed.history.epochs.values()], timedelta(days=7)
+    assert plan_retirement(speed.history, [ends[1]], system_clock(), long, None) is None
+    assert plan_retirement(speed.history, [ends[2], ends[4]], system_clock(), long, None) == (0, ((1, 3),))
 
 
 def test_a_sweep_spares_what_stands_and_what_is_young() -> None:

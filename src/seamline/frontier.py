@@ -36,7 +36,7 @@ def topic_source(topic: str, topic_id: str) -> str:
 
 def topic_of(source: str) -> str:
     """The topic's name in a source."""
-    return source.split("@", 1)[0]
+    return source.partition("@")[0]
 
 
 class Frontier:

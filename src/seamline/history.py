@@ -7,7 +7,7 @@ between two that stand is left out, so that the ranges no longer meet and the se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from seamline.entries import (
     Archived,
@@ -86,7 +86,6 @@ class SpeedHistory(History):
         self.last_epoch = 0
         self.counts: dict[str, Counts] = {}
         self.newest: datetime | None = None
-        self.retired = 0
         super().__init__(log)
 
     def apply(self, number: int, entry: EntryBase) -> None:
@@ -111,7 +110,6 @@ class SpeedHistory(History):
             if n > entry.last and not any(first <= n <= last for first, last in entry.replaced)
         }
         self.compacted = {span: c for span, c in self.compacted.items() if span[1] > entry.last}
-        self.retired = max(self.retired, entry.last)
 
     def trailing(self, holds: Callable[[Epoch], bool]) -> list[Epoch]:
         """The longest run of epochs up to the newest that stand and for which `holds`."""
@@ -163,10 +161,6 @@ class SpeedHistory(History):
             return self.origin
         return next((c.start for (first, _), c in self.compacted.items() if first == 1), None)
 
-    def ends(self) -> list[Frontier]:
-        """The frontiers where a cut may lie: ends of epochs that stand, oldest first."""
-        return [self.epochs[n].end for n in sorted(self.epochs)]
-
     def ids(self, since: int) -> list[DataFile]:
         """Files of the ids read from epoch `since` on, each at least once (the widest files that hold them)."""
         files: list[DataFile] = []
@@ -193,37 +187,22 @@ class ArchiveHistory(History):
 
     def __init__(self, log: Log) -> None:
         self.frontier: Frontier = START
-        self.origin: Frontier | None = None
         self.tables: dict[str, int] = {}
         self.imports: dict[str, Imported] = {}
         self.entries: dict[int, Archived] = {}
         self.counts: dict[str, Counts] = {}
-        self.newest: datetime | None = None
         super().__init__(log)
 
     def apply(self, number: int, entry: EntryBase) -> None:
         if isinstance(entry, Archived):
-            if self.origin is None:
-                self.origin = entry.start
             self.entries[number] = entry
             self.frontier = entry.end
             self.tables.update(entry.tables)
             self.imports.update({i.source: i for i in entry.imports})
             for contract, counts in entry.counts.items():
                 self.counts[contract] = self.counts.get(contract, Counts()) + counts
-            if entry.newest is not None:
-                self.newest = max(entry.newest, self.newest or entry.newest)
         elif isinstance(entry, Maintained):
             self.tables.update(entry.tables)
-
-    def dirty_dates(self, table: str, cut: Frontier, read: int) -> set[date]:
-        """Dates of `table` in every entry that reaches beyond `cut` or is newer than entry `read`."""
-        return {
-            day
-            for number, entry in self.entries.items()
-            if number > read or not entry.end <= cut
-            for day in entry.dates.get(table, ())
-        }
 
 
 class TopicsHistory(History):

@@ -136,7 +136,7 @@ class Log:
 
     def _named(self) -> Iterator[int]:
         for path in _paths(self.store, f"ledger/{self.name}/"):
-            name = path.rsplit("/", 1)[-1]
+            name = path.rpartition("/")[2]
             if name.endswith(".json") and name[:-5].isdigit():
                 yield int(name[:-5])
 
@@ -286,7 +286,7 @@ def folders(store: Any, prefix: str) -> list[str]:
         found = obstore.list_with_delimiter(store, prefix=prefix)["common_prefixes"]
     except obstore.exceptions.BaseError as error:
         raise unavailable(error, prefix) from error
-    return sorted(one.rstrip("/").rsplit("/", 1)[-1] for one in found)
+    return sorted(one.rstrip("/").rpartition("/")[2] for one in found)
 
 
 def _is_json(payload: bytes) -> bool:

@@ -18,7 +18,7 @@ from seamline.cli.stack import ROLES, serving_address
 from seamline.frontier import Frontier
 from seamline.history import BatchHistory, ViewHistory
 from seamline.jobs.plan import targets
-from seamline.jobs.retention import definitions
+from seamline.ledger import folders
 from seamline.schemas.project import load_project
 from seamline.schemas.together import compile_for
 from seamline.supervisor import RoleState, State, read_state
@@ -210,7 +210,7 @@ class World:
 
     def audits(self) -> dict[str, BatchHistory]:
         """Every batch version there was, by definition: followed, so that retention hides none."""
-        for definition in definitions(self.lake):
+        for definition in folders(self.lake.store, "ledger/batch/"):
             if definition in self._batches:
                 self._batches[definition].catch_up()
             else:

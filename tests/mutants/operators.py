@@ -1,4 +1,8 @@
-"""What is changed in a source file, one thing at a time: generic operators over its syntax tree. Pure."""
+"""What is changed in a source file, one thing at a time: generic operators over its syntax tree. Pure.
+
+Left alone is what says nothing about behaviour: annotations, decorators, what an error or the log says to people, and
+whether a zip checks that both sides are as long.
+"""
 
 from __future__ import annotations
 
@@ -82,11 +86,27 @@ def mutants(source: str) -> Iterator[Mutant]:
     file = File(source, Places(source))
     found = [
         mutant
-        for node in ast.walk(ast.parse(source))
+        for node in _nodes(ast.parse(source))
         for changed in (_operators, _conditions, _constants, _removed)
         for mutant in changed(node, file)
     ]
     yield from sorted(found, key=lambda one: (one.start, one.what))
+
+
+def _nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all below it, but for what is left alone."""
+    yield node
+    for field, value in ast.iter_fields(node):
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, ast.AST) and not _left_alone(node, field, one):
+                yield from _nodes(one)
+
+
+def _left_alone(parent: ast.AST, field: str, node: ast.AST) -> bool:
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="logger")))) | ast.keyword(arg="strict"):
+            return True
+    return field in ("annotation", "returns", "decorator_list") or isinstance(parent, ast.Raise)
 
 
 def _operators(node: ast.AST, file: File) -> Iterator[Mutant]:
