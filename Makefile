@@ -16,13 +16,13 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP) ## everything needed to run: .venv, dependencies, jars (checked); quick when done
-	@$(PY) -m seamline.jars >/dev/null
+	@$(PY) -m seamline.machine.jars >/dev/null
 
 $(STAMP):
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "Seamline needs Python 3.11, 3.12 or 3.13: install it (apt-get install python3 python3-venv, brew install python@3.12)" >&2; \
 		echo "or name one: make setup PYTHON=/path/to/python3.12" >&2; exit 1; fi
-	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=src $(PYTHON) -m seamline.java >/dev/null
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=src $(PYTHON) -m seamline.machine.java >/dev/null
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { \
 		echo "$(PYTHON) cannot make virtual environments: install its venv module (apt-get install python3-venv)" >&2; exit 1; }
 	@echo "Installing Seamline and its dependencies (the first time about 700 MB, most of it Spark) ..."

@@ -21,11 +21,11 @@ from figures import Cost, Figure, Size, cpu_seconds, median, ratios
 from kafka import KafkaProducer
 from lakes import CONTRACT, VIEW
 
-from seamline.broker import Broker
 from seamline.clock import system_clock
 from seamline.entries import Claim
 from seamline.frontier import Frontier, Partition
 from seamline.ledger import Writer
+from seamline.machine.broker import Broker
 from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.project import BOOTSTRAP, Project, load_project
 from seamline.serving.serving import Serving

@@ -23,9 +23,9 @@ from figures import Figure, Size
 from lakes import CONTRACT, EVENT_ID, VIEW
 from producer import COPY_EVERY, EPOCH
 
-from seamline.broker import Broker
 from seamline.clock import system_clock
 from seamline.history import SpeedHistory
+from seamline.machine.broker import Broker
 from seamline.schemas.catalogue import apply_views
 from seamline.schemas.project import BOOTSTRAP, Project, load_project
 from seamline.serving.serving import Serving

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import socket
 import threading
 from collections.abc import Callable, Collection
@@ -24,6 +23,7 @@ from seamline.clock import Clock, system_clock
 from seamline.config import Settings
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.lake import Lake
+from seamline.machine.signals import stopping
 from seamline.private import made
 from seamline.schemas.project import Project
 from seamline.serving.encode import FORMATS
@@ -198,12 +198,10 @@ def run_serving(project: Project) -> None:
         access_log=False,
         timeout_graceful_shutdown=settings.query_seconds,
     )
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:  # uvicorn stops on both, then raises them again for the handlers that stood before: those do nothing
-        uvicorn.Server(config).run(sockets=[listening])
+        with stopping(threading.Event()):
+            uvicorn.Server(config).run(sockets=[listening])
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         follower.stop()
         address.unlink(missing_ok=True)
         listening.close()

@@ -24,6 +24,7 @@ from seamline.history import ArchiveHistory
 from seamline.kernel import Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
+from seamline.machine.signals import stopping
 from seamline.schemas.project import Project
 from seamline.streaming import refile
 from seamline.streaming.entrypoint import main_of, opened
@@ -32,7 +33,7 @@ from seamline.streaming.following import Following
 from seamline.streaming.inbox import Inbox
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.pulse import Pulse
-from seamline.streaming.query import Prepared, Reading, Runner, stopping
+from seamline.streaming.query import Prepared, Reading, Runner
 from seamline.streaming.raw import RawFile, RawTable
 from seamline.streaming.reading import ReadTopics
 from seamline.streaming.refile import Holdings

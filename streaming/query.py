@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -263,21 +262,3 @@ def in_bytes_of(batches: Iterable[pa.RecordBatch], most: int) -> Iterator[list[p
         held.append(batch)
     if held:
         yield held
-
-
-@contextmanager
-def stopping(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set `stop` inside the block, where this thread may take signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(*_: object) -> None:
-        stop.set()
-
-    kept = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, before in kept.items():
-            signal.signal(number, before)

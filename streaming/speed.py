@@ -17,6 +17,7 @@ from seamline.errors import TransientError
 from seamline.frontier import Frontier
 from seamline.kernel import Limits
 from seamline.ledger import Writer
+from seamline.machine.signals import stopping
 from seamline.schemas.project import Project
 from seamline.streaming.entrypoint import main_of, opened
 from seamline.streaming.epoch import Speed
@@ -25,7 +26,7 @@ from seamline.streaming.kafka import Cluster, Topic
 from seamline.streaming.maintenance import Maintenance
 from seamline.streaming.plan import Plan, make_plan
 from seamline.streaming.pulse import Pulse
-from seamline.streaming.query import Prepared, Reading, Runner, stopping
+from seamline.streaming.query import Prepared, Reading, Runner
 from seamline.streaming.reading import ReadTopics
 from seamline.streaming.tasks import Tasks
 

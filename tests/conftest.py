@@ -50,7 +50,7 @@ def one_worker(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def broker(one_worker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A real broker for the whole run; `broker.bootstrap` is its address."""
-    from seamline.broker import Broker
+    from seamline.machine.broker import Broker
 
     with Broker(tmp_path_factory.mktemp("kafka")) as running:
         yield running

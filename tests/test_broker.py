@@ -19,10 +19,10 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError
 
-from seamline import process
-from seamline.broker import Broker, Cluster, free_ports
 from seamline.cli.stack import revived
 from seamline.errors import Condition, TransientError
+from seamline.machine import process
+from seamline.machine.broker import Broker, Cluster, free_ports
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.broker
@@ -143,7 +143,7 @@ def test_one_that_cannot_start_says_why_and_where_its_log_is(tmp_path: Path) -> 
 SCRIPT = """
 import sys, signal
 from pathlib import Path
-from seamline.broker import Broker
+from seamline.machine.broker import Broker
 broker = Broker(Path(sys.argv[1])).start()
 print(broker.pid, flush=True)
 signal.pause()

@@ -14,7 +14,7 @@ from waiting import wait_until
 
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
 from seamline.executors import Fit, check, failed, own
-from seamline.java import find_java
+from seamline.machine.java import find_java
 
 HOME = Path(pyspark.__file__).parent
 

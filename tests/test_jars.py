@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from seamline import ivy, jars
 from seamline.errors import Condition, TerminalError, TransientError
-from seamline.jars import Pin, ensure_jars, faults, parse_pins, pinned
+from seamline.machine import ivy, jars
+from seamline.machine.jars import Pin, ensure_jars, faults, parse_pins, pinned
 
 CONTENT = {"spark/a-1.jar": b"a", "kafka/b-2.jar": b"b"}
 PINS = "".join(f"{hashlib.sha256(body).hexdigest()}  {name}\n" for name, body in CONTENT.items())
 
 
 def test_every_jar_of_ivy_xml_is_pinned() -> None:
-    pinned = [pin.name for pin in parse_pins(files("seamline").joinpath("jars.sha256").read_text())]
-    text = files("seamline").joinpath("ivy.xml").read_text()
+    pinned = [pin.name for pin in parse_pins(files("seamline.machine").joinpath("jars.sha256").read_text())]
+    text = files("seamline.machine").joinpath("ivy.xml").read_text()
     named = re.findall(r'name="([^"]+)" rev="([^"]+)"\s+conf="(\w+)->', text)
     assert len(named) == 8
     for name, revision, folder in named:

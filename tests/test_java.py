@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seamline.errors import Condition, UserError
-from seamline.java import find_java, install_command, parse_version
+from seamline.machine.java import find_java, install_command, parse_version
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_java_home_that_does_not_fit_gives_way_to_the_path_and_this_is_said(
 def test_what_was_refused_and_how_to_install_it_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
-    monkeypatch.setattr("seamline.java.WELL_KNOWN", ())
+    monkeypatch.setattr("seamline.machine.java.WELL_KNOWN", ())
     with pytest.raises(UserError) as caught:
         find_java({"JAVA_HOME": str(fake_java(tmp_path / "java", script)), "PATH": str(tmp_path)})
     assert caught.value.condition is Condition.JAVA_MISSING
@@ -77,7 +77,7 @@ def test_what_was_refused_and_how_to_install_it_is_said(
 
 
 def test_without_any_java_the_mend_installs_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seamline.java.WELL_KNOWN", ())
+    monkeypatch.setattr("seamline.machine.java.WELL_KNOWN", ())
     with pytest.raises(UserError, match="no Java 17 or 21 was found"):
         find_java({"PATH": str(tmp_path)})
 

@@ -14,8 +14,8 @@ import pytest
 from lakes import CONTRACT, VIEW, Bench, order, orders
 from obstore.store import LocalStore
 
-from seamline.java import find_java
 from seamline.jobs.spark import spark_runner
+from seamline.machine.java import find_java
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seamline import process
 from seamline.clock import ManualClock
 from seamline.errors import Condition, ConflictError, TransientError
-from seamline.supervisor import (
+from seamline.machine import process
+from seamline.machine.supervisor import (
     FINAL_CODES,
     HEALTHY_AFTER,
     LONGEST_DELAY,
@@ -185,7 +185,7 @@ def test_a_second_supervisor_of_the_same_project_is_refused(tmp_path: Path, supe
 SCRIPT = """
 import sys, threading
 from pathlib import Path
-from seamline.supervisor import Role, Supervisor
+from seamline.machine.supervisor import Role, Supervisor
 folder = Path(sys.argv[1])
 code = "import signal; signal.signal(15, signal.SIG_IGN)\\nwhile True: signal.pause()"
 Supervisor([Role("deaf", [sys.executable, "-c", code], folder / "log")], folder).run_until_stopped()

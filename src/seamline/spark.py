@@ -20,9 +20,9 @@ from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
-from seamline.jars import spark_jars
-from seamline.java import find_java
 from seamline.kernel import out_of_memory
+from seamline.machine.jars import spark_jars
+from seamline.machine.java import find_java
 from seamline.private import own_folder
 
 NEEDED = {

@@ -13,9 +13,9 @@ from field import Field, orders
 from kafka.admin import KafkaAdminClient, NewTopic
 from waiting import wait_until
 
-from seamline.broker import Broker
 from seamline.cli.main import execute
 from seamline.errors import Condition
+from seamline.machine.broker import Broker
 
 SEEN = 120
 """Seconds at most until both roles have seen that the broker is away; it comes back as soon as they have."""

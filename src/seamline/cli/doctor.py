@@ -79,7 +79,7 @@ def guarded(name: str, look: Callable[[], Check]) -> Check:
 
 def java() -> Check:
     """A Java that Spark and the broker run on."""
-    from seamline.java import find_java
+    from seamline.machine.java import find_java
 
     found = find_java()
     return Check("java", "ok", f"version {found.version} in {found.home}")
@@ -87,11 +87,11 @@ def java() -> Check:
 
 def jars() -> Check:
     """The jars, without fetching them."""
-    from seamline.jars import ensure_jars, jars_folder
+    from seamline.machine.jars import ensure_jars, jars_folder
 
     if not jars_folder().exists():
         return Check(
-            "jars", "warning", "not fetched yet", "python -m seamline.jars (else the first start fetches them)"
+            "jars", "warning", "not fetched yet", "python -m seamline.machine.jars (else the first start fetches them)"
         )
     return Check("jars", "ok", f"verified in {ensure_jars()}")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from seamline.cli.options import HERE, ProjectOption, StreamOption, examples
-from seamline.process import restore_log
+from seamline.machine.process import restore_log
 
 if TYPE_CHECKING:
     from seamline.schemas.project import Project
@@ -83,10 +83,10 @@ def _speed(project: Project, stream: str) -> None:
 
 def _scheduler(project: Project, stream: str) -> None:
     from seamline.cli.scheduler import run_scheduler
-    from seamline.cli.signals import on_signals
+    from seamline.machine.signals import stopping
 
     stop = threading.Event()
-    with on_signals(stop):
+    with stopping(stop, hurried=True):
         run_scheduler(project, stop)
 
 

@@ -15,9 +15,9 @@ from seamline.errors import Condition, ConflictError, SeamlineError, TransientEr
 if TYPE_CHECKING:
     from filelock import FileLock
 
-    from seamline.broker import Broker
+    from seamline.machine.broker import Broker
+    from seamline.machine.supervisor import Role, RoleState, Supervisor
     from seamline.schemas.project import Project
-    from seamline.supervisor import Role, RoleState, Supervisor
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +65,8 @@ def start_stack(project: Project, *, env: Mapping[str, str] | None = None, say: 
     already; VIEW_INVALID and what else the steps raise: then nothing is left running. A configured cluster that does
     not answer is left to the roles, which go on trying.
     """
+    from seamline.machine.supervisor import Supervisor
     from seamline.schemas.catalogue import apply_views
-    from seamline.supervisor import Supervisor
 
     lock = hold(project)
     broker: Broker | None = None
@@ -110,7 +110,7 @@ def hold(project: Project) -> FileLock:
 def roles(project: Project, env: Mapping[str, str]) -> list[Role]:
     """Archive and speed of each stream, the scheduler, and serving."""
     from seamline.claims import is_claimed
-    from seamline.supervisor import Role
+    from seamline.machine.supervisor import Role
 
     def role(kind: str, stream: str, ready: Any = None) -> Role:
         name = kind if stream == "main" else f"{kind}-{stream}"
@@ -130,7 +130,7 @@ def roles(project: Project, env: Mapping[str, str]) -> list[Role]:
 
 
 def _broker(project: Project, say: Any) -> tuple[Broker | None, str]:
-    from seamline.broker import Broker
+    from seamline.machine.broker import Broker
 
     if project.settings.kafka.bootstrap_servers:
         return None, project.bootstrap

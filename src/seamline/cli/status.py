@@ -19,9 +19,9 @@ from seamline.frontier import Frontier, topic_of
 
 if TYPE_CHECKING:
     from seamline.claims import Lease
+    from seamline.machine.supervisor import RoleState
     from seamline.schemas.project import Project
     from seamline.serving.status import Status, StreamStatus, ViewStatus
-    from seamline.supervisor import RoleState
 
 ASK_SECONDS = 3.0
 """How long Kafka may take to say where its logs end."""
@@ -85,7 +85,7 @@ def log_ends(project: Project) -> tuple[dict[str, Frontier], str]:
 
 def role_states(project: Project) -> list[RoleState]:
     """The roles' states as the supervisor last wrote them; those of a supervisor that is gone count as stopped."""
-    from seamline.supervisor import read_state
+    from seamline.machine.supervisor import read_state
 
     found = (read_state(project.state / ROLES, role.name) for role in roles(project, {}))
     return [alive(state) for state in found if state is not None]
@@ -102,8 +102,8 @@ def alive(state: RoleState) -> RoleState:
     """The state, unless its process is gone and nobody has noted it: then nobody looks after it any more."""
     from dataclasses import replace
 
-    from seamline.process import born
-    from seamline.supervisor import State
+    from seamline.machine.process import born
+    from seamline.machine.supervisor import State
 
     if state.pid is None or born(state.pid) == state.born:
         return state

@@ -8,8 +8,8 @@ import typer
 
 from seamline.cli.console import note
 from seamline.cli.options import HERE, ProjectOption, examples
-from seamline.cli.signals import on_signals
 from seamline.cli.stack import start_stack
+from seamline.machine.signals import stopping
 
 
 def add(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def up(project: ProjectOption = HERE) -> None:
 
     loaded = load_project(project)
     stop = threading.Event()
-    with on_signals(stop):
+    with stopping(stop, hurried=True):
         stack = start_stack(loaded, say=note)
         try:
             watch(stack, stop)

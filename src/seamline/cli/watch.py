@@ -16,8 +16,8 @@ from seamline.cli.stack import Stack, serving_address
 from seamline.clock import system_clock
 from seamline.errors import Condition, TerminalError
 from seamline.history import SpeedHistory
+from seamline.machine.supervisor import RoleState, tail
 from seamline.schemas.project import Project
-from seamline.supervisor import RoleState, tail
 
 LOOK_SECONDS = 0.25
 LINE_SECONDS = 30.0

@@ -2,7 +2,7 @@
 
 They stand in `<home>/jars/<hash of ivy.xml and pins>/{spark,kafka}/`, where home is SEAMLINE_HOME or
 ~/.cache/seamline. A folder appears there only whole and verified (download aside, check, rename), and every jar in it
-is hashed again by each process that puts it on a classpath (0.07 s for all). `python -m seamline.jars` fetches,
+is hashed again by each process that puts it on a classpath (0.07 s for all). `python -m seamline.machine.jars` fetches,
 `… list` prints them for `spark-submit --jars`.
 """
 
@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from seamline.errors import Condition, SeamlineError, TerminalError
-from seamline.ivy import Watch, resolve
+from seamline.machine.ivy import Watch, resolve
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ def _check(folder: Path, pins: tuple[Pin, ...]) -> None:
         raise TerminalError(
             Condition.JARS_INVALID,
             "; ".join(found),
-            allowed="exactly the jars of seamline/jars.sha256",
-            mend=f"rm -r '{folder}' && python -m seamline.jars (fetches them again)",
+            allowed="exactly the jars of seamline/machine/jars.sha256",
+            mend=f"rm -r '{folder}' && python -m seamline.machine.jars (fetches them again)",
             where=str(folder),
         )
 
@@ -138,7 +138,7 @@ def _digest(path: Path) -> str:
 
 
 def _resource(name: str) -> bytes:
-    return files("seamline").joinpath(name).read_bytes()
+    return files("seamline.machine").joinpath(name).read_bytes()
 
 
 @contextmanager
@@ -198,7 +198,7 @@ def pinned(before: str, found: Mapping[str, str]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """`python -m seamline.jars [list | pin]`."""
+    """`python -m seamline.machine.jars [list | pin]`."""
     match arguments:
         case ["pin"]:
             pin()
@@ -208,7 +208,7 @@ def main(arguments: list[str]) -> None:
             with shown_progress() as watch:
                 print(f"jars verified in {ensure_jars(watch)}")
         case _:
-            sys.exit("usage: python -m seamline.jars [list | pin]")
+            sys.exit("usage: python -m seamline.machine.jars [list | pin]")
 
 
 if __name__ == "__main__":

@@ -12,20 +12,19 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
 
 import psutil
 from filelock import FileLock, Timeout
 
-from seamline import process
 from seamline.clock import Clock, system_clock
 from seamline.errors import Condition, ConflictError, TransientError
+from seamline.machine import process
+from seamline.machine.signals import stopping
 
 FINAL_CODES = {2: "its input is wrong", 3: "an operator has to decide", 4: "another writer holds its log"}
 """Exit codes of UserError, TerminalError and ConflictError: trying again would not help."""
@@ -192,7 +191,7 @@ class Supervisor:
     def run_until_stopped(self) -> None:
         """Starts, and runs until SIGINT or SIGTERM. For the main thread."""
         stop = threading.Event()
-        with _on_signals(stop):
+        with stopping(stop):
             self.start()
             self.run(stop)
 
@@ -261,16 +260,3 @@ def tail(log: Path, lines: int = 1) -> str:
         file.seek(max(0, log.stat().st_size - 8192))
         said = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     return " | ".join(said[-lines:])[-500:]
-
-
-@contextmanager
-def _on_signals(stop: threading.Event) -> Iterator[None]:
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

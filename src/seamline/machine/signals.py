@@ -10,11 +10,17 @@ from types import FrameType
 
 
 @contextmanager
-def on_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set `stop`; a second SIGINT interrupts at once. For the main thread."""
+def stopping(stop: threading.Event, *, hurried: bool = False) -> Iterator[None]:
+    """SIGINT and SIGTERM set `stop` inside the block, where this thread may take signals: it is the main one.
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
+    `hurried`: a second SIGINT raises KeyboardInterrupt at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if hurried and stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.set()
 

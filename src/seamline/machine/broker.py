@@ -20,10 +20,10 @@ from types import TracebackType
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from seamline import process
 from seamline.errors import Condition, TransientError
-from seamline.jars import kafka_classpath
-from seamline.java import find_java
+from seamline.machine import process
+from seamline.machine.jars import kafka_classpath
+from seamline.machine.java import find_java
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0

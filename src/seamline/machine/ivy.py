@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from seamline.errors import Condition, TransientError
-from seamline.java import find_java
+from seamline.machine.java import find_java
 
 Watch = Callable[[str, int, int], None]
 """Told (stage, done, total) as work goes on."""
