@@ -19,9 +19,6 @@ from seamline.schemas.contracts import Contract
 from seamline.schemas.definition import Definition
 from seamline.schemas.stored import check_version, unread
 
-COMPLETE_EVERY = 16
-"""One version in so many lists all files, so that a reader follows at most that many bases."""
-
 
 @dataclass(frozen=True)
 class Nothing:
@@ -62,11 +59,11 @@ def targets(states: Iterable[Published]) -> tuple[str, ...]:
     A definition that was served since it became live waits for nothing: an operator has gone back from it.
     """
     listed = list(states)
-    if not listed or listed[-1].served is None:
+    newest = listed[-1] if listed else None
+    if newest is None or newest.served is None:
         return ()
-    newest = listed[-1]
-    waiting = [d for d in newest.live if d != newest.served and not _served_while_live(listed, d)]
-    return (*reversed(waiting), *([newest.served] if newest.served else []))
+    waiting = [d for d in newest.live if not _served_while_live(listed, d)]
+    return (*reversed(waiting), newest.served)
 
 
 def _served_while_live(states: list[Published], definition: str) -> bool:
@@ -96,18 +93,14 @@ def plan_run(
         cut = base.cut  # nothing new below a cut; an import may still have touched dates
     elif base is not None and not base.cut <= cut:
         cut = base.cut
-    dates = None if rebuild or base is None else dirty_dates(logs.archive, contracts, base, cut)
-    if (
-        dates is not None
-        and base is not None
-        and not any(dates.values())
-        and cut == base.cut
-        and imports == base.imports
-    ):
+    number = logs.archive.number
+    if base is None or rebuild:
+        return Plan(state.view, definition.hash, cut, None, None, number, imports, served)
+    dates = dirty_dates(logs.archive, contracts, base, cut)
+    if not any(dates.values()) and (cut, imports) == (base.cut, base.imports):
         end = "is as far as the archive and the epochs reach"
         return Nothing(f"version {served} of definition {definition.hash}, which is served, {end}{waits}")
-    number = logs.archive.number
-    return Plan(state.view, definition.hash, cut, None if dates is None else served, dates, number, imports, served)
+    return Plan(state.view, definition.hash, cut, served, dates, number, imports, served)
 
 
 def served_version(
@@ -200,16 +193,6 @@ def _touches(entry: Archived, number: int, base: Version, cut: Frontier) -> bool
     return cut != base.cut and not entry.end <= base.cut and not cut <= entry.start
 
 
-def depth(batch: BatchHistory, number: int | None) -> int:
-    """How many versions a reader follows from this one to a complete one, itself included."""
-    steps = 0
-    while number is not None and number in batch.versions:
-        steps += 1
-        version = batch.versions[number]
-        number = None if version.complete else version.base
-    return steps
-
-
 def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta, view_entry: int) -> Reserved:
     """Holds the epochs after the cut until the run is published. `view_entry`: the view's newest state."""
     return Reserved(
@@ -226,8 +209,7 @@ def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta, view_en
 
 def continued(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetime) -> Reserved | None:
     """The newest reservation that still holds and works from the same base: a run started again goes on with it."""
-    held = [r for r in batch.held(now) if _same_start(plan, view, r)]
-    return max(held, key=lambda r: r.at) if held else None
+    return max((r for r in batch.held(now) if _same_start(plan, view, r)), key=lambda r: r.at, default=None)
 
 
 def unpublished(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetime) -> int | None:

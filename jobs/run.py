@@ -14,13 +14,11 @@ from seamline.frontier import START, Frontier, Partition, topic_of
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, TopicsHistory
 from seamline.jobs.fold import fold_tasks, plan_fold, source_of
 from seamline.jobs.plan import (
-    COMPLETE_EVERY,
     ArchiveAt,
     Logs,
     Nothing,
     Plan,
     continued,
-    depth,
     plan_run,
     reservation,
     resumed,
@@ -45,6 +43,9 @@ from seamline.units import HOURS, Unit, standing
 
 if TYPE_CHECKING:
     from seamline.jobs.batch import Batch
+
+COMPLETE_EVERY = 16
+"""One version in so many lists all files, so that a reader follows at most that many bases."""
 
 SWEPT_AFTER = timedelta(days=1)
 """Files that no entry lists are swept once they are this old; a run half as old gives up before its put."""
@@ -310,7 +311,7 @@ class Run:
         told = [r for r in results if r.counts.read or Unit.parse(r.unit).first]  # not each hour without records
         units: dict[str, tuple[DataFile, ...]] = {r.unit: (r.file,) if r.file else () for r in told}
         counted = {r.unit: r.counts for r in told}
-        whole = plan.base is None or depth(history, plan.base) + 1 >= COMPLETE_EVERY
+        whole = plan.base is None or len(history.lineage(plan.base)) + 1 >= COMPLETE_EVERY
         stood = standing(history.unit_counts(plan.base), counted)
         if whole and plan.base is not None:
             units, counted = standing(history.files(plan.base), units), stood

@@ -58,12 +58,6 @@ class DecodingPlan:
         """Whether its events may have copies."""
         return bool(self.identity)
 
-    @property
-    def definitions(self) -> frozenset[str]:
-        """Those whose partials hold events of this decoding."""
-        made = (*(definition for definition, _ in self.partials), *(fold.definition for fold in self.folds))
-        return frozenset(made) - frozenset(self.unsent)
-
 
 @dataclass(frozen=True)
 class Plan:

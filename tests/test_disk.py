@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stream_parts import contract, event, open_archive, open_speed, records, tasks
+from stream_parts import NOW, contract, event, open_archive, open_speed, records, tasks
 
+from seamline.entries import Claim
 from seamline.frontier import Frontier
 from seamline.lake import Lake
+from seamline.ledger import Writer
 from seamline.streaming.compact import cover, plan_compaction
 from seamline.streaming.maintenance import compact_run
 
@@ -61,6 +63,14 @@ def power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PowerLoss:
     monkeypatch.setattr(os, "fsync", watching.fsync)
     monkeypatch.setattr(os, "link", watching.link)
     return watching
+
+
+def test_an_entry_is_on_the_disk_before_it_has_its_name(power: PowerLoss) -> None:
+    log = Lake.open(str(power.root)).speed_log("main")
+    for _ in range(3):
+        Writer.take(log, Claim(at=NOW, holder="w"))
+    assert power.lost == []
+    assert len([path for path in power.files() if power.is_safe(path)]) == 3
 
 
 def test_every_file_of_an_epoch_is_on_the_disk_before_its_entry(power: PowerLoss) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import obstore
 import pytest
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, GenericError
 from obstore.store import LocalStore, MemoryStore
+from tenacity import stop_after_attempt, wait_none
 
+from seamline import ledger
 from seamline.entries import Claim, Epoch, Published, Retired
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier, Partition
@@ -53,6 +55,17 @@ def test_what_is_put_is_read_back_in_order(store: Any) -> None:
     assert log.read(13) is None
 
 
+def test_a_log_is_empty_until_something_is_put_and_no_other_file_is_an_entry(store: Any) -> None:
+    log = Log(store, "speed/main")
+    assert (log.first(), log.last(), log.numbers(), log.read(1)) == (1, 0, [], None)
+    for name in ("notes.json", "12345678.txt", "7.json.bak"):
+        obstore.put(store, f"ledger/speed/main/{name}", WHOLE)
+    assert (log.first(), log.last()) == (1, 0)
+    assert log.path(7) == "ledger/speed/main/00000000000000000007.json"
+    log.put(7, epoch(1))
+    assert (log.first(), log.last()) == (7, 7)
+
+
 def test_a_number_that_is_taken_is_refused_and_nothing_is_overwritten(store: Any) -> None:
     log = Log(store, "speed/main")
     first = epoch(1)
@@ -80,8 +93,22 @@ def test_a_writer_whose_claim_was_taken_is_refused(store: Any) -> None:
     with pytest.raises(SeamlineError) as caught:
         old.put(epoch(2))
     assert caught.value.condition is Condition.WRITER_CONFLICT
-    assert "new" in str(caught.value)
+    assert "claim by new at 2026-01-01" in str(caught.value)
     assert SpeedHistory(log).last_epoch == 1
+
+
+def test_a_writer_knows_its_newest_entry_and_whether_its_claim_is_lost(store: Any) -> None:
+    log = Log(store, "speed/main")
+    writer = Writer.take(log, claim("one"))
+    assert (writer.last, writer.put(epoch(1)), writer.last) == (1, 2, 2)
+    writer.check()
+    Writer.take(log, claim("other"))
+    with pytest.raises(SeamlineError) as caught:
+        writer.check()
+    assert caught.value.condition is Condition.WRITER_CONFLICT
+    assert "claim by other" in str(caught.value)
+    with pytest.raises(SeamlineError, match="entry 3 of speed/main was put by another attempt"):
+        log.put(3, epoch(2))
 
 
 def test_an_entry_of_a_newer_format_is_refused(store: Any) -> None:
@@ -99,10 +126,14 @@ def test_a_damaged_entry_is_an_error_that_names_the_file(store: Any, damage: byt
     log = Log(store, "views/v")
     obstore.put(store, log.path(1), damage)
     log.put(2, epoch(1))
-    with pytest.raises(SeamlineError) as caught:
-        log.read(1)
-    assert caught.value.condition is Condition.LEDGER_FORMAT
-    assert caught.value.where == log.path(1)
+    for use in (lambda: log.read(1), lambda: log.put(1, epoch(1))):
+        with pytest.raises(SeamlineError) as caught:
+            use()
+        assert caught.value.condition is Condition.LEDGER_FORMAT
+        assert caught.value.where == log.path(1)
+    obstore.delete(store, log.path(2))
+    obstore.put(store, log.path(2), WHOLE.replace(b'"format": 1, ', b""))
+    assert isinstance(log.read(2), Claim), "an entry that does not say its format is of the first"
 
 
 @pytest.mark.parametrize("torn", TORN)
@@ -124,6 +155,23 @@ def test_a_last_entry_that_is_not_whole_was_never_put_and_its_number_is_taken_by
     with pytest.raises(SeamlineError) as caught:
         old.put(epoch(2))
     assert caught.value.condition is Condition.WRITER_CONFLICT
+
+
+def test_an_entry_that_is_put_while_a_torn_one_is_read_is_not_taken_for_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, get = Log(LocalStore(str(tmp_path)), "speed/main"), obstore.get
+    obstore.put(log.store, log.path(1), b"{")
+
+    def overtaken(*given: Any) -> Any:
+        torn = get(*given)
+        monkeypatch.setattr(obstore, "get", get)
+        log.put(1, epoch(1))
+        return torn
+
+    monkeypatch.setattr(obstore, "get", overtaken)
+    assert log.read(1) is None, "at this look nothing stood there"
+    assert isinstance(log.read(1), Epoch)
 
 
 def test_of_many_that_find_an_entry_torn_one_puts_its_own_and_the_others_are_refused(tmp_path: Path) -> None:
@@ -160,6 +208,47 @@ def test_a_put_that_is_refused_where_nothing_stands_is_tried_again_under_the_sam
     monkeypatch.setattr(obstore, "put", contended)
     log.put(1, epoch(1))
     assert (tries, log.last()) == (3, 1)
+
+
+@pytest.mark.parametrize("call", ["put", "get", "list", "list_with_delimiter", "head"])
+@pytest.mark.parametrize("lasts", [False, True])
+def test_a_store_that_fails_is_asked_again_and_one_that_fails_for_long_is_told(
+    monkeypatch: pytest.MonkeyPatch, call: str, lasts: bool
+) -> None:
+    log, whole, asked = Log(MemoryStore(), "speed/main"), getattr(obstore, call), 0
+    log.put(1, epoch(1))
+
+    def failing(*given: Any, **named: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 1 or lasts:
+            raise GenericError("away\nand more of it")
+        return whole(*given, **named)
+
+    for one in (ledger.put_if_absent, ledger._get, ledger._paths, ledger.folders, ledger._stands):
+        monkeypatch.setattr(one.retry, "wait", wait_none())  # type: ignore[attr-defined]
+        monkeypatch.setattr(one.retry, "stop", stop_after_attempt(3))  # type: ignore[attr-defined]
+    monkeypatch.setattr(obstore, call, failing)
+    uses = {
+        "put": lambda: log.put(2, epoch(2)), "get": lambda: log.read(1), "list": log.last,
+        "list_with_delimiter": lambda: ledger.folders(log.store, "ledger/"), "head": lambda: log.put(1, epoch(1)),
+    }  # fmt: skip
+    if not lasts and call != "head":
+        uses[call]()
+        assert (asked, log.last()) == (2, 2 if call == "put" else 1)
+        return
+    with pytest.raises(SeamlineError) as caught:
+        uses[call]()
+    if not lasts:
+        assert (asked, caught.value.condition) == (2, Condition.LEDGER_CONFLICT)
+        return
+    assert caught.value.condition is Condition.STORE_UNAVAILABLE
+    assert caught.value.got == "away"
+    assert asked % 3 == 0
+
+
+def test_a_store_without_a_folder_has_no_disk() -> None:
+    assert ledger.local_disk(LocalStore()) is ledger.local_disk(MemoryStore()) is None
 
 
 def test_a_writer_that_wakes_after_retention_has_passed_it_is_refused(store: Any) -> None:

@@ -40,8 +40,7 @@ class History:
 
     def __init__(self, log: Log) -> None:
         self.log = log
-        self.number = 0
-        self._told = 0
+        self.number = self._told = 0
         self.claim: tuple[int, Claim] | None = None
         self.load()
 
@@ -49,8 +48,7 @@ class History:
         """Lists the log and reads every entry that stands after `number`, over gaps; True where there was one."""
         before = self.number
         for number in self.log.numbers():
-            entry = self.log.read(number) if number > before else None
-            if entry is not None:
+            if number > before and (entry := self.log.read(number)) is not None:
                 self._take(number, entry)
         return self._is_news()
 

@@ -47,8 +47,8 @@ class Log:
     def read(self, number: int) -> EntryBase | None:
         """The entry of that number, or None where there is none (not yet, or no longer)."""
         payload = self._payload(number)
-        if payload is None or (self._is_torn(payload) and self.last() < number):
-            return None
+        if payload is None or (self._is_torn(payload) and self.last() <= number):
+            return None  # at its number stands a whole one where another writer has put that meanwhile
         return decode(payload, self.path(number))
 
     def first(self) -> int:
@@ -198,7 +198,7 @@ def decode(payload: bytes, where: str) -> EntryBase:
     """One entry from its bytes. Raises LEDGER_FORMAT for a newer format or a damaged entry."""
     try:
         raw = json.loads(payload)
-        if isinstance(raw, dict) and int(raw.get("format", 0)) > FORMAT:
+        if isinstance(raw, dict) and int(raw.get("format", FORMAT)) > FORMAT:
             raise TerminalError(
                 Condition.LEDGER_FORMAT,
                 f"entry format {raw['format']}",

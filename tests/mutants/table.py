@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 JUDGES: dict[str, tuple[str, ...]] = {
     "src/seamline/frontier.py": ("test_frontier.py", "test_segment.py"),
-    "src/seamline/ledger.py": ("test_ledger.py", "test_claims.py"),
+    "src/seamline/ledger.py": ("test_ledger.py", "test_disk.py", "test_claims.py"),
     "src/seamline/history.py": (
         "test_history.py",
         "test_ledger.py",
@@ -19,8 +19,8 @@ JUDGES: dict[str, tuple[str, ...]] = {
     "streaming/compact.py": ("test_compact.py", "test_needed.py", "test_spared.py", "test_speed.py"),
     "streaming/remembered.py": ("test_remembered.py", "test_recall.py"),
     "streaming/epoch.py": ("test_spared.py", "test_speed.py", "test_recall.py"),
-    "streaming/plan.py": ("test_speed.py", "test_recall.py"),
-    "jobs/plan.py": ("test_batch.py", "test_properties.py"),
+    "streaming/plan.py": ("test_stream_plan.py", "test_derived_layers.py", "test_speed.py", "test_recall.py"),
+    "jobs/plan.py": ("test_batch_plan.py", "test_batch.py"),
     "jobs/audit.py": ("test_audit.py",),
     "jobs/retention.py": ("test_retention.py", "test_spared.py"),
     "serving/guard.py": ("test_query.py", "test_named.py", "test_confined.py"),
