@@ -16,7 +16,7 @@ from seamline.segment import Chain, Segment, build_chain
 
 
 @dataclass(frozen=True)
-class Base:
+class ChainBase:
     """Where a chain begins: a batch version, its cut and what of it was verified, or (version None) the origin of the
     stream."""
 
@@ -55,17 +55,17 @@ def served_definition(catalogue: Catalogue, state: Published) -> tuple[Definitio
     return definition, catalogue.stream(state.served)
 
 
-def served_base(state: Published, definition: Definition, batch: BatchHistory, history: SpeedHistory) -> Base:
+def served_base(state: Published, definition: Definition, batch: BatchHistory, history: SpeedHistory) -> ChainBase:
     """The base that a view's state names. Raises VIEW_NOT_READY, KERNEL_VERSION or OUT_OF_RETENTION."""
     if state.version is None:
         if not history.last_epoch and history.claim is None:  # claimed, it reads: nothing was sent so far
             mend = "start the speed layer: 'seamline up', or 'seamline run speed'"
             raise not_ready(state.view, "nothing was read yet: no speed layer was ever started", mend)
-        return Base(None, origin_of(history))
+        return ChainBase(None, origin_of(history))
     return version_base(definition, batch, state.version, history)
 
 
-def version_base(definition: Definition, batch: BatchHistory, number: int, history: SpeedHistory) -> Base:
+def version_base(definition: Definition, batch: BatchHistory, number: int, history: SpeedHistory) -> ChainBase:
     """A batch version as a base. Raises KERNEL_VERSION where a part of it was stored otherwise than it is read.
 
     One of imports alone may be older than the stream: it leads on from where that begins.
@@ -74,10 +74,10 @@ def version_base(definition: Definition, batch: BatchHistory, number: int, histo
     version = batch.versions[number]
     cut = topics_only(version.cut)
     begins = cut if cut != START or history.beginning is None else history.beginning
-    return Base(number, begins, version.audit.verified)
+    return ChainBase(number, begins, version.audit.verified)
 
 
-def chain_from(view: str, definition: str, base: Base, history: SpeedHistory, until: Frontier) -> Chain:
+def chain_from(view: str, definition: str, base: ChainBase, history: SpeedHistory, until: Frontier) -> Chain:
     """The chain from a base to `until`. Raises SEAM_HOLE, SEAM_OVERLAP or VIEW_NOT_READY."""
     if not base.cut <= until:
         raise not_ready(view, f"its cut ({base.cut}) lies beyond what was read of the stream ({until})", "ask again")
@@ -110,7 +110,7 @@ def past_chain(
     raise out_of_retention(definition.view, epoch, history)
 
 
-def _bases(definition: Definition, stood: Set[int], batch: BatchHistory, history: SpeedHistory) -> list[Base]:
+def _bases(definition: Definition, stood: Set[int], batch: BatchHistory, history: SpeedHistory) -> list[ChainBase]:
     """Where a chain may begin, the newest first."""
     bases = []
     for number in sorted(stood & batch.versions.keys(), reverse=True):
@@ -118,7 +118,7 @@ def _bases(definition: Definition, stood: Set[int], batch: BatchHistory, history
             bases.append(version_base(definition, batch, number, history))
         except SeamlineError:
             continue
-    return [*bases, Base(None, origin_of(history))]
+    return [*bases, ChainBase(None, origin_of(history))]
 
 
 def epoch_links(definition: str, history: SpeedHistory, numbers: Iterable[int]) -> Iterator[Segment]:

@@ -21,7 +21,7 @@ WARNINGS = "seamline.warnings"
 
 
 @dataclass(frozen=True)
-class Format:
+class Encoding:
     """One way to write an answer. Where provenance and warnings are not in the body, they go into headers, without
     links."""
 
@@ -74,9 +74,9 @@ def cell(item: Any) -> Any:
     return json.dumps(item, ensure_ascii=False) if isinstance(item, dict | list | bool) else item
 
 
-FORMATS: dict[str, Format] = {
-    "json": Format("application/json", to_json, carries_provenance=True),
-    "csv": Format("text/csv; charset=utf-8", to_csv, carries_provenance=False),
-    "arrow": Format("application/vnd.apache.arrow.stream", to_arrow, carries_provenance=True),
+FORMATS: dict[str, Encoding] = {
+    "json": Encoding("application/json", to_json, carries_provenance=True),
+    "csv": Encoding("text/csv; charset=utf-8", to_csv, carries_provenance=False),
+    "arrow": Encoding("application/vnd.apache.arrow.stream", to_arrow, carries_provenance=True),
 }
 """By the name a request gives."""

@@ -41,7 +41,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Checked:
+class AllowedQuery:
     """An allowed query: the views it names, in order; whether MEASURE is in it; its tree."""
 
     references: tuple[Reference, ...]
@@ -74,7 +74,7 @@ def check_text(sql: str) -> None:
             raise refused(got, f"{WITH_INSIDE_WITH} deep", "write one WITH with a list of names", place(sql, at))
 
 
-def check(sql: str, tree: str) -> Checked:
+def check(sql: str, tree: str) -> AllowedQuery:
     """An allowed query. `tree`: what TREE gives for it.
 
     Raises QUERY_INVALID where it is not SQL, QUERY_REFUSED where it is more than is allowed, with line:column.
@@ -92,7 +92,7 @@ def check(sql: str, tree: str) -> Checked:
         checker.walk(statements[0]["node"], {})
     except RecursionError:
         raise too_deep() from None
-    return Checked(tuple(dict.fromkeys(checker.references)), checker.measured, statements[0]["node"])
+    return AllowedQuery(tuple(dict.fromkeys(checker.references)), checker.measured, statements[0]["node"])
 
 
 def refused(got: str, allowed: str, mend: str, where: str = "") -> UserError:

@@ -20,7 +20,7 @@ from seamline.schemas.definition import Definition, Output
 from seamline.serving.guard import place
 from seamline.serving.remerge import Splice, expression
 from seamline.serving.reserved import MERGED, TILES
-from seamline.serving.sources import Node, Scope, Source, sources, within
+from seamline.serving.sources import Node, QuerySource, Scope, sources, within
 
 SCHEMA = ("temp", "main")
 """The catalogue and schema of a connection's own views."""
@@ -68,7 +68,7 @@ def is_measure(node: Node) -> bool:
 class _Select:
     """One SELECT: what its FROM gives, and which entries' tiles its calls need."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[QuerySource, ...]
     needed: dict[str, Definition] = field(default_factory=dict)
 
 
@@ -164,7 +164,7 @@ class _Work:
             got = "MEASURE of something that is no column of a view"
             raise self._invalid(node, got, "name one column, and compute outside: MEASURE(a) / MEASURE(b)")
 
-    def _resolve(self, node: Node, select: _Select) -> tuple[Source, Output]:
+    def _resolve(self, node: Node, select: _Select) -> tuple[QuerySource, Output]:
         """The entry after FROM that a call's column belongs to, and the column."""
         *qualifier, name = _column_names(node)
         entries = [s for s in select.sources if not qualifier or s.alias == fold(qualifier[0])]
@@ -190,12 +190,12 @@ class _Work:
             raise self._invalid(node, got, "measure the aggregates it is made of, and compute from those")
         return source, output
 
-    def _outputs(self, source: Source) -> Iterator[tuple[str, Output]]:
+    def _outputs(self, source: QuerySource) -> Iterator[tuple[str, Output]]:
         columns = self.definitions[source.view].columns
         names = [*source.names, *(fold(o.name) for o in columns[len(source.names) :])]
         return zip(names, columns, strict=False)
 
-    def _unknown(self, node: Node, entries: list[Source]) -> UserError:
+    def _unknown(self, node: Node, entries: list[QuerySource]) -> UserError:
         name = _column_names(node)[-1]
         known = [n for s in entries if s.view for n, o in self._outputs(s) if o.aggregate]
         close = get_close_matches(fold(name), known, n=3)

@@ -14,7 +14,7 @@ from seamline.kernel import fold
 from seamline.schemas.algebra import NAMES
 from seamline.schemas.definition import Definition, Output
 from seamline.serving.guard import place
-from seamline.serving.sources import STAR, Node, Path, Scope, Source, path, sources, within
+from seamline.serving.sources import STAR, Node, Path, QuerySource, Scope, path, sources, within
 
 _WORDS = """
 approx_quantile avg bit_and bit_or bit_xor bool_and bool_or corr count_if countif entropy favg fsum geomean
@@ -33,7 +33,7 @@ class PlainCall:
 
     function: str
     column: Path
-    sources: tuple[Source, ...]
+    sources: tuple[QuerySource, ...]
     grouped: frozenset[str]
     window: bool
     where: str
@@ -50,7 +50,7 @@ def warnings(calls: Iterable[PlainCall], definitions: Mapping[str, Definition]) 
 
 
 def _calls(
-    sql: str, node: Any, scope: Scope, reads: tuple[Source, ...], grouped: frozenset[str]
+    sql: str, node: Any, scope: Scope, reads: tuple[QuerySource, ...], grouped: frozenset[str]
 ) -> Iterator[PlainCall]:
     if isinstance(node, list):
         for item in node:
@@ -118,12 +118,12 @@ def _said(call: PlainCall, found: _Found) -> str:
     )
 
 
-_Found = tuple[Source, Definition, Output]
+_Found = tuple[QuerySource, Definition, Output]
 _Founds = tuple[_Found, ...]
 """The views' columns that a column's values may be of: several after a union."""
 
 
-def _resolve(reads: tuple[Source, ...], column: Path, definitions: Mapping[str, Definition]) -> _Founds:
+def _resolve(reads: tuple[QuerySource, ...], column: Path, definitions: Mapping[str, Definition]) -> _Founds:
     """The views' columns behind a name, where there is no doubt."""
     *qualifier, name = column[-2:]
     entries = [source for source in reads if not qualifier or source.alias == qualifier[0]]
@@ -133,7 +133,7 @@ def _resolve(reads: tuple[Source, ...], column: Path, definitions: Mapping[str, 
     return found[0] if len(found) == 1 else ()
 
 
-def _columns(source: Source, definitions: Mapping[str, Definition]) -> list[tuple[str, _Founds]]:
+def _columns(source: QuerySource, definitions: Mapping[str, Definition]) -> list[tuple[str, _Founds]]:
     """A source's columns by name, in order."""
     if source.view:
         definition = definitions[source.view]
@@ -145,7 +145,7 @@ def _columns(source: Source, definitions: Mapping[str, Definition]) -> list[tupl
     return [(name, founds) for name, (_, founds) in zip(names, columns, strict=False)]
 
 
-def _selected(source: Source, definitions: Mapping[str, Definition]) -> list[tuple[str, _Founds]]:
+def _selected(source: QuerySource, definitions: Mapping[str, Definition]) -> list[tuple[str, _Founds]]:
     columns: list[tuple[str, _Founds]] = []
     for name, origin in source.items:
         if name == STAR:
@@ -155,7 +155,7 @@ def _selected(source: Source, definitions: Mapping[str, Definition]) -> list[tup
     return columns
 
 
-def _united(source: Source, definitions: Mapping[str, Definition]) -> list[tuple[str, _Founds]]:
+def _united(source: QuerySource, definitions: Mapping[str, Definition]) -> list[tuple[str, _Founds]]:
     """Each column with what it is in every branch; a branch of which not all is known says nothing."""
     first, *others = (_columns(branch, definitions) for branch in source.branches)
     if source.by_name:

@@ -60,7 +60,7 @@ class Pool:
         with self._empty.cursor(NOTHING, NOTHING) as cursor:
             yield cursor
 
-    def _asked(self, sql: str) -> Asked:
+    def _asked(self, sql: str) -> Question:
         """What an allowed query asks. Raises QUERY_INVALID or QUERY_REFUSED. Kept: the text decides it alone."""
         check_text(sql)
         with self._bare() as cursor:
@@ -68,7 +68,7 @@ class Pool:
         try:
             names = None if checked.measured else named(checked.node)
             twice = repeated(checked.references, checked.node)
-            return Asked(checked.references, checked.measured, plain_calls(sql, checked.node), names, twice)
+            return Question(checked.references, checked.measured, plain_calls(sql, checked.node), names, twice)
         except RecursionError:
             raise too_deep() from None
 
@@ -96,7 +96,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """What a query's text says: its views, whether it has MEASURE, its plain aggregates over columns, and the columns
     that it can name, and the views that it names more than once."""
 

@@ -22,7 +22,15 @@ from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.definition import Definition
 from seamline.segment import check_seam
-from seamline.serving.chains import Base, chain_from, epoch_links, is_seam, past_chain, served_base, served_definition
+from seamline.serving.chains import (
+    ChainBase,
+    chain_from,
+    epoch_links,
+    is_seam,
+    past_chain,
+    served_base,
+    served_definition,
+)
 from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer
 from seamline.serving.query import Query
@@ -199,14 +207,14 @@ class Serving:
         partials = self._of(definition)
         runs = (partials.load(chain.segments),) if chain.segments else ()
         verified = batch.versions[chain.version].audit.verified if chain.version is not None else None
-        base = Base(chain.version, chain.cut, verified)
+        base = ChainBase(chain.version, chain.cut, verified)
         at = history.epochs.get(epoch)
         return ServedView(
             definition, stream, base, self._files(batch, base), runs, at.newest if at else None, at.at if at else None,
             self._gone(definition, stream, chain.reached),
         )  # fmt: skip
 
-    def _runs(self, view: str, definition: Definition, base: Base, history: SpeedHistory, kept: Runs) -> Runs:
+    def _runs(self, view: str, definition: Definition, base: ChainBase, history: SpeedHistory, kept: Runs) -> Runs:
         """The runs from the base's cut to the history's frontier; those `kept` from before that still fit are used."""
         partials = self._of(definition)
         kept = tuple(run for run in kept if base.cut <= run.segment.start)
@@ -216,7 +224,9 @@ class Serving:
             return (partials.load(chain.segments),) if chain.segments else ()
         return runs
 
-    def _joined(self, view: str, definition: Definition, base: Base, history: SpeedHistory, kept: Runs) -> Runs | None:
+    def _joined(
+        self, view: str, definition: Definition, base: ChainBase, history: SpeedHistory, kept: Runs
+    ) -> Runs | None:
         """What lies before the kept runs is read from segments, and the epochs after them are added, one by one.
 
         None where they do not meet: then the whole chain is looked at, which finds the reason.
@@ -239,7 +249,7 @@ class Serving:
             return None
         return runs if runs[-1].segment.end == history.frontier else None
 
-    def _files(self, batch: BatchHistory, base: Base) -> Input | None:
+    def _files(self, batch: BatchHistory, base: ChainBase) -> Input | None:
         """The files of a base, to be read in place; None where it has none."""
         if base.version is None:
             return None

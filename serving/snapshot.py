@@ -18,7 +18,7 @@ from seamline.kernel import Input
 from seamline.schemas.catalogue import unknown_view
 from seamline.schemas.definition import Definition
 from seamline.segment import Chain
-from seamline.serving.chains import Base
+from seamline.serving.chains import ChainBase
 from seamline.serving.provenance import Provenance
 from seamline.serving.tail import Runs
 
@@ -29,7 +29,7 @@ class ServedView:
 
     definition: Definition
     stream: str
-    base: Base
+    base: ChainBase
     batch: Input | None = field(repr=False)
     runs: Runs = field(repr=False)
     newest: datetime | None = None

@@ -14,7 +14,7 @@ Path = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Source:
+class QuerySource:
     """One entry after FROM, its columns renamed to `names` (the first ones, if any).
 
     view: its name where it is one; inner: the entries that a subquery without grouping reads, and `items` its columns
@@ -25,16 +25,16 @@ class Source:
     alias: str
     view: str = ""
     names: tuple[str, ...] = ()
-    inner: tuple[Source, ...] = ()
+    inner: tuple[QuerySource, ...] = ()
     items: tuple[tuple[str, Path], ...] = ()
-    branches: tuple[Source, ...] = ()
+    branches: tuple[QuerySource, ...] = ()
     by_name: bool = False
 
 
 STAR = "*"
 """Stands for all columns of `inner` among `items`."""
 
-Scope = Mapping[str, Source]
+Scope = Mapping[str, QuerySource]
 """WITH names that can be seen, in lower case."""
 
 
@@ -49,7 +49,7 @@ def within(node: Node, scope: Scope) -> Iterator[tuple[Node, Scope]]:
         inner = query.get("query_node", {})
         if inner.get("type") == "RECURSIVE_CTE_NODE":
             yield from _recursive(name, query, inner, scope)
-            found = Source(name)
+            found = QuerySource(name)
         else:
             yield query, scope
             found = replace(derived(name, inner, scope), names=tuple(map(fold, query.get("aliases", []))))
@@ -62,12 +62,12 @@ def _recursive(name: str, query: Node, inner: Node, scope: Scope) -> Iterator[tu
     *named, (_, outer) = within(inner, scope)
     yield from named
     yield inner.get("left", {}), outer
-    seen = {**outer, name: Source(name)}
+    seen = {**outer, name: QuerySource(name)}
     yield {key: value for key, value in inner.items() if key not in ("left", "cte_map")}, seen
     yield {key: value for key, value in query.items() if key != "query_node"}, seen
 
 
-def sources(table: Node, scope: Scope) -> Iterator[Source]:
+def sources(table: Node, scope: Scope) -> Iterator[QuerySource]:
     """The entries of a FROM clause."""
     kind, alias = table.get("type"), fold(table.get("alias", ""))
     names = tuple(map(fold, table.get("column_name_alias", [])))
@@ -77,29 +77,31 @@ def sources(table: Node, scope: Scope) -> Iterator[Source]:
     elif kind == "BASE_TABLE":
         name = fold(table["table_name"])
         if name not in scope:
-            yield Source(alias or name, view=name, names=names)
+            yield QuerySource(alias or name, view=name, names=names)
         else:
             known = scope[name]
             yield replace(known, alias=alias or name, names=names + known.names[len(names) :])
     elif kind == "SUBQUERY":
         yield replace(derived(alias, table.get("subquery", {}).get("node", {}), scope), names=names)
     elif kind != "EMPTY":
-        yield Source(alias)
+        yield QuerySource(alias)
 
 
-def derived(alias: str, node: Node, scope: Scope) -> Source:
+def derived(alias: str, node: Node, scope: Scope) -> QuerySource:
     """A subquery as a source: looked through where each of its rows is one of what it reads."""
     if node.get("type") == "SET_OPERATION_NODE":
         *_, (_, scope) = within(node, scope)
         kind, children = str(node.get("setop_type", "")), node.get("children", [])
         given = children if kind.startswith("UNION") else children[:1]
-        return Source(alias, branches=tuple(derived("", one, scope) for one in given), by_name=kind == "UNION_BY_NAME")
+        return QuerySource(
+            alias, branches=tuple(derived("", one, scope) for one in given), by_name=kind == "UNION_BY_NAME"
+        )
     grouped = any(node.get(key) for key in ("group_expressions", "group_sets", "having"))
     if node.get("type") != "SELECT_NODE" or grouped or node.get("aggregate_handling") != "STANDARD_HANDLING":
-        return Source(alias)
+        return QuerySource(alias)
     *_, (_, scope) = within(node, scope)
     items = tuple(map(_item, node.get("select_list", [])))
-    return Source(alias, inner=tuple(sources(node.get("from_table", {}), scope)), items=items)
+    return QuerySource(alias, inner=tuple(sources(node.get("from_table", {}), scope)), items=items)
 
 
 def _item(item: Node) -> tuple[str, Path]:

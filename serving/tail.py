@@ -28,7 +28,7 @@ Merge = Callable[[Sequence[pa.Table]], pa.Table]
 
 
 @dataclass(frozen=True)
-class Run:
+class EpochRun:
     """Adjacent epochs, merged: the range they cover, and their partial rows."""
 
     segment: Segment
@@ -48,10 +48,10 @@ class Run:
         return level
 
 
-Runs = tuple[Run, ...]
+Runs = tuple[EpochRun, ...]
 
 
-def extend(cut: Frontier, runs: Runs, run: Run, merge: Merge) -> Runs:
+def extend(cut: Frontier, runs: Runs, run: EpochRun, merge: Merge) -> Runs:
     """The runs after `run` is added at the end. Raises SEAM_HOLE or SEAM_OVERLAP where it does not begin there."""
     check_seam(runs[-1].segment.end if runs else cut, [run.segment])
     runs = (*runs, run)
@@ -60,10 +60,10 @@ def extend(cut: Frontier, runs: Runs, run: Run, merge: Merge) -> Runs:
     return runs
 
 
-def join(runs: Sequence[Run], merge: Merge) -> Run:
+def join(runs: Sequence[EpochRun], merge: Merge) -> EpochRun:
     """Adjacent runs as one."""
     table = merge([r.table for r in runs])
-    return Run(span([r.segment for r in runs], table.num_rows), table)
+    return EpochRun(span([r.segment for r in runs], table.num_rows), table)
 
 
 def span(segments: Sequence[Segment], rows: int) -> Segment:
@@ -84,7 +84,7 @@ class Partials:
         empty = ", ".join(f"NULL::{c.sql_type} AS {quote(c.name)}" for c in columns)
         self._empty: pa.Table = engine.run(f"SELECT {empty} WHERE false")
 
-    def load(self, segments: Sequence[Segment]) -> Run:
+    def load(self, segments: Sequence[Segment]) -> EpochRun:
         """Adjacent segments, read from the lake and merged into one run. Raises KERNEL_VERSION."""
         check_segments(self._definition, segments)
         files = [path for s in segments for path in s.files]
@@ -94,7 +94,7 @@ class Partials:
             table = self._run(f"SELECT {self._typed} FROM partials", self._lake.read(files))
         else:
             table = self._merged(files)
-        return Run(span(segments, table.num_rows), table)
+        return EpochRun(span(segments, table.num_rows), table)
 
     def merge(self, tables: Sequence[pa.Table]) -> pa.Table:
         """Partial rows of several runs as at most one row a key."""

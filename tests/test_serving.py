@@ -18,7 +18,7 @@ from seamline.segment import Segment, build_chain, check_seam
 from seamline.serving.provenance import check_json
 from seamline.serving.query import Query
 from seamline.serving.serving import Serving
-from seamline.serving.tail import FANOUT, Run, Runs, extend
+from seamline.serving.tail import FANOUT, EpochRun, Runs, extend
 
 
 @pytest.fixture
@@ -360,7 +360,7 @@ def test_a_tail_stays_one_chain_of_few_runs_however_epochs_come(sizes: list[int]
         first, number = number + 1, number + size
         segment = Segment("d", at(first - 1), at(number), first, number)
         table = Numbers(range(first, number + 1))
-        runs = extend(at(0), runs, Run(segment, table), lambda tables: Numbers(merge(tables)))
+        runs = extend(at(0), runs, EpochRun(segment, table), lambda tables: Numbers(merge(tables)))
         check_seam(at(0), [r.segment for r in runs])
         assert [n for r in runs for n in r.table] == list(range(1, number + 1))
     assert all(
@@ -375,7 +375,7 @@ def test_a_thousand_epochs_are_held_in_few_runs(made: Handmade) -> None:
     partials = made.serving()._of(made.served())
     one = partials.load([Segment("d", at(0), at(1), 1, 1)]).table
     for n in range(1, 1001):
-        runs = extend(at(0), runs, Run(Segment("d", at(n - 1), at(n), n, n), one), partials.merge)
+        runs = extend(at(0), runs, EpochRun(Segment("d", at(n - 1), at(n), n, n), one), partials.merge)
     assert len(runs) <= 5 * (FANOUT - 1)
 
 
