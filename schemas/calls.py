@@ -11,8 +11,8 @@ from seamline.schemas.clauses import closing, split
 from seamline.schemas.language import (
     ALLOWED,
     TYPES,
-    Field,
     Source,
+    WrittenField,
     check_words,
     close,
     engine_functions,
@@ -79,7 +79,7 @@ class Measure:
         return f"{name}({distinct + ' ' if distinct else ''}{inside}){condition}"
 
 
-def read_calls(source: Source, body: list[Token], name: str, fields: dict[int, Field]) -> list[Measure]:
+def read_calls(source: Source, body: list[Token], name: str, fields: dict[int, WrittenField]) -> list[Measure]:
     """The aggregates of an expression, left to right. The one that is a whole column is named as the column is, others
     `column__1`, `column__2`. Raises VIEW_INVALID."""
     found: list[Measure] = []
@@ -111,7 +111,7 @@ def _within_group(body: list[Token], end: int) -> bool:
     return end + 3 < len(body) and [word(token) for token in body[end + 1 : end + 3]] == ["within", "group"]
 
 
-def _measure(source: Source, call: list[Token], name: str, fields: dict[int, Field]) -> Measure:
+def _measure(source: Source, call: list[Token], name: str, fields: dict[int, WrittenField]) -> Measure:
     end = closing(call, 1)
     inside, distinct = call[2:end], False
     if inside and word(inside[0]) in ("distinct", "all"):
@@ -172,7 +172,7 @@ def _sorted_by(source: Source, at: Token, inside: list[Token]) -> list[Token]:
 
 
 def _arguments(
-    source: Source, token: Token, entry: Aggregate, parts: list[list[Token]], fields: dict[int, Field]
+    source: Source, token: Token, entry: Aggregate, parts: list[list[Token]], fields: dict[int, WrittenField]
 ) -> tuple[tuple[Argument, ...], tuple[str, ...]]:
     star = not parts or (len(parts) == 1 and len(parts[0]) == 1 and parts[0][0].token_type == TokenType.STAR)
     if star and entry.star:
@@ -195,7 +195,7 @@ def _text(source: Source, part: list[Token]) -> str:
     return source.text[part[0].start : part[-1].end + 1]
 
 
-def _constant(source: Source, part: list[Token], fields: dict[int, Field], entry: Aggregate) -> str:
+def _constant(source: Source, part: list[Token], fields: dict[int, WrittenField], entry: Aggregate) -> str:
     for token in part:
         if token.start in fields:
             got = f"{_text(source, part)} is no constant"
@@ -203,7 +203,7 @@ def _constant(source: Source, part: list[Token], fields: dict[int, Field], entry
     return render(source, part, fields)
 
 
-def condition(source: Source, tokens: list[Token], fields: dict[int, Field]) -> str:
+def condition(source: Source, tokens: list[Token], fields: dict[int, WrittenField]) -> str:
     """A condition over one event. Raises VIEW_INVALID."""
     _refuse_nested(source, tokens)
     check_words(source, tokens, fields)
@@ -233,7 +233,7 @@ def _refuse_other(source: Source, tokens: list[Token], at: int) -> None:
         raise source.refuse(tokens[at].start, f"unknown function {name}()", allowed, mend or "use one of these")
 
 
-def is_bare(tokens: list[Token], fields: dict[int, Field]) -> bool:
+def is_bare(tokens: list[Token], fields: dict[int, WrittenField]) -> bool:
     """Whether this is a field and nothing else: such an expression cannot fail."""
     field = fields.get(tokens[0].start)
     return field is not None and tokens[-1].end == field.end

@@ -21,7 +21,7 @@ from seamline.kernel import quote
 from seamline.schemas import settings
 from seamline.schemas.fields import read_fields
 from seamline.schemas.odcs import read_model
-from seamline.schemas.settings import Discriminator, Settings
+from seamline.schemas.settings import ContractSettings, Discriminator
 from seamline.schemas.types import NAME, Field, parse_duration
 from seamline.schemas.yamlmarks import Marks
 
@@ -114,7 +114,7 @@ def parse_contract(text: str, where: str) -> Contract:
 def _contract(
     marks: Marks, model: OpenDataContractStandard, name: str, fields: tuple[Field, ...], text: str
 ) -> Contract:
-    given = Settings(marks)
+    given = ContractSettings(marks)
     event_time = given.field("eventTime", fields, ("timestamp",))
     if event_time is None:
         times = ", ".join(f.name for f in fields if f.type == "timestamp") or "there is none"

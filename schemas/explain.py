@@ -63,7 +63,7 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredColumn:
     """One column that is stored. `makes`: the view's columns that are finished from it, or `(HAVING)`."""
 
     name: str
@@ -77,7 +77,7 @@ class Stored:
 class Cost:
     """What one group of a view takes, column by column."""
 
-    columns: tuple[Stored, ...]
+    columns: tuple[StoredColumn, ...]
 
     @property
     def fixed(self) -> int:
@@ -107,7 +107,7 @@ def cost(definition: Definition) -> Cost:
     return Cost(tuple(_stored(definition, column, column.name in keys) for column in definition.partial_columns))
 
 
-def _stored(definition: Definition, column: Column, key: bool) -> Stored:
+def _stored(definition: Definition, column: Column, key: bool) -> StoredColumn:
     users = [output for output in definition.columns if column.name in output.uses]
     cuts = [int(most) for most in _SLICE.findall(definition.merges.get(column.name, ""))]
     size = size_of(column.sql_type, column.most or max(cuts, default=0))
@@ -117,7 +117,7 @@ def _stored(definition: Definition, column: Column, key: bool) -> Stored:
     kind = "rare" if column.rare else kind
     unseen = ("(audit)",) if column.name == EVENTS.name else ("(HAVING)",)
     makes = (column.name,) if key else tuple(output.name for output in users) or unseen
-    return Stored(column.name, column.sql_type, kind, size, makes)
+    return StoredColumn(column.name, column.sql_type, kind, size, makes)
 
 
 def size_of(sql_type: str, most: int = 0) -> Size:

@@ -164,7 +164,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Field:
+class WrittenField:
     """A field as the user wrote it: the characters from `start` to `end`, and the SQL that stands for it."""
 
     start: int
@@ -224,7 +224,7 @@ def engine_of(normalised: str) -> str:
     return " ".join([IDENTITY, *sorted({release for name, release in REMADE.items() if name in called})])
 
 
-def render(source: Source, tokens: list[Token], fields: dict[int, Field]) -> str:
+def render(source: Source, tokens: list[Token], fields: dict[int, WrittenField]) -> str:
     """The tokens as one line: keywords in lower case, comments gone, spaces made regular, fields put in.
 
     Nothing else is rewritten: DuckDB runs what the user wrote.
@@ -258,7 +258,7 @@ def _tight(source: Source, before: str, after: str, last: Token | None, token: T
     return adjacent and before[-1] in _OPERATORS and after[0] in _OPERATORS
 
 
-def check_words(source: Source, tokens: list[Token], fields: dict[int, Field]) -> None:
+def check_words(source: Source, tokens: list[Token], fields: dict[int, WrittenField]) -> None:
     """Refuses every word of a scalar expression that is not listed. Raises VIEW_INVALID at the word."""
     skip = -1
     for at, token in enumerate(tokens):

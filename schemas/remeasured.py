@@ -13,7 +13,7 @@ from seamline.schemas.buckets import check_times
 from seamline.schemas.calls import Argument, Measure, condition
 from seamline.schemas.clauses import Clauses, closing
 from seamline.schemas.definition import Definition, Output
-from seamline.schemas.language import Field, Source, engine_functions, is_call, word
+from seamline.schemas.language import Source, WrittenField, engine_functions, is_call, word
 from seamline.schemas.selection import (
     Computed,
     Key,
@@ -68,12 +68,12 @@ class Reader:
         check_grouping(source, clauses, selection, found)
         return selection
 
-    def _fields(self) -> dict[int, Field]:
+    def _fields(self) -> dict[int, WrittenField]:
         """Every use of a column of the base, by the offset where it begins; keys stand over `partials`."""
         columns = {output.name: output.sql_type for output in self.base.columns}
         found = find_fields(self.source, self.clauses, columns, self.base.view)
         return {
-            at: Field(one.start, one.end, f"partials.{one.sql.removeprefix('events.')}", one.plain)
+            at: WrittenField(one.start, one.end, f"partials.{one.sql.removeprefix('events.')}", one.plain)
             for at, one in found.items()
         }
 
@@ -84,11 +84,11 @@ class Reader:
     def _example(self, name: str = "") -> str:
         return f"MEASURE({name or self._columns()[0]})"
 
-    def _output(self, field: Field | None) -> Output | None:
+    def _output(self, field: WrittenField | None) -> Output | None:
         """The base's column that a field is, a field of a struct aside."""
         return next((o for o in self.base.columns if field and field.sql == f"partials.{quote(o.name)}"), None)
 
-    def _having(self, found: dict[int, Field], items: list[Key | Computed]) -> Computed:
+    def _having(self, found: dict[int, WrittenField], items: list[Key | Computed]) -> Computed:
         """In HAVING a name that is the base's measure and this view's column is the latter."""
         body = self.clauses.having
         measures = self._measures(body, "_having", found)
@@ -102,7 +102,7 @@ class Reader:
                 del found[token.start]
         return read_having(self.source, self.clauses, measures, found, items)
 
-    def _measures(self, body: list[Token], name: str, found: dict[int, Field]) -> list[Measure]:
+    def _measures(self, body: list[Token], name: str, found: dict[int, WrittenField]) -> list[Measure]:
         """The MEASURE calls of an expression, left to right, as aggregates of that name."""
         calls: list[Measure] = []
         at = 0
@@ -129,7 +129,7 @@ class Reader:
             self._check_outside(body, calls, found)
         return calls
 
-    def _argument(self, call: list[Token], found: dict[int, Field]) -> Output:
+    def _argument(self, call: list[Token], found: dict[int, WrittenField]) -> Output:
         """The column that is measured."""
         field = found.get(call[2].start) if len(call) > 3 else None
         whole = field is not None and field.end == call[-2].end
@@ -143,13 +143,13 @@ class Reader:
             raise self.source.refuse(call[0].start, got, FORM, f"use {output.name} as it is: a key has no parts")
         return output
 
-    def _check_outside(self, body: list[Token], calls: list[Measure], found: dict[int, Field]) -> None:
+    def _check_outside(self, body: list[Token], calls: list[Measure], found: dict[int, WrittenField]) -> None:
         for token in body:
             output = self._output(found.get(token.start))
             if output and output.aggregate and not any(m.offset <= token.start <= m.end for m in calls):
                 raise self._unmeasured(token, output.name)
 
-    def _check_scalar(self, body: list[Token], found: dict[int, Field], place: str) -> None:
+    def _check_scalar(self, body: list[Token], found: dict[int, WrittenField], place: str) -> None:
         """A key or WHERE: keys of the base and scalar functions of them."""
         for at, token in enumerate(body):
             if is_call(body, at) and token.text.lower() == "measure":

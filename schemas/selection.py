@@ -13,7 +13,18 @@ from seamline.schemas.algebra import ALGEBRA
 from seamline.schemas.buckets import check_times, is_bucket
 from seamline.schemas.calls import Measure, condition, is_bare, read_calls
 from seamline.schemas.clauses import ALLOWED_SELECT, Clauses
-from seamline.schemas.language import CLOSE, OPEN, Field, Source, check_words, close, is_call, is_word, render, word
+from seamline.schemas.language import (
+    CLOSE,
+    OPEN,
+    Source,
+    WrittenField,
+    check_words,
+    close,
+    is_call,
+    is_word,
+    render,
+    word,
+)
 from seamline.schemas.unnest import Unnested, read_unnest
 
 _AGGREGATES = ", ".join(ALGEBRA)
@@ -133,13 +144,13 @@ def read_selection(source: Source, clauses: Clauses, fields: Mapping[str, str]) 
 
 def find_fields(
     source: Source, clauses: Clauses, fields: Mapping[str, str], owner: str = "the contract"
-) -> dict[int, Field]:
+) -> dict[int, WrittenField]:
     """Every use of a field, by the offset where it begins. Raises VIEW_INVALID for one that the `owner` has not."""
     by_name = {name.lower(): name for name in fields}
     aliases = _aliases(clauses)
     own = {token.start for part in clauses.group for token in part if len(part) == 1}
     own |= {token.start for token in clauses.having}
-    found: dict[int, Field] = {}
+    found: dict[int, WrittenField] = {}
     for column in clauses.tree.find_all(exp.Column):
         parts = [part for part in column.parts if "start" in part.meta]
         if not parts or isinstance(column.this, exp.Star):
@@ -153,7 +164,7 @@ def find_fields(
                 continue
             raise _unknown_field(source, start, names[0], by_name, aliases, owner)
         path = "".join(f".{quote(part.lower())}" for part in names[1:])
-        found[start] = Field(start, end, f"events.{quote(name)}{path}", not path)
+        found[start] = WrittenField(start, end, f"events.{quote(name)}{path}", not path)
     return found
 
 
@@ -176,7 +187,7 @@ def _unknown_field(
     return source.refuse(at, f"unknown field {name!r}", ", ".join(by_name.values()), mend)
 
 
-def named(source: Source, tokens: list[Token], fields: dict[int, Field]) -> tuple[list[Token], str]:
+def named(source: Source, tokens: list[Token], fields: dict[int, WrittenField]) -> tuple[list[Token], str]:
     """One item of the select list: its expression and its name."""
     if not tokens:
         raise source.refuse(0, "an empty place in the select list", ALLOWED_SELECT, "remove a comma")
@@ -186,7 +197,7 @@ def named(source: Source, tokens: list[Token], fields: dict[int, Field]) -> tupl
     return alias_of(source, tokens, fields)
 
 
-def alias_of(source: Source, tokens: list[Token], fields: dict[int, Field]) -> tuple[list[Token], str]:
+def alias_of(source: Source, tokens: list[Token], fields: dict[int, WrittenField]) -> tuple[list[Token], str]:
     """The expression and its name: after AS, or a field's own."""
     if len(tokens) > 2 and word(tokens[-2]) == "as" and is_word(tokens[-1]):
         last = tokens[-1]
@@ -204,7 +215,9 @@ def bare_keys(items: Iterable[Key | Computed]) -> dict[str, str]:
     return {key.sql: key.name for key in items if isinstance(key, Key) and key.bare}
 
 
-def read_key(source: Source, body: list[Token], name: str, own: dict[int, Field], fields: dict[int, Field]) -> Key:
+def read_key(
+    source: Source, body: list[Token], name: str, own: dict[int, WrittenField], fields: dict[int, WrittenField]
+) -> Key:
     """A grouping expression. `own`: the fields; `fields`: these, and the element that stands for an unnest."""
     check_words(source, body, fields)
     if not any(token.start in fields for token in body):
@@ -221,7 +234,7 @@ def read_computed(
     body: list[Token],
     name: str,
     measures: list[Measure],
-    fields: dict[int, Field],
+    fields: dict[int, WrittenField],
     keys: Mapping[str, str],
 ) -> Computed:
     """An expression over aggregates and keys; anything else in it is refused."""
@@ -242,7 +255,7 @@ def pieces(
     source: Source, body: list[Token], spans: Mapping[int, Measure | KeyUse], ends: Mapping[int, int]
 ) -> tuple[str | Measure | KeyUse, ...]:
     """The body with what stands at each of `spans` in its place; the words between are checked."""
-    check_words(source, body, {start: Field(start, ends[start], "", False) for start in spans})
+    check_words(source, body, {start: WrittenField(start, ends[start], "", False) for start in spans})
     found: list[str | Measure | KeyUse] = []
     rest: list[Token] = []
     skip = -1
@@ -263,7 +276,11 @@ def pieces(
 
 
 def read_having(
-    source: Source, clauses: Clauses, measures: list[Measure], fields: dict[int, Field], items: list[Key | Computed]
+    source: Source,
+    clauses: Clauses,
+    measures: list[Measure],
+    fields: dict[int, WrittenField],
+    items: list[Key | Computed],
 ) -> Computed:
     """A condition over aggregates (`measures`), keys and the view's own columns."""
     body = clauses.having
@@ -283,7 +300,7 @@ def read_having(
     return Computed("_having", pieces(source, body, spans, ends), body[0].start)
 
 
-def _refuse_field(source: Source, field: Field, columns: Mapping[str, str]) -> UserError:
+def _refuse_field(source: Source, field: WrittenField, columns: Mapping[str, str]) -> UserError:
     """In HAVING, a field is meant before a column of the view that is called alike."""
     said = source.text[field.start : field.end + 1]
     others = ", ".join(name for lower, name in columns.items() if lower != said.lower())
@@ -308,7 +325,7 @@ def check_names(source: Source, items: list[Key | Computed]) -> None:
         seen.add(item.name.lower())
 
 
-def check_grouping(source: Source, clauses: Clauses, selection: Selection, fields: dict[int, Field]) -> None:
+def check_grouping(source: Source, clauses: Clauses, selection: Selection, fields: dict[int, WrittenField]) -> None:
     """An explicit GROUP BY must name exactly the keys, by position, by name or by expression."""
     if selection.keys and not clauses.grouped:
         raise source.refuse(selection.keys[0].offset, "keys without GROUP BY", ALLOWED_SELECT, "add GROUP BY ALL")
@@ -325,7 +342,7 @@ def check_grouping(source: Source, clauses: Clauses, selection: Selection, field
         raise source.refuse(key.offset, f"{key.name!r} is not in GROUP BY", "every key", "use GROUP BY ALL")
 
 
-def _grouped_key(source: Source, part: list[Token], selection: Selection, fields: dict[int, Field]) -> Key:
+def _grouped_key(source: Source, part: list[Token], selection: Selection, fields: dict[int, WrittenField]) -> Key:
     token = part[0]
     text = render(source, part, fields)
     for position, item in enumerate(selection.items, 1):

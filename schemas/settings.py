@@ -43,7 +43,7 @@ class Discriminator:
     value: str
 
 
-class Settings:
+class ContractSettings:
     """The `seamline.*` custom properties of one contract.
 
     Raises UserError CONTRACT_INVALID on an unknown or doubled one.

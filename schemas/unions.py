@@ -18,7 +18,7 @@ from seamline.schemas.buckets import check_times
 from seamline.schemas.calls import condition, is_bare
 from seamline.schemas.clauses import Clauses, begins, closing, read_parts, top_level
 from seamline.schemas.contracts import Contract, event_schema
-from seamline.schemas.language import Field, Source, word
+from seamline.schemas.language import Source, WrittenField, word
 from seamline.schemas.order import POSITION, UNORDERED
 from seamline.schemas.selection import alias_of, find_fields
 
@@ -46,7 +46,7 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class Column:
+class BranchColumn:
     """A column that a branch gives: its SQL over `events`, its type, and its first character."""
 
     sql: str
@@ -56,12 +56,12 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Part:
+class BoundBranch:
     """One branch, bound over its contract. `columns` by name; `said`: the branch, normalised."""
 
     branch: Branch
     contract: Contract
-    columns: Mapping[str, Column]
+    columns: Mapping[str, BranchColumn]
     where: str
     said: str
 
@@ -71,14 +71,14 @@ class Union:
     """A view's contracts as one table: its columns' types by name, and what each contract gives to them."""
 
     fields: Mapping[str, str]
-    parts: tuple[Part, ...]
+    parts: tuple[BoundBranch, ...]
 
     @property
     def said(self) -> str:
         """The same for any order of the branches."""
         return "(" + " union all by name ".join(sorted(part.said for part in self.parts)) + ")"
 
-    def over(self, part: Part, statement: str) -> str:
+    def over(self, part: BoundBranch, statement: str) -> str:
         """A SELECT from one contract's `events`: the columns that a statement names, of the union and of positions."""
         given = {name.lower(): column for name, column in part.columns.items()}
         hidden = {
@@ -103,7 +103,7 @@ def _names(statement: str, column: str) -> bool:
     return f"events.{quote(column)}" in statement
 
 
-def _as(column: Column | None, kind: str) -> str:
+def _as(column: BranchColumn | None, kind: str) -> str:
     """A branch's column with the union's type; NULL where the branch has none."""
     if column is None:
         return f"NULL::{kind}"
@@ -208,15 +208,15 @@ def bind_union(source: Source, branches: Iterable[Branch], contracts: Mapping[st
     return Union({name: kind for name, kind in types.items() if name not in POSITION}, parts)
 
 
-def _part(source: Source, branch: Branch, contract: Contract) -> Part:
+def _part(source: Source, branch: Branch, contract: Contract) -> BoundBranch:
     fields = event_schema(contract)
     clauses = branch.clauses
     found = find_fields(source, clauses, fields)
     binder = Binder(source, f"WITH events AS ({empty_events(fields)})", UNORDERED)
-    columns: dict[str, Column] = {}
+    columns: dict[str, BranchColumn] = {}
     if branch.star:
         at = clauses.table.start
-        columns = {name: Column(f"events.{quote(name)}", kind, True, at) for name, kind in fields.items()}
+        columns = {name: BranchColumn(f"events.{quote(name)}", kind, True, at) for name, kind in fields.items()}
     given = []
     for item in branch.columns or ():
         name, column = _column(source, item, found, binder)
@@ -231,10 +231,12 @@ def _part(source: Source, branch: Branch, contract: Contract) -> Part:
         binder.condition(where, clauses.where[0].start)
     said = ", ".join([*(["*"] if branch.star else []), *given])
     said = f"select {said} from {contract.name}" + (f" where {where}" if where else "")
-    return Part(branch, contract, columns, where, said)
+    return BoundBranch(branch, contract, columns, where, said)
 
 
-def _column(source: Source, item: list[Token], found: dict[int, Field], binder: Binder) -> tuple[str, Column]:
+def _column(
+    source: Source, item: list[Token], found: dict[int, WrittenField], binder: Binder
+) -> tuple[str, BranchColumn]:
     body, name = alias_of(source, item, found)
     at = body[0].start
     if name.startswith("_"):
@@ -242,4 +244,4 @@ def _column(source: Source, item: list[Token], found: dict[int, Field], binder: 
         raise source.refuse(at, got, "other names", "choose a name without a leading underscore")
     check_times(source, body)
     sql, bare = condition(source, body, found), is_bare(body, found)
-    return name, Column(sql, binder.type_of(sql if bare else f"TRY({sql})", at), bare, at)
+    return name, BranchColumn(sql, binder.type_of(sql if bare else f"TRY({sql})", at), bare, at)

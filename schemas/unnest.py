@@ -14,7 +14,7 @@ from sqlglot import Token
 from seamline.kernel import quote
 from seamline.schemas.calls import Argument, condition, is_bare
 from seamline.schemas.clauses import closing
-from seamline.schemas.language import Field, Source, is_call
+from seamline.schemas.language import Source, WrittenField, is_call
 
 ELEMENT = "_element"
 UNNEST = ("unnest", "unlist")
@@ -34,9 +34,9 @@ class Unnested:
         return self.array.sql if self.array.bare else f"TRY({self.array.sql})"
 
     @property
-    def fields(self) -> dict[int, Field]:
+    def fields(self) -> dict[int, WrittenField]:
         """What stands for the element in the statements."""
-        return {start: Field(start, end, f"events.{quote(ELEMENT)}", True) for start, end in self.places}
+        return {start: WrittenField(start, end, f"events.{quote(ELEMENT)}", True) for start, end in self.places}
 
     def over(self, events: str) -> str:
         """A SELECT of the events, a row for each element, from `events` and what may follow it."""
@@ -44,7 +44,7 @@ class Unnested:
 
 
 def read_unnest(
-    source: Source, keys: Iterable[list[Token]], group: Iterable[list[Token]], fields: dict[int, Field]
+    source: Source, keys: Iterable[list[Token]], group: Iterable[list[Token]], fields: dict[int, WrittenField]
 ) -> Unnested | None:
     """The unnest of the keys' expressions, or None. Raises VIEW_INVALID where there are two."""
     found = [(body, at) for body in keys for at in _calls(body)]
@@ -66,7 +66,7 @@ def _calls(body: list[Token]) -> list[int]:
     return [at for at, token in enumerate(body) if is_call(body, at) and token.text.lower() in UNNEST]
 
 
-def _array(source: Source, body: list[Token], at: int, fields: dict[int, Field]) -> Argument:
+def _array(source: Source, body: list[Token], at: int, fields: dict[int, WrittenField]) -> Argument:
     inside = body[at + 2 : closing(body, at + 1)]
     if not inside:
         raise source.refuse(body[at].start, "unnest() of nothing", _ALLOWED, "name the array")

@@ -33,7 +33,7 @@ from seamline.streaming.following import Following
 from seamline.streaming.inbox import Inbox
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.pulse import Pulse
-from seamline.streaming.query import Prepared, Reading, Runner
+from seamline.streaming.query import Prepared, Runner, StreamReading
 from seamline.streaming.raw import RawFile, RawTable
 from seamline.streaming.reading import ReadTopics
 from seamline.streaming.refile import Holdings
@@ -335,7 +335,7 @@ def run_archive(
     """Runs the archive of a stream until SIGTERM, SIGINT or `stop`. Raises what `run_speed` raises."""
     stop = stop or threading.Event()
     settings = project.settings
-    reading = Reading(settings.archive.trigger_ms, settings.archive.max_records, settings.kafka.options)
+    reading = StreamReading(settings.archive.trigger_ms, settings.archive.max_records, settings.kafka.options)
     cluster = Cluster(project.bootstrap, settings.kafka.options)
     log = project.lake.archive_log(stream)
     claimed = claim_between(project.lake, log, "archive", IMPORTING, IMPORT_SECONDS, clock)

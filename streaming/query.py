@@ -56,7 +56,7 @@ _RESULT = pa.schema([("kind", pa.string()), ("name", pa.string()), ("payload", p
 
 
 @dataclass(frozen=True)
-class Reading:
+class StreamReading:
     """How one stream is read: milliseconds between batches, offsets in one batch, options for Kafka's clients.
 
     A batch that follows one of fewer than `few` records is run as a single task.
@@ -76,7 +76,7 @@ class Prepared:
     positions: Frontier
 
 
-class Role(Protocol):
+class StreamingRole(Protocol):
     """What a streaming process does with its batches. All calls are made one at a time."""
 
     @property
@@ -103,7 +103,9 @@ class Role(Protocol):
 class Runner:
     """Runs a role's query until it is told to stop: `stop` is set by a signal, or by a test."""
 
-    def __init__(self, spark: Any, pulse: Pulse, role: Role, reading: Reading, stop: threading.Event) -> None:
+    def __init__(
+        self, spark: Any, pulse: Pulse, role: StreamingRole, reading: StreamReading, stop: threading.Event
+    ) -> None:
         self.spark = spark
         self.pulse = pulse
         self.cluster = pulse.cluster

@@ -21,7 +21,7 @@ from seamline.entries import Memory
 from seamline.frontier import Frontier, topic_of
 from seamline.streaming.logtime import ALLOWANCE, second
 from seamline.streaming.plan import DecodingPlan
-from seamline.streaming.runs import Run, added, later_copies, together
+from seamline.streaming.runs import IdentityRun, added, later_copies, together
 from seamline.streaming.tasks import POSITIONS
 
 MOST = 50_000_000
@@ -43,9 +43,9 @@ class Generation:
     start: Frontier
     began: int = 0
     needed: int = 0
-    runs: tuple[Run, ...] = ()
+    runs: tuple[IdentityRun, ...] = ()
 
-    def read(self, run: Run, needed: int) -> Generation:
+    def read(self, run: IdentityRun, needed: int) -> Generation:
         """With the ids of one more epoch."""
         runs = tuple(added(self.runs, run))
         return replace(self, began=self.began or needed, needed=max(needed, self.needed), runs=runs)
@@ -92,7 +92,7 @@ class Kept:
         spans = (*(span for span in self.spans if span[0] < epoch), (epoch, plan.decoding))
         return replace(self.followed(plan), spans=spans)
 
-    def holds(self, ids: Run) -> NDArray[np.bool_]:
+    def holds(self, ids: IdentityRun) -> NDArray[np.bool_]:
         """Which of some identities are copies of what is remembered."""
         order = np.argsort(ids.hi)  # neighbours are looked for near each other, which is several times as fast
         hi, lo, seen = ids.hi[order], ids.lo[order], ids.seen[order]
@@ -103,7 +103,7 @@ class Kept:
         found[order] = near
         return found
 
-    def read(self, epoch: int, start: Frontier, ids: Run, believed: int) -> Kept:
+    def read(self, epoch: int, start: Frontier, ids: IdentityRun, believed: int) -> Kept:
         """After an epoch that began at `start`; no time beyond the second `believed` is."""
         newest = self.generations[-1]
         needed = max(newest.needed, min(int(ids.seen.max(initial=0)), believed))
@@ -172,7 +172,7 @@ class Remembered:
         believed = second(now + ALLOWANCE)
         for decoding, kept in self.kept.items():
             asked = _columns(_of(ids, decoding))
-            self.kept[decoding] = kept.read(epoch, start, Run.of(asked.hi, asked.lo, asked.seen), believed)
+            self.kept[decoding] = kept.read(epoch, start, IdentityRun.of(asked.hi, asked.lo, asked.seen), believed)
 
     def may_forget(self, latest: int) -> bool:
         """Whether anything could change at this time, the latest of all."""
@@ -214,9 +214,9 @@ def generations(loaded: pa.Table, starts: Mapping[int, Frontier], horizon: int, 
     return made
 
 
-def _filled(generation: Generation, ids: Run, rows: tuple[int, int], began: int, needed: int) -> Generation:
+def _filled(generation: Generation, ids: IdentityRun, rows: tuple[int, int], began: int, needed: int) -> Generation:
     here = slice(*rows)
-    run = Run.of(ids.hi[here], ids.lo[here], ids.seen[here])
+    run = IdentityRun.of(ids.hi[here], ids.lo[here], ids.seen[here])
     return replace(generation, began=began, needed=needed, runs=(run,))
 
 
@@ -225,9 +225,9 @@ def _of(ids: pa.Table, decoding: str) -> pa.Table:
     return ids.filter(pc.and_(pc.equal(ids["decoding"], decoding), pc.is_valid(ids["hi"])))
 
 
-def _columns(ids: pa.Table) -> Run:
+def _columns(ids: pa.Table) -> IdentityRun:
     """Identities in the order of the table."""
-    return Run(*(ids[name].to_numpy() for name in ("hi", "lo", "seen")))
+    return IdentityRun(*(ids[name].to_numpy() for name in ("hi", "lo", "seen")))
 
 
 def _places(ids: pa.Table) -> tuple[NDArray[np.int64], ...]:

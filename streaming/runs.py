@@ -21,7 +21,7 @@ LONGEST = 16_000_000
 
 
 @dataclass(frozen=True)
-class Run:
+class IdentityRun:
     """Identities in the order of their higher halves. `seen`: seconds since 1970, 0 for a record without a time."""
 
     hi: NDArray[np.uint64]
@@ -29,7 +29,7 @@ class Run:
     seen: NDArray[np.uint32]
 
     @classmethod
-    def of(cls, hi: NDArray[np.uint64], lo: NDArray[np.uint64], seen: NDArray[np.uint32]) -> Run:
+    def of(cls, hi: NDArray[np.uint64], lo: NDArray[np.uint64], seen: NDArray[np.uint32]) -> IdentityRun:
         """From identities in any order; what is the same in all three is held once."""
         order = np.argsort(hi, kind="stable")
         run = cls(hi[order], lo[order], seen[order])
@@ -54,19 +54,19 @@ class Run:
             at[asked] += 1
         return found
 
-    def merged(self, other: Run) -> Run:
+    def merged(self, other: IdentityRun) -> IdentityRun:
         """Both as one."""
         at = np.searchsorted(self.hi, other.hi)
-        return Run(
+        return IdentityRun(
             np.insert(self.hi, at, other.hi), np.insert(self.lo, at, other.lo), np.insert(self.seen, at, other.seen)
         )
 
-    def _once(self) -> Run:
+    def _once(self) -> IdentityRun:
         order = np.lexsort((self.seen, self.lo, self.hi))
         hi, lo, seen = self.hi[order], self.lo[order], self.seen[order]
         new = np.ones(len(hi), bool)
         new[1:] = (hi[1:] != hi[:-1]) | (lo[1:] != lo[:-1]) | (seen[1:] != seen[:-1])
-        return Run(hi[new], lo[new], seen[new])
+        return IdentityRun(hi[new], lo[new], seen[new])
 
 
 def within(one: NDArray[np.uint32], other: NDArray[np.uint32], horizon: int) -> NDArray[np.bool_]:
@@ -76,7 +76,7 @@ def within(one: NDArray[np.uint32], other: NDArray[np.uint32], horizon: int) -> 
     return found
 
 
-def added(runs: Sequence[Run], run: Run) -> list[Run]:
+def added(runs: Sequence[IdentityRun], run: IdentityRun) -> list[IdentityRun]:
     """Runs, the longest first, with one more; those that have become alike in length are merged."""
     grown = [*runs, *([run] if len(run) else [])]
     while len(grown) > 1 and _alike(*map(len, grown[-2:])):
@@ -85,9 +85,9 @@ def added(runs: Sequence[Run], run: Run) -> list[Run]:
     return grown
 
 
-def together(runs: Sequence[Run]) -> list[Run]:
+def together(runs: Sequence[IdentityRun]) -> list[IdentityRun]:
     """As few runs as there may be, of those that nothing is added to any more."""
-    made: list[Run] = []
+    made: list[IdentityRun] = []
     for run in reversed(runs):
         small = made and len(made[-1]) + len(run) <= LONGEST
         made.append(run.merged(made.pop()) if small else run)

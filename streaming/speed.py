@@ -26,7 +26,7 @@ from seamline.streaming.kafka import Cluster, Topic
 from seamline.streaming.maintenance import Maintenance
 from seamline.streaming.plan import Plan, make_plan
 from seamline.streaming.pulse import Pulse
-from seamline.streaming.query import Prepared, Reading, Runner
+from seamline.streaming.query import Prepared, Runner, StreamReading
 from seamline.streaming.reading import ReadTopics
 from seamline.streaming.tasks import Tasks
 
@@ -130,7 +130,7 @@ def run_speed(
     """
     stop = stop or threading.Event()
     settings = project.settings
-    reading = Reading(settings.speed.trigger_ms, settings.speed.max_records, settings.kafka.options, FEW)
+    reading = StreamReading(settings.speed.trigger_ms, settings.speed.max_records, settings.kafka.options, FEW)
     cluster = Cluster(project.bootstrap, settings.kafka.options)
     with stopping(stop), claim(project.lake, project.lake.speed_log(stream), "speed", clock) as writer:
         role = SpeedRole(project, stream, writer, cluster, clock)

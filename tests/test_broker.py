@@ -22,7 +22,7 @@ from kafka.errors import KafkaError
 from seamline.cli.stack import revived
 from seamline.errors import Condition, TransientError
 from seamline.machine import process
-from seamline.machine.broker import Broker, Cluster, free_ports
+from seamline.machine.broker import Broker, BrokerState, free_ports
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.broker
@@ -167,7 +167,7 @@ def test_free_ports_differ() -> None:
 
 
 def test_a_cluster_id_that_looks_like_an_option_is_formatted(tmp_path: Path) -> None:
-    (tmp_path / "cluster.json").write_text(json.dumps(asdict(Cluster("-" + "a" * 21))))
+    (tmp_path / "cluster.json").write_text(json.dumps(asdict(BrokerState("-" + "a" * 21))))
     with Broker(tmp_path) as started:
         assert started.cluster_id == "-" + "a" * 21
         assert started.is_running()

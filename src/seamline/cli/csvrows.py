@@ -32,7 +32,7 @@ _FAULTS = (
 
 
 @dataclass(frozen=True)
-class Header:
+class CsvHeader:
     """A header read by a contract. `columns`: JSON keys with their fields; `unknown`: columns that are no field;
     `lacking`: fields that are no column."""
 
@@ -46,7 +46,7 @@ class CsvRows:
     """The rows of one file. `header` stands once the first was asked for."""
 
     def __init__(self, lines: Iterable[bytes], contract: Contract, where: str) -> None:
-        self.header: Header | None = None
+        self.header: CsvHeader | None = None
         self._lines = iter(lines)
         self._contract = contract
         self._where = where
@@ -105,7 +105,7 @@ class CsvRows:
             ) from error
 
 
-def read_header(names: list[str], contract: Contract, delimiter: str, where: str) -> Header:
+def read_header(names: list[str], contract: Contract, delimiter: str, where: str) -> CsvHeader:
     """The columns by the contract. Names and JSON keys of fields differ in more than case, so case does not count.
 
     Raises UserError INPUT_INVALID where the event time is not named, or two columns are the same.
@@ -127,7 +127,7 @@ def read_header(names: list[str], contract: Contract, delimiter: str, where: str
             Condition.INPUT_INVALID, got, allowed="each field once", mend="rename or remove one", where=f"{where}:1"
         )
     lacking = tuple(field.key for field in contract.fields if field.key not in keys)
-    return Header(delimiter, columns, tuple(name for name, field in found if field is None), lacking)
+    return CsvHeader(delimiter, columns, tuple(name for name, field in found if field is None), lacking)
 
 
 def _known(contract: Contract) -> dict[str, Field]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from seamline.cli.csvrows import CsvRows, Header
+from seamline.cli.csvrows import CsvHeader, CsvRows
 from seamline.cli.packing import DAMAGED, LONGEST, PACKED, LineTooLongError, lines, pieces
 from seamline.errors import Condition, UserError
 
@@ -72,7 +72,7 @@ class EventFile:
         return self.size if self._raw.closed else self._raw.tell()
 
     @property
-    def header(self) -> Header | None:
+    def header(self) -> CsvHeader | None:
         """Of a CSV file whose first row was read."""
         return self._rows.header if self._rows else None
 

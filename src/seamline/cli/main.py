@@ -18,7 +18,7 @@ import typer
 from seamline import __version__
 from seamline.cli import batch, contracts, demo, doctor, imports, init, query, replay, run, status, topics, up, views
 from seamline.cli.console import note, show_error
-from seamline.cli.options import MARKUP, RUN, Run, examples
+from seamline.cli.options import MARKUP, RUN, Invocation, examples
 from seamline.errors import Condition, SeamlineError, TerminalError
 from seamline.private import keep_others_out, made, own_folder
 
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def execute(arguments: list[str]) -> int:
     """Runs one command; returns its exit code. No exception leaves, whatever the command raises."""
-    RUN.__dict__.update(Run().__dict__)
+    RUN.__dict__.update(Invocation().__dict__)
     try:
         app(arguments, prog_name="seamline")
     except SystemExit as ended:

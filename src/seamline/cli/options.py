@@ -11,7 +11,7 @@ import typer
 
 
 @dataclass
-class Run:
+class Invocation:
     """What this run of the command line was told; one process, one run."""
 
     debug: bool = False
@@ -21,7 +21,7 @@ class Run:
 MARKUP: Literal["rich"] | None = "rich" if sys.stdout.isatty() else None
 """How help is drawn: boxes and colours for a terminal only."""
 
-RUN = Run()
+RUN = Invocation()
 HERE = Path()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from seamline.cli import example
 from seamline.cli.console import say, show_table
 from seamline.cli.mess import Mess
-from seamline.cli.truth import Difference, Prefixes, differences, true_answer
+from seamline.cli.truth import Deviation, Prefixes, differences, true_answer
 from seamline.cli.witness import Evidence, Witness
 from seamline.history import BatchHistory, SpeedHistory
 from seamline.schemas.catalogue import Catalogue
@@ -77,7 +77,7 @@ def _final_answers(project: Project, verdict: Verdict) -> None:
     )
 
 
-def _row(view: str, found: Difference) -> tuple[object, ...]:
+def _row(view: str, found: Deviation) -> tuple[object, ...]:
     exact = found.exactness == "exact"
     error = "0" if exact and found.holds else ("-" if exact else f"{found.largest:.2%}")
     bound = "0" if exact else f"{found.bound:.2%}"

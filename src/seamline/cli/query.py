@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from seamline.serving.provenance import Answer, Provenance
 
 
-class Format(StrEnum):
+class RowFormat(StrEnum):
     """How rows are written."""
 
     TABLE = "table"
@@ -43,7 +43,7 @@ def add(app: typer.Typer) -> None:
 
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT over the project's views.")],
-    form: Annotated[Format, typer.Option("--format", help="How rows are written.")] = Format.TABLE,
+    form: Annotated[RowFormat, typer.Option("--format", help="How rows are written.")] = RowFormat.TABLE,
     provenance: Annotated[
         bool,
         typer.Option("--provenance", help="Say what the answer rests on: version, cut, frontier, lag."),
@@ -58,7 +58,7 @@ def query(
     from seamline.schemas.project import load_project
     from seamline.serving.serving import Serving
 
-    if form is Format.ARROW and is_terminal():
+    if form is RowFormat.ARROW and is_terminal():
         raise UserError(
             Condition.INPUT_INVALID,
             "Arrow is not for a terminal",
@@ -74,19 +74,19 @@ def query(
     write(answer, form, proof=provenance)
 
 
-def write(answer: Answer, form: Format, *, proof: bool) -> None:
+def write(answer: Answer, form: RowFormat, *, proof: bool) -> None:
     """Writes an answer to stdout, with its provenance where it does not disturb."""
     from seamline.serving.encode import FORMATS, cell, rows
 
     names = answer.table.column_names
-    if form is Format.TABLE:
+    if form is RowFormat.TABLE:
         lines = answer.table.num_rows
         show_table(names, ([*map(cell, row)] for row in rows(answer.table)))
         say(f"{lines} row{'' if lines == 1 else 's'}")
         for one in answer.provenance.values() if proof else ():
             say()
             show_table(("provenance", one.view), list(_summary(one)))
-    elif form is Format.JSON:
+    elif form is RowFormat.JSON:
         found = [dict(zip(distinct(names), row, strict=True)) for row in rows(answer.table)]
         said = {"provenance": answer.provenance.to_json(), "warnings": list(answer.warnings)}
         show_json({"rows": found, **said} if proof else found)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seamline.cli.console import note
-from seamline.cli.csvrows import Header
+from seamline.cli.csvrows import CsvHeader
 from seamline.cli.events import EventFile, shift
 from seamline.cli.progress import Advance, unseen
 
@@ -103,7 +103,7 @@ def judge_files(
     return survey
 
 
-def say_columns(path: Path, header: Header, contract: Contract) -> None:
+def say_columns(path: Path, header: CsvHeader, contract: Contract) -> None:
     """Names columns that are no field and fields that are no column: both are often a slip."""
     if header.unknown:
         note(f"{path}: no field of {contract.name}: column {', '.join(map(repr, header.unknown))}")

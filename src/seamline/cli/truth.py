@@ -18,7 +18,7 @@ APPROXIMATE = re.compile(r"\bapprox_count_distinct\s*\(", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Difference:
+class Deviation:
     """One column, served against true. `largest` is the largest absolute difference (relative for `approximate`)."""
 
     column: str
@@ -50,7 +50,7 @@ def true_answer(view_sql: str, contract: str, columns: Mapping[str, str], files:
 
 def differences(
     served: pa.Table, true: pa.Table, keys: Sequence[str], exactness: Mapping[str, str], bounds: Mapping[str, float]
-) -> list[Difference]:
+) -> list[Deviation]:
     """Column by column over the full join on the keys; a group that only one side has differs in every column."""
     connection = duckdb.connect(":memory:", config={"threads": 2})
     connection.execute("SET TimeZone = 'UTC'")
@@ -71,7 +71,7 @@ def differences(
             f"FROM (SELECT *, 1 AS _here FROM served) s FULL JOIN (SELECT *, 1 AS _here FROM truth) t ON {on}"
         ).fetchone()
         groups, differing, largest = row if row else (0, 0, 0.0)
-        found.append(Difference(column, kind, groups, differing, float(largest), bounds.get(column, 0.0)))
+        found.append(Deviation(column, kind, groups, differing, float(largest), bounds.get(column, 0.0)))
     return found
 
 

@@ -33,7 +33,7 @@ def add(commands: typer.Typer) -> None:
 
 
 @dataclass(frozen=True)
-class Found:
+class ViewDifference:
     """One view's difference from what is served. `old` None: nothing is; `raw`: event dates and bytes to read again."""
 
     view: str
@@ -110,21 +110,23 @@ def _text(path: Path) -> str:
         raise UserError(Condition.INPUT_INVALID, f"cannot read {path}: {error}", allowed=allowed) from error
 
 
-def _difference(project: Project, catalogue: Catalogue, name: str, view: ViewText | None) -> Found:
+def _difference(project: Project, catalogue: Catalogue, name: str, view: ViewText | None) -> ViewDifference:
     from seamline.schemas.difference import Difference, Side, compare
     from seamline.schemas.together import compile_for
 
     state = catalogue.states.get(name)
     served = state.served if state is not None else None
     if view is None:
-        return Found(name, served, None, Difference((), "nothing"), "")
+        return ViewDifference(name, served, None, Difference((), "nothing"), "")
     definition, contracts = compile_for(view, project.contracts, project.views)
     new = Side(definition, contracts, definition.hash)
     old = _side(catalogue, served) if served is not None else _namesake(catalogue, new)
     difference = compare(old, new) if old is not None else Difference((), "apply")
     costly = difference.needs in ("rebuild", "another name")
     raw = _raw(project, contracts) if costly and definition.base is None else None
-    return Found(name, old.hash if old else None, new.hash, difference, _being(state, new.hash) if costly else "", raw)
+    return ViewDifference(
+        name, old.hash if old else None, new.hash, difference, _being(state, new.hash) if costly else "", raw
+    )
 
 
 def _side(catalogue: Catalogue, hash_: str) -> Side:
@@ -165,7 +167,7 @@ def _raw(project: Project, contracts: Iterable[Contract]) -> tuple[int, int] | N
     return (len(by_day(tuple(files))), sum(file.size for file in files)) if files else None
 
 
-def _told(found: Found) -> dict[str, Any]:
+def _told(found: ViewDifference) -> dict[str, Any]:
     return {
         "view": found.view,
         "served": found.old,

@@ -23,7 +23,7 @@ def add(commands: typer.Typer) -> None:
 
 
 @dataclass(frozen=True)
-class Measured:
+class VersionSize:
     """What a batch version of a definition holds: its files, their bytes, their partial rows."""
 
     version: int
@@ -80,7 +80,7 @@ _ABOUT = {
 }
 
 
-def _measured(project: Project, definition: Definition) -> Measured | None:
+def _measured(project: Project, definition: Definition) -> VersionSize | None:
     """The newest batch version's files as they lie in the lake; None where there is none."""
     import obstore
 
@@ -91,10 +91,10 @@ def _measured(project: Project, definition: Definition) -> Measured | None:
     files = {file.path: file.rows for of_unit in history.files(number).values() for file in of_unit}
     listing = obstore.list(project.lake.store, prefix=f"batch/{definition.hash}/")
     sizes = {item["path"]: item["size"] for batch in listing for item in batch if item["path"] in files}
-    return Measured(number, len(files), sum(files.values()), sum(sizes.values()))
+    return VersionSize(number, len(files), sum(files.values()), sum(sizes.values()))
 
 
-def _told(definition: Definition, spent: Cost, measured: Measured | None) -> dict[str, Any]:
+def _told(definition: Definition, spent: Cost, measured: VersionSize | None) -> dict[str, Any]:
     stored = [
         {
             "column": column.name,

@@ -84,7 +84,7 @@ appender.file.strategy.max = 3
 
 
 @dataclass(frozen=True)
-class Cluster:
+class BrokerState:
     """What a broker's folder remembers. `pid` and `born` name the last process started on it."""
 
     cluster_id: str
@@ -101,7 +101,7 @@ class Broker:
         self.folder = folder.absolute()
         self.log = (log or self.folder / "broker.log").absolute()
         self._settings = settings or {}
-        self._cluster: Cluster | None = None
+        self._cluster: BrokerState | None = None
         self._child: process.Child | None = None
 
     @property
@@ -176,29 +176,29 @@ class Broker:
 
     # ------------------------------------------------------------------ files
 
-    def _load(self) -> Cluster:
+    def _load(self) -> BrokerState:
         file, formatted = self.folder / "cluster.json", self.folder / "data" / "meta.properties"
         if file.exists():
-            return Cluster(**json.loads(file.read_text()))
+            return BrokerState(**json.loads(file.read_text()))
         kept = _property(formatted.read_text(), "cluster.id") if formatted.exists() else None
-        cluster = Cluster(kept or base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+        cluster = BrokerState(kept or base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
         self._save(cluster)
         return cluster
 
-    def _save(self, cluster: Cluster) -> None:
+    def _save(self, cluster: BrokerState) -> None:
         self._cluster = cluster
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / "cluster.json.tmp"
         partial.write_text(json.dumps(asdict(cluster)))
         os.replace(partial, self.folder / "cluster.json")
 
-    def _with_ports(self, cluster: Cluster, *, afresh: bool) -> Cluster:
+    def _with_ports(self, cluster: BrokerState, *, afresh: bool) -> BrokerState:
         ports = (cluster.port, cluster.controller_port)
         if afresh or not all(ports) or not all(map(_is_free, ports)):
             ports = free_ports()
         return replace(cluster, port=ports[0], controller_port=ports[1])
 
-    def _write_configuration(self, cluster: Cluster) -> None:
+    def _write_configuration(self, cluster: BrokerState) -> None:
         client, controller = f"127.0.0.1:{cluster.port}", f"127.0.0.1:{cluster.controller_port}"
         settings = {
             **SETTINGS,
@@ -219,7 +219,7 @@ class Broker:
         log4j = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
         return [str(find_java().binary), *JVM, log4j, "-cp", classpath, *arguments]
 
-    def _format(self, cluster: Cluster) -> None:
+    def _format(self, cluster: BrokerState) -> None:
         if (self.folder / "data" / "meta.properties").exists():
             return
         properties = str(self.folder / "server.properties")
@@ -235,13 +235,13 @@ class Broker:
                 Condition.BROKER_UNAVAILABLE, f"formatting failed ({code}): {self._tail()}", where=str(self.folder)
             )
 
-    def _launch(self, cluster: Cluster) -> None:
+    def _launch(self, cluster: BrokerState) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         command = self._java("kafka.Kafka", str(self.folder / "server.properties"))
         self._child = process.start(command, log=self._output, fresh_log=True)
         self._save(replace(cluster, pid=self._child.pid, born=process.born(self._child.pid)))
 
-    def _wait_for_predecessor(self, cluster: Cluster) -> None:
+    def _wait_for_predecessor(self, cluster: BrokerState) -> None:
         """A broker whose parent died ends by itself within seconds; another one's is not ours to end."""
 
         def gone() -> bool:
