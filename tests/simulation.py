@@ -30,8 +30,8 @@ from seamline.frontier import Frontier, Partition, Position
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
 from seamline.jobs.batch import Batch, Outcome
 from seamline.jobs.raw import raw_files
-from seamline.jobs.unit import Runner
-from seamline.kernel import kernel, quote
+from seamline.jobs.unit import Runner, UnitResult
+from seamline.kernel import KERNEL_VERSION, kernel, quote
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.catalogue import Catalogue, apply_views, drop_view
@@ -428,6 +428,24 @@ class World:
         except ConflictError as error:
             assert error.condition is Condition.WRITER_CONFLICT
         assert self.lake.archive_log(STREAM).last() == number
+
+    def another_release(self) -> int:
+        """What is installed is another release now, which reads no state of the units that a dead run had done.
+
+        Their files are emptied, so that whoever reads one after all is caught. How many there were.
+        """
+        versions = [v for d in self.known for v in BatchHistory(self.lake.batch_log(d)).versions.values()]
+        named = {file.path for version in versions for files in version.units.values() for file in files}
+        aged = 0
+        for item in [item for listed in self.lake.store.list("runs/") for item in listed]:
+            done = UnitResult.model_validate_json(bytes(self.lake.store.get(item["path"]).bytes()))
+            if done.kernel == KERNEL_VERSION and (done.file is None or done.file.path not in named):
+                made = done.model_copy(update={"kernel": "duckdb-1.4"}).model_dump_json()
+                self.lake.store.put(item["path"], made.encode())
+                if done.file is not None:
+                    Path(self.lake.absolute(done.file.path)).write_bytes(b"")
+                aged += 1
+        return aged
 
     def _tasks(self, start: Frontier, takes: Sequence[int], split: int, again: int) -> Callable[[Task], Iterable[Row]]:
         rows: list[dict[str, Any]] = []

@@ -223,7 +223,7 @@ class Stream(RuleBasedStateMachine):
         else:
             self.world.drop("sales")
 
-    @rule(what=st.sampled_from(["lose_memory", "second_speed", "second_archive", "serve_afresh"]))
+    @rule(what=st.sampled_from(["lose_memory", "second_speed", "second_archive", "serve_afresh", "another_release"]))
     def start_again(self, what: str) -> None:
         event = self._named(Event("7", BEGIN))
         self.world.send(0, event.encode(), event)  # so that a writer who was displaced has something to write
@@ -325,6 +325,21 @@ def test_death_at_each_commit_point_changes_nothing(root: Path, point: str, view
         world.ready.add(view)
     day(world, [], point, view)
     assert world.deaths == 1, f"{point} was not reached"
+    world.finish()
+    assert all(audit.compared for audit in world.audits)
+
+
+def test_what_a_run_had_done_under_another_release_is_done_again(root: Path) -> None:
+    world = World(root)
+    day(world, [], "batch.after-files")
+    event = Event("late", BEGIN - timedelta(days=40))
+    world.send(0, event.encode(), event)
+    world.run_speed([99])
+    world.run_archive([99])
+    world.perform(lambda: world.refresh("sales", rebuild=True), "batch.after-files")
+    assert world.deaths == 2
+    assert world.another_release() == 2
+    world.check()
     world.finish()
     assert all(audit.compared for audit in world.audits)
 
