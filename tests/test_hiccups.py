@@ -66,15 +66,20 @@ def view(bench: Bench) -> None:
 def test_a_look_that_failed_at_any_call_is_made_good_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Bench], None]
 ) -> None:
+    bench = Bench(tmp_path, store=MemoryStore())
+    bench.send(order("old"))
+    bench.both()
+    before = entries(bench.lake)
+    change(bench)
+    after = entries(bench.lake)
     failing, at, told = Failing(monkeypatch), 0, True
     while told:
         at += 1
-        bench = Bench(tmp_path / str(at), store=MemoryStore())
-        bench.send(order("old"))
-        bench.both()
-        serving = Serving(bench.lake, Settings(), bench.clock)
+        lake = Lake(bench.lake.uri, MemoryStore())
+        put(lake, before)
+        serving = Serving(lake, Settings(), bench.clock)
         assert serving.query(ASKED).table.to_pylist() == [{"orders": 1}]
-        change(bench)
+        put(lake, after)
         failing.made, failing.at = 0, at
         try:
             told = failing.at <= (serving.catch_up(), failing.made)[1]
@@ -88,6 +93,17 @@ def test_a_look_that_failed_at_any_call_is_made_good_by_the_next(
         assert not serving.catch_up()
         serving.close()
     assert at > 3
+
+
+def entries(lake: Lake) -> dict[str, bytes]:
+    """All that the lake's store holds; the files that entries name are beside it."""
+    paths = [item["path"] for listed in obstore.list(lake.store) for item in listed]
+    return {path: bytes(obstore.get(lake.store, path).bytes()) for path in paths}
+
+
+def put(lake: Lake, kept: dict[str, bytes]) -> None:
+    for path, payload in kept.items():
+        obstore.put(lake.store, path, payload)
 
 
 def test_a_view_whose_file_could_not_be_read_answers_at_the_next_look(tmp_path: Path) -> None:
