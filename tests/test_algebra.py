@@ -30,7 +30,7 @@ from tests.algebra_laws import (
 )
 
 CASES = list(cases())
-EXAMPLES = max(2, settings().max_examples // 10)
+EXAMPLES = max(2, settings().max_examples // 15)
 
 NOT_NULL: dict[str, Any] = {
     "count": 0,

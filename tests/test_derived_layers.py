@@ -253,7 +253,7 @@ def do(world: World, name: str, takes: list[int]) -> None:
 
 
 @pytest.mark.thorough
-@settings(max_examples=HISTORIES)
+@settings(max_examples=HISTORIES // 2)  # test_simulation.py lives through as many again without this view
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from([*STEPS, *STEPS, "change", "drop", "back"]), TAKES, DEATH), min_size=4, max_size=25

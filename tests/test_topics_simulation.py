@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -45,8 +46,11 @@ def perform(world: World, what: str, *about: Any) -> None:
         world.check()
 
 
+MORE = {"quick": 0, "landing": 40, "long": 2000}[os.environ.get("HYPOTHESIS_PROFILE", "landing")]
+
+
 @pytest.mark.parametrize(
-    "seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(100, 200))]
+    "seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(100, 100 + MORE))]
 )
 def test_no_record_is_passed_over_or_read_twice_whatever_happens_to_topics(tmp_path: Path, seed: int) -> None:
     chance, world = Random(seed), World(tmp_path)
