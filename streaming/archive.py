@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from typing import Any
@@ -34,7 +35,7 @@ from seamline.streaming.inbox import Inbox
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.pulse import Pulse
 from seamline.streaming.query import Prepared, Runner, StreamReading
-from seamline.streaming.raw import RawFile, RawTable
+from seamline.streaming.raw import Fence, RawFile, RawTable
 from seamline.streaming.reading import ReadTopics
 from seamline.streaming.refile import Holdings
 from seamline.streaming.shelves import FilingJob, Shelf, filing_task, fitted, make_shelves
@@ -99,23 +100,42 @@ class Archive:
 
     def use(self, shelves: Sequence[Shelf]) -> None:
         """Files by these from now on: tables are made, restored and widened; what was refused before is tried again."""
+        if self._unfinished:
+            self.tables.clear()
         new = []
-        for shelf in shelves:
-            if shelf.table not in self.tables:
-                table = RawTable(self.lake, shelf.table, shelf.schema(self.engine))
-                table.restore(self.history.tables.get(shelf.table, 0))
-                self.tables[shelf.table] = table
-                new += [shelf.table] if shelf.table not in self.history.tables else []
-        self.shelves = tuple(fitted(shelf, self.tables[shelf.table], self.engine) for shelf in shelves)
+        with self._writing():
+            for shelf in shelves:
+                if shelf.table not in self.tables:
+                    self.tables[shelf.table] = self._open(shelf)
+                    new += [shelf.table] if shelf.table not in self.history.tables else []
+            self.shelves = tuple(fitted(shelf, self.tables[shelf.table], self.engine) for shelf in shelves)
+        self._unfinished = False
         self._file_again(*refile.filled(self.holdings, new))
         self._file_again(*refile.mended(self.holdings))
+        self._maintained()
 
     def begin(self) -> None:
         """After an attempt that did not come to its entry: as a new process would begin."""
         if self._unfinished:
-            self._unfinished = False
-            self.tables.clear()
             self.use(self.shelves)
+
+    def _open(self, shelf: Shelf) -> RawTable:
+        fence = Fence(self.writer.log.name, self.writer.claim)
+        table = RawTable(self.lake, shelf.table, shelf.schema(self.engine), fence=fence)
+        table.restore(self.history.tables.get(shelf.table, 0))
+        return table
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Around commits to raw tables. Raises WRITER_CONFLICT where another process wrote one: transient while the
+        claim is still this one's, since the other then cannot go on, and the next start restores the table."""
+        self.writer.check()
+        self._unfinished = True
+        try:
+            yield
+        except ConflictError as error:
+            self.writer.check()
+            raise TransientError(error.condition, error.got, mend=error.mend, where=error.where) from error
 
     def run_batch(self, tasks: Tasks) -> Archived | None:
         """Files and commits what `tasks` read. None, and nothing committed, where they read nothing."""
@@ -149,13 +169,13 @@ class Archive:
     def commit(self, entry: Archived, files: Sequence[RawFile]) -> Archived:
         """Adds files to their tables, one Delta commit each, then puts the entry, which names the versions."""
         reach("archive.before-delta")
-        self.writer.check()
-        self._unfinished = True
         by_table: dict[str, list[RawFile]] = {}
         for file in files:
             by_table.setdefault(file.table, []).append(file)
-        for path, of_table in sorted(by_table.items()):
-            self._add(path, of_table)
+        with self._writing():
+            reach("archive.after-check")
+            for path, of_table in sorted(by_table.items()):
+                self.tables[path].add(of_table)
         reach("archive.after-delta")
         self._sync(by_table)
         self.check()
@@ -168,15 +188,6 @@ class Archive:
         self._unfinished = False
         self._touched |= by_table.keys()
         return entry
-
-    def _add(self, path: str, files: Sequence[RawFile]) -> None:
-        """One Delta commit. Raises WRITER_CONFLICT where another process wrote the table: transient while the claim is
-        still this one's, since the other then cannot go on, and the next start restores the table."""
-        try:
-            self.tables[path].add(files)
-        except ConflictError as error:
-            self.writer.check()
-            raise TransientError(error.condition, error.got, mend=error.mend, where=error.where) from error
 
     def _sync(self, written: Mapping[str, Sequence[RawFile]] | None = None) -> None:
         """Makes all that the next entry names outlast a power loss: files, and what Delta's logs say of them."""
@@ -222,30 +233,40 @@ class Archive:
 
     def maintain(self) -> Maintained | None:
         """Puts small files of crowded dates together, in tables touched since the last time."""
-        before = self.versions()
-        for path in sorted(self._touched):
+        for path in sorted(self._touched & self.tables.keys()):
             days = self.tables[path].crowded(CROWDED)
             if days:
-                self.tables[path].compact(days)
+                with self._writing():
+                    self.tables[path].compact(days)
                 self.lake.sync(file for day in days for file in self.tables[path].files(day))
         self._touched.clear()
-        return self._maintained(before)
+        return self._maintained()
 
-    def vacuum(self) -> Maintained | None:
-        """Deletes files that no table version of the last days names."""
-        before = self.versions()
+    def vacuum(self, spared: Callable[[], Collection[str]] = tuple) -> list[str]:
+        """Deletes files that no table version of the last days names, nor `spared`; returns their paths.
+
+        What is to go is settled while the claim is this one's and stays what nobody needs: a process that is frozen
+        before it deletes, and wakes when others have written, deletes nothing of theirs.
+        """
+        planned = {path for table in self.tables.values() for path in table.unneeded(VACUUM_HOURS)}
+        going = sorted(planned.difference(spared()))
+        self.writer.check()
+        self.lake.delete(going)
         for table in self.tables.values():
-            table.vacuum(VACUUM_HOURS)
-        return self._maintained(before)
+            table.trim_log()
+        return going
 
-    def _maintained(self, before: Mapping[str, int]) -> Maintained | None:
-        after = self.versions()
-        if after == before:
-            return None
-        self._sync()
-        entry = Maintained(at=self.clock(), claim=self.writer.claim, tables=after)
-        self.writer.put(entry)
-        self.history.catch_up()
+    def _maintained(self) -> Maintained | None:
+        """Names the versions that tables have come to with the same rows, where there are any."""
+        named = self.history.tables
+        after = {**named, **{path: table.version for path, table in self.tables.items() if path in named}}
+        entry = None
+        if after != named:
+            self._sync()
+            entry = Maintained(at=self.clock(), claim=self.writer.claim, tables=after)
+            self.writer.put(entry)
+            self.history.catch_up()
+        self._unfinished = False
         return entry
 
 
@@ -304,7 +325,7 @@ class ArchiveRole:
             self.archive.maintain()
         if (now - self._vacuumed_at).total_seconds() > 86_400:
             self._vacuumed_at = now
-            self.archive.vacuum()
+            self.archive.vacuum(self._inbox.files)
 
     def _reshelve(self) -> None:
         shelves = self._shelves()

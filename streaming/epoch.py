@@ -270,9 +270,9 @@ def check_balance(epoch: Epoch) -> None:
             )
 
 
-def check_age(began: datetime, now: datetime) -> None:
+def check_age(began: datetime, now: datetime, swept_after: timedelta = SWEPT_AFTER) -> None:
     """A writer whose files are half as old as a sweep allows gives up before its put."""
-    if now - began > SWEPT_AFTER / 2:
+    if now - began > swept_after / 2:
         raise TransientError(
             Condition.STORE_UNAVAILABLE,
             f"this attempt began at {began.isoformat()}, and its files may be swept before its entry stands",

@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
@@ -21,7 +21,8 @@ from seamline.errors import Condition, ConflictError, TransientError, UserError
 from seamline.history import ArchiveHistory
 from seamline.portions import lists_of
 from seamline.schemas.project import Project
-from seamline.streaming.archive import IMPORTING, Archive
+from seamline.streaming.archive import IMPORTING, VACUUM_HOURS, Archive
+from seamline.streaming.epoch import check_age
 from seamline.streaming.following import Following
 from seamline.streaming.inbox import Inbox
 from seamline.streaming.raw import RawFile, clashing_columns
@@ -71,7 +72,8 @@ def import_events(
     following = Following(project, stream)
     shelves = make_shelves(following.contracts, following.lived_by, stream)
     digest = hashlib.sha256(contract.encode())
-    files, counts = _write(project, contract, shelves, source, _hashed(values(), digest), clock())
+    began = clock()
+    files, counts = _write(project, contract, shelves, source, _hashed(values(), digest), began)
     if source != f"import:{digest.hexdigest()}":
         raise UserError(
             Condition.INPUT_INVALID,
@@ -80,6 +82,7 @@ def import_events(
         )
     whole = sum(counts.values(), Counts())
     tables = [shelf.table for shelf in shelves if shelf.contract == contract]
+    check_age(began, clock(), timedelta(hours=VACUUM_HOURS))
     Inbox(project.lake, stream).put(Imported(source=source, contract=contract, rows=whole.read), files, counts, tables)
     _have_committed(project, stream, shelves, history, source, clock, wait_seconds)
     return Import(source, contract, whole, already=False)

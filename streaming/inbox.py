@@ -60,6 +60,10 @@ class Inbox:
             if (said := self._read(path)) is not None:
                 yield _request(path, said)
 
+    def files(self) -> set[str]:
+        """Of every request that waits: no table names them yet."""
+        return {file.path for request in self.requests() for file in request.files}
+
     def remove(self, request: Request) -> None:
         """Nothing is asked any more."""
         obstore.delete(self.lake.store, request.path)

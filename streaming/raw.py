@@ -2,13 +2,17 @@
 
 Files first, invisible; a Delta commit makes them part of a table's newest version; only the ledger's entry, which names
 that version, makes them part of the archive. A table that is ahead of the ledger is restored.
+
+A writer knows no version but those it made itself, after the one that it restored: each of its commits must come right
+after the last, and carries its claim, which a commit under an older claim then conflicts with.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -16,8 +20,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, Schema, WriterProperties
-from deltalake.exceptions import CommitFailedError
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction, WriterProperties
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from seamline.entries import new_attempt
@@ -38,6 +42,28 @@ CONFIGURATION = {
     "delta.columnMapping.mode": "none",
 }
 """Plain Parquet files with their own column names: the kernel reads them without Delta."""
+
+
+KEEPING_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
+"""A commit that no entry names yet must not drop what Delta's log says of the version that one does name."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """What a writer's commits to raw tables carry: its log, and the number of its claim there."""
+
+    log: str
+    claim: int
+
+    @property
+    def app(self) -> str:
+        """The id of Delta's application transaction."""
+        return f"seamline/{self.log}"
+
+    @property
+    def properties(self) -> CommitProperties:
+        """For a commit. Delta lets no two commits of one application stand that did not know of each other."""
+        return CommitProperties(app_transactions=[Transaction(self.app, self.claim)])
 
 
 @dataclass(frozen=True)
@@ -66,67 +92,131 @@ def write_raw(engine: Kernel, lake: Lake, table: str, rows: pa.Table) -> list[Ra
 
 
 class RawTable:
-    """One raw table at its newest version."""
+    """One raw table: at a version, to be read; or at the newest that its writer, who has a `fence`, made of it."""
 
-    def __init__(self, lake: Lake, path: str, schema: pa.Schema | None = None, version: int | None = None) -> None:
-        """Opens the table (to read it, at `version`); makes it, empty, as version 0, where `schema` is given."""
+    def __init__(
+        self,
+        lake: Lake,
+        path: str,
+        schema: pa.Schema | None = None,
+        version: int | None = None,
+        fence: Fence | None = None,
+    ) -> None:
+        """Opens the table (to read it, at `version`); makes it, empty, as version 0, where `schema` is given.
+
+        Raises WRITER_CONFLICT where another process makes it at the same time.
+        """
         self.lake = lake
         self.path = path
+        self.fence = fence
         uri = lake.absolute(path)
         if schema is None or DeltaTable.is_deltatable(uri):
             self._delta = DeltaTable(uri, version=version)
-        else:
-            self._delta = DeltaTable.create(uri, schema, partition_by=[DATE], configuration=CONFIGURATION)
+            return
+        try:
+            self._delta = DeltaTable.create(
+                uri, schema, partition_by=[DATE], configuration=CONFIGURATION, commit_properties=self._carried
+            )
+        except DeltaError as error:
+            if not DeltaTable.is_deltatable(uri):
+                raise
+            raise self._conflict("is made already") from error
 
     @property
     def version(self) -> int:
-        """The newest version, as far as this process has seen."""
+        """The newest version that this writer made or restored, or the one that is read."""
         return int(self._delta.version())
+
+    @property
+    def _carried(self) -> CommitProperties | None:
+        return self.fence.properties if self.fence else None
 
     def restore(self, version: int) -> bool:
         """Makes the rows what they were at `version`, as a version of its own; False where they are.
 
-        Dying anywhere here is harmless: the ledger goes on naming `version`, and the next start does this again.
+        Afterwards no commit under an older claim comes to stand. Raises WRITER_CONFLICT where there was one under a
+        newer claim, or meanwhile. Dying here is harmless: the ledger goes on naming `version`, and the next start does
+        this again.
         """
         self._delta.update_incremental()
-        if self.version == version:
-            return False
-        self._delta.restore(version)
-        self._delta.update_incremental()
-        return True
+        claimed = self._delta.transaction_version(self.fence.app) if self.fence else None
+        if self.fence and claimed is not None and claimed > self.fence.claim:
+            raise self._conflict(f"is claimed by entry {claimed} of {self.fence.log}")
+        if self.version != version:
+            with self._commit():
+                self._delta.restore(version, commit_properties=self._carried, post_commithook_properties=KEEPING_LOG)
+            return True
+        if self.fence and claimed != self.fence.claim:
+            with self._commit():
+                self._write([])
+        return False
 
     def fit(self, schema: pa.Schema) -> tuple[str, ...]:
-        """Adds the columns the table lacks; returns those that it has with another type, which it cannot take."""
+        """Adds the columns the table lacks; returns those that it has with another type, which it cannot take.
+
+        Raises WRITER_CONFLICT where another process wrote meanwhile, as all that writes does.
+        """
         mine = {field.name.lower() for field in self._delta.schema().fields}
         missing = [field for field in Schema.from_arrow(schema).fields if field.name.lower() not in mine]
         if missing:
-            self._delta.alter.add_columns(missing)
-            self._delta.update_incremental()
+            with self._commit():
+                self._delta.alter.add_columns(
+                    missing, commit_properties=self._carried, post_commithook_properties=KEEPING_LOG
+                )
         return clashing(self._delta, schema)
 
     def add(self, files: Sequence[RawFile]) -> int:
-        """Commits files in one version and returns it. Raises WRITER_CONFLICT where another process wrote meanwhile."""
-        expected = self.version + 1
+        """Commits files in one version and returns it."""
         now = int(time.time() * 1000)
-        actions: list[AddAction | RemoveAction] = [
-            AddAction(file.path.removeprefix(f"{self.path}/"), file.size, {DATE: file.day}, now, True, _stats(file))
-            for file in files
-        ]
-        failed: CommitFailedError | None = None
+        with self._commit():
+            self._write(
+                [
+                    AddAction(
+                        file.path.removeprefix(f"{self.path}/"), file.size, {DATE: file.day}, now, True, _stats(file)
+                    )
+                    for file in files
+                ]
+            )
+        return self.version
+
+    def _write(self, actions: list[AddAction | RemoveAction]) -> None:
+        self._delta.create_write_transaction(
+            actions,
+            "append",
+            self._delta.schema(),
+            [DATE],
+            commit_properties=self._carried,
+            post_commithook_properties=KEEPING_LOG,
+        )
+
+    @contextmanager
+    def _commit(self) -> Iterator[None]:
+        """One commit, made in the block. Raises WRITER_CONFLICT where it is not the very next version."""
+        expected = self.version + 1
+        with self._conflicts():
+            yield
+        self._follow(expected)
+
+    @contextmanager
+    def _conflicts(self) -> Iterator[None]:
         try:
-            self._delta.create_write_transaction(actions, "append", self._delta.schema(), [DATE])
-        except CommitFailedError as error:  # another process has restored or widened the table
-            failed = error
+            yield
+        except CommitFailedError as error:
+            raise self._conflict(f"has versions after {self.version} that this process did not make") from error
+
+    def _follow(self, expected: int) -> None:
         self._delta.update_incremental()
-        if failed is not None or self.version != expected:
-            raise ConflictError(
-                Condition.WRITER_CONFLICT,
-                f"raw table {self.path} came to version {self.version}, not {expected}: another process wrote it",
-                allowed="one archive process a stream",
-                mend="stop the other one; on the next start the table is restored to what the ledger names",
-                where=self.path,
-            ) from failed
-        return expected
+        if self.version != expected:
+            raise self._conflict(f"came to version {self.version}, not {expected}")
+
+    def _conflict(self, what: str) -> ConflictError:
+        return ConflictError(
+            Condition.WRITER_CONFLICT,
+            f"raw table {self.path} {what}: another process wrote it",
+            allowed="one archive process a stream",
+            mend="stop the other one; on the next start the table is restored to what the ledger names",
+            where=self.path,
+        )
 
     def log_files(self, since: int) -> list[str]:
         """What Delta's log holds of the versions after `since`, relative to the lake: commits, checkpoints."""
@@ -163,21 +253,28 @@ class RawTable:
             of_day = [one for one in self._actions() if one["day"] == day]
             rows, size = sum(one["rows"] for one in of_day), sum(self._unpacked(one["path"]) for one in of_day)
             group = max(1, min(GROUP_ROWS, GROUP_BYTES * rows // max(1, size)))
-            self._delta.optimize.compact(
-                partition_filters=[(DATE, "=", day)],
-                target_size=4 * SMALL,
-                max_concurrent_tasks=1,
-                writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=group),
-            )
-        self._delta.update_incremental()
+            before = self.version
+            with self._conflicts():
+                made = self._delta.optimize.compact(
+                    partition_filters=[(DATE, "=", day)],
+                    target_size=4 * SMALL,
+                    max_concurrent_tasks=1,
+                    writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=group),
+                    commit_properties=self._carried,
+                    post_commithook_properties=KEEPING_LOG,
+                )
+            self._follow(before + (1 if made["numFilesAdded"] else 0))
         return self.version
 
-    def vacuum(self, hours: int) -> int:
-        """Deletes files that no version of the last `hours` names, those of attempts that died too."""
-        self._delta.update_incremental()  # what a newer version names is not to be deleted
-        self._delta.vacuum(retention_hours=hours, dry_run=False, full=True, enforce_retention_duration=False)
-        self._delta.update_incremental()
-        return self.version
+    def unneeded(self, hours: int) -> list[str]:
+        """Files that no version of the last `hours` up to this one names and that are older, those of attempts that
+        died too: their paths relative to the lake."""
+        found = self._delta.vacuum(retention_hours=hours, dry_run=True, full=True, enforce_retention_duration=False)
+        return [f"{self.path}/{path}" for path in found]
+
+    def trim_log(self) -> None:
+        """Drops what Delta's log says of versions from before its newest checkpoint that are over a month old."""
+        self._delta.cleanup_metadata()
 
     def _unpacked(self, path: str) -> int:
         """Bytes of a file's rows before they were packed, as its footer says."""

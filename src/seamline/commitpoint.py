@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ POINTS = frozenset(
         "speed.after-files",
         "speed.after-entry",
         "archive.before-delta",
+        "archive.after-check",
         "archive.after-delta",
         "archive.after-entry",
         "batch.after-reserve",
@@ -46,7 +48,7 @@ def reach(point: str) -> None:
         _hook(point)
     wanted, _, how = os.environ.get("SEAMLINE_STOP_AT", "").partition(":")
     if wanted == point:
-        os.kill(os.getpid(), signal.Signals[how or "SIGKILL"])
+        _stop(how)
     folder = os.environ.get("SEAMLINE_STOP_FOLDER")
     if folder:
         _stop_if_armed(Path(folder), point)
@@ -58,7 +60,12 @@ def _stop_if_armed(folder: Path, point: str) -> None:
         os.rename(folder / point, taken)
     except FileNotFoundError:
         return
-    os.kill(os.getpid(), signal.Signals[taken.read_text(encoding="utf-8").strip() or "SIGKILL"])
+    _stop(taken.read_text(encoding="utf-8").strip())
+
+
+def _stop(how: str) -> None:
+    """To this thread, so that it goes no further: what is sent to a process stops it once some thread takes it."""
+    signal.pthread_kill(threading.get_ident(), signal.Signals[how or "SIGKILL"])
 
 
 @contextmanager

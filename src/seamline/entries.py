@@ -191,7 +191,7 @@ class Archived(EntryBase):
 
 
 class Maintained(EntryBase):
-    """Small files compacted: the same rows at new table versions."""
+    """The same rows at new table versions: small files were put together, or tables taken over by a new writer."""
 
     kind: Literal["maintained"] = "maintained"
     claim: int

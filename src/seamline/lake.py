@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+import obstore
 import pyarrow as pa
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 from seamline.disk import disk
@@ -137,6 +139,17 @@ class Lake:
         """Makes files that an entry will name outlast a power loss, all at once. An object store's do already."""
         if self.local:
             disk(self.local).sync(paths)
+
+    def delete(self, paths: Iterable[str]) -> None:
+        """Deletes data files; one that is gone already is well. Raises TransientError STORE_UNAVAILABLE."""
+        if self.local:
+            for path in paths:
+                (self.local / path).unlink(missing_ok=True)
+            return
+        try:
+            obstore.delete(self.store, list(paths))
+        except BaseError as error:
+            raise unavailable(error, self.uri) from error
 
     def read(self, paths: Iterable[str], columns: Sequence[str] | None = None) -> Input:
         """Parquet files of the lake as a kernel input: their paths where local, else Arrow through pyarrow.

@@ -64,7 +64,7 @@ def test_who_wakes_up_after_another_took_over_is_refused_and_only_its_own_files_
     with (
         here.read() as reader,
         here.process("speed", stop_at="speed.after-files:SIGSTOP") as speed,
-        here.process("archive", stop_at="archive.before-delta:SIGSTOP") as archive,
+        here.process("archive", stop_at="archive.after-check:SIGSTOP") as archive,
     ):
         wait_until(lambda: is_frozen(speed.pid) and is_frozen(archive.pid), 180, "both frozen before their entries")
         theirs = files(here)
