@@ -1,142 +1,227 @@
-"""Law 6: what was served against what was recomputed, at the same cut, compared by the kernel column by column.
+"""Fourth step of a run: which files held what was served up to the new cut, and what they should have held.
 
-A difference that an import, a record mended since, or a copy beyond the dedup horizon makes is told apart by
-recomputing from raw what the older version and the epochs should hold: whatever still differs from that is drift.
+Nothing is put: what is found goes into the version's entry, and decides whether it is published.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
+import filecmp
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from seamline.entries import Audit, ColumnDrift, new_attempt
-from seamline.errors import Condition, SeamlineError
-from seamline.kernel import Input, Kernel, quote
+from pyarrow import Table
+
+from seamline.entries import Audit, ColumnDrift, DataFile, Gone, new_attempt
+from seamline.errors import SeamlineError, TerminalError
+from seamline.frontier import START, Frontier, Partition, topic_of
+from seamline.history import TopicsHistory
+from seamline.jobs.compare import compare, explain, not_compared
+from seamline.jobs.plan import ArchiveAt, table_of
+from seamline.jobs.raw import by_day, raw_files
+from seamline.jobs.reading import foreign, reading
+from seamline.jobs.resources import Resources
+from seamline.jobs.stages import Audited, Computed, Reservation
+from seamline.jobs.statements import Served, unit_statements
+from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.jobs.verify import verify
+from seamline.jobs.work import raw_tasks
 from seamline.lake import Lake
-from seamline.schemas.algebra.forms import numeric
-from seamline.schemas.definition import Compared, Definition
-from seamline.slices import WHOLE, Slice, forget, in_slices, slices_for, useful, weight
+from seamline.schemas.stored import check_segments, check_version
+from seamline.segment import build_chain
+from seamline.slices import forget
+from seamline.units import whole_name
 
-TOLERANCE = 1e-9
-"""Relative to the value and to its scale, for aggregates over DOUBLE, whose result depends on order."""
-
-GROUP = "(group)"
-"""Stands in place of a column for groups that one side does not have at all."""
+EPOCHS = "epochs"
+"""Where files of epochs stand, beside those of units."""
 
 
-def compare(
-    lake: Lake, engine: Kernel, definition: Definition, served: Sequence[str], recomputed: Sequence[str]
-) -> tuple[int, tuple[ColumnDrift, ...]]:
-    """Groups compared, and the columns that differ. `served` and `recomputed` are files of partials in the lake.
+def audit(resources: Resources, computed: Computed) -> Audited:
+    """Both checks of a version: against what was served, and of a sample computed another way."""
+    found = audit_version(resources, computed)
+    found = noted(found, computed.reservation, accepted_as_gone(resources.lake, computed.reservation))
+    return Audited(computed, found.model_copy(update={"verified": verify(resources, computed)}))
 
-    In one statement where that fits into the kernel's memory, else in slices by a hash of the keys. Raises
-    KERNEL_MEMORY where one group alone does not fit.
+
+def audit_version(resources: Resources, computed: Computed) -> Audit:
+    """Old version + epochs up to the new cut against the new version, over the units that were rewritten.
+
+    The other units stand in both, and merging the same partials to both sides changes nothing.
     """
-    sides = {"served": list(served), "recomputed": list(recomputed)}
+    disagreeing = sum(result.disagreeing for result in computed.results)
     try:
-        return _compare(lake, engine, definition, sides)
-    except SeamlineError as error:
-        if error.condition is not Condition.KERNEL_MEMORY:
-            raise
-    whole = [lake.batch_path(definition.hash, "audit", new_attempt()) for _ in sides]
-    try:  # a group whose rows of many files do not fit together: they are merged by halves first
-        for path, files in zip(whole, sides.values(), strict=True):
-            if files:
-                definition.merging.write(lake, engine, files, path)
-        merged = {name: [path] if sides[name] else [] for name, path in zip(sides, whole, strict=True)}
-        return _compare(lake, engine, definition, merged)
-    finally:
-        forget(lake, whole)
+        served = served_files(computed.reservation, {result.unit for result in computed.results})
+    except TerminalError as error:
+        return not_compared(f"nothing to compare with up to this cut: {error.got}", disagreeing)
+    groups, found = _differences(resources, computed, served)
+    if not found:
+        return Audit(compared=True, groups=groups, disagreeing_copies=disagreeing)
+    expected, why = _expected(resources, computed)
+    if expected is None:
+        return Audit(compared=True, groups=groups, drift=found, disagreeing_copies=disagreeing, note=why)
+    _, left = _compare(resources, computed, _paths(served), expected)
+    explained = explain(found, left, why)
+    return Audit(compared=True, groups=groups, drift=left, explained=explained, disagreeing_copies=disagreeing)
+
+
+def accepted_as_gone(lake: Lake, reservation: Reservation) -> tuple[Gone, ...]:
+    """What of the contracts' topics an operator has accepted as gone, below the cut."""
+    names = [contract.name for contract in reservation.target.contracts]
+    return TopicsHistory(lake.topics_log(reservation.target.stream)).gone_of(names, reservation.plan.cut)
+
+
+def noted(audit: Audit, reservation: Reservation, gone: Iterable[Gone]) -> Audit:
+    """Says where an operator accepted records as gone between both cuts: one layer may have read what the other has
+    not, and nobody can compute that again. Pure."""
+    before = reservation.audited_from
+    since = before.cut if before is not None else START
+    new = [one for one in gone if one.end > since[Partition(one.source, one.partition)]]
+    if not new:
+        return audit
+    said = [f"{topic_of(one.source)}/{one.partition} {one.start} to {one.end} ({one.known})" for one in new]
+    note = "; ".join(filter(None, [audit.note, f"accepted as gone: {', '.join(said)}"]))
+    return audit.model_copy(update={"note": note})
+
+
+# --- what was served
+
+
+def served_files(reservation: Reservation, units: set[str]) -> dict[str, list[DataFile]]:
+    """Files of the older version's same units, by unit, and of the epochs between both cuts, under EPOCHS. Pure.
+
+    Raises SEAM_HOLE if none do, KERNEL_VERSION if they cannot be read.
+    """
+    target, plan, before = reservation.target, reservation.plan, reservation.audited_from
+    speed, batch, definition = target.logs.speed, target.logs.batch, target.definition
+    start = before.cut if before else (speed.origin or Frontier())
+    if before is not None and plan.against is not None:
+        check_version(definition, batch, plan.against)
+    chain = build_chain(definition.hash, plan.against, start, speed.segments(definition.hash), plan.cut)
+    check_segments(definition, chain.segments)
+    epochs = [DataFile(path=path, rows=0) for segment in chain.segments for path in segment.files]
+    if before is None or plan.against is None:
+        return {EPOCHS: epochs}
+    whole, dates = plan.dates is None, {whole_name(unit) for unit in units}
+    of_units = batch.files(plan.against)
+    return {EPOCHS: epochs, **{u: list(files) for u, files in of_units.items() if whole or whole_name(u) in dates}}
+
+
+def _differences(
+    resources: Resources, computed: Computed, served: Mapping[str, Sequence[DataFile]]
+) -> tuple[int, tuple[ColumnDrift, ...]]:
+    """Groups compared and columns that differ; units whose files are the same bytes are not read again.
+
+    They stand in both, too. Where the others differ without them, they may be why: then all are compared.
+    """
+    lake, results = resources.lake, computed.results
+    same = {r.unit: r.file.rows for r in results if r.file and _is_same(lake, served.get(r.unit, []), r.file)}
+    rest = [unit for unit in served if unit not in same]
+    fresh = [r.file.path for r in results if r.file and r.unit not in same]
+    if same:
+        old = _paths({unit: served[unit] for unit in rest})
+        groups, found = _compare(resources, computed, old, fresh) if old or fresh else (0, ())
+        if not found:
+            return groups + sum(same.values()), ()
+    return _compare(resources, computed, _paths(served), _written(results))
+
+
+def _is_same(lake: Lake, older: Sequence[DataFile], file: DataFile) -> bool:
+    """Whether both hold the same bytes, as they do where nothing new fell into a unit: a kernel with one thread writes
+    the same rows in the same order. Not asked of object stores, where reading both costs as much as comparing them."""
+    if lake.local is None or [one.rows for one in older] != [file.rows]:
+        return False
+    return filecmp.cmp(lake.absolute(older[0].path), lake.absolute(file.path), shallow=False)
 
 
 def _compare(
-    lake: Lake, engine: Kernel, definition: Definition, sides: Mapping[str, Sequence[str]]
+    resources: Resources, computed: Computed, served: list[str], recomputed: list[str]
 ) -> tuple[int, tuple[ColumnDrift, ...]]:
-    inputs: dict[str, Input] = {
-        name: lake.read(files) if files else engine.run(empty_partials(definition)) for name, files in sides.items()
+    return compare(resources.lake, resources.engine, computed.target.definition, served, recomputed)
+
+
+def _paths(files: Mapping[str, Sequence[DataFile]]) -> list[str]:
+    return [file.path for of_unit in files.values() for file in of_unit]
+
+
+def _written(results: Iterable[UnitResult]) -> list[str]:
+    return [result.file.path for result in results if result.file]
+
+
+# --- what should have been served
+
+
+def _expected(resources: Resources, computed: Computed) -> tuple[list[str] | None, str]:
+    """Files of what should have been served, recomputed from raw as the older version read it; and why it differs.
+
+    None where raw no longer stands as it was read then.
+    """
+    scratch: list[str] = []
+    try:
+        results = list(resources.run_units(_tasks(resources, computed, scratch)))
+    except (SeamlineError, OSError) as error:
+        return None, f"raw as the older version read it cannot be read any more: {error}"
+    except Exception as error:  # noqa: BLE001 - deltalake raises its own kinds for a version that is gone
+        return None, f"raw as the older version read it cannot be read any more: {error}"
+    finally:
+        forget(resources.lake, scratch)
+    return _written(results), why_differs(computed.reservation, sum(result.beyond for result in results))
+
+
+def _tasks(resources: Resources, computed: Computed, scratch: list[str]) -> list[UnitTask]:
+    """The units as the older version and speed should have counted them; what is written for them goes to `scratch`."""
+    target, plan, before = computed.target, computed.plan, computed.reservation.audited_from
+    known = _known(resources.lake, computed.reservation)
+    cut = before.cut if before else (target.logs.speed.origin or Frontier())
+    imports = before.imports if before else ()
+    speed = [epoch for _, epoch in sorted(target.logs.speed.epochs.items())]
+    readings = {
+        contract.name: _write_reading(resources, target.definition.hash, reading(speed, contract, cut), scratch)
+        for contract in target.contracts
+        if contract.event_id
+    }
+    tasks = []
+    for task in raw_tasks(resources, computed):
+        files, contract = known.get(task.of.whole.name, ()), target.contract_of(task.of)
+        served = Served(
+            cut, imports, version=before is not None, known=bool(files), foreign=foreign(speed, contract.decoding)
+        )
+        statements = unit_statements(
+            target.definition, contract, task.of, plan.cut, plan.imports, mended=bool(task.mended), served=served
+        )
+        read = readings.get(contract.name, "")
+        tasks.append(replace(task, run="", statements=statements, known=files, reading=read))
+    return tasks
+
+
+def _write_reading(resources: Resources, definition: str, rows: Table, scratch: list[str]) -> str:
+    path = resources.lake.batch_path(definition, "reading", new_attempt())
+    scratch.append(path)
+    resources.lake.write(resources.engine, "FROM reading", {"reading": rows}, path)
+    return path
+
+
+def _known(lake: Lake, reservation: Reservation) -> dict[str, tuple[str, ...]]:
+    """By whole event date, the raw files that the older version read."""
+    target, before = reservation.target, reservation.audited_from
+    if before is None:
+        return {}
+    archive = ArchiveAt(lake.archive_log(target.stream), before.archive_entry)
+    return {
+        target.unit(contract, day).name: tuple(file.path for file in files)
+        for contract in target.contracts
+        for day, files in by_day(raw_files(lake, table_of(contract), archive.tables.get(table_of(contract)))).items()
     }
 
-    def work(one: Slice) -> dict[str, Any]:
-        found: dict[str, Any] = engine.run(compare_statement(definition, one), inputs).to_pylist()[0]
-        return found
 
-    spills = not any(re.search(r"\[|STRUCT|MAP", column.sql_type) for column in definition.partial_columns)
-    size = 0 if spills else sum(map(weight, inputs.values()))
-    most = partial(useful, engine, inputs, [key.name for key in definition.keys])
-    rows = list(in_slices(work, slices_for(size, engine.limits.memory), most))
-    columns = [("", GROUP), *((one.sql_type, one.name) for one in definition.compared)]
-    drift = [
-        ColumnDrift(column=name, groups=groups, largest=largest([row[f"d{i}"] for row in rows], kind))
-        for i, (kind, name) in enumerate(columns)
-        if (groups := sum(row[f"n{i}"] for row in rows))
-    ]
-    return sum(int(row["groups"]) for row in rows), tuple(drift)
-
-
-def largest(found: Sequence[str | None], kind: str) -> str:
-    """Of the largest differences of each slice, as `compare_statement` says them, the largest of all. NaN is above all
-    numbers, as in the kernel; texts have no size, and the first of them is shown."""
-    said = [text for text in found if text is not None]
-    if not said:
-        return ""
-    return max(said, key=lambda text: (math.isnan(float(text)), float(text))) if numeric(kind) else min(said)
-
-
-def compare_statement(definition: Definition, one: Slice = WHOLE) -> str:
-    """One row: groups, then for each column how many groups differ (n) and by how much at most (d)."""
-    on = " AND ".join(f"a.{quote(k.name)} IS NOT DISTINCT FROM b.{quote(k.name)}" for k in definition.keys) or "1 = 1"
-    both = "a._here AND b._here"
-    counted = ["count(*) AS groups", "count(*) FILTER (WHERE a._here IS NULL OR b._here IS NULL) AS n0", "NULL AS d0"]
-    for number, column in enumerate(definition.compared, start=1):
-        a, b = f"a._{number}", f"b._{number}"
-        differs = f"{both} AND {_differs(column, number)}"
-        counted.append(f"count(*) FILTER (WHERE {differs}) AS n{number}")
-        counted.append(f"({_largest(column, a, b)} FILTER (WHERE {differs}))::VARCHAR AS d{number}")
-    select = ",\n  ".join(counted)
-    sides = {name: _finished(definition, source, one) for name, source in (("a", "served"), ("b", "recomputed"))}
-    return f"WITH a AS (\n{sides['a']}\n), b AS (\n{sides['b']}\n)\nSELECT {select}\nFROM a FULL JOIN b ON {on}"
-
-
-def empty_partials(definition: Definition) -> str:
-    """No rows, with the types of partials."""
-    columns = ", ".join(f"NULL::{c.sql_type} AS {quote(c.name)}" for c in definition.partial_columns)
-    return f"SELECT {columns} WHERE false"
-
-
-def _finished(definition: Definition, source: str, one: Slice) -> str:
-    answer = definition.compare_over(f"({definition.merge})")
-    rows = one.rows(source, [key.name for key in definition.keys])
-    return f"SELECT *, true AS _here FROM (\nWITH partials AS ({rows})\n{answer}\n)"
-
-
-def _differs(one: Compared, number: int) -> str:
-    a, b = f"a._{number}", f"b._{number}"
-    differs = f"{a} IS DISTINCT FROM {b}"
-    if one.exactness != "approximate (float)":
-        return differs
-    scale = f", abs(a._scale{number}), abs(b._scale{number})" if one.scale else ""
-    return f"{differs} AND NOT coalesce(abs({a} - {b}) <= {TOLERANCE} * greatest(abs({a}), abs({b}){scale}), false)"
-
-
-def _largest(one: Compared, a: str, b: str) -> str:
-    if numeric(one.sql_type):
-        return f"max(abs({a}::DOUBLE - {b}::DOUBLE))"
-    return f"min(coalesce({a}::VARCHAR, 'NULL') || ' became ' || coalesce({b}::VARCHAR, 'NULL'))"
-
-
-def explain(found: tuple[ColumnDrift, ...], left: tuple[ColumnDrift, ...], why: str) -> tuple[ColumnDrift, ...]:
-    """The differences that are explained: those found, but for what is left when `why` is taken into account."""
-    remaining = {drift.column: drift.groups for drift in left}
-    return tuple(
-        drift.model_copy(update={"groups": drift.groups - remaining.get(drift.column, 0), "explained": why})
-        for drift in found
-        if drift.groups > remaining.get(drift.column, 0)
-    )
-
-
-def not_compared(note: str, disagreeing: int) -> Audit:
-    """Where there is nothing to compare with."""
-    return Audit(compared=False, disagreeing_copies=disagreeing, note=note)
+def why_differs(reservation: Reservation, beyond: int) -> str:
+    """Why what was served may rightly differ from the new version; `beyond`: copies that speed counted again. Pure."""
+    plan, before = reservation.plan, reservation.audited_from
+    imports = set(plan.imports) - set(before.imports if before else ())
+    causes = []
+    if imports:
+        causes.append(f"{len(imports)} imported file(s)")
+    if beyond:
+        of_imports = " or of imported events" if before and before.imports else ""
+        causes.append(f"{beyond} copies beyond the dedup horizon{of_imports}")
+    if plan.archive_entry > (before.archive_entry if before else 0) and not causes:
+        causes.append("records that were filed again after a contract was mended")
+    return ", ".join(causes)

@@ -6,18 +6,16 @@ version that only waits to be published. A put that finds its number taken means
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from seamline.clock import Clock, system_clock
-from seamline.config import BatchSection, KernelSection
 from seamline.entries import Published
 from seamline.errors import Condition, ConflictError, UserError
 from seamline.frontier import Frontier
 from seamline.history import BatchHistory, SpeedHistory
-from seamline.jobs.run import Outcome, Run, newest_state
-from seamline.jobs.unit import Runner
-from seamline.lake import Lake
+from seamline.jobs.decide import newest_state
+from seamline.jobs.resources import Resources
+from seamline.jobs.run import run
+from seamline.jobs.stages import Outcome
 from seamline.schemas.catalogue import Catalogue, dropped_view, publish
 from seamline.schemas.stored import check_segments, check_version
 from seamline.segment import build_chain
@@ -27,20 +25,10 @@ __all__ = ["Batch", "Outcome"]
 ATTEMPTS = 8
 """How often a run decides again after another writer was first."""
 
-Progress = Callable[[int, int], None]
-"""Units done, units in all."""
-
 
 @dataclass(frozen=True)
-class Batch:
-    """The batch layer of one lake: where units run, and how long reservations last."""
-
-    lake: Lake
-    runner: Runner | None = None
-    settings: BatchSection = field(default_factory=BatchSection)  # type: ignore[arg-type]
-    kernel: KernelSection = field(default_factory=KernelSection)  # type: ignore[arg-type]
-    clock: Clock = system_clock
-    progress: Progress | None = None
+class Batch(Resources):
+    """The batch layer of one lake: what can be asked of it, with these resources."""
 
     def refresh(self, view: str) -> Outcome:
         """Recomputes the event dates touched since the served version, audits and publishes.
@@ -82,7 +70,7 @@ class Batch:
     def _run(self, view: str, *, rebuild: bool) -> Outcome:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return Run(self, view, rebuild=rebuild).go()
+                return run(self, view, rebuild=rebuild)
             except ConflictError:
                 if attempt == ATTEMPTS:
                     raise

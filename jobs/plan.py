@@ -7,12 +7,12 @@ stand, and the event dates to recompute; or it says why there is nothing to do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date
 
-from seamline.entries import Archived, EntryBase, Epoch, Published, Reserved, Version
+from seamline.entries import Archived, EntryBase, Epoch, Published, Version
 from seamline.frontier import START, Frontier
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
+from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
 from seamline.lake import Lake
 from seamline.ledger import Log
 from seamline.schemas.contracts import Contract
@@ -29,27 +29,48 @@ class Nothing:
 
 @dataclass(frozen=True)
 class Plan:
-    """One batch run. `dates`: by raw table; None: every date that raw holds. `against`: the version its audit starts
-    from, if any; `folded`: the base view's version that it is folded from, if it is."""
+    """What one batch run computes."""
 
     view: str
+    """The view that the version is of."""
+
     definition: str
+    """The hash of the definition that is computed."""
+
     cut: Frontier
+    """Where the version ends: the end of an epoch that the archive has passed."""
+
     base: int | None
+    """The version whose other units still stand; None: every unit is computed."""
+
     dates: Mapping[str, frozenset[date]] | None
+    """The event dates to recompute, by raw table; None: every date that raw holds."""
+
     archive_entry: int
+    """The newest entry of the archive that the version reads."""
+
     imports: tuple[str, ...]
+    """Sources of the whole imports that it holds."""
+
     against: int | None = None
+    """The version that its audit starts from, if any."""
+
     folded: int | None = None
+    """The base view's version that it is folded from; None: it is computed from raw."""
 
 
 @dataclass(frozen=True)
 class Logs:
-    """The histories a plan is made from: of one stream, and of one definition."""
+    """The histories a plan is made from, as they were read: of one stream, and of one definition."""
 
     speed: SpeedHistory
+    """The stream's epochs."""
+
     archive: ArchiveHistory
+    """How far the stream is archived."""
+
     batch: BatchHistory
+    """The definition's versions and reservations."""
 
 
 def targets(states: Iterable[Published]) -> tuple[str, ...]:
@@ -191,55 +212,6 @@ def _touches(entry: Archived, number: int, base: Version, cut: Frontier) -> bool
     if entry.imports or entry.start == entry.end:
         return unread or (cut != base.cut and not entry.end <= base.cut)
     return cut != base.cut and not entry.end <= base.cut and not cut <= entry.start
-
-
-def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta, view_entry: int) -> Reserved:
-    """Holds the epochs after the cut until the run is published. `view_entry`: the view's newest state."""
-    return Reserved(
-        at=now,
-        run=run,
-        cut=plan.cut,
-        until=now + lasting,
-        base=plan.base,
-        archive_entry=plan.archive_entry,
-        view_entry=view_entry,
-        folded=plan.folded,
-    )
-
-
-def continued(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetime) -> Reserved | None:
-    """The newest reservation that still holds and works from the same base: a run started again goes on with it."""
-    return max((r for r in batch.held(now) if _same_start(plan, view, r)), key=lambda r: r.at, default=None)
-
-
-def unpublished(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetime) -> int | None:
-    """The newest version whose run holds its reservation, started where this plan would, and was not published."""
-    runs = {r.run for r in batch.reserved.values() if r.until > now and _same_start(plan, view, r)}
-    return max((n for n, version in batch.versions.items() if version.run in runs), default=None)
-
-
-def _same_start(plan: Plan, view: ViewHistory, reserved: Reserved) -> bool:
-    """Whether the view has served the same ever since the run began: whoever changed that, a refresh or an operator,
-    a run from before it must not undo it."""
-    since = [state for number, state in view.states.items() if number >= reserved.view_entry]
-    same = (reserved.base, reserved.folded) == (plan.base, plan.folded)
-    return same and len({(state.served, state.version) for state in since}) == 1
-
-
-def resumed(
-    plan: Plan, reserved: Reserved, contracts: Sequence[Contract], archive: ArchiveHistory, batch: BatchHistory
-) -> Plan:
-    """The plan that the reservation was made for. `archive` is the archive as of the reservation's entry."""
-    if plan.folded is not None:
-        return plan  # all of it follows from the versions that both name
-    base = batch.versions[reserved.base] if reserved.base is not None else None
-    return replace(
-        plan,
-        cut=reserved.cut,
-        dates=None if base is None else dirty_dates(archive, contracts, base, reserved.cut),
-        archive_entry=reserved.archive_entry,
-        imports=imports_of(archive, contracts),
-    )
 
 
 class ArchiveAt(ArchiveHistory):

@@ -12,7 +12,7 @@ from seamline.clock import Clock
 from seamline.config import Settings
 from seamline.entries import Version
 from seamline.history import BatchHistory
-from seamline.jobs.run import SWEPT_AFTER
+from seamline.jobs.reserve import SWEPT_AFTER
 from seamline.lake import Lake
 from seamline.ledger import folders
 from seamline.schemas.catalogue import Catalogue

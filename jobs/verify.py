@@ -10,25 +10,25 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from seamline.entries import ColumnDrift, DataFile, Verified
 from seamline.errors import TransientError
-from seamline.jobs.audit import GROUP
+from seamline.jobs.compare import GROUP
 from seamline.jobs.plan import table_of
+from seamline.jobs.resources import Resources
 from seamline.jobs.sample import DEARER, FEWEST, Limits, Sample, Wanted, choose
-from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.jobs.stages import Computed
+from seamline.jobs.unit import UnitTask
+from seamline.jobs.work import raw_by_day, raw_tasks
 from seamline.kernel import literal, quote
 from seamline.schemas.definition import EVENTS_COMPARED, Checked, Definition
 from seamline.schemas.plainly import OUT_OF_RANGE, PLAINLY, Asked
 from seamline.schemas.rowwise import key_of
 from seamline.units import standing, whole_name
-
-if TYPE_CHECKING:
-    from seamline.jobs.run import Run
 
 ELSEWHERE = "lies in other dates too"
 
@@ -39,25 +39,26 @@ Key = tuple[Any, ...]
 """A group: its hash, and its keys as text."""
 
 
-def verify(run: Run, results: Sequence[UnitResult]) -> Verified:
+def verify(resources: Resources, computed: Computed) -> Verified:
     """The sample of a run's version. Groups that lie wholly in the units it rewrites are taken in any case, others
     while the raw files of further units stay within the budget."""
-    settings = run.batch.settings
+    settings, results = resources.settings, computed.results
     if not settings.verify_sample:
         return Verified(note="batch.verify_sample is 0")
     counted = sum(result.counts.counted for result in results)
     events = max(FEWEST, int(counted * settings.verify_budget / DEARER))
-    sizes = {task.unit: task.size for task in run.tasks}
+    sizes = {task.unit: task.size for task in computed.tasks}
     limits = Limits(settings.verify_sample, events, sum(sizes.values()) * settings.verify_budget / READING)
-    sample = choose(run.reserved.run, {r.unit: r.groups for r in results if r.groups}, sizes, limits)
+    salt = computed.reservation.entry.run
+    sample = choose(salt, {r.unit: r.groups for r in results if r.groups}, sizes, limits)
     if sample is None:
         return Verified(note="no group was rewritten")
     if not sample.units:
         return Verified(groups=sum(sample.left.values()), left=dict(sample.left))
     try:
-        return _Verifying(run, results, sample).verified()
+        return _Verifying(resources, computed, sample).verified()
     except (OSError, DeltaError, TransientError) as error:
-        if run.source is None:
+        if computed.target.source is None:
             raise
         # folded from its base, it needs no raw: what cannot be read of it is said, and not looked at
         left = {**sample.left, "raw cannot be read": len(sample.groups)}
@@ -69,13 +70,13 @@ def verify(run: Run, results: Sequence[UnitResult]) -> Verified:
 class _Verifying:
     """One sample, looked up in the files of the new version and in raw."""
 
-    run: Run
-    results: Sequence[UnitResult]
+    resources: Resources
+    computed: Computed
     sample: Sample
 
     def verified(self) -> Verified:
         """Reads the raw rows of the sample's units, evaluates them, and compares."""
-        inside = [r.file for r in self.results if r.file and r.unit in self.sample.units]
+        inside = [r.file for r in self.computed.results if r.file and r.unit in self.sample.units]
         elsewhere, near = self._elsewhere(inside, self._others()), list[UnitTask]()
         if elsewhere and (near := self._near()):
             read = {whole_name(task.unit) for task in near}
@@ -85,13 +86,13 @@ class _Verifying:
         left = {**self.sample.left, **({ELSEWHERE: len(elsewhere)} if elsewhere else {})}
         if len(elsewhere) == len(self.sample.groups):
             return Verified(groups=sum(left.values()), left=left)
-        tasks = [*self._tasks(self.run.raw_tasks(), self.sample.units), *near]
+        tasks = [*self._tasks(raw_tasks(self.resources, self.computed), self.sample.units), *near]
         found = self._compared(tasks, inside, elsewhere)
         return found.model_copy(update={"groups": found.checked + sum(left.values()), "left": left})
 
     def _compared(self, tasks: list[UnitTask], inside: Sequence[DataFile], elsewhere: set[int]) -> Verified:
-        definition, wanted = self.run.definition, self.sample.wanted
-        tables = [pa.ipc.open_stream(result.rows).read_all() for result in self.run.run_tasks(tasks)]
+        definition, wanted = self.computed.target.definition, self.sample.wanted
+        tables = [pa.ipc.open_stream(result.rows).read_all() for result in self.resources.run_units(tasks)]
         if any(table.num_rows > wanted.rows for table in tables):
             many = ColumnDrift(column=EVENTS_COMPARED, groups=1, largest=f"over {wanted.rows} more")
             return Verified(checked=len(self.sample.groups), wrong=(many,))
@@ -100,9 +101,10 @@ class _Verifying:
 
     def _tasks(self, tasks: Iterable[UnitTask], units: Iterable[str]) -> list[UnitTask]:
         """The tasks that read these units from raw. A version that was folded may have other hours than its base."""
-        named = set(units) if self.run.source is None else {whole_name(unit) for unit in units}
-        name = whole_name if self.run.source is not None else str
-        known = {} if self.run.source is not None else {r.unit: r for r in self.results if r.tally}
+        folded = self.computed.target.source is not None
+        named = {whole_name(unit) for unit in units} if folded else set(units)
+        name = whole_name if folded else str
+        known = {} if folded else {result.unit: result for result in self.computed.results if result.tally}
         found = [replace(t, run="", groups=0, wanted=self.sample.wanted) for t in tasks if name(t.unit) in named]
         return [
             replace(t, tally=known[t.unit].tally, copies=known[t.unit].counts.duplicate > 0) if t.unit in known else t
@@ -111,25 +113,26 @@ class _Verifying:
 
     def _others(self, but: Container[str] = ()) -> dict[str, Sequence[DataFile]]:
         """The files of units that this run does not rewrite, without those of some whole dates."""
-        base = self.run.plan.base
+        base = self.computed.plan.base
         if base is None:
             return {}
-        rewritten = {result.unit for result in self.results}
-        stands = standing(self.run.logs.batch.files(base), dict.fromkeys(rewritten, ()))
+        rewritten = {result.unit for result in self.computed.results}
+        stands = standing(self.computed.target.logs.batch.files(base), dict.fromkeys(rewritten, ()))
         return {unit: files for unit, files in stands.items() if unit not in rewritten and whole_name(unit) not in but}
 
     def _near(self) -> list[UnitTask]:
         """Tasks of the dates next to those rewritten, the nearest first, as far as their raw files' bytes stay within
         the budget."""
-        run, others = self.run, {whole_name(unit) for unit in self._others()}
-        left = run.batch.settings.verify_budget / READING * sum(task.size for task in run.tasks)
-        days = [task.of.day for task in run.tasks]
+        target, tasks = self.computed.target, self.computed.tasks
+        others = {whole_name(unit) for unit in self._others()}
+        left = self.resources.settings.verify_budget / READING * sum(task.size for task in tasks)
+        days = [task.of.day for task in tasks]
         found: dict[str, frozenset[date]] = {}
         for _, size, table, day in sorted(
             (min(abs(day - one) for one in days), sum(file.size for file in files), table_of(contract), day)
-            for contract in run.contracts
-            for day, files in run.raw_by_day(contract).items()
-            if run.unit(contract, day).name in others
+            for contract in target.contracts
+            for day, files in raw_by_day(self.resources, self.computed.reservation, contract).items()
+            if target.unit(contract, day).name in others
         ):
             left -= size
             if left < 0:
@@ -137,21 +140,21 @@ class _Verifying:
             found[table] = found.get(table, frozenset()) | {day}
         if not found:
             return []
-        tables = {table_of(contract): frozenset[date]() for contract in run.contracts}
-        tasks = run.raw_tasks({**tables, **found})
-        return self._tasks(tasks, [task.unit for task in tasks])
+        tables = {table_of(contract): frozenset[date]() for contract in target.contracts}
+        near = raw_tasks(self.resources, self.computed, {**tables, **found})
+        return self._tasks(near, [task.unit for task in near])
 
     def _elsewhere(self, inside: Sequence[DataFile], others: dict[str, Sequence[DataFile]]) -> set[int]:
         """Hashes of the sample's groups of which some events lie in other units."""
         paths = [file.path for files in others.values() for file in files]
         if not paths:
             return set()
-        definition, lake = self.run.definition, self.run.lake
+        definition, lake = self.computed.target.definition, self.resources.lake
         keys = [key.name for key in definition.keys]
         condition = self.sample.wanted.among(map(quote, keys))
         bucket = next(key for key in definition.keys if key.name in definition.buckets)
         ends = f"SELECT min({quote(bucket.name)})::VARCHAR AS low, max({quote(bucket.name)})::VARCHAR AS high"
-        engine = self.run.engine
+        engine = self.resources.engine
         stored = {"stored": lake.read([file.path for file in inside], keys)}
         low, high = engine.run(f"{ends} FROM stored WHERE {condition}", stored).to_pylist()[0].values()
         within = f"{quote(bucket.name)} IS NULL"
@@ -165,8 +168,8 @@ class _Verifying:
 
     def _served(self, definition: Definition, files: Sequence[DataFile]) -> _Rows:
         """The sample's groups as serving would finish them."""
-        stored = {"stored": self.run.lake.read([file.path for file in files])}
-        return _Rows(self.run.engine.run(served_statement(definition, self.sample.wanted), stored))
+        stored = {"stored": self.resources.lake.read([file.path for file in files])}
+        return _Rows(self.resources.engine.run(served_statement(definition, self.sample.wanted), stored))
 
 
 def served_statement(definition: Definition, wanted: Wanted) -> str:

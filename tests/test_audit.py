@@ -18,7 +18,7 @@ from seamline.config import BatchSection, Settings
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier, Partition
 from seamline.history import SpeedHistory
-from seamline.jobs.audit import GROUP, compare, compare_statement
+from seamline.jobs.compare import GROUP, compare, compare_statement
 from seamline.jobs.retention import retain
 from seamline.schemas.catalogue import Catalogue
 

@@ -29,17 +29,14 @@ from seamline.jobs.plan import (
     Nothing,
     Plan,
     choose_cut,
-    continued,
     dirty_dates,
     imports_of,
     plan_run,
-    reservation,
-    resumed,
     table_of,
     targets,
-    unpublished,
     unremembered,
 )
+from seamline.jobs.reserve import continued, reservation, resumed, unpublished
 from seamline.jobs.unit import TODAY
 from seamline.ledger import Log
 

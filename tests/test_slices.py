@@ -15,7 +15,7 @@ from lakes import DAY, Bench
 from seamline.entries import Claim
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import Frontier, Partition
-from seamline.jobs.audit import GROUP, compare, largest
+from seamline.jobs.compare import GROUP, compare, largest
 from seamline.jobs.statements import unit_statements
 from seamline.jobs.unit import UnitTask, run_unit
 from seamline.kernel import Kernel, Limits, in_bytes, out_of_memory

@@ -21,7 +21,10 @@ JUDGES: dict[str, tuple[str, ...]] = {
     "streaming/epoch.py": ("test_spared.py", "test_speed.py", "test_recall.py"),
     "streaming/plan.py": ("test_stream_plan.py", "test_derived_layers.py", "test_speed.py", "test_recall.py"),
     "jobs/plan.py": ("test_batch_plan.py", "test_batch.py"),
-    "jobs/audit.py": ("test_audit.py",),
+    "jobs/decide.py": ("test_run.py", "test_batch.py"),
+    "jobs/reserve.py": ("test_batch_plan.py", "test_run.py", "test_batch.py"),
+    "jobs/publish.py": ("test_run.py", "test_batch.py"),
+    "jobs/compare.py": ("test_audit.py",),
     "jobs/retention.py": ("test_retention.py", "test_spared.py"),
     "serving/guard.py": ("test_query.py", "test_named.py", "test_confined.py"),
 }

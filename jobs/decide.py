@@ -1,0 +1,103 @@
+"""First step of a run: what there is to do, from the newest ledger. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from seamline.entries import Published
+from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
+from seamline.jobs.fold import plan_fold, source_of
+from seamline.jobs.plan import Logs, Nothing, Plan, plan_run, table_of, targets
+from seamline.jobs.raw import fingerprint
+from seamline.jobs.reserve import unpublished
+from seamline.jobs.resources import Resources
+from seamline.jobs.stages import Decision, Target, Unpublished
+from seamline.lake import Lake
+from seamline.schemas.catalogue import Catalogue, unknown_view
+from seamline.schemas.contracts import Contract
+from seamline.schemas.stored import unread
+
+
+def decide(resources: Resources, view: str, *, rebuild: bool) -> Decision | Unpublished | Nothing:
+    """What to do for a view now, or the version of an earlier run that only waits to be published; `rebuild` takes
+    every date and no base. Raises VIEW_UNKNOWN; KERNEL_VERSION where only a rebuild can be."""
+    lake = resources.lake
+    catalogue = Catalogue(lake)
+    state, history = newest_state(catalogue, view), catalogue.history(view)
+    decision = choose(history, state, read_targets(lake, catalogue, history), rebuild=rebuild)
+    if isinstance(decision, Nothing):
+        return decision
+    waiting = made_before(decision, resources.clock())
+    return waiting if waiting is not None and _serves(lake, waiting, decision, rebuild=rebuild) else decision
+
+
+def newest_state(catalogue: Catalogue, view: str) -> Published:
+    """A view's newest state. Raises VIEW_UNKNOWN."""
+    state = catalogue.history(view).state
+    if state is None:
+        raise unknown_view(view, list(catalogue.states))
+    return state
+
+
+def read_targets(lake: Lake, catalogue: Catalogue, view: ViewHistory) -> Iterator[Target]:
+    """The definitions that a refresh of a view may work on, most wanted first, each read as it is asked for."""
+    for definition in targets(view.states.values()):
+        compiled, stream = catalogue.definition(definition), catalogue.stream(definition)
+        # the speed log first: the archive may pass an epoch meanwhile, never the other way round
+        speed = SpeedHistory(lake.speed_log(stream))
+        archive = ArchiveHistory(lake.archive_log(stream))
+        logs = Logs(speed, archive, BatchHistory(lake.batch_log(definition)))
+        source = source_of(lake, catalogue, compiled)
+        yield Target(compiled, catalogue.contracts(definition), stream, logs, source)
+
+
+def choose(view: ViewHistory, state: Published, targets: Iterable[Target], *, rebuild: bool) -> Decision | Nothing:
+    """The first target of which there is anything to compute. Pure; those after it are not asked for."""
+    reasons = []
+    for target in targets:
+        plan = plan_of(state, target, rebuild=rebuild)
+        if isinstance(plan, Plan):
+            return Decision(view, state, target, plan)
+        waits = target.definition.hash != state.served
+        reasons.append(f"definition {target.definition.hash} waits: {plan.reason}" if waits else plan.reason)
+    return Nothing("; ".join(reasons) or "nothing is served yet: run 'seamline views apply'")
+
+
+def plan_of(state: Published, target: Target, *, rebuild: bool) -> Plan | Nothing:
+    """What to compute of one definition: from raw, or from the view that it is derived from. Pure."""
+    contracts, of, logs, source = target.contracts, target.definition, target.logs, target.source
+    if source is None:
+        return plan_run(state, contracts, of, logs, rebuild=rebuild)
+    return plan_fold(state, contracts, of, logs, source, rebuild=rebuild)
+
+
+def made_before(decision: Decision, now: datetime) -> Unpublished | None:
+    """The version that an earlier life of this run has put and not published, if any. Pure."""
+    target, batch = decision.target, decision.target.logs.batch
+    number = unpublished(decision.plan, decision.view, batch, now)
+    if number is None:
+        return None
+    version = batch.versions[number]
+    reserved = next(one for one in batch.reserved.values() if one.run == version.run)
+    return Unpublished(decision.state, target, number, version, reserved)
+
+
+def _serves(lake: Lake, made: Unpublished, decision: Decision, *, rebuild: bool) -> bool:
+    """Whether a version can be published as it stands. One with drift only while the decision's plan would make the
+    same again: the same cut, imports and raw files; an operator's rebuild makes it again in any case."""
+    target, version, plan = made.target, made.version, decision.plan
+    if unread(target.definition, version):
+        return False
+    if version.audit.clean:
+        return True
+    same = (version.cut, version.imports) == (plan.cut, plan.imports) and not rebuild
+    return same and version.raw == raw_read(lake, target.contracts, plan, target.logs.archive)
+
+
+def raw_read(lake: Lake, contracts: Sequence[Contract], plan: Plan, archive: ArchiveHistory) -> str:
+    """Which raw files a plan reads; nothing where it folds a version of another view, which it names."""
+    if plan.folded is not None:
+        return ""
+    tables = [table_of(contract) for contract in contracts]
+    return fingerprint(lake, {table: archive.tables.get(table) for table in tables}, plan.dates)

@@ -1,0 +1,112 @@
+"""Last step of a run: the version's entry, then the view's state that serves it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from seamline.commitpoint import reach
+from seamline.entries import Audit, Counts, DataFile, Version
+from seamline.errors import Condition, TerminalError
+from seamline.jobs.decide import raw_read
+from seamline.jobs.reserve import check_holds, check_stands
+from seamline.jobs.resources import Resources
+from seamline.jobs.stages import Audited, Outcome, Unpublished
+from seamline.jobs.unit import TODAY
+from seamline.schemas import catalogue
+from seamline.units import Unit, standing
+
+COMPLETE_EVERY = 16
+"""One version in so many lists all files, so that a reader follows at most that many bases."""
+
+
+def publish(resources: Resources, made: Audited | Unpublished) -> Outcome:
+    """Serves a version, which is put first where it is not in the ledger yet; if the view is still as it was when this
+    was decided, the epochs after the cut stand, and the reservation holds.
+
+    Raises LEDGER_CONFLICT, RESERVATION_EXPIRED; DRIFT_HELD for a version that stays in the ledger and is not served.
+    """
+    if isinstance(made, Audited):
+        made = put(resources, made)
+        reach("batch.after-version")
+    return serve(resources, made)
+
+
+def put(resources: Resources, audited: Audited) -> Unpublished:
+    """Puts the version entry; one that a twin of this run has put is as good."""
+    reservation = audited.computed.reservation
+    target, state, now = reservation.target, reservation.decision.state, resources.clock()
+    check_holds(state.view, reservation.entry, now)
+    batch = target.logs.batch
+    since = dict(batch.log.after(batch.number))
+    versions = {**batch.versions, **{n: entry for n, entry in since.items() if isinstance(entry, Version)}}
+    number = next((n for n, version in versions.items() if version.run == reservation.entry.run), None)
+    if number is None:
+        number = max(since, default=batch.number) + 1
+        audit, archive = audited.audit, reservation.archive
+        raw = "" if audit.clean else raw_read(resources.lake, target.contracts, reservation.plan, archive)
+        versions[number] = version_entry(audited, raw, resources.clock())
+        resources.lake.sync(result.file.path for result in audited.computed.results if result.file)
+        batch.log.put_last(number, versions[number])
+    return Unpublished(state, target, number, versions[number], reservation.entry)
+
+
+def version_entry(audited: Audited, raw: str, now: datetime) -> Version:
+    """The entry of a version; `raw`: which raw files it was computed from, where its audit found drift. Pure."""
+    computed = audited.computed
+    plan, batch = computed.plan, computed.target.logs.batch
+    told = [r for r in computed.results if r.counts.read or Unit.parse(r.unit).first]  # not each hour without records
+    units: dict[str, tuple[DataFile, ...]] = {r.unit: (r.file,) if r.file else () for r in told}
+    counted = {r.unit: r.counts for r in told}
+    stood = standing(batch.unit_counts(plan.base), counted)
+    whole = plan.base is None or len(batch.lineage(plan.base)) + 1 >= COMPLETE_EVERY
+    if whole and plan.base is not None:
+        units, counted = standing(batch.files(plan.base), units), stood
+    return Version(
+        at=now,
+        run=computed.reservation.entry.run,
+        cut=plan.cut,
+        base=plan.base,
+        complete=whole,
+        units=units,
+        archive_entry=plan.archive_entry,
+        folded=plan.folded,
+        imports=plan.imports,
+        counts=sum(stood.values(), Counts()),
+        unit_counts=counted,
+        audit=audited.audit,
+        **TODAY,
+        raw=raw,
+    )
+
+
+def serve(resources: Resources, made: Unpublished) -> Outcome:
+    """Puts the view's state that serves a version."""
+    view, version, now = made.state.view, made.version, resources.clock()
+    if version.audit.wrong or (resources.settings.hold_on_drift and not version.audit.clean):
+        raise _held(view, made.number, version.audit)
+    check_holds(view, made.reserved, now)
+    check_stands(resources.lake, view, made.target, version.cut)
+    definition = made.target.definition.hash
+    reason = f"run {version.run}"
+    catalogue.publish(resources.lake, made.state, definition, made.number, reason, resources.clock())
+    reach("batch.after-publish")
+    return Outcome(
+        view, definition, made.number, "published", version.cut, len(version.units), version.counts, version.audit
+    )
+
+
+def _held(view: str, number: int, audit: Audit) -> TerminalError:
+    drift = "; ".join(f"{d.column}: {d.groups} groups, at most {d.largest}" for d in audit.drift)
+    wrong = "; ".join(f"{d.column}: {d.groups} groups, such as {d.largest}" for d in audit.wrong)
+    if wrong:
+        got = f"version {number} of {view} differs from raw, computed another way ({wrong})"
+        allowed = "no difference in the sample that every version is verified by"
+    else:
+        got = f"version {number} of {view} differs from what was served ({drift})"
+        allowed = "no unexplained difference, since batch.hold_on_drift is set"
+    return TerminalError(
+        Condition.DRIFT_HELD,
+        got,
+        allowed=allowed,
+        mend=f"look at both; 'seamline views rollback {view} --version {number}' serves it all the same",
+    )

@@ -1,0 +1,120 @@
+"""Second step of a run: a reservation that holds the epochs after its cut until the version is published.
+
+A run that is started again goes on with the reservation that it had, and with its cut: so the units it has done count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from seamline.commitpoint import reach
+from seamline.entries import Reserved, new_attempt
+from seamline.errors import Condition, TerminalError, TransientError
+from seamline.frontier import Frontier
+from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
+from seamline.jobs.plan import ArchiveAt, Plan, dirty_dates, imports_of
+from seamline.jobs.resources import Resources
+from seamline.jobs.stages import Decision, Reservation, Target
+from seamline.lake import Lake
+from seamline.schemas.contracts import Contract
+from seamline.segment import build_chain
+
+SWEPT_AFTER = timedelta(days=1)
+"""Files that no entry lists are swept once they are this old; a run half as old gives up before its put."""
+
+
+def reserve(resources: Resources, decision: Decision) -> Reservation:
+    """The reservation that an earlier life of this run still holds, or a new one, put into the ledger.
+
+    Raises LEDGER_CONFLICT where the definition's log has gone on since the decision; RESERVATION_EXPIRED where epochs
+    after the cut no longer stand.
+    """
+    plan, target, now = decision.plan, decision.target, resources.clock()
+    batch = target.logs.batch
+    entry = continued(plan, decision.view, batch, now)
+    if entry is None:
+        lasting = timedelta(minutes=resources.settings.reservation_minutes)
+        entry = reservation(plan, new_attempt(), now, lasting, decision.view.number)
+        batch.log.put_last(batch.number + 1, entry)
+    reach("batch.after-reserve")
+    check_stands(resources.lake, decision.state.view, target, entry.cut)
+    archive = ArchiveAt(resources.lake.archive_log(target.stream), entry.archive_entry)
+    return Reservation(decision, entry, resumed(plan, entry, target.contracts, archive, batch), archive)
+
+
+def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta, view_entry: int) -> Reserved:
+    """Holds the epochs after the cut until the run is published. `view_entry`: the view's newest state."""
+    return Reserved(
+        at=now,
+        run=run,
+        cut=plan.cut,
+        until=now + lasting,
+        base=plan.base,
+        archive_entry=plan.archive_entry,
+        view_entry=view_entry,
+        folded=plan.folded,
+    )
+
+
+def continued(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetime) -> Reserved | None:
+    """The newest reservation that still holds and works from the same base: a run started again goes on with it."""
+    return max((r for r in batch.held(now) if _same_start(plan, view, r)), key=lambda r: r.at, default=None)
+
+
+def unpublished(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetime) -> int | None:
+    """The newest version whose run holds its reservation, started where this plan would, and was not published."""
+    runs = {r.run for r in batch.reserved.values() if r.until > now and _same_start(plan, view, r)}
+    return max((n for n, version in batch.versions.items() if version.run in runs), default=None)
+
+
+def _same_start(plan: Plan, view: ViewHistory, reserved: Reserved) -> bool:
+    """Whether the view has served the same ever since the run began: whoever changed that, a refresh or an operator,
+    a run from before it must not undo it."""
+    since = [state for number, state in view.states.items() if number >= reserved.view_entry]
+    same = (reserved.base, reserved.folded) == (plan.base, plan.folded)
+    return same and len({(state.served, state.version) for state in since}) == 1
+
+
+def resumed(
+    plan: Plan, reserved: Reserved, contracts: Sequence[Contract], archive: ArchiveHistory, batch: BatchHistory
+) -> Plan:
+    """The plan that the reservation was made for. `archive` is the archive as of the reservation's entry."""
+    if plan.folded is not None:
+        return plan  # all of it follows from the versions that both name
+    base = batch.versions[reserved.base] if reserved.base is not None else None
+    return replace(
+        plan,
+        cut=reserved.cut,
+        dates=None if base is None else dirty_dates(archive, contracts, base, reserved.cut),
+        archive_entry=reserved.archive_entry,
+        imports=imports_of(archive, contracts),
+    )
+
+
+def check_stands(lake: Lake, view: str, target: Target, cut: Frontier) -> None:
+    """The epochs after a cut still reach to the frontier, as the ledger is now. Raises RESERVATION_EXPIRED."""
+    speed = SpeedHistory(lake.speed_log(target.stream))
+    if not speed.last_epoch:
+        return
+    definition = target.definition.hash
+    try:
+        build_chain(definition, None, cut, speed.segments(definition), speed.frontier)
+    except TerminalError as error:
+        raise _expired(view, f"epochs after its cut no longer stand ({error.got})") from error
+
+
+def check_holds(view: str, reserved: Reserved, now: datetime) -> None:
+    """A reservation has not run out, nor may its files be swept soon. Raises RESERVATION_EXPIRED."""
+    ends = min(reserved.until, reserved.at + SWEPT_AFTER / 2)
+    if now >= ends:
+        raise _expired(view, f"its reservation ended at {ends.isoformat()}")
+
+
+def _expired(view: str, why: str) -> TransientError:
+    return TransientError(
+        Condition.RESERVATION_EXPIRED,
+        f"the new version of {view} was not published: {why}",
+        mend="refresh again; raise batch.reservation_minutes if runs take longer than that",
+    )
