@@ -20,7 +20,7 @@ from seamline.jobs.plan import ArchiveAt, table_of
 from seamline.jobs.raw import by_day, raw_files
 from seamline.jobs.reading import foreign, reading
 from seamline.jobs.resources import Resources
-from seamline.jobs.stages import Audited, Computed, Reservation
+from seamline.jobs.stages import Audited, Recomputed, Reservation
 from seamline.jobs.statements import Served, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.verify import verify
@@ -35,14 +35,14 @@ EPOCHS = "epochs"
 """Where files of epochs stand, beside those of units."""
 
 
-def audit(resources: Resources, computed: Computed) -> Audited:
+def audit(resources: Resources, computed: Recomputed) -> Audited:
     """Both checks of a version: against what was served, and of a sample computed another way."""
     found = audit_version(resources, computed)
     found = noted(found, computed.reservation, accepted_as_gone(resources.lake, computed.reservation))
     return Audited(computed, found.model_copy(update={"verified": verify(resources, computed)}))
 
 
-def audit_version(resources: Resources, computed: Computed) -> Audit:
+def audit_version(resources: Resources, computed: Recomputed) -> Audit:
     """Old version + epochs up to the new cut against the new version, over the units that were rewritten.
 
     The other units stand in both, and merging the same partials to both sides changes nothing.
@@ -106,7 +106,7 @@ def served_files(reservation: Reservation, units: set[str]) -> dict[str, list[Da
 
 
 def _differences(
-    resources: Resources, computed: Computed, served: Mapping[str, Sequence[DataFile]]
+    resources: Resources, computed: Recomputed, served: Mapping[str, Sequence[DataFile]]
 ) -> tuple[int, tuple[ColumnDrift, ...]]:
     """Groups compared and columns that differ; units whose files are the same bytes are not read again.
 
@@ -133,7 +133,7 @@ def _is_same(lake: Lake, older: Sequence[DataFile], file: DataFile) -> bool:
 
 
 def _compare(
-    resources: Resources, computed: Computed, served: list[str], recomputed: list[str]
+    resources: Resources, computed: Recomputed, served: list[str], recomputed: list[str]
 ) -> tuple[int, tuple[ColumnDrift, ...]]:
     return compare(resources.lake, resources.engine, computed.target.definition, served, recomputed)
 
@@ -149,7 +149,7 @@ def _written(results: Iterable[UnitResult]) -> list[str]:
 # --- what should have been served
 
 
-def _expected(resources: Resources, computed: Computed) -> tuple[list[str] | None, str]:
+def _expected(resources: Resources, computed: Recomputed) -> tuple[list[str] | None, str]:
     """Files of what should have been served, recomputed from raw as the older version read it; and why it differs.
 
     None where raw no longer stands as it was read then.
@@ -166,7 +166,7 @@ def _expected(resources: Resources, computed: Computed) -> tuple[list[str] | Non
     return _written(results), why_differs(computed.reservation, sum(result.beyond for result in results))
 
 
-def _tasks(resources: Resources, computed: Computed, scratch: list[str]) -> list[UnitTask]:
+def _tasks(resources: Resources, computed: Recomputed, scratch: list[str]) -> list[UnitTask]:
     """The units as the older version and speed should have counted them; what is written for them goes to `scratch`."""
     target, plan, before = computed.target, computed.plan, computed.reservation.audited_from
     known = _known(resources.lake, computed.reservation)

@@ -12,14 +12,14 @@ from seamline.jobs.plan import Logs, Nothing, Plan, plan_run, table_of, targets
 from seamline.jobs.raw import fingerprint
 from seamline.jobs.reserve import unpublished
 from seamline.jobs.resources import Resources
-from seamline.jobs.stages import Decision, Target, Unpublished
+from seamline.jobs.stages import Decided, Target, Unpublished
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.contracts import Contract
 from seamline.schemas.stored import unread
 
 
-def decide(resources: Resources, view: str, *, rebuild: bool) -> Decision | Unpublished | Nothing:
+def decide(resources: Resources, view: str, *, rebuild: bool) -> Decided | Unpublished | Nothing:
     """What to do for a view now, or the version of an earlier run that only waits to be published; `rebuild` takes
     every date and no base. Raises VIEW_UNKNOWN; KERNEL_VERSION where only a rebuild can be."""
     lake = resources.lake
@@ -52,13 +52,13 @@ def read_targets(lake: Lake, catalogue: Catalogue, view: ViewHistory) -> Iterato
         yield Target(compiled, catalogue.contracts(definition), stream, logs, source)
 
 
-def choose(view: ViewHistory, state: Published, targets: Iterable[Target], *, rebuild: bool) -> Decision | Nothing:
+def choose(view: ViewHistory, state: Published, targets: Iterable[Target], *, rebuild: bool) -> Decided | Nothing:
     """The first target of which there is anything to compute. Pure; those after it are not asked for."""
     reasons = []
     for target in targets:
         plan = plan_of(state, target, rebuild=rebuild)
         if isinstance(plan, Plan):
-            return Decision(view, state, target, plan)
+            return Decided(view, state, target, plan)
         waits = target.definition.hash != state.served
         reasons.append(f"definition {target.definition.hash} waits: {plan.reason}" if waits else plan.reason)
     return Nothing("; ".join(reasons) or "nothing is served yet: run 'seamline views apply'")
@@ -72,7 +72,7 @@ def plan_of(state: Published, target: Target, *, rebuild: bool) -> Plan | Nothin
     return plan_fold(state, contracts, of, logs, source, rebuild=rebuild)
 
 
-def made_before(decision: Decision, now: datetime) -> Unpublished | None:
+def made_before(decision: Decided, now: datetime) -> Unpublished | None:
     """The version that an earlier life of this run has put and not published, if any. Pure."""
     target, batch = decision.target, decision.target.logs.batch
     number = unpublished(decision.plan, decision.view, batch, now)
@@ -83,7 +83,7 @@ def made_before(decision: Decision, now: datetime) -> Unpublished | None:
     return Unpublished(decision.state, target, number, version, reserved)
 
 
-def _serves(lake: Lake, made: Unpublished, decision: Decision, *, rebuild: bool) -> bool:
+def _serves(lake: Lake, made: Unpublished, decision: Decided, *, rebuild: bool) -> bool:
     """Whether a version can be published as it stands. One with drift only while the decision's plan would make the
     same again: the same cut, imports and raw files; an operator's rebuild makes it again in any case."""
     target, version, plan = made.target, made.version, decision.plan

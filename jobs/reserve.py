@@ -16,7 +16,7 @@ from seamline.frontier import Frontier
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
 from seamline.jobs.plan import ArchiveAt, Plan, dirty_dates, imports_of
 from seamline.jobs.resources import Resources
-from seamline.jobs.stages import Decision, Reservation, Target
+from seamline.jobs.stages import Decided, Reservation, Target
 from seamline.lake import Lake
 from seamline.schemas.contracts import Contract
 from seamline.segment import build_chain
@@ -25,7 +25,7 @@ SWEPT_AFTER = timedelta(days=1)
 """Files that no entry lists are swept once they are this old; a run half as old gives up before its put."""
 
 
-def reserve(resources: Resources, decision: Decision) -> Reservation:
+def reserve(resources: Resources, decision: Decided) -> Reservation:
     """The reservation that an earlier life of this run still holds, or a new one, put into the ledger.
 
     Raises LEDGER_CONFLICT where the definition's log has gone on since the decision; RESERVATION_EXPIRED where epochs

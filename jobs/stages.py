@@ -49,7 +49,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Decision:
+class Decided:
     """What `decide` found to do. Nothing is written yet."""
 
     view: ViewHistory
@@ -69,7 +69,7 @@ class Decision:
 class Reservation:
     """What `reserve` holds: no epoch after its cut is compacted across it or retired, until it ends."""
 
-    decision: Decision
+    decision: Decided
     """What it was made for."""
 
     entry: Reserved
@@ -93,7 +93,7 @@ class Reservation:
 
 
 @dataclass(frozen=True)
-class Computed:
+class Recomputed:
     """What `compute` made: the files of every unit, which no entry names yet."""
 
     reservation: Reservation
@@ -120,7 +120,7 @@ class Computed:
 class Audited:
     """What `audit` found of it."""
 
-    computed: Computed
+    computed: Recomputed
     """What was audited."""
 
     audit: Audit

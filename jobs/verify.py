@@ -21,7 +21,7 @@ from seamline.jobs.compare import GROUP
 from seamline.jobs.plan import table_of
 from seamline.jobs.resources import Resources
 from seamline.jobs.sample import DEARER, FEWEST, Limits, Sample, Wanted, choose
-from seamline.jobs.stages import Computed
+from seamline.jobs.stages import Recomputed
 from seamline.jobs.unit import UnitTask
 from seamline.jobs.work import raw_by_day, raw_tasks
 from seamline.kernel import literal, quote
@@ -39,7 +39,7 @@ Key = tuple[Any, ...]
 """A group: its hash, and its keys as text."""
 
 
-def verify(resources: Resources, computed: Computed) -> Verified:
+def verify(resources: Resources, computed: Recomputed) -> Verified:
     """The sample of a run's version. Groups that lie wholly in the units it rewrites are taken in any case, others
     while the raw files of further units stay within the budget."""
     settings, results = resources.settings, computed.results
@@ -71,7 +71,7 @@ class _Verifying:
     """One sample, looked up in the files of the new version and in raw."""
 
     resources: Resources
-    computed: Computed
+    computed: Recomputed
     sample: Sample
 
     def verified(self) -> Verified:

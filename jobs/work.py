@@ -17,7 +17,7 @@ from seamline.jobs.plan import table_of
 from seamline.jobs.raw import RawFile, by_day, raw_files
 from seamline.jobs.repack import repacked
 from seamline.jobs.resources import Resources
-from seamline.jobs.stages import Computed, Reservation
+from seamline.jobs.stages import Recomputed, Reservation
 from seamline.jobs.statements import mended_statement, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask, finished
 from seamline.schemas.contracts import Contract
@@ -25,7 +25,7 @@ from seamline.schemas.properties import by_hour
 from seamline.units import HOURS, Unit
 
 
-def compute(resources: Resources, reservation: Reservation) -> Computed:
+def compute(resources: Resources, reservation: Reservation) -> Recomputed:
     """Runs the units that are not done yet. Raises what a unit raises; those that are done stay done."""
     tasks = [replace(task, groups=resources.settings.verify_sample) for task in tasks_of(resources, reservation)]
     full = tuple(task for task in tasks if task.files or task.mended)
@@ -35,7 +35,7 @@ def compute(resources: Resources, reservation: Reservation) -> Computed:
     results += [nothing_in(task) for task in tasks if not (task.files or task.mended)]
     results += resources.run_units(left, len(results), len(tasks))
     reach("batch.after-files")
-    return Computed(reservation, full, tuple(sorted(results, key=lambda result: result.unit)))
+    return Recomputed(reservation, full, tuple(sorted(results, key=lambda result: result.unit)))
 
 
 def nothing_in(task: UnitTask) -> UnitResult:
@@ -53,7 +53,7 @@ def tasks_of(resources: Resources, reservation: Reservation) -> list[UnitTask]:
 
 
 def raw_tasks(
-    resources: Resources, computed: Computed, dates: Mapping[str, frozenset[date]] | None = None
+    resources: Resources, computed: Recomputed, dates: Mapping[str, frozenset[date]] | None = None
 ) -> list[UnitTask]:
     """The units as they are read from raw, to look a version over: one that was folded has read none. `dates`: by raw
     table, others than the plan's."""

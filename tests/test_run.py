@@ -20,7 +20,7 @@ from seamline.jobs.decide import decide
 from seamline.jobs.plan import Nothing
 from seamline.jobs.publish import publish, put
 from seamline.jobs.reserve import reserve
-from seamline.jobs.stages import Audited, Computed, Decision, Outcome, Reservation, Unpublished
+from seamline.jobs.stages import Audited, Decided, Outcome, Recomputed, Reservation, Unpublished
 from seamline.jobs.unit import UnitResult, UnitTask, local_runner
 from seamline.jobs.work import compute
 
@@ -42,10 +42,10 @@ class Counting:
         return self._run(tasks)
 
 
-def decided(bench: Bench, *, rebuild: bool = False) -> Decision:
+def decided(bench: Bench, *, rebuild: bool = False) -> Decided:
     """What there is to do, of which there is something."""
     decision = decide(bench.batch, "sales", rebuild=rebuild)
-    assert isinstance(decision, Decision)
+    assert isinstance(decision, Decided)
     return decision
 
 
@@ -133,7 +133,7 @@ def test_a_version_that_was_put_only_waits_to_be_published(bench: Bench) -> None
     bench.send(*orders(6))
     bench.both()
     audited = through_audit(bench)
-    assert isinstance(decide(bench.batch, "sales", rebuild=False), Decision)
+    assert isinstance(decide(bench.batch, "sales", rebuild=False), Decided)
     put(bench.batch, audited)
     waiting = decide(bench.batch, "sales", rebuild=False)
     assert isinstance(waiting, Unpublished)
@@ -175,7 +175,7 @@ def test_a_run_that_rests_longer_than_its_reservation_puts_nothing(bench: Bench)
     assert not bench.versions().versions
 
 
-VALUES = (Decision, Reservation, Computed, Audited, Unpublished, Outcome)
+VALUES = (Decided, Reservation, Recomputed, Audited, Unpublished, Outcome)
 SOURCES = sorted(Path(seamline.jobs.__path__[0]).glob("*.py"))
 
 
