@@ -62,7 +62,8 @@ def import_events(
 
     Offsets are row numbers, and every row has the instant of the import as its timestamp, which is stored: what is
     valid depends on that, not on when it is looked at. Raises CONTRACT_UNKNOWN, and STORE_UNAVAILABLE where the
-    running archive does not take it within `wait_seconds` (it still may); INPUT_INVALID where records change meanwhile.
+    running archive does not take it within `wait_seconds` (it still may), or where writing the files took so long that
+    they may be swept before they are asked for; INPUT_INVALID where records change meanwhile.
     """
     stream = project.contract(contract).stream
     source = f"import:{content_hash(contract, values())}"

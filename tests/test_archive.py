@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_parts import contract, event, make_project, memory_lake, open_archive, produce, records, running, tasks
+from stream_parts import NOW, contract, event, make_project, memory_lake, open_archive, produce, records, running, tasks
 from waiting import wait_until
 
 from seamline.claims import claim
@@ -211,6 +211,15 @@ def test_a_file_that_changes_while_it_is_imported_is_not_archived(tmp_path: Path
     with pytest.raises(UserError, match="changed between two looks"):
         import_events(project, "clicks", lambda: next(looks))
     assert not ArchiveHistory(project.lake.archive_log("main")).imports
+
+
+def test_an_import_whose_files_have_grown_old_is_not_asked_for(tmp_path: Path) -> None:
+    project = project_of(tmp_path / "p")
+    hours = iter([0, 85])
+    with pytest.raises(TransientError) as caught:
+        import_events(project, "clicks", lambda: [event(1)], clock=lambda: NOW + timedelta(hours=next(hours)))
+    assert caught.value.condition is Condition.STORE_UNAVAILABLE
+    assert not list(Inbox(project.lake, "main").requests())
 
 
 def test_an_import_waits_for_the_running_archive_to_take_it(tmp_path: Path) -> None:
