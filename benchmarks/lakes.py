@@ -20,8 +20,8 @@ from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue, apply_views
-from seamline.schemas.contracts import parse_contract
-from seamline.schemas.views import parse_views
+from seamline.schemas.contracts.contract import parse_contract
+from seamline.schemas.views.text import parse_views
 
 SOURCE = topic_source("clicks", "bench")
 FIRST_DATE = date(2026, 1, 1)

@@ -17,7 +17,7 @@ from seamline.errors import Condition, SeamlineError
 from seamline.kernel import Input, Kernel, quote
 from seamline.lake import Lake
 from seamline.schemas.algebra.forms import numeric
-from seamline.schemas.definition import Compared, Definition
+from seamline.schemas.views.definition import Compared, Definition
 from seamline.slices import WHOLE, Slice, forget, in_slices, slices_for, useful, weight
 
 TOLERANCE = 1e-9

@@ -15,7 +15,7 @@ from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Decided, Target, Unpublished
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue, unknown_view
-from seamline.schemas.contracts import Contract
+from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.stored import unread
 
 

@@ -29,10 +29,10 @@ from seamline.jobs.unit import Folding, UnitTask
 from seamline.kernel import quote
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.contracts import Contract
-from seamline.schemas.definition import Definition
-from seamline.schemas.properties import sort_keys
+from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.stored import check_version, unread
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.properties import sort_keys
 from seamline.segment import build_chain
 from seamline.units import Unit, whole_name
 

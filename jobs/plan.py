@@ -15,9 +15,9 @@ from seamline.frontier import START, Frontier
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
 from seamline.lake import Lake
 from seamline.ledger import Log
-from seamline.schemas.contracts import Contract
-from seamline.schemas.definition import Definition
+from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.stored import check_version, unread
+from seamline.schemas.views.definition import Definition
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from seamline.entries import Epoch
 from seamline.frontier import Frontier
-from seamline.schemas.contracts import Contract
+from seamline.schemas.contracts.contract import Contract
 
 READING = pa.schema(
     [

@@ -18,7 +18,7 @@ from seamline.jobs.plan import ArchiveAt, Plan, dirty_dates, imports_of
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Decided, Reservation, Target
 from seamline.lake import Lake
-from seamline.schemas.contracts import Contract
+from seamline.schemas.contracts.contract import Contract
 from seamline.segment import build_chain
 
 SWEPT_AFTER = timedelta(days=1)

@@ -16,7 +16,7 @@ from seamline.jobs.reserve import SWEPT_AFTER
 from seamline.lake import Lake
 from seamline.ledger import folders
 from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.properties import Keep, batch_keep
+from seamline.schemas.views.properties import Keep, batch_keep
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seamline.kernel import literal, quote
-from seamline.schemas.definition import EVENTS
+from seamline.schemas.views.definition import EVENTS
 
 ALL = 2**64 - 1
 """The largest hash."""

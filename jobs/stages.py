@@ -15,8 +15,8 @@ from seamline.history import ArchiveHistory, ViewHistory
 from seamline.jobs.fold import Source
 from seamline.jobs.plan import Logs, Plan
 from seamline.jobs.unit import UnitResult, UnitTask
-from seamline.schemas.contracts import Contract
-from seamline.schemas.definition import Definition
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.views.definition import Definition
 from seamline.units import Unit
 
 

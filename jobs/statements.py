@@ -14,11 +14,11 @@ from seamline.frontier import START, Frontier
 from seamline.jobs.copies import POSITION, served_copies
 from seamline.jobs.sample import Wanted
 from seamline.kernel import literal, quote
-from seamline.schemas.contracts import Contract
-from seamline.schemas.decode import decode_statement
-from seamline.schemas.definition import Definition
-from seamline.schemas.properties import sort_keys
-from seamline.schemas.rowwise import EVENT_ID, EVENT_TIME, key_of
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.contracts.decode import decode_statement
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.properties import sort_keys
+from seamline.schemas.views.rowwise import EVENT_ID, EVENT_TIME, key_of
 from seamline.slices import UNMERGED, WHOLE, Merging, Slice
 from seamline.units import Unit
 

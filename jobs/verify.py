@@ -25,9 +25,9 @@ from seamline.jobs.stages import Recomputed
 from seamline.jobs.unit import UnitTask
 from seamline.jobs.work import raw_by_day, raw_tasks
 from seamline.kernel import literal, quote
-from seamline.schemas.definition import EVENTS_COMPARED, Checked, Definition
 from seamline.schemas.plainly import OUT_OF_RANGE, PLAINLY, Asked
-from seamline.schemas.rowwise import key_of
+from seamline.schemas.views.definition import EVENTS_COMPARED, Checked, Definition
+from seamline.schemas.views.rowwise import key_of
 from seamline.units import standing, whole_name
 
 ELSEWHERE = "lies in other dates too"

@@ -20,8 +20,8 @@ from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Recomputed, Reservation
 from seamline.jobs.statements import mended_statement, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask, finished
-from seamline.schemas.contracts import Contract
-from seamline.schemas.properties import by_hour
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.views.properties import by_hour
 from seamline.units import HOURS, Unit
 
 

@@ -16,12 +16,12 @@ from seamline.entries import DefinitionRecord, Published
 from seamline.errors import Condition, ConflictError, SeamlineError, UserError
 from seamline.history import ViewHistory
 from seamline.lake import Lake
-from seamline.schemas.contracts import Contract, parse_contract
-from seamline.schemas.definition import Definition
-from seamline.schemas.headers import header_of
-from seamline.schemas.language import close
-from seamline.schemas.together import Compiled, compile_all, compile_chain
-from seamline.schemas.views import ViewText, parse_views
+from seamline.schemas.contracts.contract import Contract, parse_contract
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.headers import header_of
+from seamline.schemas.views.language import close
+from seamline.schemas.views.project_views import Compiled, compile_all, compile_chain
+from seamline.schemas.views.text import ViewText, parse_views
 
 KEPT = 3
 """Definitions of one view that stay live: the served one, the one served before, and one that is to come."""

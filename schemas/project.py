@@ -9,8 +9,8 @@ from pathlib import Path
 from seamline.config import Settings, load_settings
 from seamline.errors import Condition, UserError
 from seamline.lake import Lake
-from seamline.schemas.contracts import Contract, load_contracts
-from seamline.schemas.views import ViewText, load_views
+from seamline.schemas.contracts.contract import Contract, load_contracts
+from seamline.schemas.views.text import ViewText, load_views
 
 STATE = ".seamline"
 BOOTSTRAP = "bootstrap"

@@ -13,7 +13,7 @@ from seamline.errors import Condition, TerminalError
 from seamline.history import BatchHistory
 from seamline.kernel import KERNEL_VERSION
 from seamline.schemas.algebra import LAYOUT
-from seamline.schemas.definition import EVENTS, EVENTS_COMPARED, Column, Definition
+from seamline.schemas.views.definition import EVENTS, EVENTS_COMPARED, Column, Definition
 from seamline.segment import Segment
 
 

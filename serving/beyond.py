@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import pyarrow as pa
 
 from seamline.kernel import fold, quote
-from seamline.schemas.definition import Definition
+from seamline.schemas.views.definition import Definition
 from seamline.serving.values import values
 
 NAMED = 3

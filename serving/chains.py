@@ -10,8 +10,8 @@ from seamline.errors import Condition, SeamlineError, TerminalError, TransientEr
 from seamline.frontier import START, Frontier
 from seamline.history import BatchHistory, SpeedHistory, segment_of
 from seamline.schemas.catalogue import Catalogue, dropped_view
-from seamline.schemas.definition import Definition
 from seamline.schemas.stored import check_version
+from seamline.schemas.views.definition import Definition
 from seamline.segment import Chain, Segment, build_chain
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from seamline.errors import Condition, TerminalError, UserError
 from seamline.kernel import parquet, quote
-from seamline.schemas.definition import Definition
+from seamline.schemas.views.definition import Definition
 from seamline.serving import beyond
 from seamline.serving.bound import Text, bind
 from seamline.serving.deadline import deadline

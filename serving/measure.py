@@ -16,7 +16,7 @@ from typing import Any
 
 from seamline.errors import Condition, TerminalError, UserError
 from seamline.kernel import fold, quote
-from seamline.schemas.definition import Definition, Output
+from seamline.schemas.views.definition import Definition, Output
 from seamline.serving.guard import place
 from seamline.serving.remerge import Splice, expression
 from seamline.serving.reserved import MERGED, TILES

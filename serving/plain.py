@@ -12,7 +12,7 @@ from typing import Any
 
 from seamline.kernel import fold
 from seamline.schemas.algebra import NAMES
-from seamline.schemas.definition import Definition, Output
+from seamline.schemas.views.definition import Definition, Output
 from seamline.serving.guard import place
 from seamline.serving.sources import STAR, Node, Path, QuerySource, Scope, path, sources, within
 

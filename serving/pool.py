@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from seamline.kernel import Limits, quote
-from seamline.schemas.definition import Definition
+from seamline.schemas.views.definition import Definition
 from seamline.serving import bound
 from seamline.serving.bound import Text
 from seamline.serving.cursor import Cursor, finished, unread

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from seamline.entries import Gone, Verified
 from seamline.frontier import Frontier
-from seamline.schemas.definition import Output
+from seamline.schemas.views.definition import Output
 from seamline.segment import Segment, check_seam
 
 _TOLD = {"groups", "checked", "unchecked", "wrong"}

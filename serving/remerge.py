@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seamline.kernel import fold, literal, quote
-from seamline.schemas.definition import Definition, Output
+from seamline.schemas.views.definition import Definition, Output
 from seamline.serving.reserved import MERGED
 from seamline.serving.sources import Node
 

@@ -20,7 +20,7 @@ from seamline.history import ArchiveHistory, BatchHistory, History, SpeedHistory
 from seamline.kernel import Input, Limits
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.definition import Definition
+from seamline.schemas.views.definition import Definition
 from seamline.segment import check_seam
 from seamline.serving.chains import (
     ChainBase,

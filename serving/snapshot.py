@@ -16,7 +16,7 @@ from seamline.entries import Gone
 from seamline.errors import SeamlineError
 from seamline.kernel import Input
 from seamline.schemas.catalogue import unknown_view
-from seamline.schemas.definition import Definition
+from seamline.schemas.views.definition import Definition
 from seamline.segment import Chain
 from seamline.serving.chains import ChainBase
 from seamline.serving.provenance import Provenance

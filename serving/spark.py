@@ -23,10 +23,10 @@ from seamline.history import BatchHistory, SpeedHistory, TopicsHistory
 from seamline.kernel import kernel, quote
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue, unknown_view
-from seamline.schemas.definition import Definition, Output
-from seamline.schemas.language import close
 from seamline.schemas.project import Project
 from seamline.schemas.stored import check_segments
+from seamline.schemas.views.definition import Definition, Output
+from seamline.schemas.views.language import close
 from seamline.segment import Chain
 from seamline.serving.chains import (
     chain_from,

@@ -12,7 +12,7 @@ from seamline.entries import Audit, Counts, Gone, Published, TopicRead
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import START, Frontier
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, TopicsHistory
-from seamline.schemas.definition import Definition
+from seamline.schemas.views.definition import Definition
 from seamline.serving.snapshot import ServedView
 
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 from seamline.frontier import Frontier
 from seamline.kernel import Input, Kernel, quote
 from seamline.lake import Lake
-from seamline.schemas.definition import Definition
 from seamline.schemas.stored import check_segments
+from seamline.schemas.views.definition import Definition
 from seamline.segment import Segment, check_seam
 from seamline.slices import Parts
 

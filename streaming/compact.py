@@ -16,7 +16,7 @@ from seamline.entries import BEFORE, Claim, Compacted, DataFile, EntryBase, Epoc
 from seamline.errors import TerminalError
 from seamline.frontier import START, Frontier
 from seamline.history import BatchHistory, SpeedHistory, expired, unretirable
-from seamline.schemas.properties import Keep
+from seamline.schemas.views.properties import Keep
 from seamline.segment import build_chain
 from seamline.streaming.epoch import SWEPT_AFTER
 

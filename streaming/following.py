@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seamline.errors import SeamlineError
 from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.contracts import Contract, load_contracts
+from seamline.schemas.contracts.contract import Contract, load_contracts
 from seamline.schemas.project import Project
 from seamline.streaming.plan import Live
 

@@ -16,8 +16,8 @@ from seamline.history import BatchHistory
 from seamline.kernel import KERNEL_VERSION
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.properties import batch_keep, speed_retention
 from seamline.schemas.stored import unread
+from seamline.schemas.views.properties import batch_keep, speed_retention
 from seamline.slices import UNMERGED, Merging
 from seamline.streaming.compact import Link, cover, needed_cuts, plan_compaction, plan_retirement, plan_sweep
 from seamline.streaming.epoch import IDS, Speed

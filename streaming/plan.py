@@ -15,9 +15,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from seamline.errors import UserError
-from seamline.schemas.contracts import Contract, check_topics
-from seamline.schemas.decode import decode_statement, unclaimed_statement
-from seamline.schemas.definition import Definition
+from seamline.schemas.contracts.contract import Contract, check_topics
+from seamline.schemas.contracts.decode import decode_statement, unclaimed_statement
+from seamline.schemas.views.definition import Definition
 from seamline.slices import Merging
 
 UNCLAIMED = ""

@@ -12,7 +12,7 @@ from seamline.errors import ConflictError
 from seamline.frontier import START, Frontier, joined, topic_of
 from seamline.history import SpeedHistory, TopicsHistory
 from seamline.lake import Lake
-from seamline.schemas.contracts import Contract, parse_contract
+from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.project import Project
 from seamline.streaming.following import Following
 from seamline.streaming.kafka import Cluster

@@ -15,8 +15,8 @@ from seamline.frontier import START, Frontier, topic_of
 from seamline.kernel import Kernel, Limits, kernel, literal, quote
 from seamline.lake import Lake
 from seamline.portions import in_portions, portion_bytes
-from seamline.schemas.contracts import Contract
-from seamline.schemas.decode import claims_version, decode_statement, unclaimed_statement
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.contracts.decode import claims_version, decode_statement, unclaimed_statement
 from seamline.streaming.plan import UNCLAIMED, Leaving, sharing, topics_read
 from seamline.streaming.raw import RawTable, files_table, write_raw
 from seamline.streaming.tasks import RECORDS, Row, above, below, ranges_of, tally, to_ipc

@@ -24,9 +24,9 @@ from seamline.jobs.batch import Batch
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.catalogue import Catalogue, apply_views
-from seamline.schemas.contracts import Contract, parse_contract
-from seamline.schemas.decode import decode_statement
-from seamline.schemas.views import parse_views
+from seamline.schemas.contracts.contract import Contract, parse_contract
+from seamline.schemas.contracts.decode import decode_statement
+from seamline.schemas.views.text import parse_views
 from seamline.segment import build_chain
 from seamline.streaming.epoch import Speed
 from seamline.streaming.plan import make_plan

@@ -14,12 +14,12 @@ import duckdb
 import pyarrow as pa
 
 from seamline.kernel import kernel
-from seamline.schemas.contracts import Contract, load_contracts
-from seamline.schemas.decode import decode_statement, unclaimed_statement
-from seamline.schemas.definition import Definition
-from seamline.schemas.order import POSITION
-from seamline.schemas.together import compile_for
-from seamline.schemas.views import load_views
+from seamline.schemas.contracts.contract import Contract, load_contracts
+from seamline.schemas.contracts.decode import decode_statement, unclaimed_statement
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.order import POSITION
+from seamline.schemas.views.project_views import compile_for
+from seamline.schemas.views.text import load_views
 
 FOLDER = Path(__file__).parent.parent / "examples"
 TAKEN = datetime(2025, 3, 10, tzinfo=UTC)

@@ -35,8 +35,8 @@ from seamline.kernel import KERNEL_VERSION, kernel, quote
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.catalogue import Catalogue, apply_views, drop_view
-from seamline.schemas.contracts import Contract, parse_contract
-from seamline.schemas.views import parse_views
+from seamline.schemas.contracts.contract import Contract, parse_contract
+from seamline.schemas.views.text import parse_views
 from seamline.segment import build_chain, check_seam
 from seamline.serving.chains import topics_only
 from seamline.serving.serving import Serving

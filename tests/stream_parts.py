@@ -21,11 +21,11 @@ from seamline.kernel import kernel
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.catalogue import apply_views
-from seamline.schemas.compiler import compile_view
-from seamline.schemas.contracts import Contract, parse_contract
-from seamline.schemas.definition import Definition
+from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.project import Project, load_project
-from seamline.schemas.views import parse_views
+from seamline.schemas.views.compiler import compile_view
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.text import parse_views
 from seamline.streaming.archive import Archive
 from seamline.streaming.epoch import Speed
 from seamline.streaming.plan import make_plan
@@ -122,7 +122,7 @@ def kernel_rows(lake: Lake, statement: str, inputs: dict[str, Any]) -> list[dict
 
 def expected(of: Definition, values: Sequence[bytes], by: Contract) -> list[dict[str, Any]]:
     """The user's own SELECT over the distinct valid events."""
-    from seamline.schemas.decode import decode_statement
+    from seamline.schemas.contracts.decode import decode_statement
 
     rows = kernel().run(decode_statement(by), {"records": records(values)})
     once = "SELECT DISTINCT ON (id, ts) * FROM decoded WHERE _reject IS NULL"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from seamline.errors import SeamlineError
 from seamline.kernel import kernel
 from seamline.schemas.algebra import ALGEBRA, Form, Part
-from seamline.schemas.reference import written
+from seamline.schemas.views.reference import written
 from tests.algebra_laws import (
     QUICK,
     Case,
@@ -180,5 +180,5 @@ def test_filters_reach_the_parquet_scan_through_every_statement(folder: Path) ->
 
 def test_the_reference_page_is_what_the_tables_say() -> None:
     page = Path(__file__).parent.parent.joinpath("docs/views.md").read_text()
-    assert written(page) == page, "run: python -m seamline.schemas.reference docs/views.md"
+    assert written(page) == page, "run: python -m seamline.schemas.views.reference docs/views.md"
     assert all(f"| `{entry.signature}` |" in page for entry in ALGEBRA.values())

@@ -168,7 +168,7 @@ def test_another_layout_makes_a_new_table_filled_from_all_bytes() -> None:
     values = [event(1), event(2, day=2), b"{"]
     open_archive(lake, [CLICKS]).run_batch(tasks(records(values)))
     text = CLICKS.text.replace("      - {property: seamline.eventId, value: id}\n", "")
-    from seamline.schemas.contracts import parse_contract
+    from seamline.schemas.contracts.contract import parse_contract
 
     other = parse_contract(text, "clicks.yaml")
     table = Lake.raw_path("clicks", other.layout)

@@ -23,7 +23,7 @@ from seamline.entries import Counts, Imported
 from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
 from seamline.history import ArchiveHistory
 from seamline.lake import Lake
-from seamline.schemas.contracts import Contract, parse_contract
+from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.streaming.archive import Archive
 from seamline.streaming.inbox import Inbox
 from seamline.streaming.raw import Fence, RawFile, RawTable

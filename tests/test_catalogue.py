@@ -13,8 +13,8 @@ from seamline.entries import Published
 from seamline.errors import Condition, SeamlineError
 from seamline.lake import Lake
 from seamline.schemas.catalogue import KEPT, Catalogue, apply_views, decide, drop_view, publish
-from seamline.schemas.contracts import Contract, load_contracts
-from seamline.schemas.views import parse_views
+from seamline.schemas.contracts.contract import Contract, load_contracts
+from seamline.schemas.views.text import parse_views
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EXAMPLES = Path(__file__).parent.parent / "examples" / "github"

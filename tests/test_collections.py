@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from seamline.errors import SeamlineError, UserError
 from seamline.kernel import kernel
 from seamline.schemas.algebra.collections import COLLECTED, DISTINCT_VALUES
-from seamline.schemas.definition import Definition
+from seamline.schemas.views.definition import Definition
 from tests.algebra_laws import Case, Row, Run, check_lambda_law, rows_of, same
 from tests.test_views import CONTRACT, ORDER, batch, compiled, parse_contract
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from seamline.errors import Condition, UserError
 from seamline.kernel import Limits, kernel
-from seamline.schemas.contracts import (
+from seamline.schemas.contracts.contract import (
     Contract,
     check_topics,
     empty_table_statement,
@@ -21,9 +21,9 @@ from seamline.schemas.contracts import (
     load_contracts,
     parse_contract,
 )
-from seamline.schemas.rules import OPTIONS, PREDICATES
-from seamline.schemas.settings import KNOWN, Discriminator
-from seamline.schemas.types import instant_literal, parse_duration, parse_instant
+from seamline.schemas.contracts.custom_properties import KNOWN, Discriminator
+from seamline.schemas.contracts.rules import OPTIONS, PREDICATES
+from seamline.schemas.contracts.types import instant_literal, parse_duration, parse_instant
 
 DOCS = Path(__file__).parents[1] / "docs" / "contracts.md"
 EXAMPLES = Path(__file__).parents[1] / "examples" / "github" / "contracts"

@@ -16,8 +16,14 @@ from hypothesis import strategies as st
 
 from seamline.errors import Condition, UserError
 from seamline.kernel import Limits, kernel
-from seamline.schemas.contracts import Contract, empty_table_statement, event_schema, parse_contract
-from seamline.schemas.decode import METADATA, NO_CONTRACT, claims_version, decode_statement, unclaimed_statement
+from seamline.schemas.contracts.contract import Contract, empty_table_statement, event_schema, parse_contract
+from seamline.schemas.contracts.decode import (
+    METADATA,
+    NO_CONTRACT,
+    claims_version,
+    decode_statement,
+    unclaimed_statement,
+)
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "github"
 KAFKA = datetime(2015, 2, 22, 21, 30, tzinfo=UTC)

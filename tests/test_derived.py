@@ -15,11 +15,11 @@ from seamline.entries import Counts
 from seamline.errors import Condition, UserError
 from seamline.jobs.unit import Folding
 from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.contracts import parse_contract
-from seamline.schemas.definition import Definition
-from seamline.schemas.difference import Side, compare
-from seamline.schemas.together import compile_all, compile_for
-from seamline.schemas.views import ViewText, parse_views
+from seamline.schemas.contracts.contract import parse_contract
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.diff import Side, compare
+from seamline.schemas.views.project_views import compile_all, compile_for
+from seamline.schemas.views.text import ViewText, parse_views
 from seamline.slices import Slice
 
 HOURLY = """CREATE MATERIALIZED VIEW hourly AS

@@ -18,9 +18,9 @@ from seamline.commitpoint import POINTS
 from seamline.history import BatchHistory
 from seamline.jobs.unit import Folding, UnitTask, local_runner
 from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.contracts import parse_contract
-from seamline.schemas.together import compile_all
-from seamline.schemas.views import parse_views
+from seamline.schemas.contracts.contract import parse_contract
+from seamline.schemas.views.project_views import compile_all
+from seamline.schemas.views.text import parse_views
 from seamline.streaming.plan import DecodingPlan, make_plan
 
 

@@ -18,7 +18,7 @@ from seamline.cli.replay import send_files
 from seamline.cli.survey import check_files, judge_files, say_rejected
 from seamline.errors import Condition, TerminalError, UserError
 from seamline.kernel import kernel
-from seamline.schemas.contracts import Contract, parse_contract
+from seamline.schemas.contracts.contract import Contract, parse_contract
 
 CONTRACT = """\
 apiVersion: v3.1.0

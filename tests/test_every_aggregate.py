@@ -22,8 +22,8 @@ from seamline.kernel import kernel
 from seamline.schemas.algebra import ALGEBRA, Call
 from seamline.schemas.algebra.forms import evaluated
 from seamline.schemas.catalogue import Catalogue, apply_views
-from seamline.schemas.definition import Definition
 from seamline.schemas.project import Project, load_project
+from seamline.schemas.views.definition import Definition
 from seamline.serving.serving import Serving
 from seamline.streaming.archive import run_archive
 from seamline.streaming.speed import run_speed

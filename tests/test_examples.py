@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seamline.schemas.definition import Definition
-from seamline.schemas.views import load_views
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.text import load_views
 from seamline.serving.functions import statements
 from seamline.serving.guard import TREE, check, check_text
 from tests.shipped import FOLDER, answer, example, finished, plain

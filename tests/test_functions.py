@@ -20,8 +20,8 @@ import pytest
 from test_views import CONTRACT, ORDER, ORDERS, answer, batch, compiled
 
 from seamline.kernel import Kernel, Limits, kernel
-from seamline.schemas.contracts import Contract, parse_contract
-from seamline.schemas.language import ALLOWED, CHANGING, REMADE
+from seamline.schemas.contracts.contract import Contract, parse_contract
+from seamline.schemas.views.language import ALLOWED, CHANGING, REMADE
 
 GOLDEN = Path(__file__).parent / "golden" / "functions.json"
 WRITE = os.environ.get("GOLDEN") == "write"
@@ -211,7 +211,7 @@ def test_a_view_over_what_a_release_changed_is_another_definition_from_there_on(
     call = f"SELECT day, max(({next(iter(kept()[name]))})::VARCHAR) AS m FROM orders GROUP BY ALL"
     plain = "SELECT day, max(abs(weight)) AS m FROM orders GROUP BY ALL"
     now = [compiled(text, orders).hash for text in (call, plain)]
-    monkeypatch.setattr("seamline.schemas.language.REMADE", {})
+    monkeypatch.setattr("seamline.schemas.views.language.REMADE", {})
     before = [compiled(text, orders).hash for text in (call, plain)]
     assert [one == other for one, other in zip(now, before, strict=True)] == [False, True]
 

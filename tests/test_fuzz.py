@@ -16,11 +16,11 @@ from test_views import CASES, CONTRACT, GITHUB
 
 from seamline.errors import Condition, UserError
 from seamline.schemas.algebra import ALGEBRA, NAMES
-from seamline.schemas.contracts import parse_contract
-from seamline.schemas.language import ALLOWED, SYNTAX, TYPES, UNITS
-from seamline.schemas.properties import PROPERTIES
-from seamline.schemas.together import compile_for
-from seamline.schemas.views import parse_views
+from seamline.schemas.contracts.contract import parse_contract
+from seamline.schemas.views.language import ALLOWED, SYNTAX, TYPES, UNITS
+from seamline.schemas.views.project_views import compile_for
+from seamline.schemas.views.properties import PROPERTIES
+from seamline.schemas.views.text import parse_views
 
 pytestmark = pytest.mark.thorough
 

@@ -24,8 +24,8 @@ from seamline.jobs.unit import UnitTask, run_unit
 from seamline.kernel import GROUP_BYTES, Kernel, Limits, kernel
 from seamline.portions import cut, in_portions, lists_of
 from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.contracts import parse_contract
-from seamline.schemas.decode import LARGEST, decode_statement, unclaimed_statement
+from seamline.schemas.contracts.contract import parse_contract
+from seamline.schemas.contracts.decode import LARGEST, decode_statement, unclaimed_statement
 from seamline.streaming.plan import make_plan
 from seamline.streaming.query import in_bytes_of
 from seamline.streaming.raw import RawFile, RawTable

@@ -22,9 +22,9 @@ from seamline.schemas.algebra import ALGEBRA
 from seamline.schemas.algebra.comoments import COMOMENTS
 from seamline.schemas.algebra.forms import fill
 from seamline.schemas.algebra.moments import MOMENTS
-from seamline.schemas.compiler import compile_view
-from seamline.schemas.contracts import parse_contract
-from seamline.schemas.views import parse_views
+from seamline.schemas.contracts.contract import parse_contract
+from seamline.schemas.views.compiler import compile_view
+from seamline.schemas.views.text import parse_views
 from tests.algebra_laws import Case, Row, Run, same
 from tests.test_views import CONTRACT
 

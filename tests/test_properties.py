@@ -21,10 +21,10 @@ from seamline.jobs.retention import retain
 from seamline.jobs.statements import unit_statements
 from seamline.kernel import Limits, kernel
 from seamline.schemas.catalogue import Catalogue, apply_views, header_of
-from seamline.schemas.compiler import compile_view
-from seamline.schemas.definition import Definition
-from seamline.schemas.properties import Keep, batch_keep, sort_keys, speed_retention, tags
-from seamline.schemas.views import parse_views
+from seamline.schemas.views.compiler import compile_view
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.properties import Keep, batch_keep, sort_keys, speed_retention, tags
+from seamline.schemas.views.text import parse_views
 from seamline.streaming.maintenance import Maintenance
 from seamline.units import Unit
 from tests.handmade import VIEW as HANDMADE

@@ -17,7 +17,7 @@ from seamline.cli.events import EventFile, event_time, newest, read_event, shift
 from seamline.cli.main import execute
 from seamline.cli.replay import producer, send_files
 from seamline.errors import Condition, UserError
-from seamline.schemas.contracts import Contract, parse_contract
+from seamline.schemas.contracts.contract import Contract, parse_contract
 
 CONTRACT = """\
 apiVersion: v3.1.0

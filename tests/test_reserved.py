@@ -14,11 +14,11 @@ from seamline.cli.init import make_project
 from seamline.cli.main import execute
 from seamline.errors import Condition, UserError
 from seamline.kernel import kernel
-from seamline.schemas.compiler import compile_view
-from seamline.schemas.contracts import parse_contract
-from seamline.schemas.decode import decode_statement
-from seamline.schemas.definition import Definition
-from seamline.schemas.views import parse_views
+from seamline.schemas.contracts.contract import parse_contract
+from seamline.schemas.contracts.decode import decode_statement
+from seamline.schemas.views.compiler import compile_view
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.text import parse_views
 from seamline.streaming.tasks import RECORDS
 
 NAMES = ("limit", "order", "end", "from", "case", "group", "select", "desc", "all", "default", "left", "column")

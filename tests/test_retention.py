@@ -19,7 +19,7 @@ from seamline.frontier import START
 from seamline.history import BatchHistory
 from seamline.jobs.retention import Retained, lowest_needed, retain
 from seamline.ledger import Log
-from seamline.schemas.properties import Keep
+from seamline.schemas.views.properties import Keep
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 A_DAY = timedelta(days=1)

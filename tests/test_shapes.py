@@ -14,8 +14,8 @@ from lakes import Bench
 
 from seamline.jobs.statements import unit_statements
 from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.compiler import compile_view
-from seamline.schemas.views import parse_views
+from seamline.schemas.views.compiler import compile_view
+from seamline.schemas.views.text import parse_views
 from seamline.streaming.plan import make_plan
 from seamline.units import Unit
 

@@ -30,7 +30,7 @@ from seamline.commitpoint import POINTS
 from seamline.entries import Counts
 from seamline.kernel import Limits, kernel
 from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.definition import Definition
+from seamline.schemas.views.definition import Definition
 
 CASES = {"quick": (3, 8, 20, 2), "landing": (10, 10, 100, 5), "long": (2000, 25, 5000, 1000)}
 HISTORIES, STEPS, SPLITS, MENDED = CASES[os.environ.get("HYPOTHESIS_PROFILE", "landing")]

@@ -21,7 +21,7 @@ from seamline.jobs.unit import UnitTask, run_unit
 from seamline.kernel import Kernel, Limits, in_bytes, out_of_memory
 from seamline.ledger import Writer
 from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.definition import Definition
+from seamline.schemas.views.definition import Definition
 from seamline.serving.tail import Partials
 from seamline.slices import MOST, Slice, in_slices, slices_for
 from seamline.streaming.compact import cover, files_of

@@ -20,7 +20,7 @@ from seamline.entries import Epoch, Retired
 from seamline.errors import Condition, SeamlineError
 from seamline.history import BatchHistory, SpeedHistory
 from seamline.jobs.retention import lowest_needed, retain
-from seamline.schemas.properties import Keep
+from seamline.schemas.views.properties import Keep
 from seamline.streaming.compact import cover, plan_compaction, plan_sweep, standing
 from seamline.streaming.epoch import check_age
 from seamline.streaming.kafka import Cluster

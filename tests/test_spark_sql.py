@@ -24,8 +24,8 @@ from seamline.errors import Condition, UserError
 from seamline.schemas.algebra import ALGEBRA
 from seamline.schemas.algebra.forms import fill
 from seamline.schemas.algebra.inspark import FLOAT_BOUND, SAME_DIGITS, wide_text
-from seamline.schemas.definition import Definition
-from seamline.schemas.sparksql import spark_text
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.sparksql import spark_text
 from seamline.serving.serving import Serving
 from seamline.serving.sparktypes import seen
 from tests.algebra_laws import Case, Row, Run, arrow_type, cases, rows_of, same, scale_of

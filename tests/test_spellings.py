@@ -7,7 +7,7 @@ from test_views import CONTRACT, ORDERS, answer, batch, compiled, own_answer
 
 from seamline.errors import Condition, UserError
 from seamline.schemas.algebra import ALGEBRA
-from seamline.schemas.contracts import parse_contract
+from seamline.schemas.contracts.contract import parse_contract
 
 CONTRACTED = parse_contract(CONTRACT, "orders.yaml")
 EVENTS = batch(CONTRACTED, ORDERS)

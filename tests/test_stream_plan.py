@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from stream_parts import VIEW, contract, definition
 
-from seamline.schemas.contracts import Contract, Discriminator
+from seamline.schemas.contracts.contract import Contract, Discriminator
 from seamline.streaming.plan import DecodingPlan, Plan, make_plan
 
 CLICKS = contract()

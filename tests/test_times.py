@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from seamline.cli.events import event_time, shift
 from seamline.errors import Condition, UserError
 from seamline.kernel import kernel
-from seamline.schemas.contracts import Contract, parse_contract
-from seamline.schemas.decode import decode_statement
-from seamline.schemas.types import parse_instant
+from seamline.schemas.contracts.contract import Contract, parse_contract
+from seamline.schemas.contracts.decode import decode_statement
+from seamline.schemas.contracts.types import parse_instant
 from seamline.streaming.tasks import RECORDS
 
 HEAD = "apiVersion: v3.1.0\nkind: DataContract\nid: t\nversion: 1.0.0\nschema:\n  - name: e\n    properties:\n"

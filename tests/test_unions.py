@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from seamline.errors import Condition, UserError
 from seamline.kernel import kernel
 from seamline.schemas.catalogue import compile_record, record
-from seamline.schemas.contracts import Contract, event_schema, parse_contract
-from seamline.schemas.definition import Definition
-from seamline.schemas.together import compile_for
-from seamline.schemas.views import parse_views
+from seamline.schemas.contracts.contract import Contract, event_schema, parse_contract
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.project_views import compile_for
+from seamline.schemas.views.text import parse_views
 
 CONTRACT = """
 apiVersion: v3.1.0

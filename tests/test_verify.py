@@ -22,9 +22,9 @@ from seamline.jobs.statements import Tally, unit_statements
 from seamline.jobs.verify import served_statement
 from seamline.schemas.algebra import ALGEBRA, Call, Form, Part
 from seamline.schemas.catalogue import apply_views
-from seamline.schemas.compiler import compile_view
-from seamline.schemas.definition import Definition
-from seamline.schemas.views import parse_views
+from seamline.schemas.views.compiler import compile_view
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.text import parse_views
 from seamline.serving.serving import Serving
 from seamline.units import Unit
 

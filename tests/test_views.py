@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.kernel import kernel
-from seamline.schemas.compiler import compile_view
-from seamline.schemas.contracts import Contract, event_schema, parse_contract
-from seamline.schemas.definition import Definition
-from seamline.schemas.language import ALLOWED
-from seamline.schemas.properties import PROPERTIES
-from seamline.schemas.views import load_views, parse_views
+from seamline.schemas.contracts.contract import Contract, event_schema, parse_contract
+from seamline.schemas.views.compiler import compile_view
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.language import ALLOWED
+from seamline.schemas.views.properties import PROPERTIES
+from seamline.schemas.views.text import load_views, parse_views
 
 ROOT = Path(__file__).parent.parent
 GITHUB = ROOT / "examples/github"

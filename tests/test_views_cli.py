@@ -20,9 +20,9 @@ from seamline.cli.init import make_project
 from seamline.cli.main import execute
 from seamline.errors import UserError
 from seamline.schemas.algebra import ALGEBRA, Aggregate
-from seamline.schemas.compiler import compile_view
-from seamline.schemas.explain import Cost, cost, size_of
-from seamline.schemas.views import parse_views
+from seamline.schemas.views.compiler import compile_view
+from seamline.schemas.views.cost import Cost, cost, size_of
+from seamline.schemas.views.text import parse_views
 from tests.algebra_laws import QUICK
 from tests.lakes import CONTRACT, DAY, VIEW, Bench, contract, order
 

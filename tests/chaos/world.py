@@ -21,7 +21,7 @@ from seamline.ledger import folders
 from seamline.machine import process
 from seamline.machine.supervisor import RoleState, State, read_state
 from seamline.schemas.project import load_project
-from seamline.schemas.together import compile_for
+from seamline.schemas.views.project_views import compile_for
 
 TOPIC = "orders"
 PARTITIONS = 3

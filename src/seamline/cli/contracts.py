@@ -11,7 +11,7 @@ from seamline.cli.console import duration, say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
 
 if TYPE_CHECKING:
-    from seamline.schemas.contracts import Contract
+    from seamline.schemas.contracts.contract import Contract
 
 
 def add(app: typer.Typer) -> None:

@@ -17,8 +17,8 @@ from seamline.cli.packing import LONGEST
 from seamline.errors import Condition, UserError
 
 if TYPE_CHECKING:
-    from seamline.schemas.contracts import Contract
-    from seamline.schemas.types import Field
+    from seamline.schemas.contracts.contract import Contract
+    from seamline.schemas.contracts.types import Field
 
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")

@@ -116,7 +116,7 @@ def disk(folder: Path) -> Check:
 def project_files(folder: Path, loaded: list[Project]) -> Check:
     """Settings, contracts and views, compiled."""
     from seamline.schemas.project import load_project
-    from seamline.schemas.together import compile_all
+    from seamline.schemas.views.project_views import compile_all
 
     project = load_project(folder)
     compile_all(project.views, project.contracts)

@@ -20,7 +20,7 @@ from seamline.cli.packing import DAMAGED, LONGEST, PACKED, LineTooLongError, lin
 from seamline.errors import Condition, UserError
 
 if TYPE_CHECKING:
-    from seamline.schemas.contracts import Contract
+    from seamline.schemas.contracts.contract import Contract
 
 LINES = (".jsonl", ".ndjson", ".json")
 _BOM = b"\xef\xbb\xbf"
@@ -196,7 +196,7 @@ def _after(text: str, at: int) -> int:
 
 
 def _time(member: _Member | None, contract: Contract) -> datetime | None:
-    from seamline.schemas.types import parse_count, parse_instant
+    from seamline.schemas.contracts.types import parse_count, parse_instant
 
     epoch = contract.field(contract.event_time).epoch
     if member and epoch:
@@ -206,7 +206,7 @@ def _time(member: _Member | None, contract: Contract) -> datetime | None:
 
 def _moved(member: _Member, time: datetime, by: timedelta, epoch: str) -> str:
     """The event time moved, as JSON of the kind it was. Raises OverflowError beyond the years there are."""
-    from seamline.schemas.types import EPOCHS
+    from seamline.schemas.contracts.types import EPOCHS
 
     moved = (time + by).astimezone(UTC)
     if not epoch:

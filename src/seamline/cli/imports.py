@@ -15,7 +15,7 @@ from seamline.cli.progress import Advance, progress
 from seamline.cli.survey import check_files
 
 if TYPE_CHECKING:
-    from seamline.schemas.contracts import Contract
+    from seamline.schemas.contracts.contract import Contract
     from seamline.schemas.project import Project
 
 

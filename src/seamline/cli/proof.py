@@ -12,8 +12,8 @@ from seamline.cli.truth import Deviation, Prefixes, differences, true_answer
 from seamline.cli.witness import Evidence, Witness
 from seamline.history import BatchHistory, SpeedHistory
 from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.definition import Definition
 from seamline.schemas.project import Project
+from seamline.schemas.views.definition import Definition
 from seamline.serving.serving import Serving
 
 SKETCH_BOUND = 0.05

@@ -21,7 +21,7 @@ from seamline.clock import system_clock
 from seamline.errors import Condition, TerminalError, TransientError, UserError
 
 if TYPE_CHECKING:
-    from seamline.schemas.contracts import Contract
+    from seamline.schemas.contracts.contract import Contract
     from seamline.schemas.project import Project
 
 IN_FLIGHT = 20_000

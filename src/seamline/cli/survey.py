@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from seamline.kernel import Kernel
-    from seamline.schemas.contracts import Contract
+    from seamline.schemas.contracts.contract import Contract
 
 ROWS, BYTES = 20_000, 8 << 20
 """Records and bytes that are judged at once."""
@@ -81,7 +81,7 @@ def judge_files(
     siblings: the contracts of its topic. Raises UserError INPUT_INVALID as `check_files` does.
     """
     from seamline.portions import lists_of
-    from seamline.schemas.decode import decode_statement
+    from seamline.schemas.contracts.decode import decode_statement
 
     decoded = decode_statement(contract, siblings)
     judged = f"SELECT coalesce(_reject, '') AS reason, count(*) AS n FROM ({decoded}) GROUP BY 1"

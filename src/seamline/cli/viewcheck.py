@@ -14,9 +14,9 @@ from seamline.cli.viewfind import columns_of, derived_from, origin
 from seamline.errors import Condition, SeamlineError, UserError
 
 if TYPE_CHECKING:
-    from seamline.schemas.contracts import Contract
-    from seamline.schemas.definition import Definition
-    from seamline.schemas.views import ViewText
+    from seamline.schemas.contracts.contract import Contract
+    from seamline.schemas.views.definition import Definition
+    from seamline.schemas.views.text import ViewText
 
 FilesArgument = Annotated[
     list[Path] | None,
@@ -35,8 +35,8 @@ def check(files: FilesArgument = None, project: ProjectOption = HERE, as_json: J
 
     Each statement is read by itself, so one that is wrong hides no other. Nothing is applied, and no lake is needed.
     """
-    from seamline.schemas.contracts import load_contracts
-    from seamline.schemas.views import check_views
+    from seamline.schemas.contracts.contract import load_contracts
+    from seamline.schemas.views.text import check_views
 
     wrong_settings = _wrong_settings(project)
     views, errors = check_views(_listed(files or [project / "views"]))
@@ -72,7 +72,7 @@ def _compiled(
     views: Iterable[ViewText], contracts: Mapping[str, Contract], known: Mapping[str, ViewText]
 ) -> tuple[list[tuple[ViewText, Definition]], list[UserError]]:
     """The views that are right, and what is wrong with the others."""
-    from seamline.schemas.together import compile_for
+    from seamline.schemas.views.project_views import compile_for
 
     right: list[tuple[ViewText, Definition]] = []
     errors: list[UserError] = []
@@ -99,7 +99,7 @@ def _listed(paths: Iterable[Path]) -> list[Path]:
 
 
 def _show(right: list[tuple[ViewText, Definition]], errors: list[UserError], wrong: int) -> None:
-    from seamline.schemas.explain import cost
+    from seamline.schemas.views.cost import cost
 
     for view, definition in right:
         say(f"{view.source.place(0)}: {view.name} of {origin(definition)}, definition {definition.hash}")
@@ -117,7 +117,7 @@ def _show(right: list[tuple[ViewText, Definition]], errors: list[UserError], wro
 
 
 def _told(view: ViewText, definition: Definition) -> dict[str, Any]:
-    from seamline.schemas.explain import cost
+    from seamline.schemas.views.cost import cost
 
     spent = cost(definition)
     return {

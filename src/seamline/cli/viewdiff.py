@@ -15,10 +15,10 @@ from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 if TYPE_CHECKING:
     from seamline.entries import Published
     from seamline.schemas.catalogue import Catalogue
-    from seamline.schemas.contracts import Contract
-    from seamline.schemas.difference import Difference, Side
+    from seamline.schemas.contracts.contract import Contract
     from seamline.schemas.project import Project
-    from seamline.schemas.views import ViewText
+    from seamline.schemas.views.diff import Difference, Side
+    from seamline.schemas.views.text import ViewText
 
 WhatArgument = Annotated[
     str | None,
@@ -46,7 +46,7 @@ class ViewDifference:
     @property
     def words(self) -> str:
         """What it needs, in a line."""
-        from seamline.schemas.explain import bytes_said
+        from seamline.schemas.views.cost import bytes_said
 
         if self.new is None:
             return f"nothing; 'seamline views drop {self.view}' takes it out of service"
@@ -87,7 +87,7 @@ def diff(what: WhatArgument = None, project: ProjectOption = HERE, as_json: Json
 def _wanted(project: Project, catalogue: Catalogue, what: str | None) -> dict[str, ViewText | None]:
     """The texts to compare, by name; None for a view that is served and stands nowhere. Raises VIEW_UNKNOWN."""
     from seamline.schemas.catalogue import unknown_view
-    from seamline.schemas.views import parse_views
+    from seamline.schemas.views.text import parse_views
 
     if what is not None and (what.endswith(".sql") or Path(what).is_file()):
         return {view.name: view for view in parse_views(_text(Path(what)), what)}
@@ -111,8 +111,8 @@ def _text(path: Path) -> str:
 
 
 def _difference(project: Project, catalogue: Catalogue, name: str, view: ViewText | None) -> ViewDifference:
-    from seamline.schemas.difference import Difference, Side, compare
-    from seamline.schemas.together import compile_for
+    from seamline.schemas.views.diff import Difference, Side, compare
+    from seamline.schemas.views.project_views import compile_for
 
     state = catalogue.states.get(name)
     served = state.served if state is not None else None
@@ -130,14 +130,14 @@ def _difference(project: Project, catalogue: Catalogue, name: str, view: ViewTex
 
 
 def _side(catalogue: Catalogue, hash_: str) -> Side:
-    from seamline.schemas.difference import Side
+    from seamline.schemas.views.diff import Side
 
     return Side(catalogue.definition(hash_), catalogue.contracts(hash_), hash_)
 
 
 def _namesake(catalogue: Catalogue, new: Side) -> Side | None:
     """A served definition that is the same but for the view's name."""
-    from seamline.schemas.difference import compare
+    from seamline.schemas.views.diff import compare
 
     for state in catalogue.states.values():
         if state.served is not None:

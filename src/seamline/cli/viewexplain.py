@@ -12,9 +12,9 @@ from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.viewfind import NameArgument, batch_of, definition_of, derived_from, origin, statements_of
 
 if TYPE_CHECKING:
-    from seamline.schemas.definition import Definition
-    from seamline.schemas.explain import Cost
     from seamline.schemas.project import Project
+    from seamline.schemas.views.cost import Cost
+    from seamline.schemas.views.definition import Definition
 
 
 def add(commands: typer.Typer) -> None:
@@ -34,7 +34,7 @@ class VersionSize:
     @property
     def words(self) -> str:
         """In one line."""
-        from seamline.schemas.explain import bytes_said
+        from seamline.schemas.views.cost import bytes_said
 
         what = (
             f"batch version {self.version}: {self.rows:,} partial rows in {self.files} files, {bytes_said(self.bytes)}"
@@ -48,8 +48,8 @@ def explain(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOpti
     Bytes are reckoned from the types, as in memory; where the lake has a batch version, its files are measured too.
     """
     from seamline.schemas.catalogue import Catalogue
-    from seamline.schemas.explain import cost
     from seamline.schemas.project import load_project
+    from seamline.schemas.views.cost import cost
 
     loaded = load_project(project)
     catalogue = Catalogue(loaded.lake)

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from seamline.entries import Published
     from seamline.history import BatchHistory
     from seamline.schemas.catalogue import Catalogue
-    from seamline.schemas.definition import Definition
     from seamline.schemas.project import Project
+    from seamline.schemas.views.definition import Definition
 
 NameArgument = Annotated[str, typer.Argument(help="The view's name.")]
 
@@ -19,7 +19,7 @@ NameArgument = Annotated[str, typer.Argument(help="The view's name.")]
 def definition_of(project: Project, catalogue: Catalogue, name: str, state: Published | None) -> Definition:
     """The project's text of a view, else what the lake serves, compiled. Raises VIEW_UNKNOWN."""
     from seamline.schemas.catalogue import unknown_view
-    from seamline.schemas.together import compile_for
+    from seamline.schemas.views.project_views import compile_for
 
     if name in project.views:
         return compile_for(project.views[name], project.contracts, project.views)[0]

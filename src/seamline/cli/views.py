@@ -74,8 +74,8 @@ def list_views(
 def show(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """Show one view: its properties, definition, the statements it compiles to, columns and batch versions."""
     from seamline.schemas.catalogue import Catalogue
-    from seamline.schemas.explain import cost
     from seamline.schemas.project import load_project
+    from seamline.schemas.views.cost import cost
 
     loaded = load_project(project)
     catalogue = Catalogue(loaded.lake)
@@ -182,7 +182,7 @@ def _words(value: Any) -> Any:
 
 def _line(project: Project, name: str, state: Published | None) -> dict[str, Any]:
     """One view in a few words: how the project's text and the lake's state stand to each other."""
-    from seamline.schemas.together import compile_for
+    from seamline.schemas.views.project_views import compile_for
 
     view = project.views.get(name)
     compiled = compile_for(view, project.contracts, project.views)[0] if view else None
@@ -211,7 +211,7 @@ def _line(project: Project, name: str, state: Published | None) -> dict[str, Any
 
 
 def _tags(project: Project, catalogue: Catalogue, name: str) -> tuple[str, ...]:
-    from seamline.schemas.properties import tags
+    from seamline.schemas.views.properties import tags
 
     if name in project.views:
         return tags(project.views[name].properties)
@@ -219,7 +219,7 @@ def _tags(project: Project, catalogue: Catalogue, name: str) -> tuple[str, ...]:
 
 
 def _said(sql: str) -> tuple[object, ...]:
-    from seamline.schemas.headers import header_of
+    from seamline.schemas.views.headers import header_of
 
     return header_of(sql).said
 
@@ -230,7 +230,7 @@ def _sql_of(state: Published) -> str:
 
 def _base_of(state: Published | None) -> str:
     """The view that the served definition is derived from, or ''."""
-    from seamline.schemas.headers import header_of
+    from seamline.schemas.views.headers import header_of
 
     records = state.definitions if state else ()
     bases = next((r.bases for r in records if state and r.definition == state.served), ())

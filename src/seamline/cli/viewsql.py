@@ -30,7 +30,7 @@ def sql(
     from seamline.history import SpeedHistory
     from seamline.schemas.catalogue import Catalogue
     from seamline.schemas.project import load_project
-    from seamline.schemas.sparksql import spark_text
+    from seamline.schemas.views.sparksql import spark_text
     from seamline.serving.chains import served_definition, version_base
 
     loaded = load_project(project)

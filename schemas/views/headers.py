@@ -13,9 +13,9 @@ from functools import lru_cache
 from sqlglot import Token, TokenType
 
 from seamline.errors import UserError
-from seamline.schemas.definition import Column, Output
-from seamline.schemas.language import Source, close, is_word, word
-from seamline.schemas.properties import PROPERTIES, SORT, sort_names
+from seamline.schemas.views.definition import Column, Output
+from seamline.schemas.views.language import Source, close, is_word, word
+from seamline.schemas.views.properties import PROPERTIES, SORT, sort_names
 
 FORM = (
     "CREATE MATERIALIZED VIEW name [(column COMMENT 'text', …)] [COMMENT 'text']"

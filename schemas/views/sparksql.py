@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from seamline.errors import Condition, UserError
 from seamline.schemas.algebra import ALGEBRA
-from seamline.schemas.definition import Definition, Output
+from seamline.schemas.views.definition import Definition, Output
 
 REGISTER = "register the view from Python instead: seamline.serving.spark.register has every column"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from sqlglot import Token, TokenType
 
 from seamline.schemas.algebra import ALGEBRA, NAMES, WITHIN, Aggregate
-from seamline.schemas.clauses import closing, split
-from seamline.schemas.language import (
+from seamline.schemas.views.clauses import closing, split
+from seamline.schemas.views.language import (
     ALLOWED,
     TYPES,
     Source,

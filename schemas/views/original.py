@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from sqlglot import Token
 
 from seamline.kernel import quote
-from seamline.schemas.contracts import Contract
-from seamline.schemas.language import Source
-from seamline.schemas.order import POSITION
-from seamline.schemas.unions import Branch, hidden_columns
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.views.language import Source
+from seamline.schemas.views.order import POSITION
+from seamline.schemas.views.unions import Branch, hidden_columns
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class Edit:
     contract: str = ""
 
 
-def own_select(source: Source, tokens: list[Token], edits: Iterable[Edit]) -> tuple[tuple[tuple[str, str], ...], str]:
+def original_select(
+    source: Source, tokens: list[Token], edits: Iterable[Edit]
+) -> tuple[tuple[tuple[str, str], ...], str]:
     """The SELECT's text before each contract's table, in order, and what follows the last one. Edits at one place are
     made in the order in which they are given."""
     pieces: list[tuple[str, str]] = []

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 
 from seamline.kernel import literal, quote
-from seamline.schemas.rules import predicate
-from seamline.schemas.types import (
+from seamline.schemas.contracts.rules import predicate
+from seamline.schemas.contracts.types import (
     COUNT_PATTERN,
     DATE_PATTERN,
     EPOCHS,

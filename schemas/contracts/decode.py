@@ -16,7 +16,7 @@ from datetime import timedelta
 
 from seamline.errors import Condition, UserError
 from seamline.kernel import literal, quote
-from seamline.schemas.checks import (
+from seamline.schemas.contracts.checks import (
     Place,
     Reason,
     convert,
@@ -27,9 +27,9 @@ from seamline.schemas.checks import (
     step,
     structure,
 )
-from seamline.schemas.contracts import Contract, check_topics
-from seamline.schemas.settings import Discriminator
-from seamline.schemas.types import Field, instant_literal
+from seamline.schemas.contracts.contract import Contract, check_topics
+from seamline.schemas.contracts.custom_properties import Discriminator
+from seamline.schemas.contracts.types import Field, instant_literal
 
 METADATA: dict[str, str] = {
     "_source": "VARCHAR",

@@ -7,9 +7,9 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from seamline.schemas.rules import with_rules
-from seamline.schemas.types import EPOCHS, NAME, TYPES, Field
-from seamline.schemas.yamlmarks import Marks, Path
+from seamline.schemas.contracts.rules import with_rules
+from seamline.schemas.contracts.types import EPOCHS, NAME, TYPES, Field
+from seamline.schemas.contracts.yamlmarks import Marks, Path
 
 LOGICAL = sorted(TYPES.keys() - {"decimal"})
 SAME = {

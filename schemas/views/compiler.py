@@ -9,22 +9,22 @@ from dataclasses import dataclass, replace
 from seamline.errors import UserError
 from seamline.kernel import quote
 from seamline.schemas.algebra.forms import fill
-from seamline.schemas.binding import Bound, bind, check_own, empty_events
-from seamline.schemas.buckets import TIMES
-from seamline.schemas.clauses import Clauses, read_clauses
-from seamline.schemas.contracts import Contract, event_schema
-from seamline.schemas.definition import Column, Definition
-from seamline.schemas.finishing import Finisher
-from seamline.schemas.headers import check_sort, commented, read_header
-from seamline.schemas.language import Source, engine_of
-from seamline.schemas.order import Order
-from seamline.schemas.own import Edit, own_select, table_edits, union_edits
-from seamline.schemas.reserved import explained, written
-from seamline.schemas.rowwise import EVENTS_CHECKED, Reading
-from seamline.schemas.selection import Selection, read_selection
-from seamline.schemas.unions import HIDDEN, ID, TIME, Branch, Union, bind_union, read_union
-from seamline.schemas.unnest import ELEMENT
-from seamline.schemas.views import ViewText
+from seamline.schemas.contracts.contract import Contract, event_schema
+from seamline.schemas.views.binding import Bound, bind, check_own, empty_events
+from seamline.schemas.views.buckets import TIMES
+from seamline.schemas.views.clauses import Clauses, read_clauses
+from seamline.schemas.views.definition import Column, Definition
+from seamline.schemas.views.finalise import Finaliser
+from seamline.schemas.views.headers import check_sort, commented, read_header
+from seamline.schemas.views.language import Source, engine_of
+from seamline.schemas.views.order import Order
+from seamline.schemas.views.original import Edit, original_select, table_edits, union_edits
+from seamline.schemas.views.reserved_words import explained, written
+from seamline.schemas.views.rowwise import EVENTS_CHECKED, Reading
+from seamline.schemas.views.selection import Selection, read_selection
+from seamline.schemas.views.text import ViewText
+from seamline.schemas.views.unions import HIDDEN, ID, TIME, Branch, Union, bind_union, read_union
+from seamline.schemas.views.unnest import ELEMENT
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _compiled(view: ViewText, *contracts: Contract) -> Definition:
     events = _events(source, clauses, branches, contracts)
     selection = read_selection(source, clauses, events.fields)
     bound = bind(source, selection, events.bound, events.order)
-    own, tail = own_select(source, tokens, _edits(clauses, branches, contracts, selection, bound))
+    own, tail = original_select(source, tokens, _edits(clauses, branches, contracts, selection, bound))
     check_own(source, tokens[0].start, _over_none(own, tail, contracts))
     normalised = f"view {view.name} on {events.said}\n{selection.normalised}"
     identity = "\n".join([engine_of(normalised), normalised, *(contract.decoding for contract in contracts)])
@@ -93,9 +93,9 @@ def _compiled(view: ViewText, *contracts: Contract) -> Definition:
             for name, (part, _) in bound.parts.items()
         ),
     )
-    finisher = Finisher(source, bound, stored)
-    checked = (EVENTS_CHECKED, *filter(None, (reading.checked(measure, name) for name, measure in finisher.named)))
-    columns, having = commented(source, header, finisher.outputs), finisher.having
+    finaliser = Finaliser(source, bound, stored)
+    checked = (EVENTS_CHECKED, *filter(None, (reading.checked(measure, name) for name, measure in finaliser.named)))
+    columns, having = commented(source, header, finaliser.outputs), finaliser.having
     buckets = require_bucket(source, selection, bound, f"time_bucket(INTERVAL '1 hour', {events.time}) AS hour")
     check_sort(source, header, keys, columns)
     return Definition(
@@ -112,7 +112,7 @@ def _compiled(view: ViewText, *contracts: Contract) -> Definition:
         rows=events.over(contracts, _rows(reading.lines(bound), selection)),
         merge=_merge(bound),
         merges=_merges(bound),
-        compared=finisher.compared,
+        compared=finaliser.compared,
         checked=checked,
         having=having,
         own=own,
@@ -134,7 +134,7 @@ def _events(source: Source, clauses: Clauses, branches: tuple[Branch, ...], cont
     if not branches:
         contract = by_name[clauses.table.text.lower()]
         return _Events(event_schema(contract), Order(contract.event_time, contract.event_id), contract.name)
-    own, tail = own_select(source, [clauses.table], union_edits(branches, contracts, ordered=False))
+    own, tail = original_select(source, [clauses.table], union_edits(branches, contracts, ordered=False))
     union = bind_union(source, branches, by_name, f"SELECT * FROM {_over_none(own, tail, contracts)}")
     return _Events(union.fields, Order(TIME, ID), union.said, union)
 

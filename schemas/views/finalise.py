@@ -10,11 +10,11 @@ import duckdb
 
 from seamline.kernel import kernel, quote
 from seamline.schemas.algebra.forms import Exactness, failing, fill, storable
-from seamline.schemas.binding import Bound, BoundColumn, BoundKey, BoundMeasure, refused
-from seamline.schemas.calls import Measure
-from seamline.schemas.definition import EVENTS, EVENTS_COMPARED, Column, Compared, Output
-from seamline.schemas.language import Source
-from seamline.schemas.selection import KeyUse
+from seamline.schemas.views.binding import Bound, BoundColumn, BoundKey, BoundMeasure, refused
+from seamline.schemas.views.calls import Measure
+from seamline.schemas.views.definition import EVENTS, EVENTS_COMPARED, Column, Compared, Output
+from seamline.schemas.views.language import Source
+from seamline.schemas.views.selection import KeyUse
 
 EVENTS_ALONE = Compared(
     EVENTS_COMPARED, f"partials.{quote(EVENTS.name)}", EVENTS.sql_type, "exact", uses=(EVENTS.name,)
@@ -24,7 +24,7 @@ _WORST: tuple[Exactness, ...] = ("exact", "approximate (float)", "approximate")
 
 
 @dataclass(frozen=True)
-class Finisher:
+class Finaliser:
     """Finishes the columns of one view over its `stored` partial columns. Raises VIEW_INVALID at a column."""
 
     source: Source

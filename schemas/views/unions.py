@@ -13,14 +13,14 @@ from sqlglot import Token, TokenType
 
 from seamline.errors import UserError
 from seamline.kernel import quote
-from seamline.schemas.binding import Binder, empty_events, types_of
-from seamline.schemas.buckets import check_times
-from seamline.schemas.calls import condition, is_bare
-from seamline.schemas.clauses import Clauses, begins, closing, read_parts, top_level
-from seamline.schemas.contracts import Contract, event_schema
-from seamline.schemas.language import Source, WrittenField, word
-from seamline.schemas.order import POSITION, UNORDERED
-from seamline.schemas.selection import alias_of, find_fields
+from seamline.schemas.contracts.contract import Contract, event_schema
+from seamline.schemas.views.binding import Binder, empty_events, types_of
+from seamline.schemas.views.buckets import check_times
+from seamline.schemas.views.calls import condition, is_bare
+from seamline.schemas.views.clauses import Clauses, begins, closing, read_parts, top_level
+from seamline.schemas.views.language import Source, WrittenField, word
+from seamline.schemas.views.order import POSITION, UNORDERED
+from seamline.schemas.views.selection import alias_of, find_fields
 
 TIME = "_event_time"
 """The union's hidden columns: each event's own time, by its contract,"""

@@ -12,8 +12,8 @@ from typing import Any
 
 from seamline.errors import SeamlineError
 from seamline.kernel import kernel, literal
-from seamline.schemas.types import TYPES, Field, Rule, bound
-from seamline.schemas.yamlmarks import Marks, Path
+from seamline.schemas.contracts.types import TYPES, Field, Rule, bound
+from seamline.schemas.contracts.yamlmarks import Marks, Path
 
 OPTIONS = {
     "minimum": "min",

@@ -12,18 +12,18 @@ from dataclasses import dataclass, replace
 
 from seamline.kernel import quote
 from seamline.schemas.algebra.forms import Form
-from seamline.schemas.binding import Binder, Bound, BoundColumn, BoundMeasure
-from seamline.schemas.calls import Measure
-from seamline.schemas.clauses import Clauses, read_clauses
-from seamline.schemas.compiler import require_bucket
-from seamline.schemas.definition import EVENTS, Base, Column, Definition, Output
-from seamline.schemas.finishing import Finisher
-from seamline.schemas.headers import check_sort, commented, read_header
-from seamline.schemas.language import Source, engine_of
-from seamline.schemas.remeasured import FORM, Reader
-from seamline.schemas.rowwise import folded_rows
-from seamline.schemas.selection import Key, Selection
-from seamline.schemas.views import ViewText
+from seamline.schemas.views.binding import Binder, Bound, BoundColumn, BoundMeasure
+from seamline.schemas.views.calls import Measure
+from seamline.schemas.views.clauses import Clauses, read_clauses
+from seamline.schemas.views.compiler import require_bucket
+from seamline.schemas.views.definition import EVENTS, Base, Column, Definition, Output
+from seamline.schemas.views.derived_selection import FORM, Reader
+from seamline.schemas.views.finalise import Finaliser
+from seamline.schemas.views.headers import check_sort, commented, read_header
+from seamline.schemas.views.language import Source, engine_of
+from seamline.schemas.views.rowwise import folded_rows
+from seamline.schemas.views.selection import Key, Selection
+from seamline.schemas.views.text import ViewText
 
 
 def compile_derived(view: ViewText, base: Definition) -> Definition:
@@ -38,8 +38,8 @@ def compile_derived(view: ViewText, base: Definition) -> Definition:
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
     stored = (*keys, *(column for column in base.partial_columns if column.name in uses))
     _check_apart(source, selection, uses)
-    finisher = Finisher(source, bound, stored)
-    columns, having = commented(source, header, finisher.outputs), finisher.having
+    finaliser = Finaliser(source, bound, stored)
+    columns, having = commented(source, header, finaliser.outputs), finaliser.having
     known = [f"partials.{quote(name)}" for name in base.buckets]
     example = f"time_bucket(INTERVAL '1 day', {base.buckets[0]}) AS day"
     buckets = require_bucket(source, selection, bound, example, known)

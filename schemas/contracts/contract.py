@@ -18,12 +18,12 @@ from open_data_contract_standard.model import OpenDataContractStandard, Team
 
 from seamline.errors import Condition, UserError
 from seamline.kernel import quote
-from seamline.schemas import settings
-from seamline.schemas.fields import read_fields
-from seamline.schemas.odcs import read_model
-from seamline.schemas.settings import ContractSettings, Discriminator
-from seamline.schemas.types import NAME, Field, parse_duration
-from seamline.schemas.yamlmarks import Marks
+from seamline.schemas.contracts import custom_properties
+from seamline.schemas.contracts.custom_properties import CustomProperties, Discriminator
+from seamline.schemas.contracts.fields import read_fields
+from seamline.schemas.contracts.odcs import read_model
+from seamline.schemas.contracts.types import NAME, Field, parse_duration
+from seamline.schemas.contracts.yamlmarks import Marks
 
 DECODER = 2
 """Counted up whenever the same contract would decode the same bytes otherwise: every record is then decoded again."""
@@ -44,9 +44,9 @@ class Contract:
     key: str | None = None
     discriminator: Discriminator | None = None
     stream: str = "main"
-    horizon: timedelta = settings.HORIZON
-    earliest: datetime = settings.EARLIEST
-    ahead: timedelta = settings.AHEAD
+    horizon: timedelta = custom_properties.HORIZON
+    earliest: datetime = custom_properties.EARLIEST
+    ahead: timedelta = custom_properties.AHEAD
     owner: str = ""
     text: str = field(default="", repr=False)
     where: str = field(default="", compare=False)
@@ -114,30 +114,36 @@ def parse_contract(text: str, where: str) -> Contract:
 def _contract(
     marks: Marks, model: OpenDataContractStandard, name: str, fields: tuple[Field, ...], text: str
 ) -> Contract:
-    given = ContractSettings(marks)
+    given = CustomProperties(marks)
     event_time = given.field("eventTime", fields, ("timestamp",))
     if event_time is None:
         times = ", ".join(f.name for f in fields if f.type == "timestamp") or "there is none"
         allowed = f"a custom property seamline.eventTime naming a timestamp field: {times}"
         raise marks.error((), "the contract has no event time", allowed, "add it to customProperties")
     physical = marks.data["schema"][0].get("physicalName")
-    topic = physical if isinstance(physical, str) and settings.TOPIC.fullmatch(physical) else name
+    topic = physical if isinstance(physical, str) and custom_properties.TOPIC.fullmatch(physical) else name
     scalars = ("string", "integer", "number", "decimal", "boolean", "date", "timestamp")
     duration = "a duration such as '1 hour', '90 minutes' or '7 days'"
     return Contract(
         name=name,
         version=str(model.version),
-        topic=given.read("topic", topic, settings.text(settings.TOPIC), "letters, digits, '.', '_', '-'"),
+        topic=given.read(
+            "topic", topic, custom_properties.text(custom_properties.TOPIC), "letters, digits, '.', '_', '-'"
+        ),
         fields=tuple(_required(f, event_time) for f in fields),
         event_time=event_time,
         event_id=given.field("eventId", fields, ("string", "integer")),
         key=given.field("key", fields, scalars),
         discriminator=given.discriminator(),
-        stream=given.read("stream", "main", settings.text(settings.STREAM), "small letters, digits, '_', '-'"),
-        horizon=given.read("dedupHorizon", settings.HORIZON, settings.horizon, f"{duration}, above zero"),
-        earliest=given.read("earliest", settings.EARLIEST, settings.instant, "a date or timestamp"),
-        ahead=given.read("ahead", settings.AHEAD, parse_duration, duration),
-        owner=given.read("owner", _owner(model), settings.text(re.compile(r".{1,200}")), "a name"),
+        stream=given.read(
+            "stream", "main", custom_properties.text(custom_properties.STREAM), "small letters, digits, '_', '-'"
+        ),
+        horizon=given.read(
+            "dedupHorizon", custom_properties.HORIZON, custom_properties.horizon, f"{duration}, above zero"
+        ),
+        earliest=given.read("earliest", custom_properties.EARLIEST, custom_properties.instant, "a date or timestamp"),
+        ahead=given.read("ahead", custom_properties.AHEAD, parse_duration, duration),
+        owner=given.read("owner", _owner(model), custom_properties.text(re.compile(r".{1,200}")), "a name"),
         text=text,
         where=marks.where,
     )

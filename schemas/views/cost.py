@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seamline.schemas.algebra.forms import decimal_of
-from seamline.schemas.definition import EVENTS, Column, Definition
+from seamline.schemas.views.definition import EVENTS, Column, Definition
 
 Kind = Literal["key", "plain", "rare", "sketch", "bounded collection"]
 

@@ -10,9 +10,9 @@ from datetime import time
 from sqlglot import Token, TokenType
 
 from seamline.kernel import kernel
-from seamline.schemas.clauses import closing, split
-from seamline.schemas.language import Source, is_call, word
-from seamline.schemas.types import DATE_PATTERN, TIMESTAMP_PATTERN, parse_instant
+from seamline.schemas.contracts.types import DATE_PATTERN, TIMESTAMP_PATTERN, parse_instant
+from seamline.schemas.views.clauses import closing, split
+from seamline.schemas.views.language import Source, is_call, word
 
 UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 CALENDAR = ("month", "quarter", "year")

@@ -9,12 +9,12 @@ from sqlglot import Token
 from seamline.errors import UserError
 from seamline.kernel import quote
 from seamline.schemas.algebra import NAMES
-from seamline.schemas.buckets import check_times
-from seamline.schemas.calls import Argument, Measure, condition
-from seamline.schemas.clauses import Clauses, closing
-from seamline.schemas.definition import Definition, Output
-from seamline.schemas.language import Source, WrittenField, engine_functions, is_call, word
-from seamline.schemas.selection import (
+from seamline.schemas.views.buckets import check_times
+from seamline.schemas.views.calls import Argument, Measure, condition
+from seamline.schemas.views.clauses import Clauses, closing
+from seamline.schemas.views.definition import Definition, Output
+from seamline.schemas.views.language import Source, WrittenField, engine_functions, is_call, word
+from seamline.schemas.views.selection import (
     Computed,
     Key,
     Selection,
@@ -27,7 +27,7 @@ from seamline.schemas.selection import (
     read_having,
     read_key,
 )
-from seamline.schemas.unnest import UNNEST
+from seamline.schemas.views.unnest import UNNEST
 
 FORM = "keys, and MEASURE(column) of the base's columns"
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from sqlglot import Token
 
 from seamline.kernel import quote
-from seamline.schemas.calls import Argument, condition, is_bare
-from seamline.schemas.clauses import closing
-from seamline.schemas.language import Source, WrittenField, is_call
+from seamline.schemas.views.calls import Argument, condition, is_bare
+from seamline.schemas.views.clauses import closing
+from seamline.schemas.views.language import Source, WrittenField, is_call
 
 ELEMENT = "_element"
 UNNEST = ("unnest", "unlist")

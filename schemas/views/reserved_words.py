@@ -13,7 +13,7 @@ from sqlglot import Token, TokenType
 
 from seamline.errors import UserError
 from seamline.kernel import quote
-from seamline.schemas.language import CLOSE, OPEN, Source, keywords, word
+from seamline.schemas.views.language import CLOSE, OPEN, Source, keywords, word
 
 _RESERVED = {"reserved", "type_function"}
 _VALUES = {"true", "false", "null"}

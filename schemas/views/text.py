@@ -9,11 +9,11 @@ from pathlib import Path
 from sqlglot import Token, TokenType
 
 from seamline.errors import Condition, UserError
-from seamline.schemas.clauses import read_clauses
-from seamline.schemas.headers import FORM, read_header
-from seamline.schemas.language import Source
-from seamline.schemas.reserved import explained
-from seamline.schemas.unions import read_union
+from seamline.schemas.views.clauses import read_clauses
+from seamline.schemas.views.headers import FORM, read_header
+from seamline.schemas.views.language import Source
+from seamline.schemas.views.reserved_words import explained
+from seamline.schemas.views.unions import read_union
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from seamline.schemas.contracts import Contract
-from seamline.schemas.definition import Definition, Output
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.views.definition import Definition, Output
 
 Needs = Literal["nothing", "apply", "rebuild", "another name"]
 """nothing: it is what is served; apply: 'views apply' takes it over, or puts a new view into service; rebuild: another

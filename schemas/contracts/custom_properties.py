@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from seamline.schemas.types import Field, parse_duration, parse_instant
-from seamline.schemas.yamlmarks import Marks, Path
+from seamline.schemas.contracts.types import Field, parse_duration, parse_instant
+from seamline.schemas.contracts.yamlmarks import Marks, Path
 
 PREFIX = "seamline."
 TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -43,7 +43,7 @@ class Discriminator:
     value: str
 
 
-class ContractSettings:
+class CustomProperties:
     """The `seamline.*` custom properties of one contract.
 
     Raises UserError CONTRACT_INVALID on an unknown or doubled one.
@@ -58,7 +58,7 @@ class ContractSettings:
                 self._add(entry, (*path, "customProperties", index))
 
     def read(self, name: str, default: Read, parse: Callable[[Any], Read | None], allowed: str) -> Read:
-        """One setting, or its default. `parse` gives None where the value is not allowed."""
+        """One property's value, or its default. `parse` gives None where the value is not allowed."""
         if name not in self.values:
             return default
         value, path = self.values[name]
@@ -69,14 +69,14 @@ class ContractSettings:
         return result
 
     def field(self, name: str, fields: Sequence[Field], types: Sequence[str]) -> str | None:
-        """A setting that names a top-level field of one of these types; None where it is not given."""
+        """A property that names a top-level field of one of these types; None where it is not given."""
         able = [field.name for field in fields if field.type in types]
         allowed = f"a top-level field of type {' or '.join(types)}: {', '.join(able) or 'there is none'}"
         missing: str | None = None
         return self.read(name, missing, lambda value: value if value in able else None, allowed)
 
     def at(self, name: str) -> Path:
-        """Where a setting stands; the top of the file where it does not."""
+        """Where a property stands; the top of the file where it does not."""
         return self.values[name][1] if name in self.values else ()
 
     def discriminator(self) -> Discriminator | None:

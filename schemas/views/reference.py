@@ -1,6 +1,6 @@
 """The reference of the view language, as docs/views.md shows it: made from the tables, so that it cannot say otherwise.
 
-`python -m seamline.schemas.reference docs/views.md` writes it anew between its marks.
+`python -m seamline.schemas.views.reference docs/views.md` writes it anew between its marks.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seamline.schemas.algebra import ALGEBRA, Aggregate, Call, Form
 from seamline.schemas.algebra.forms import FLOATS, evaluated
-from seamline.schemas.language import FUNCTIONS
+from seamline.schemas.views.language import FUNCTIONS
 
 TYPES = ("BIGINT", "DECIMAL(38,4)", "DOUBLE", "BOOLEAN", "VARCHAR", "TIMESTAMP WITH TIME ZONE")
 """What each entry is asked about, the most telling first."""

@@ -12,12 +12,12 @@ from seamline.errors import SeamlineError, UserError
 from seamline.kernel import kernel, quote
 from seamline.schemas.algebra import ALGEBRA, Aggregate, Call, Form, Part
 from seamline.schemas.algebra.forms import InSpark, canonical, evaluated, fill, storable
-from seamline.schemas.calls import Measure
-from seamline.schemas.definition import EVENTS
-from seamline.schemas.language import Source
-from seamline.schemas.order import POSITION, UNORDERED, Order
-from seamline.schemas.selection import Computed, Key, Selection
-from seamline.schemas.unnest import Unnested
+from seamline.schemas.views.calls import Measure
+from seamline.schemas.views.definition import EVENTS
+from seamline.schemas.views.language import Source
+from seamline.schemas.views.order import POSITION, UNORDERED, Order
+from seamline.schemas.views.selection import Computed, Key, Selection
+from seamline.schemas.views.unnest import Unnested
 
 
 @dataclass(frozen=True)

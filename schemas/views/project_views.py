@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from seamline.errors import Condition, UserError
-from seamline.schemas.compiler import compile_view
-from seamline.schemas.contracts import Contract
-from seamline.schemas.definition import Definition
-from seamline.schemas.derived import compile_derived
-from seamline.schemas.language import close
-from seamline.schemas.views import ViewText
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.views.compiler import compile_view
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.derived import compile_derived
+from seamline.schemas.views.language import close
+from seamline.schemas.views.text import ViewText
 
 
 @dataclass(frozen=True)

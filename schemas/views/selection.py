@@ -10,10 +10,10 @@ from sqlglot import Token, TokenType, exp
 from seamline.errors import UserError
 from seamline.kernel import quote
 from seamline.schemas.algebra import ALGEBRA
-from seamline.schemas.buckets import check_times, is_bucket
-from seamline.schemas.calls import Measure, condition, is_bare, read_calls
-from seamline.schemas.clauses import ALLOWED_SELECT, Clauses
-from seamline.schemas.language import (
+from seamline.schemas.views.buckets import check_times, is_bucket
+from seamline.schemas.views.calls import Measure, condition, is_bare, read_calls
+from seamline.schemas.views.clauses import ALLOWED_SELECT, Clauses
+from seamline.schemas.views.language import (
     CLOSE,
     OPEN,
     Source,
@@ -25,7 +25,7 @@ from seamline.schemas.language import (
     render,
     word,
 )
-from seamline.schemas.unnest import Unnested, read_unnest
+from seamline.schemas.views.unnest import Unnested, read_unnest
 
 _AGGREGATES = ", ".join(ALGEBRA)
 

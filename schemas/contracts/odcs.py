@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from open_data_contract_standard.model import OpenDataContractStandard
 from pydantic import BaseModel, ValidationError
 
-from seamline.schemas.yamlmarks import Marks, Path
+from seamline.schemas.contracts.yamlmarks import Marks, Path
 
 API_VERSIONS = ("v3.1.0", "v3.2.0")
 REQUIRED = ("version", "apiVersion", "kind", "id", "schema")

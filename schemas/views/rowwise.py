@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from seamline.kernel import quote
 from seamline.schemas.algebra.forms import fill
-from seamline.schemas.binding import Bound, BoundMeasure
-from seamline.schemas.definition import EVENTS, EVENTS_COMPARED, Checked
-from seamline.schemas.order import POSITION, Order
 from seamline.schemas.plainly import PLAINLY
+from seamline.schemas.views.binding import Bound, BoundMeasure
+from seamline.schemas.views.definition import EVENTS, EVENTS_COMPARED, Checked
+from seamline.schemas.views.order import POSITION, Order
 
 EVENT_ID, EVENT_TIME = "_event_id", "_event_time"
 """Columns of a row: by them, copies of one event are known."""
