@@ -120,8 +120,7 @@ class Archive:
             self.use(self.shelves)
 
     def _open(self, shelf: Shelf) -> RawTable:
-        fence = Fence(self.writer.log.name, self.writer.claim)
-        table = RawTable(self.lake, shelf.table, shelf.schema(self.engine), fence=fence)
+        table = RawTable(self.lake, shelf.table, shelf.schema(self.engine), fence=Fence.of(self.writer))
         table.restore(self.history.tables.get(shelf.table, 0))
         return table
 

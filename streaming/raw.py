@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from seamline.entries import new_attempt
 from seamline.errors import Condition, ConflictError
 from seamline.kernel import GROUP_BYTES, Kernel
 from seamline.lake import Lake
+from seamline.ledger import Writer
 
 DATE = "_event_date"
 SMALL = 32 << 20
@@ -50,10 +51,19 @@ KEEPING_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
 
 @dataclass(frozen=True)
 class Fence:
-    """What a writer's commits to raw tables carry: its log, and the number of its claim there."""
+    """What a writer's commits to raw tables carry: its log, and the number of its claim there.
+
+    `check` raises WRITER_CONFLICT where the claim is lost.
+    """
 
     log: str
     claim: int
+    check: Callable[[], None] = field(repr=False)
+
+    @classmethod
+    def of(cls, writer: Writer) -> Fence:
+        """Of a log's one writer."""
+        return cls(writer.log.name, writer.claim, writer.check)
 
     @property
     def app(self) -> str:
@@ -134,19 +144,18 @@ class RawTable:
     def restore(self, version: int) -> bool:
         """Makes the rows what they were at `version`, as a version of its own; False where they are.
 
-        Afterwards no commit under an older claim comes to stand. Raises WRITER_CONFLICT where there was one under a
-        newer claim, or meanwhile. Dying here is harmless: the ledger goes on naming `version`, and the next start does
-        this again.
+        Afterwards no commit under an older claim comes to stand. Raises WRITER_CONFLICT where the claim is lost, or
+        another process writes meanwhile. Dying here is harmless: the ledger goes on naming `version`, and the next
+        start does this again.
         """
         self._delta.update_incremental()
-        claimed = self._delta.transaction_version(self.fence.app) if self.fence else None
-        if self.fence and claimed is not None and claimed > self.fence.claim:
-            raise self._conflict(f"is claimed by entry {claimed} of {self.fence.log}")
+        if self.fence:
+            self.fence.check()  # so what was just seen is of no later claim, and what one does now is a conflict
         if self.version != version:
             with self._commit():
                 self._delta.restore(version, commit_properties=self._carried, post_commithook_properties=KEEPING_LOG)
             return True
-        if self.fence and claimed != self.fence.claim:
+        if self.fence and self._delta.transaction_version(self.fence.app) != self.fence.claim:
             with self._commit():
                 self._write([])
         return False

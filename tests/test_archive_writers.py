@@ -18,11 +18,13 @@ from deltalake import DeltaTable
 from pyarrow import parquet
 from stream_parts import contract, event, open_archive, records, tasks
 
+from seamline.clock import system_clock
 from seamline.commitpoint import hooked
-from seamline.entries import Counts, Imported
+from seamline.entries import Claim, Counts, Imported
 from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
 from seamline.history import ArchiveHistory
 from seamline.lake import Lake
+from seamline.ledger import Writer
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.streaming.archive import Archive
 from seamline.streaming.inbox import Inbox
@@ -146,6 +148,11 @@ def test_who_wakes_and_begins_anew_restores_nothing(lake: Lake) -> None:
     assert offsets(lake) == [0, 1, 2]
 
 
+def fence(lake: Lake) -> Fence:
+    """Of who claims the log now."""
+    return Fence.of(Writer.take(lake.archive_log("main"), Claim(at=system_clock(), holder="test")))
+
+
 def written(lake: Lake, name: str) -> list[RawFile]:
     return [RawFile(TABLE, f"{TABLE}/_event_date=2026-01-01/{name}.parquet", "2026-01-01", 10, 1, 1)]
 
@@ -160,13 +167,15 @@ ACTIONS: dict[str, Callable[[Lake, RawTable], object]] = {
 @pytest.mark.parametrize("action", ACTIONS)
 def test_delta_itself_refuses_a_commit_under_an_older_claim(lake: Lake, action: str) -> None:
     schema = make_shelves([CLICKS], [], "main")[0].schema(lake.kernel())
-    old, new = (RawTable(lake, TABLE, schema, fence=Fence("archive/main", claim)) for claim in (3, 7))
+    mine = fence(lake)
+    old = RawTable(lake, TABLE, schema, fence=mine)
     old.restore(0)
     old.add(written(lake, "a"))
     old.add(written(lake, "b"))
+    new = RawTable(lake, TABLE, schema, fence=fence(lake))
     new.restore(2)
     stood = newest(lake)
-    again = RawTable(lake, TABLE, schema, fence=Fence("archive/main", 3))
+    again = RawTable(lake, TABLE, schema, fence=mine)
     for attempt in (lambda: ACTIONS[action](lake, old), lambda: again.restore(1)):
         with pytest.raises(ConflictError) as caught:
             attempt()
@@ -341,7 +350,7 @@ def test_what_was_put_together_lately_stays_for_those_who_read_the_version_befor
 
 def test_the_version_that_the_ledger_names_can_be_opened_until_the_next_one_is_named(lake: Lake) -> None:
     schema = make_shelves([CLICKS], [], "main")[0].schema(lake.kernel())
-    table = RawTable(lake, TABLE, schema, fence=Fence("archive/main", 1))
+    table = RawTable(lake, TABLE, schema, fence=fence(lake))
     while table.version < 198:
         table.add(written(lake, f"f{table.version}"))
     log = Path(lake.absolute(TABLE)) / "_delta_log"
@@ -361,3 +370,17 @@ def test_a_table_that_was_taken_over_stands_in_the_ledger_as_it_stands(lake: Lak
         opened(lake)
         assert ArchiveHistory(lake.archive_log("main")).tables[TABLE] == newest(lake)
     assert offsets(lake) == [0]
+
+
+def test_a_ledger_that_was_put_back_to_a_copy_decides_over_what_its_tables_carry(lake: Lake, tmp_path: Path) -> None:
+    file(opened(lake), 0)
+    ledger, copy = Path(lake.uri) / "ledger", tmp_path / "copy"
+    shutil.copytree(ledger, copy)
+    for number in range(1, 4):
+        file(opened(lake), number)
+    shutil.rmtree(ledger)
+    shutil.copytree(copy, ledger)
+    archive = opened(lake)
+    assert offsets(lake) == [0]
+    file(archive, 1)
+    assert offsets(lake) == [0, 1]
