@@ -65,7 +65,7 @@ def check_text(sql: str) -> None:
     depth, inside = 0, list[int]()
     for (at, kind), end in zip(tokens, [*(at for at, _ in tokens[1:]), len(text)], strict=False):
         token = text[at:end]
-        if kind == duckdb.token_type.keyword and token[:4].upper() == b"WITH" and not token[4:].strip():
+        if token.strip().upper() == b"WITH":
             inside = [*(level for level in inside if level < depth), depth]
         elif kind == duckdb.token_type.operator:
             depth += token.count(b"(") - token.count(b")")

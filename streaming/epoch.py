@@ -132,14 +132,13 @@ class Speed:
         if not seen.read:
             return None
         copies = self.remembered.find_duplicates(seen.ids)
-        if copies.num_rows:
-            touched = self._touched(copies)
-            again = self._made_here(touched, seen, copies)
-            if again is None:
-                again = gather(tasks(partial(decode_task, job=replace(job, without=to_ipc(copies)))))
-                check_same(seen, again)
-            remade = {one.decoding for one in touched}  # a definition's partials of other contracts stand
-            seen.partials = {of: t for of, t in seen.partials.items() if of[1] not in remade} | again.partials
+        touched = self._touched(copies)
+        again = self._made_here(touched, seen, copies)
+        if again is None:
+            again = gather(tasks(partial(decode_task, job=replace(job, without=to_ipc(copies)))))
+            check_same(seen, again)
+        remade = {one.decoding for one in touched}  # a definition's partials of other contracts stand
+        seen.partials = {of: t for of, t in seen.partials.items() if of[1] not in remade} | again.partials
         return commit_epoch(self, seen, copies, began)
 
     def announce(self, passed: Frontier = START) -> Epoch | None:
@@ -187,7 +186,7 @@ class Speed:
         rows: list[Row] = []
         for plan in touched:
             sent, valid = seen.events.get(plan.decoding, []), pc.equal(seen.ids["decoding"], plan.decoding)
-            if plan.partials and sum(table.num_rows for table in sent) != (pc.sum(valid).as_py() or 0):
+            if plan.partials and sum(table.num_rows for table in sent) != pc.sum(valid).as_py():
                 return None
             if sent:
                 left_out = copies.filter(pc.equal(copies["decoding"], plan.decoding))

@@ -151,7 +151,7 @@ def _made(decoding: str, live: Iterable[Live]) -> _Made:
         base = definition.base
         if base is None or (base.of.hash not in listed and bases[base.of.hash] == 1):
             partials[definition.hash] = definition.partials[contract]
-        elif definition.hash not in folds:
+        else:
             make(base.of, contract)
             folds[definition.hash] = Fold(definition.hash, base.of.hash, base.fold)
 

@@ -161,10 +161,9 @@ class Remembered:
         found = [POSITIONS.empty_table()]
         for decoding, kept in sorted(self.kept.items()):
             mine = _of(ids, decoding)
-            if mine.num_rows:
-                asked = _columns(mine)
-                copies = later_copies(asked.hi, asked.lo, asked.seen, _places(mine), kept.horizon) | kept.holds(asked)
-                found.append(mine.filter(pa.array(copies)).select(POSITIONS.names).cast(POSITIONS))
+            asked = _columns(mine)
+            copies = later_copies(asked.hi, asked.lo, asked.seen, _places(mine), kept.horizon) | kept.holds(asked)
+            found.append(mine.filter(pa.array(copies)).select(POSITIONS.names).cast(POSITIONS))
         return pa.concat_tables(found)
 
     def read(self, epoch: int, start: Frontier, ids: pa.Table, now: datetime) -> None:
@@ -187,7 +186,7 @@ class Remembered:
     def _largest(self) -> str | None:
         """The decoding with most ids, of those that can forget some."""
         can = {d: len(kept) for d, kept in self.kept.items() if len(kept.generations) > 1}
-        return max(can, key=lambda one: can[one]) if can else None
+        return max(can, key=lambda one: can[one], default=None)
 
     def __len__(self) -> int:
         return sum(map(len, self.kept.values()))
@@ -234,5 +233,5 @@ def _places(ids: pa.Table) -> tuple[NDArray[np.int64], ...]:
     """What orders positions: offset, partition, source."""
     sources = ids["source"].combine_chunks().dictionary_encode()
     rank = np.argsort(np.argsort(sources.dictionary.to_numpy(zero_copy_only=False).astype(str)))
-    source = rank[sources.indices.to_numpy(zero_copy_only=False)]
+    source = rank[sources.indices.to_numpy()]
     return ids["offset"].to_numpy(), ids["partition"].to_numpy(), source

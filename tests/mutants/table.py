@@ -18,15 +18,15 @@ JUDGES: dict[str, tuple[str, ...]] = {
     ),
     "streaming/compact.py": ("test_compact.py", "test_needed.py", "test_spared.py", "test_speed.py"),
     "streaming/remembered.py": ("test_remembered.py", "test_recall.py"),
-    "streaming/epoch.py": ("test_spared.py", "test_speed.py", "test_recall.py"),
+    "streaming/epoch.py": ("test_epoch.py", "test_speed.py", "test_spared.py", "test_disk.py", "test_recall.py"),
     "streaming/plan.py": ("test_stream_plan.py", "test_derived_layers.py", "test_speed.py", "test_recall.py"),
     "jobs/plan.py": ("test_batch_plan.py", "test_batch.py"),
     "jobs/decide.py": ("test_run.py", "test_batch.py"),
     "jobs/reserve.py": ("test_batch_plan.py", "test_run.py", "test_batch.py"),
     "jobs/publish.py": ("test_run.py", "test_batch.py"),
-    "jobs/compare.py": ("test_audit.py",),
+    "jobs/compare.py": ("test_compared.py", "test_slices.py", "test_audit.py"),
     "jobs/retention.py": ("test_retention.py", "test_spared.py"),
-    "serving/guard.py": ("test_query.py", "test_named.py", "test_confined.py"),
+    "serving/guard.py": ("test_guard.py", "test_query.py", "test_named.py", "test_confined.py"),
 }
 """Tests without Spark and broker, the quickest first: the first that fails ends a mutant."""
 
