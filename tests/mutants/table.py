@@ -84,4 +84,37 @@ class Equivalent:
     reason: str
 
 
-EQUIVALENT: tuple[Equivalent, ...] = ()
+_WAITS = "how long a store that is away is waited for: no outcome hangs on a second of it"
+_COSTS = "only more is done for the same outcome"
+
+EQUIVALENT = (
+    Equivalent(
+        "src/seamline/ledger.py", "wait=wait_exponential_jitter(multiplier=0.05, max=2),", "2 becomes 3", _WAITS,
+    ),
+    Equivalent("src/seamline/ledger.py", "stop=stop_after_delay(20),", "20 becomes 21", _WAITS),
+    Equivalent(
+        "streaming/remembered.py", "MOST = 50_000_000", "50000000 becomes 50000001", "one id more in 1 GB of memory",
+    ),
+    Equivalent(
+        "streaming/remembered.py", "needed: int = 0", "0 becomes 1", "the first second of 1970 is as long ago as none",
+    ),
+    Equivalent(
+        "streaming/epoch.py", "self._forgot_at = clock() - FORGET_EVERY", "- becomes +",
+        "a minute ahead is as far off as a minute ago: the first batch looks",
+    ),
+    Equivalent(
+        "streaming/epoch.py", "return tuple(one for one in self.plan.decodings if one.decoding in found)",
+        "the comprehension's condition is True", _COSTS,
+    ),
+    Equivalent(
+        "streaming/epoch.py", "merging = dict(speed.plan.merges)[definition] if len(tables) > 1 else UNMERGED",
+        "the condition is True", _COSTS,
+    ),
+    Equivalent(
+        "streaming/epoch.py", "merging = dict(speed.plan.merges)[definition] if len(tables) > 1 else UNMERGED",
+        "> becomes >=", _COSTS,
+    ),
+    Equivalent(
+        "serving/guard.py", "depth, inside = 0, list[int]()", "0 becomes 1", "depths are compared with each other",
+    ),
+)  # fmt: skip
