@@ -10,7 +10,7 @@ import pytest
 from handmade import Handmade, Row
 
 from seamline.entries import ColumnDrift
-from seamline.jobs.audit import GROUP, compare, explain, largest, not_compared
+from seamline.jobs.compare import GROUP, compare, explain, largest, not_compared
 
 VIEW = """\
 CREATE MATERIALIZED VIEW sales AS

@@ -7,14 +7,14 @@ import duckdb
 import pytest
 
 from seamline.errors import Condition, SeamlineError
-from seamline.serving.guard import LONGEST, TREE, Checked, check, check_text, place
+from seamline.serving.guard import LONGEST, TREE, AllowedQuery, check, check_text, place
 from seamline.serving.reserved import RESERVED
 
 NOWHERE = 2**64 - 1
 """What DuckDB gives as the place of a node that has none."""
 
 
-def checked(sql: str) -> Checked:
+def checked(sql: str) -> AllowedQuery:
     check_text(sql)
     row = duckdb.connect().execute(TREE, [sql]).fetchone()
     assert row is not None

@@ -18,7 +18,7 @@ from seamline.frontier import START, Frontier, Partition
 from seamline.streaming import remembered as module
 from seamline.streaming.plan import DecodingPlan
 from seamline.streaming.remembered import Generation, Kept, Remembered, generations
-from seamline.streaming.runs import GROWTH, Run
+from seamline.streaming.runs import GROWTH, IdentityRun
 from seamline.streaming.tasks import IDS
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -130,7 +130,7 @@ def kept(*needed: int, spans: tuple[tuple[int, str], ...] = ((1, "d"),), **named
     """Generations from epoch 1, 2, … on, each with one id, needed at so many seconds after the beginning."""
     made = []
     for number, at in enumerate(needed, 1):
-        ids = Run(*(np.array([number], kind) for kind in (np.uint64, np.uint64, np.uint32)))
+        ids = IdentityRun(*(np.array([number], kind) for kind in (np.uint64, np.uint64, np.uint32)))
         made.append(Generation(number, place(number), SECOND + at, SECOND + at, (ids,)))
     return Kept(PLAN, spans, named.pop("whole", True), tuple(made), **named)
 
@@ -225,7 +225,7 @@ def test_of_the_decodings_that_remember_too_much_the_largest_forgets_and_none_it
         for decoding, count in (("d", 300), ("e", 100), ("f", 0)):
             batch = table(batch_at(600 * number, count), decoding=decoding)
             remembered.kept[decoding] = remembered.kept[decoding].read(
-                number, START, Run.of(*(batch[name].to_numpy() for name in ("hi", "lo", "seen"))), SECOND * 2
+                number, START, IdentityRun.of(*(batch[name].to_numpy() for name in ("hi", "lo", "seen"))), SECOND * 2
             )
     for most, left in ((1600, (1200, 400)), (1300, (900, 400)), (700, (300, 400)), (1, (300, 100))):
         monkeypatch.setattr(module, "MOST", most)
