@@ -16,6 +16,7 @@ from seamline.errors import SeamlineError, TerminalError
 from seamline.frontier import START, Frontier, Partition, topic_of
 from seamline.history import TopicsHistory
 from seamline.jobs.compare import compare, explain, not_compared
+from seamline.jobs.compute import raw_tasks
 from seamline.jobs.plan import ArchiveAt, table_of
 from seamline.jobs.raw import by_day, raw_files
 from seamline.jobs.reading import foreign, reading
@@ -24,7 +25,6 @@ from seamline.jobs.stages import Audited, Recomputed, Reservation
 from seamline.jobs.statements import Served, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.verify import verify
-from seamline.jobs.work import raw_tasks
 from seamline.lake import Lake
 from seamline.schemas.stored import check_segments, check_version
 from seamline.segment import build_chain

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from seamline.clock import Clock, system_clock
 from seamline.config import BatchSection, KernelSection
-from seamline.jobs.unit import Runner, UnitResult, UnitTask, local_runner
+from seamline.jobs.unit import Runner, UnitResult, UnitTask
+from seamline.jobs.work import local_runner
 from seamline.kernel import Kernel
 from seamline.lake import Lake
 

@@ -8,13 +8,13 @@ the units that are done, or the version that only waits to be published.
 from __future__ import annotations
 
 from seamline.jobs.audit import audit
+from seamline.jobs.compute import compute
 from seamline.jobs.decide import decide
 from seamline.jobs.plan import Nothing
 from seamline.jobs.publish import publish
 from seamline.jobs.reserve import reserve
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Outcome, Unpublished
-from seamline.jobs.work import compute
 
 __all__ = ["Outcome", "run"]
 

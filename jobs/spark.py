@@ -19,7 +19,8 @@ from pyspark.errors import PySparkException
 
 from seamline.entries import new_attempt
 from seamline.errors import Condition, SeamlineError, TransientError
-from seamline.jobs.unit import Runner, UnitResult, UnitTask, perform, resume
+from seamline.jobs.unit import Runner, UnitResult, UnitTask
+from seamline.jobs.work import perform, resume
 from seamline.lake import Lake
 from seamline.spark import from_task, local_cores, settle_worker
 

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, replace
 
 from seamline.frontier import START, Frontier
+from seamline.jobs.conditions import inside, of_hour, records, within
 from seamline.jobs.copies import POSITION, served_copies
 from seamline.jobs.sample import Wanted
 from seamline.kernel import literal, quote
@@ -289,7 +290,7 @@ def unit_statements(
         mended_rows = f"SELECT * FROM mended WHERE {topics}" if mended else ""
         foreign = within(served.foreign, ()) if mended and served.foreign != START else ""
     if unit.hour is not None:
-        below = f"SELECT * FROM (\n  {below}\n  ) WHERE {_of_hour(unit, contract)}"
+        below = f"SELECT * FROM (\n  {below}\n  ) WHERE {of_hour(unit, contract)}"
     fields, partial = tuple(f.name for f in contract.fields), definition.partials[contract.name]
     return Statements(
         below=below,
@@ -311,19 +312,6 @@ def unit_statements(
     )
 
 
-def _of_hour(unit: Unit, contract: Contract) -> str:
-    """The condition that a raw row of an hour's date may belong to it. What another decoding has written is decoded
-    again before anyone knows; rejected records have no event time, and belong to the first hour."""
-    may = [inside(unit, contract.event_time), f"_contract_version IS DISTINCT FROM {literal(contract.decoding)}"]
-    return " OR ".join([*may, *(["_reject IS NOT NULL"] if unit.first else [])])
-
-
-def inside(unit: Unit, event_time: str) -> str:
-    """The condition that an event lies in a unit."""
-    begin, end = (f"TIMESTAMPTZ '{at.isoformat(sep=' ')}'" for at in unit.span)
-    return f"({quote(event_time)} >= {begin} AND {quote(event_time)} < {end})"
-
-
 def mended_statement(contract: Contract, cut: Frontier, imports: tuple[str, ...]) -> str:
     """Records in `raw` that another decoding rejected and this one accepts, with their own event dates."""
     where = f"_reject IS NOT NULL AND _contract_version IS DISTINCT FROM {literal(contract.decoding)}"
@@ -331,26 +319,3 @@ def mended_statement(contract: Contract, cut: Frontier, imports: tuple[str, ...]
     return (
         f"WITH {source}\nSELECT * EXCLUDE (_key, _value) FROM (\n{decode_statement(contract)}\n) WHERE _reject IS NULL"
     )
-
-
-def records(table: str, where: str) -> str:
-    """Raw rows as the decoding statement reads them, as the CTE `records`."""
-    return (
-        'records AS (\n  SELECT _source AS source, _partition AS "partition", _offset AS "offset",'
-        f' _timestamp AS "timestamp", _key AS key, _value AS value\n  FROM {table} WHERE {where}\n)'
-    )
-
-
-def within(cut: Frontier, imports: tuple[str, ...]) -> str:
-    """The condition that a row lies below a cut or in one of the imports."""
-    ends = [(p.source, p.number, offset) for p, offset in cut.items() if offset]
-    by_source: dict[str, list[str]] = {}
-    for source, partition, offset in ends:
-        by_source.setdefault(source, []).append(f"WHEN {partition} THEN {offset}")
-    tests = [
-        f"_source = {literal(source)} AND _offset < CASE _partition {' '.join(whens)} ELSE 0 END"
-        for source, whens in by_source.items()
-    ]
-    if imports:
-        tests.append(f"_source IN ({', '.join(literal(i) for i in imports)})")
-    return " OR ".join(f"({test})" for test in tests) or "false"

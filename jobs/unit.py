@@ -1,48 +1,42 @@
-"""One unit: one event date of one raw table (or an hour of it), below a cut, to partial rows in one Parquet file.
+"""One unit of work, as it is given to whoever runs it and as it comes back: values, and nothing that runs.
 
-The kernel reads the unit's Parquet files itself, keeps one row for each position and one for each event, and writes. A
-task holds the statements as text, so whoever runs it compiles nothing and needs nothing but the lake.
+A unit is one event date of one raw table (or an hour of it), below a cut. A task holds its statements as text, so
+whoever runs it compiles nothing and needs nothing but the lake.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
-import obstore
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from seamline.commitpoint import reach
-from seamline.entries import Counts, DataFile, Stored, new_attempt
-from seamline.errors import Condition, SeamlineError
-from seamline.jobs.repack import repacked
-from seamline.jobs.sample import Wanted, least_statement
-from seamline.jobs.statements import Statements, Tally
-from seamline.kernel import KERNEL_VERSION, Input, Kernel
-from seamline.lake import Lake
+from seamline.entries import Counts, DataFile, Stored
+from seamline.jobs.sample import Wanted
+from seamline.jobs.statements import Statements
+from seamline.kernel import KERNEL_VERSION
 from seamline.schemas.algebra import LAYOUT
-from seamline.slices import WHOLE, Merging, Slice, forget, in_slices
+from seamline.slices import Merging, Slice
 from seamline.units import Unit
-
-T = TypeVar("T")
-
-MANY = 2_000_000
-"""Rows of events that stand more than once, in one unit, which a task may hold in memory (some 100 bytes each)."""
 
 
 @dataclass(frozen=True)
 class Folding:
-    """In place of statements over raw: a base's partial rows, `partials`, with these `keys`, to the derived view's, and
-    what was counted when those were made. `last`: an ORDER BY clause, or nothing."""
+    """In place of statements over raw: from a base's partial rows to the derived view's."""
 
     fold: str
+    """A SELECT over the base's partial rows, `partials`."""
+
     keys: tuple[str, ...]
+    """Theirs."""
+
     counts: Counts
+    """What was counted when those rows were made."""
+
     merging: Merging
+    """How the derived view's rows are merged, where they are made in slices."""
+
     last: str = ""
+    """An ORDER BY clause, or nothing."""
 
     def over(self, one: Slice) -> str:
         """The fold of one slice of the base's rows, `unsliced`: folds of all of them merge to that of the whole."""
@@ -51,34 +45,65 @@ class Folding:
 
 @dataclass(frozen=True)
 class UnitTask:
-    """What one unit needs. Paths are relative to the lake; `run` names the batch run its marker belongs to, if any.
-
-    of: the unit; files: its date's raw files, or a base view's where it is folded; known: the raw files as a base read
-    them; mended: records that another decoding rejected; groups: of how many groups the result says the hash; wanted:
-    the rows of these groups are looked for, and nothing is written; tally and copies: what the unit is known to hold.
-    """
+    """What one unit needs. Paths are relative to the lake."""
 
     lake: str
+    """Its URI."""
+
     definition: str
+    """The hash of the definition that is computed."""
+
     run: str
+    """The batch run that the unit's marker belongs to; '': it leaves none."""
+
     of: Unit
+    """The unit."""
+
     files: tuple[str, ...]
+    """Its date's raw files, or a base view's where it is folded."""
+
     statements: Statements | Folding
+    """How its partial rows are made."""
+
     size: int = 0
+    """How large it is beside others: the larger are run first."""
+
     memory: str = "1GB"
+    """Its kernel's."""
+
     threads: int = 1
+    """Its kernel's."""
+
     known: tuple[str, ...] = ()
+    """The raw files as a base read them."""
+
     mended: str = ""
+    """A file of records that another decoding rejected."""
+
     reading: str = ""
+    """A file of how speed has read (`seamline.jobs.reading`)."""
+
     groups: int = 0
+    """Of how many groups the result says the hash."""
+
     wanted: Wanted | None = None
+    """The groups whose rows are looked for; then nothing is written."""
+
     tally: tuple[int, ...] = ()
+    """What its raw files are known to hold."""
+
     copies: bool = True
+    """Whether there may be copies among them."""
 
     @property
     def unit(self) -> str:
         """The unit's name."""
         return self.of.name
+
+    @property
+    def empty(self) -> bool:
+        """Whether it holds nothing any more."""
+        return not (self.files or self.mended)
 
     @property
     def known_counts(self) -> Counts:
@@ -87,19 +112,31 @@ class UnitTask:
 
 
 class UnitResult(Stored):
-    """One unit, done, and what stored it. `file` None: no partial rows. `disagreeing`: copies of which what the view
-    reads differs from the kept one. `beyond`: copies of nothing that speed remembered within their
-    horizon, which it counts again. `groups`: hash and events of those of the least hashes; `rows`: of those that
-    were wanted, as Arrow IPC; `tally`: of its raw files, for whoever reads them once more."""
+    """One unit, done, and what stored it."""
 
     unit: str
+    """Its name."""
+
     file: DataFile | None
+    """Its partial rows; None: it has none."""
+
     counts: Counts
+    """Law 3's."""
+
     disagreeing: int = 0
+    """Copies of which what the view reads differs from the kept one."""
+
     beyond: int = 0
+    """Copies of nothing that speed remembered within their horizon, which it counts again."""
+
     groups: tuple[tuple[int, int], ...] = ()
+    """Hash and events of the groups of the least hashes."""
+
     rows: bytes = b""
+    """Those of the groups that were wanted, as Arrow IPC."""
+
     tally: tuple[int, ...] = ()
+    """Of its raw files, for whoever reads them once more."""
 
 
 TODAY: dict[str, Any] = {"kernel": KERNEL_VERSION, "layout": LAYOUT}
@@ -107,224 +144,3 @@ TODAY: dict[str, Any] = {"kernel": KERNEL_VERSION, "layout": LAYOUT}
 
 Runner = Callable[[list[UnitTask]], Iterable[UnitResult]]
 """Runs units somewhere, in any order; each result as it comes. Spark, or a loop in this process."""
-
-
-def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
-    """Reads the unit's files, writes its partials as one new Parquet file, and says what it counted. Or, where groups
-    are wanted: gives their rows."""
-    if task.wanted is not None and isinstance(task.statements, Statements):
-        rows = _sampled(lake, engine, task, task.statements, task.wanted)
-        return UnitResult(unit=task.unit, file=None, counts=Counts(), rows=rows)
-    result = _computed(lake, engine, task)
-    if not (task.groups and task.run) or result.file is None:
-        return result
-    least = least_statement(task.run, task.statements.merging.keys, task.groups)
-    found = engine.run(least, {"partials": lake.read([result.file.path])}).to_pylist()
-    return result.model_copy(update={"groups": tuple((row["h"], row["n"]) for row in found)})
-
-
-def _computed(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
-    if isinstance(task.statements, Folding):
-        folding, inputs = task.statements, {"unsliced": lake.read(task.files)}
-        file = _write(lake, engine, task, folding.over, inputs, folding)
-        return UnitResult(unit=task.unit, file=file, counts=folding.counts, **TODAY)
-    return _from_raw(lake, engine, task, task.statements).model_copy(update=TODAY)
-
-
-def _from_raw(lake: Lake, engine: Kernel, task: UnitTask, statements: Statements) -> UnitResult:
-    def work(inputs: dict[str, Input], tally: Tally) -> UnitResult:
-        if statements.simple and tally.plain:
-            simple = _simple(lake, engine, task, statements, inputs, tally)
-            if simple is not None:
-                return simple.model_copy(update={"tally": astuple(tally)})
-        own, again = tally.stood > tally.foreign, tally.foreign > 0
-        return _careful(lake, engine, task, statements, inputs, own=own, again=again)
-
-    return _over_raw(lake, engine, task, statements, work)
-
-
-def _sampled(lake: Lake, engine: Kernel, task: UnitTask, statements: Statements, wanted: Wanted) -> bytes:
-    def work(inputs: dict[str, Input], tally: Tally) -> bytes:
-        own, again = tally.stood > tally.foreign, tally.foreign > 0
-        keys = len(statements.merging.keys)
-        rows = engine.run(statements.sampled(wanted, tally, keys, own=own, again=again, copies=task.copies), inputs)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, rows.schema) as writer:
-            writer.write_table(rows)
-        return bytes(sink.getvalue())
-
-    return _over_raw(lake, engine, task, statements, work)
-
-
-def _over_raw(
-    lake: Lake, engine: Kernel, task: UnitTask, statements: Statements, work: Callable[[dict[str, Input], Tally], T]
-) -> T:
-    """`work` over a unit's raw files, and what they hold; rows of other decodings are decoded again."""
-    inputs: dict[str, Input] = {"raw": lake.read(task.files)}
-    if task.known:
-        inputs["known"] = lake.read(task.known)
-    if task.mended:
-        inputs["mended"] = lake.read([task.mended])
-    if task.reading:
-        inputs["reading"] = lake.read([task.reading])
-    folder = lake.batch_path(task.definition, task.unit, "").rpartition("/")[0]
-    return repacked(
-        lake, engine, inputs, lambda fitting: _decoded(lake, engine, task, statements, fitting, work), folder
-    )
-
-
-def _decoded(
-    lake: Lake,
-    engine: Kernel,
-    task: UnitTask,
-    statements: Statements,
-    inputs: dict[str, Input],
-    work: Callable[[dict[str, Input], Tally], T],
-) -> T:
-    tally = Tally(*(task.tally or _row(engine.run(statements.tally, inputs))))
-    scratch = None
-    if tally.foreign:
-        scratch = lake.batch_path(task.definition, task.unit, f"{new_attempt()}.decoded")
-        lake.write(engine, statements.decode, inputs, scratch)
-        inputs["again"] = lake.read([scratch])
-    try:
-        return work(inputs, tally)
-    finally:
-        if scratch and lake.local:
-            Path(lake.absolute(scratch)).unlink(missing_ok=True)
-
-
-def _simple(
-    lake: Lake, engine: Kernel, task: UnitTask, statements: Statements, inputs: dict[str, Input], tally: Tally
-) -> UnitResult | None:
-    """A unit whose rows are all of one decoding, each at a position of its own: only copies need a second look.
-
-    None where there are more of them than a task may hold in memory.
-    """
-    duplicate, disagreeing = 0, 0
-    if statements.event_id and tally.stood:
-        doubled = engine.run(statements.doubled(tally), inputs)
-        if (pc.sum(doubled["_stood"]).as_py() or 0) > MANY:
-            return None
-        if doubled.num_rows:
-            copies = engine.run(statements.copies(tally), {**inputs, "doubled": doubled})
-            inputs = {**inputs, "copies": copies}
-            duplicate, disagreeing = copies.num_rows, int(pc.sum(copies["_disagrees"]).as_py())
-    counted = tally.stood - tally.rejected - duplicate
-    counts = Counts(read=tally.stood, rejected=tally.rejected, counted=counted, duplicate=duplicate)
-
-    def partials(one: Slice) -> str:
-        return statements.of_slice(one).simple_partials(tally, copies=duplicate > 0)
-
-    file = _write(lake, engine, task, partials, inputs, statements) if counted else None
-    return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing)
-
-
-def _careful(
-    lake: Lake,
-    engine: Kernel,
-    task: UnitTask,
-    statements: Statements,
-    inputs: dict[str, Input],
-    *,
-    own: bool,
-    again: bool,
-) -> UnitResult:
-    """Any unit: rows of several decodings, records filed twice, copies that were served as events."""
-    survey = engine.run(statements.survey(own=own, again=again), inputs)
-    stood, read, rejected, events, disagreeing, beyond = _row(survey)
-    duplicate = read - rejected - events - beyond
-    counts = Counts(read=read, rejected=rejected, counted=events + beyond, duplicate=duplicate)
-
-    def partials(one: Slice) -> str:
-        of_slice = statements.of_slice(one)
-        return of_slice.partials(own=own, again=again, repeated=stood != read, copies=duplicate > 0)
-
-    file = _write(lake, engine, task, partials, inputs, statements) if counts.counted else None
-    return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing, beyond=beyond)
-
-
-def _write(
-    lake: Lake,
-    engine: Kernel,
-    task: UnitTask,
-    partials: Callable[[Slice], str],
-    inputs: dict[str, Input],
-    of: Statements | Folding,
-) -> DataFile | None:
-    """One file of partial rows. Where one statement does not fit into memory, of slices of what it reads, merged."""
-    path = lake.batch_path(task.definition, task.unit, new_attempt())
-    try:
-        rows = lake.write(engine, partials(WHOLE), inputs, path)
-        return DataFile(path=path, rows=rows) if rows else None
-    except SeamlineError as error:
-        if error.condition is not Condition.KERNEL_MEMORY:
-            raise
-    tried: list[str] = []
-
-    def work(one: Slice) -> str:
-        tried.append(lake.batch_path(task.definition, task.unit, new_attempt()))
-        lake.write(engine, partials(one), inputs, tried[-1])
-        return tried[-1]
-
-    try:
-        rows = of.merging.write(lake, engine, list(in_slices(work, 2)), path, of.last)
-        return DataFile(path=path, rows=rows) if rows else None
-    finally:
-        forget(lake, tried)
-
-
-def _row(table: pa.Table) -> tuple[int, ...]:
-    return tuple(int(column[0].as_py() or 0) for column in table.columns)
-
-
-# --- markers: what a killed run need not do again
-
-
-def marker(run: str, unit: str) -> str:
-    """Where a unit's result stands once it is done, so that a run that is started again does not repeat it."""
-    return f"runs/{run}/{unit}.json"
-
-
-def finished(lake: Lake, run: str) -> dict[str, UnitResult]:
-    """The units of a run that are done; not those that another release stored, which are done again."""
-    done = {}
-    for batch in obstore.list(lake.store, prefix=f"runs/{run}/"):
-        for item in batch:
-            result = UnitResult.model_validate_json(bytes(obstore.get(lake.store, item["path"]).bytes()))
-            if is_todays(result):
-                done[result.unit] = result
-    return done
-
-
-def is_todays(stored: Stored) -> bool:
-    """Whether this process would store it alike."""
-    return (stored.kernel, stored.layout) == (KERNEL_VERSION, LAYOUT)
-
-
-def resume(lake: Lake, task: UnitTask) -> UnitResult:
-    """A unit that may have been done before, by a task that died after it: then what its marker says."""
-    try:
-        result = UnitResult.model_validate_json(bytes(obstore.get(lake.store, marker(task.run, task.unit)).bytes()))
-    except FileNotFoundError:
-        return perform(lake, task)
-    return result if is_todays(result) else perform(lake, task)
-
-
-def perform(lake: Lake, task: UnitTask) -> UnitResult:
-    """Runs one unit and leaves its marker: file first, then the marker that names it."""
-    result = run_unit(lake, lake.kernel(task.memory, task.threads), task)
-    if task.run:
-        obstore.put(lake.store, marker(task.run, task.unit), result.model_dump_json().encode())
-    reach("batch.after-unit")
-    return result
-
-
-def local_runner(lake: Lake) -> Runner:
-    """Runs units one after the other in this process."""
-
-    def run(tasks: Sequence[UnitTask]) -> Iterable[UnitResult]:
-        for task in tasks:
-            yield perform(lake, task)
-
-    return run

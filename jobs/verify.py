@@ -18,12 +18,12 @@ from deltalake.exceptions import DeltaError
 from seamline.entries import ColumnDrift, DataFile, Verified
 from seamline.errors import TransientError
 from seamline.jobs.compare import GROUP
+from seamline.jobs.compute import raw_by_day, raw_tasks
 from seamline.jobs.plan import table_of
 from seamline.jobs.resources import Resources
 from seamline.jobs.sample import DEARER, FEWEST, Limits, Sample, Wanted, choose
 from seamline.jobs.stages import Recomputed
 from seamline.jobs.unit import UnitTask
-from seamline.jobs.work import raw_by_day, raw_tasks
 from seamline.kernel import literal, quote
 from seamline.schemas.plainly import OUT_OF_RANGE, PLAINLY, Asked
 from seamline.schemas.views.definition import EVENTS_COMPARED, Checked, Definition

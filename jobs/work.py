@@ -1,155 +1,253 @@
-"""Third step of a run: its units, from raw or from the base's files, computed wherever units run.
+"""What is done for one unit, wherever it runs: raw files to partial rows in one Parquet file, and a marker.
 
-A unit that is done leaves its result in the lake. So a run that is stopped here and computed again, from the same
-reservation, does only those that are left.
+The kernel reads the unit's Parquet files itself, keeps one row for each position and one for each event, and writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from datetime import date
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import TypeVar
+
+import obstore
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from seamline.commitpoint import reach
-from seamline.entries import new_attempt
-from seamline.jobs.fold import fold_tasks
-from seamline.jobs.plan import table_of
-from seamline.jobs.raw import RawFile, by_day, raw_files
+from seamline.entries import Counts, DataFile, Stored, new_attempt
+from seamline.errors import Condition, SeamlineError
 from seamline.jobs.repack import repacked
-from seamline.jobs.resources import Resources
-from seamline.jobs.stages import Recomputed, Reservation
-from seamline.jobs.statements import mended_statement, unit_statements
-from seamline.jobs.unit import UnitResult, UnitTask, finished
-from seamline.schemas.contracts.contract import Contract
-from seamline.schemas.views.properties import by_hour
-from seamline.units import HOURS, Unit
+from seamline.jobs.sample import Wanted, least_statement
+from seamline.jobs.statements import Statements, Tally
+from seamline.jobs.unit import TODAY, Folding, Runner, UnitResult, UnitTask
+from seamline.kernel import KERNEL_VERSION, Input, Kernel
+from seamline.lake import Lake
+from seamline.schemas.algebra import LAYOUT
+from seamline.slices import WHOLE, Slice, forget, in_slices
+
+T = TypeVar("T")
+
+MANY = 2_000_000
+"""Rows of events that stand more than once, in one unit, which a task may hold in memory (some 100 bytes each)."""
 
 
-def compute(resources: Resources, reservation: Reservation) -> Recomputed:
-    """Runs the units that are not done yet. Raises what a unit raises; those that are done stay done."""
-    tasks = [replace(task, groups=resources.settings.verify_sample) for task in tasks_of(resources, reservation)]
-    full = tuple(task for task in tasks if task.files or task.mended)
-    done = finished(resources.lake, reservation.entry.run)
-    left = sorted((task for task in full if task.unit not in done), key=lambda task: -task.size)
-    results = [done[task.unit] for task in full if task.unit in done]
-    results += [nothing_in(task) for task in tasks if not (task.files or task.mended)]
-    results += resources.run_units(left, len(results), len(tasks))
-    reach("batch.after-files")
-    return Recomputed(reservation, full, tuple(sorted(results, key=lambda result: result.unit)))
+def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
+    """Reads the unit's files, writes its partials as one new Parquet file, and says what it counted. Or, where groups
+    are wanted: gives their rows."""
+    if task.wanted is not None and isinstance(task.statements, Statements):
+        rows = _sampled(lake, engine, task, task.statements, task.wanted)
+        return UnitResult(unit=task.unit, file=None, counts=Counts(), rows=rows)
+    result = _computed(lake, engine, task)
+    if not (task.groups and task.run) or result.file is None:
+        return result
+    least = least_statement(task.run, task.statements.merging.keys, task.groups)
+    found = engine.run(least, {"partials": lake.read([result.file.path])}).to_pylist()
+    return result.model_copy(update={"groups": tuple((row["h"], row["n"]) for row in found)})
 
 
-def nothing_in(task: UnitTask) -> UnitResult:
-    """The result of a unit that holds nothing any more."""
-    return UnitResult(unit=task.unit, file=None, counts=task.known_counts)
+def _computed(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
+    if isinstance(task.statements, Folding):
+        folding, inputs = task.statements, {"unsliced": lake.read(task.files)}
+        file = _write(lake, engine, task, folding.over, inputs, folding)
+        return UnitResult(unit=task.unit, file=file, counts=folding.counts, **TODAY)
+    return _from_raw(lake, engine, task, task.statements).model_copy(update=TODAY)
 
 
-def tasks_of(resources: Resources, reservation: Reservation) -> list[UnitTask]:
-    """Every unit of the plan, those that hold nothing any more too."""
-    target, plan = reservation.target, reservation.plan
-    if target.source is None:
-        return _from_raw(resources, reservation, plan.dates)
-    memory = resources.kernel.memory
-    return fold_tasks(resources.lake, target.definition, plan, target.source, reservation.entry.run, memory)
+def _from_raw(lake: Lake, engine: Kernel, task: UnitTask, statements: Statements) -> UnitResult:
+    def work(inputs: dict[str, Input], tally: Tally) -> UnitResult:
+        if statements.simple and tally.plain:
+            simple = _simple(lake, engine, task, statements, inputs, tally)
+            if simple is not None:
+                return simple.model_copy(update={"tally": astuple(tally)})
+        own, again = tally.stood > tally.foreign, tally.foreign > 0
+        return _careful(lake, engine, task, statements, inputs, own=own, again=again)
+
+    return _over_raw(lake, engine, task, statements, work)
 
 
-def raw_tasks(
-    resources: Resources, computed: Recomputed, dates: Mapping[str, frozenset[date]] | None = None
-) -> list[UnitTask]:
-    """The units as they are read from raw, to look a version over: one that was folded has read none. `dates`: by raw
-    table, others than the plan's."""
-    if computed.target.source is None and dates is None:
-        return list(computed.tasks)
-    tasks = _from_raw(resources, computed.reservation, computed.plan.dates if dates is None else dates)
-    return [task for task in tasks if task.files or task.mended]
+def _sampled(lake: Lake, engine: Kernel, task: UnitTask, statements: Statements, wanted: Wanted) -> bytes:
+    def work(inputs: dict[str, Input], tally: Tally) -> bytes:
+        own, again = tally.stood > tally.foreign, tally.foreign > 0
+        keys = len(statements.merging.keys)
+        rows = engine.run(statements.sampled(wanted, tally, keys, own=own, again=again, copies=task.copies), inputs)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows)
+        return bytes(sink.getvalue())
+
+    return _over_raw(lake, engine, task, statements, work)
 
 
-def raw_by_day(resources: Resources, reservation: Reservation, contract: Contract) -> dict[date, tuple[RawFile, ...]]:
-    """A contract's raw files by event date, as a run reads them."""
-    return by_day(_raw_files(resources, reservation, contract))
-
-
-def _raw_files(resources: Resources, reservation: Reservation, contract: Contract) -> tuple[RawFile, ...]:
-    table = table_of(contract)
-    return raw_files(resources.lake, table, reservation.archive.tables.get(table))
-
-
-def _from_raw(
-    resources: Resources, reservation: Reservation, dates: Mapping[str, frozenset[date]] | None
-) -> list[UnitTask]:
-    """Every unit of every contract on some dates (None: on all)."""
-    return [
-        task
-        for contract in reservation.target.contracts
-        for task in _of_contract(resources, reservation, contract, None if dates is None else dates[table_of(contract)])
-    ]
-
-
-def _of_contract(
-    resources: Resources, reservation: Reservation, contract: Contract, dates: frozenset[date] | None
-) -> list[UnitTask]:
-    files = _raw_files(resources, reservation, contract)
-    days = by_day(files)
-    mended, mended_days = _write_mended(resources, reservation, contract, files)
-    if dates is None:
-        wanted = frozenset(days) | mended_days
-    else:
-        fresh = tuple(file for file in files if file.day in dates)
-        wanted = dates | (_write_mended(resources, reservation, contract, fresh)[1] if mended else set())
-    return [
-        unit_task(resources, reservation, unit, days.get(day, ()), mended if day in mended_days else "")
-        for day in sorted(wanted)
-        for unit in units_of(reservation, contract, day, empty=day not in days and day not in mended_days)
-    ]
-
-
-def units_of(reservation: Reservation, contract: Contract, day: date, *, empty: bool) -> tuple[Unit, ...]:
-    """The units of one event date: by the view's grain as it is now, whatever its base was written by. Pure."""
-    target = reservation.target
-    whole = target.unit(contract, day)
-    return whole.hours if by_hour(target.definition.properties) and not empty else (whole,)
-
-
-def unit_task(
-    resources: Resources, reservation: Reservation, unit: Unit, files: tuple[RawFile, ...], mended: str
-) -> UnitTask:
-    """What one unit needs to be computed from raw."""
-    target, plan = reservation.target, reservation.plan
-    contract = target.contract_of(unit)
-    statements = unit_statements(target.definition, contract, unit, plan.cut, plan.imports, mended=bool(mended))
-    return UnitTask(
-        lake=resources.lake.uri,
-        definition=plan.definition,
-        run=reservation.entry.run,
-        of=unit,
-        files=tuple(file.path for file in files),
-        statements=statements,
-        size=sum(file.size for file in files) // (HOURS if unit.hour is not None else 1),
-        memory=resources.kernel.memory,
-        mended=mended,
+def _over_raw(
+    lake: Lake, engine: Kernel, task: UnitTask, statements: Statements, work: Callable[[dict[str, Input], Tally], T]
+) -> T:
+    """`work` over a unit's raw files, and what they hold; rows of other decodings are decoded again."""
+    inputs: dict[str, Input] = {"raw": lake.read(task.files)}
+    if task.known:
+        inputs["known"] = lake.read(task.known)
+    if task.mended:
+        inputs["mended"] = lake.read([task.mended])
+    if task.reading:
+        inputs["reading"] = lake.read([task.reading])
+    folder = lake.batch_path(task.definition, task.unit, "").rpartition("/")[0]
+    return repacked(
+        lake, engine, inputs, lambda fitting: _decoded(lake, engine, task, statements, fitting, work), folder
     )
 
 
-def _write_mended(
-    resources: Resources, reservation: Reservation, contract: Contract, files: tuple[RawFile, ...]
-) -> tuple[str, set[date]]:
-    """A contract's records that another decoding rejected and this one accepts, in one file, and their dates.
+def _decoded(
+    lake: Lake,
+    engine: Kernel,
+    task: UnitTask,
+    statements: Statements,
+    inputs: dict[str, Input],
+    work: Callable[[dict[str, Input], Tally], T],
+) -> T:
+    tally = Tally(*(task.tally or _row(engine.run(statements.tally, inputs))))
+    scratch = None
+    if tally.foreign:
+        scratch = lake.batch_path(task.definition, task.unit, f"{new_attempt()}.decoded")
+        lake.write(engine, statements.decode, inputs, scratch)
+        inputs["again"] = lake.read([scratch])
+    try:
+        return work(inputs, tally)
+    finally:
+        if scratch and lake.local:
+            Path(lake.absolute(scratch)).unlink(missing_ok=True)
 
-    They stand under the date of their Kafka timestamp, so no unit could find them by its own files.
+
+def _simple(
+    lake: Lake, engine: Kernel, task: UnitTask, statements: Statements, inputs: dict[str, Input], tally: Tally
+) -> UnitResult | None:
+    """A unit whose rows are all of one decoding, each at a position of its own: only copies need a second look.
+
+    None where there are more of them than a task may hold in memory.
     """
-    paths = [file.path for file in files if file.rejects]
-    if not paths:
-        return "", set()
-    lake, engine, plan = resources.lake, resources.engine, reservation.plan
-    path = lake.batch_path(reservation.target.definition.hash, "mended", new_attempt())
-    statement = mended_statement(contract, plan.cut, plan.imports)
-    written = repacked(
-        lake,
-        engine,
-        {"raw": lake.read(paths)},
-        lambda inputs: lake.write(engine, statement, inputs, path),
-        path.rpartition("/")[0],
-    )
-    if not written:
-        return "", set()
-    days = engine.run("SELECT DISTINCT _event_date AS day FROM mended", {"mended": lake.read([path])})
-    return path, set(days["day"].to_pylist())
+    duplicate, disagreeing = 0, 0
+    if statements.event_id and tally.stood:
+        doubled = engine.run(statements.doubled(tally), inputs)
+        if (pc.sum(doubled["_stood"]).as_py() or 0) > MANY:
+            return None
+        if doubled.num_rows:
+            copies = engine.run(statements.copies(tally), {**inputs, "doubled": doubled})
+            inputs = {**inputs, "copies": copies}
+            duplicate, disagreeing = copies.num_rows, int(pc.sum(copies["_disagrees"]).as_py())
+    counted = tally.stood - tally.rejected - duplicate
+    counts = Counts(read=tally.stood, rejected=tally.rejected, counted=counted, duplicate=duplicate)
+
+    def partials(one: Slice) -> str:
+        return statements.of_slice(one).simple_partials(tally, copies=duplicate > 0)
+
+    file = _write(lake, engine, task, partials, inputs, statements) if counted else None
+    return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing)
+
+
+def _careful(
+    lake: Lake,
+    engine: Kernel,
+    task: UnitTask,
+    statements: Statements,
+    inputs: dict[str, Input],
+    *,
+    own: bool,
+    again: bool,
+) -> UnitResult:
+    """Any unit: rows of several decodings, records filed twice, copies that were served as events."""
+    survey = engine.run(statements.survey(own=own, again=again), inputs)
+    stood, read, rejected, events, disagreeing, beyond = _row(survey)
+    duplicate = read - rejected - events - beyond
+    counts = Counts(read=read, rejected=rejected, counted=events + beyond, duplicate=duplicate)
+
+    def partials(one: Slice) -> str:
+        of_slice = statements.of_slice(one)
+        return of_slice.partials(own=own, again=again, repeated=stood != read, copies=duplicate > 0)
+
+    file = _write(lake, engine, task, partials, inputs, statements) if counts.counted else None
+    return UnitResult(unit=task.unit, file=file, counts=counts, disagreeing=disagreeing, beyond=beyond)
+
+
+def _write(
+    lake: Lake,
+    engine: Kernel,
+    task: UnitTask,
+    partials: Callable[[Slice], str],
+    inputs: dict[str, Input],
+    of: Statements | Folding,
+) -> DataFile | None:
+    """One file of partial rows. Where one statement does not fit into memory, of slices of what it reads, merged."""
+    path = lake.batch_path(task.definition, task.unit, new_attempt())
+    try:
+        rows = lake.write(engine, partials(WHOLE), inputs, path)
+        return DataFile(path=path, rows=rows) if rows else None
+    except SeamlineError as error:
+        if error.condition is not Condition.KERNEL_MEMORY:
+            raise
+    tried: list[str] = []
+
+    def work(one: Slice) -> str:
+        tried.append(lake.batch_path(task.definition, task.unit, new_attempt()))
+        lake.write(engine, partials(one), inputs, tried[-1])
+        return tried[-1]
+
+    try:
+        rows = of.merging.write(lake, engine, list(in_slices(work, 2)), path, of.last)
+        return DataFile(path=path, rows=rows) if rows else None
+    finally:
+        forget(lake, tried)
+
+
+def _row(table: pa.Table) -> tuple[int, ...]:
+    return tuple(int(column[0].as_py() or 0) for column in table.columns)
+
+
+# --- markers: what a killed run need not do again
+
+
+def marker(run: str, unit: str) -> str:
+    """Where a unit's result stands once it is done, so that a run that is started again does not repeat it."""
+    return f"runs/{run}/{unit}.json"
+
+
+def finished(lake: Lake, run: str) -> dict[str, UnitResult]:
+    """The units of a run that are done; not those that another release stored, which are done again."""
+    done = {}
+    for batch in obstore.list(lake.store, prefix=f"runs/{run}/"):
+        for item in batch:
+            result = UnitResult.model_validate_json(bytes(obstore.get(lake.store, item["path"]).bytes()))
+            if is_todays(result):
+                done[result.unit] = result
+    return done
+
+
+def is_todays(stored: Stored) -> bool:
+    """Whether this process would store it alike."""
+    return (stored.kernel, stored.layout) == (KERNEL_VERSION, LAYOUT)
+
+
+def resume(lake: Lake, task: UnitTask) -> UnitResult:
+    """A unit that may have been done before, by a task that died after it: then what its marker says."""
+    try:
+        result = UnitResult.model_validate_json(bytes(obstore.get(lake.store, marker(task.run, task.unit)).bytes()))
+    except FileNotFoundError:
+        return perform(lake, task)
+    return result if is_todays(result) else perform(lake, task)
+
+
+def perform(lake: Lake, task: UnitTask) -> UnitResult:
+    """Runs one unit and leaves its marker: file first, then the marker that names it."""
+    result = run_unit(lake, lake.kernel(task.memory, task.threads), task)
+    if task.run:
+        obstore.put(lake.store, marker(task.run, task.unit), result.model_dump_json().encode())
+    reach("batch.after-unit")
+    return result
+
+
+def local_runner(lake: Lake) -> Runner:
+    """Runs units one after the other in this process."""
+
+    def run(tasks: Sequence[UnitTask]) -> Iterable[UnitResult]:
+        for task in tasks:
+            yield perform(lake, task)
+
+    return run

@@ -17,7 +17,8 @@ from seamline.commitpoint import hooked
 from seamline.config import BatchSection
 from seamline.entries import Counts
 from seamline.errors import Condition, SeamlineError
-from seamline.jobs.unit import UnitResult, UnitTask, local_runner
+from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.jobs.work import local_runner
 from seamline.schemas.contracts.contract import parse_contract
 
 CHANGED = VIEW.replace("FROM orders", "FROM orders WHERE amount >= 0")

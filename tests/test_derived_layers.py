@@ -16,7 +16,8 @@ from truth import Event
 
 from seamline.commitpoint import POINTS
 from seamline.history import BatchHistory
-from seamline.jobs.unit import Folding, UnitTask, local_runner
+from seamline.jobs.unit import Folding, UnitTask
+from seamline.jobs.work import local_runner
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import parse_contract
 from seamline.schemas.views.project_views import compile_all

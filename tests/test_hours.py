@@ -14,7 +14,8 @@ from lakes import DAY, VIEW, Bench, contract, order
 
 from seamline.commitpoint import hooked
 from seamline.entries import Counts, Version
-from seamline.jobs.unit import UnitResult, UnitTask, local_runner
+from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.jobs.work import local_runner
 from seamline.units import Unit, standing, whole_name
 
 BY_HOUR = VIEW.replace("sales AS", "sales TBLPROPERTIES ('partition.grain' = 'hour') AS")

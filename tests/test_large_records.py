@@ -20,7 +20,8 @@ from seamline.errors import Condition, SeamlineError, TerminalError
 from seamline.frontier import Frontier
 from seamline.jobs.repack import is_wide
 from seamline.jobs.statements import unit_statements
-from seamline.jobs.unit import UnitTask, run_unit
+from seamline.jobs.unit import UnitTask
+from seamline.jobs.work import run_unit
 from seamline.kernel import GROUP_BYTES, Kernel, Limits, kernel
 from seamline.portions import cut, in_portions, lists_of
 from seamline.schemas.catalogue import Catalogue

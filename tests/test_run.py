@@ -16,13 +16,14 @@ import seamline.jobs
 from seamline.entries import Counts
 from seamline.errors import Condition, ConflictError, SeamlineError
 from seamline.jobs.audit import audit
+from seamline.jobs.compute import compute
 from seamline.jobs.decide import decide
 from seamline.jobs.plan import Nothing
 from seamline.jobs.publish import publish, put
 from seamline.jobs.reserve import reserve
 from seamline.jobs.stages import Audited, Decided, Outcome, Recomputed, Reservation, Unpublished
-from seamline.jobs.unit import UnitResult, UnitTask, local_runner
-from seamline.jobs.work import compute
+from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.jobs.work import local_runner
 
 
 @pytest.fixture

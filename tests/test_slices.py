@@ -17,7 +17,8 @@ from seamline.errors import Condition, TerminalError
 from seamline.frontier import Frontier, Partition
 from seamline.jobs.compare import GROUP, compare, largest
 from seamline.jobs.statements import unit_statements
-from seamline.jobs.unit import UnitTask, run_unit
+from seamline.jobs.unit import UnitTask
+from seamline.jobs.work import run_unit
 from seamline.kernel import Kernel, Limits, in_bytes, out_of_memory
 from seamline.ledger import Writer
 from seamline.schemas.catalogue import Catalogue

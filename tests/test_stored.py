@@ -18,7 +18,8 @@ from seamline.config import Settings
 from seamline.entries import Stored
 from seamline.errors import Condition, SeamlineError
 from seamline.history import SpeedHistory
-from seamline.jobs.unit import UnitResult, UnitTask, local_runner
+from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.jobs.work import local_runner
 from seamline.kernel import KERNEL_VERSION
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue

@@ -14,10 +14,12 @@ from seamline.cli.units import step_of
 from seamline.entries import Counts
 from seamline.frontier import START, Frontier, Partition
 from seamline.history import ArchiveHistory
+from seamline.jobs.conditions import within
 from seamline.jobs.raw import by_day, raw_files
 from seamline.jobs.spark import SHARES, share_out
-from seamline.jobs.statements import Served, Tally, mended_statement, unit_statements, within
-from seamline.jobs.unit import UnitResult, UnitTask, local_runner, run_unit
+from seamline.jobs.statements import Served, Tally, mended_statement, unit_statements
+from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.jobs.work import local_runner, run_unit
 from seamline.schemas.catalogue import Catalogue
 from seamline.units import Unit
 
@@ -121,7 +123,7 @@ def test_the_simple_way_and_the_careful_way_agree(bench: Bench, monkeypatch: pyt
     bench.send(*orders(copies), *(order(f"o{n}", shop="b", amount=n + 1) for n in range(copies)), partition=1)
     bench.archive()
     simple = unit(bench)
-    monkeypatch.setattr("seamline.jobs.unit.MANY", -1)
+    monkeypatch.setattr("seamline.jobs.work.MANY", -1)
     careful = unit(bench)
     without = {"file": None, "tally": ()}
     assert simple.model_copy(update=without) == careful.model_copy(update=without)

@@ -16,7 +16,7 @@ from waiting import wait_until
 from seamline.errors import TransientError
 from seamline.frontier import Position
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
-from seamline.jobs.unit import finished
+from seamline.jobs.work import finished
 from seamline.schemas.catalogue import Catalogue
 from seamline.streaming.raw import RawTable
 
