@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from seamline.entries import Archived, Claim, Imported
 from seamline.frontier import Frontier, Partition, topic_source
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
 from seamline.jobs.batch import Batch
+from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.jobs.work import local_runner
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.catalogue import Catalogue, apply_views
@@ -227,6 +229,20 @@ class Bench:
     def wait(self, **by: float) -> None:
         """Moves the clock."""
         self.clock.advance(timedelta(**by))
+
+
+class Counting:
+    """A runner that remembers which units it ran."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.units: list[str] = []
+        self._run = local_runner(bench.lake)
+
+    def __call__(self, tasks: list[UnitTask]) -> Iterable[UnitResult]:
+        for task, result in zip(tasks, self._run(tasks), strict=True):
+            if task.wanted is None:  # a sample is read once more, to be verified
+                self.units.append(result.unit)
+            yield result
 
 
 def _sorted(table: pa.Table) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -11,14 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lakes import CONTRACT, DAY, VIEW, Bench, contract, order, orders
+from lakes import CONTRACT, DAY, VIEW, Bench, Counting, contract, order, orders
 
 from seamline.commitpoint import hooked
 from seamline.config import BatchSection
 from seamline.entries import Counts
 from seamline.errors import Condition, SeamlineError
-from seamline.jobs.unit import UnitResult, UnitTask
-from seamline.jobs.work import local_runner
 from seamline.schemas.contracts.contract import parse_contract
 
 CHANGED = VIEW.replace("FROM orders", "FROM orders WHERE amount >= 0")
@@ -26,20 +23,6 @@ CHANGED = VIEW.replace("FROM orders", "FROM orders WHERE amount >= 0")
 
 class Death(BaseException):
     """Stands for SIGKILL: nothing handles it."""
-
-
-class Counting:
-    """A runner that remembers which units it ran."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.units: list[str] = []
-        self._run = local_runner(bench.lake)
-
-    def __call__(self, tasks: list[UnitTask]) -> Iterable[UnitResult]:
-        for task, result in zip(tasks, self._run(tasks), strict=True):
-            if task.wanted is None:  # a sample is read once more, to be verified
-                self.units.append(result.unit)
-            yield result
 
 
 @pytest.fixture
