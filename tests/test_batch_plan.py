@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pytest
 from obstore.store import MemoryStore
 from stream_parts import contract, definition
 
@@ -21,6 +22,7 @@ from seamline.entries import (
     Stored,
     Version,
 )
+from seamline.errors import SeamlineError
 from seamline.frontier import START, Frontier, Partition
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
 from seamline.jobs.plan import (
@@ -36,7 +38,7 @@ from seamline.jobs.plan import (
     targets,
     unremembered,
 )
-from seamline.jobs.reserve import continued, reservation, resumed, unpublished
+from seamline.jobs.reserve import check_holds, continued, reservation, resumed, unpublished
 from seamline.jobs.unit import TODAY
 from seamline.ledger import Log
 
@@ -270,6 +272,15 @@ def test_a_run_goes_on_with_the_newest_reservation_that_holds_and_starts_where_i
     assert goes_on(reserved("a", view_entry=2), of=ViewHistory(log_of(served(2), served(1)))) == "a"
     assert goes_on(reserved("a"), of=ViewHistory(log_of(served(1), served(1, "e")))) is None
     assert goes_on(reserved("a", view_entry=3)) is None
+
+
+def test_a_run_gives_up_when_its_reservation_ends_or_its_files_are_half_as_old_as_a_sweep_allows() -> None:
+    second, half_a_day = timedelta(seconds=1), timedelta(hours=12)
+    for lasting, ends in ((HOUR, HOUR), (2 * half_a_day, half_a_day)):
+        held = reserved("a", until=NOW + lasting)
+        check_holds("per_hour", held, NOW + ends - second)
+        with pytest.raises(SeamlineError, match="RESERVATION_EXPIRED"):
+            check_holds("per_hour", held, NOW + ends)
 
 
 def test_the_newest_version_is_published_that_a_run_left_while_its_reservation_holds() -> None:
