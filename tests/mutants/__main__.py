@@ -85,8 +85,11 @@ def place(module: str) -> str:
     return module.removeprefix("src/") if module.startswith("src/") else f"seamline/{module}"
 
 
-def survives(case: Case, folder: Path, seconds: float) -> bool:
-    """Whether no test notices."""
+SURVIVES, KILLED, TOO_LONG = "SURVIVES", "killed", "killed: takes too long"
+
+
+def tried(case: Case, folder: Path, seconds: float) -> str:
+    """What became of it: SURVIVES where no test notices."""
     file = folder / place(case.module)
     before = file.read_text()
     file.write_text(case.text)
@@ -100,11 +103,11 @@ def survives(case: Case, folder: Path, seconds: float) -> bool:
             if time.monotonic() > deadline:
                 os.killpg(child, signal.SIGKILL)
                 os.waitpid(child, 0)
-                return False
+                return TOO_LONG
             time.sleep(0.02)
     finally:
         file.write_text(before)
-    return os.waitstatus_to_exitcode(ended[1]) == 0
+    return KILLED if os.waitstatus_to_exitcode(ended[1]) else SURVIVES
 
 
 def judged(case: Case, folder: Path) -> int:
@@ -141,12 +144,11 @@ def main() -> int:
         for module in dict.fromkeys(case.module for case in cases):
             judges = tuple(dict.fromkeys(judge for case in cases if case.module == module for judge in case.judges))
             untouched = Case("nothing changed", module, (ROOT / module).read_text(), judges)
-            if not survives(untouched, Path(folder), 4 * options.seconds):
+            if tried(untouched, Path(folder), 4 * options.seconds) != SURVIVES:
                 sys.exit(f"the tests of {module} fail though nothing is changed: {', '.join(judges)}")
         for number, case in enumerate(cases, 1):
-            lives = not case.explained and survives(case, Path(folder), options.seconds)
-            left += [case.name] * lives
-            said = case.explained or ("SURVIVES" if lives else "killed")
+            said = case.explained or tried(case, Path(folder), options.seconds)
+            left += [case.name] * (said == SURVIVES)
             print(f"{number}/{len(cases)} {case.name}: {said}", flush=True)
     explained = sum(bool(case.explained) for case in cases)
     print(
