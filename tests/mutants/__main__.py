@@ -34,6 +34,7 @@ LIBRARIES = (
     "open_data_contract_standard.model", "anyio.pytest_plugin", "anyio._backends._asyncio", "xdist.plugin",
     "pytest_timeout", "_hypothesis_pytestplugin",
 )  # fmt: skip
+SURVIVES, KILLED, TOO_LONG = "SURVIVES", "killed", "killed: takes too long"
 LAYERS = ("schemas", "streaming", "jobs", "serving")
 
 
@@ -83,9 +84,6 @@ def copied(folder: Path) -> None:
 def place(module: str) -> str:
     """Where a module of the checkout stands in the copy."""
     return module.removeprefix("src/") if module.startswith("src/") else f"seamline/{module}"
-
-
-SURVIVES, KILLED, TOO_LONG = "SURVIVES", "killed", "killed: takes too long"
 
 
 def tried(case: Case, folder: Path, seconds: float) -> str:

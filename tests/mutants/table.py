@@ -93,6 +93,11 @@ EQUIVALENT = (
     ),
     Equivalent("src/seamline/ledger.py", "stop=stop_after_delay(20),", "20 becomes 21", _WAITS),
     Equivalent(
+        "src/seamline/ledger.py",
+        "if self._disk is None or payload is None or not self._is_torn(payload) or self.last() > number:",
+        "> becomes >=", "at this very number a whole entry stands by then, and such a one is not set aside",
+    ),
+    Equivalent(
         "streaming/remembered.py", "MOST = 50_000_000", "50000000 becomes 50000001", "one id more in 1 GB of memory",
     ),
     Equivalent(
