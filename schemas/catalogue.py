@@ -20,8 +20,9 @@ from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.headers import header_of
 from seamline.schemas.views.language import close
+from seamline.schemas.views.parsed import ParsedView
 from seamline.schemas.views.project_views import Compiled, compile_all, compile_chain
-from seamline.schemas.views.text import ViewText, parse_views
+from seamline.schemas.views.text import parse_views
 
 KEPT = 3
 """Definitions of one view that stay live: the served one, the one served before, and one that is to come."""
@@ -256,7 +257,7 @@ class Applied:
 
 
 def apply_views(
-    lake: Lake, views: Mapping[str, ViewText], contracts: Mapping[str, Contract], clock: Clock
+    lake: Lake, views: Mapping[str, ParsedView], contracts: Mapping[str, Contract], clock: Clock
 ) -> list[Applied]:
     """Compiles every view first, so that a wrong one leaves all of them as they were; then one entry a view."""
     applied = []

@@ -10,7 +10,8 @@ from seamline.config import Settings, load_settings
 from seamline.errors import Condition, UserError
 from seamline.lake import Lake
 from seamline.schemas.contracts.contract import Contract, load_contracts
-from seamline.schemas.views.text import ViewText, load_views
+from seamline.schemas.views.parsed import ParsedView
+from seamline.schemas.views.text import load_views
 
 STATE = ".seamline"
 BOOTSTRAP = "bootstrap"
@@ -23,7 +24,7 @@ class Project:
     folder: Path
     settings: Settings
     contracts: dict[str, Contract]
-    views: dict[str, ViewText]
+    views: dict[str, ParsedView]
 
     @property
     def state(self) -> Path:

@@ -17,7 +17,7 @@ from seamline.kernel import kernel
 from seamline.schemas.contracts.contract import Contract, load_contracts
 from seamline.schemas.contracts.decode import decode_statement, unclaimed_statement
 from seamline.schemas.views.definition import Definition
-from seamline.schemas.views.order import POSITION
+from seamline.schemas.views.event_columns import POSITION
 from seamline.schemas.views.project_views import compile_for
 from seamline.schemas.views.text import load_views
 

@@ -18,8 +18,9 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import parse_contract
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.diff import Side, compare
+from seamline.schemas.views.parsed import ParsedView
 from seamline.schemas.views.project_views import compile_all, compile_for
-from seamline.schemas.views.text import ViewText, parse_views
+from seamline.schemas.views.text import parse_views
 from seamline.slices import Slice
 
 HOURLY = """CREATE MATERIALIZED VIEW hourly AS
@@ -37,7 +38,7 @@ FROM daily AS d GROUP BY 1"""
 BUCKET = "time_bucket(INTERVAL '1 day', hour) AS day"
 
 
-def views(*texts: str) -> dict[str, ViewText]:
+def views(*texts: str) -> dict[str, ParsedView]:
     return {view.name: view for text in texts for view in parse_views(text, "views/v.sql")}
 
 

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-
-from seamline.errors import SeamlineError, UserError
-from seamline.kernel import kernel, quote
+from seamline.errors import SeamlineError
+from seamline.kernel import quote
 from seamline.schemas.algebra import ALGEBRA, Aggregate, Call, Form, Part
 from seamline.schemas.algebra.forms import InSpark, canonical, evaluated, fill, storable
 from seamline.schemas.views.calls import Measure
 from seamline.schemas.views.definition import EVENTS
-from seamline.schemas.views.language import Source
-from seamline.schemas.views.order import POSITION, UNORDERED, Order
+from seamline.schemas.views.engine import types_of
+from seamline.schemas.views.event_columns import empty_events
+from seamline.schemas.views.order import UNORDERED, Order
 from seamline.schemas.views.selection import Computed, Key, Selection
+from seamline.schemas.views.source import Source
 from seamline.schemas.views.unnest import Unnested
 
 
@@ -118,12 +118,6 @@ class Bound:
 _EVENTS = Part("", "count(*)", EVENTS.sql_type, "coalesce(sum({c}), 0)::BIGINT", since=5)
 
 
-def empty_events(fields: Mapping[str, str]) -> str:
-    """A SELECT of no rows with the events' columns and types."""
-    columns = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in {**fields, **POSITION}.items())
-    return f"SELECT {columns} WHERE false"
-
-
 def unnested_events(source: Source, unnested: Unnested, events: str) -> str:
     """A SELECT of no rows: the events with the element's column. Raises VIEW_INVALID where there is no array."""
     kind = Binder(source, f"WITH events AS ({events})", UNORDERED).type_of(unnested.sql, unnested.array.offset)
@@ -131,27 +125,6 @@ def unnested_events(source: Source, unnested: Unnested, events: str) -> str:
         mend = "unnest an array: a list of JSON values is one after from_json(…, '[\"VARCHAR\"]')"
         raise source.refuse(unnested.array.offset, f"unnest() of {kind}", "an array", mend)
     return unnested.over(f"({events}) AS events")
-
-
-def types_of(source: Source, offset: int, select: str) -> dict[str, str]:
-    """The columns and types of a SELECT that DuckDB itself runs. Raises VIEW_INVALID where it does not bind."""
-    try:
-        return kernel().describe(select)
-    except duckdb.Error as error:
-        raise refused(source, offset, error) from error
-
-
-def check_own(source: Source, offset: int, select: str) -> None:
-    """Refuses a SELECT that DuckDB itself would not run over the events: the view promises the same answer."""
-    types_of(source, offset, select)
-
-
-def refused(source: Source, offset: int, error: duckdb.Error) -> UserError:
-    """VIEW_INVALID with DuckDB's own reason."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = lines[0].split("Error: ", 1)[-1]
-    hints = " ".join(line for line in lines[1:] if line.startswith(("Candidate", "Did you mean")))
-    return source.refuse(offset, reason, hints, "correct the expression or its types")
 
 
 def bind(source: Source, selection: Selection, fields: Mapping[str, str], order: Order) -> Bound:
@@ -188,10 +161,7 @@ class Binder:
 
     def type_of(self, sql: str, offset: int) -> str:
         """The type of an expression over one row."""
-        try:
-            return kernel().describe(f"{self.rows} SELECT {sql} AS x FROM {self.table}")["x"]
-        except duckdb.Error as error:
-            raise refused(self.source, offset, error) from error
+        return types_of(self.source, offset, f"{self.rows} SELECT {sql} AS x FROM {self.table}")["x"]
 
     def condition(self, sql: str, offset: int) -> str:
         """A condition with try semantics."""

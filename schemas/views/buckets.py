@@ -12,7 +12,7 @@ from sqlglot import Token, TokenType
 from seamline.kernel import kernel
 from seamline.schemas.contracts.types import DATE_PATTERN, TIMESTAMP_PATTERN, parse_instant
 from seamline.schemas.views.clauses import closing, split
-from seamline.schemas.views.language import Source, is_call, word
+from seamline.schemas.views.source import Source, is_call, word
 
 UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 CALENDAR = ("month", "quarter", "year")

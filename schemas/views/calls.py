@@ -8,18 +8,9 @@ from sqlglot import Token, TokenType
 
 from seamline.schemas.algebra import ALGEBRA, NAMES, WITHIN, Aggregate
 from seamline.schemas.views.clauses import closing, split
-from seamline.schemas.views.language import (
-    ALLOWED,
-    TYPES,
-    Source,
-    WrittenField,
-    check_words,
-    close,
-    engine_functions,
-    is_call,
-    render,
-    word,
-)
+from seamline.schemas.views.expressions import check_words, render
+from seamline.schemas.views.language import ALLOWED, TYPES, close, engine_functions
+from seamline.schemas.views.source import Source, WrittenField, is_call, word
 
 _AGGREGATES = ", ".join(ALGEBRA)
 _CALLED = {*NAMES, *WITHIN}

@@ -10,7 +10,8 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError
 
 from seamline.errors import UserError
-from seamline.schemas.views.language import CLOSE, OPEN, Source, is_word, keywords, word
+from seamline.schemas.views.language import keywords
+from seamline.schemas.views.source import CLOSE, OPEN, Source, is_word, word
 
 _READS = "a view reads one contract, or a union of several: join in the query over the view"
 _CLAUSES = {

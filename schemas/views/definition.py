@@ -97,6 +97,19 @@ class Checked:
 
 
 @dataclass(frozen=True)
+class Original:
+    """The user's own SELECT in pieces, to be run over any tables: each of `pieces` is followed by the table of the
+    contract that stands with it, and the last one by `tail`."""
+
+    pieces: tuple[tuple[str, str], ...]
+    tail: str
+
+    def over(self, tables: Mapping[str, str]) -> str:
+        """The SELECT over these tables, by contract."""
+        return "".join(f"{text}{tables[contract]}" for text, contract in self.pieces) + self.tail
+
+
+@dataclass(frozen=True)
 class Base:
     """What a view over a view is derived from. fold: partial rows of that definition (any split), as `partials`, to the
     derived view's."""
@@ -126,8 +139,7 @@ class Definition:
     `partials`; compared: each aggregate once, for the audit; checked: each
     as it is computed another way; having: the condition that a merged row must meet, or '';
     where, having_said and reads: the conditions, and what each contract of a union gives, as the definition's identity
-    has them; own and tail: the user's SELECT in
-    pieces, each of `own` with the contract that is named after it.
+    has them; original: the user's own SELECT.
     None of `partials` and `merge` raises on data; `finalise` raises only where a value that is out of range is
     computed (its message contains VALUE_OUT_OF_RANGE).
     One of the keys is a time bucket or a date; `buckets` are all that are. base: the view it is derived from, or None.
@@ -149,8 +161,7 @@ class Definition:
     compared: tuple[Compared, ...]
     checked: tuple[Checked, ...] = field(hash=False)
     having: str
-    own: tuple[tuple[str, str], ...]
-    tail: str
+    original: Original
     comment: str = ""
     where: str = ""
     having_said: str = ""
@@ -226,7 +237,7 @@ class Definition:
         character by character but for calls that DuckDB does not have or answers by the order of rows: what every
         answer is checked against."""
         tables = dict.fromkeys(self.contracts, events) if isinstance(events, str) else events
-        return "".join(f"{text}{tables[contract]}" for text, contract in self.own) + self.tail
+        return self.original.over(tables)
 
 
 def _select(lines: list[str], source: str) -> str:

@@ -14,40 +14,34 @@ from seamline.kernel import quote
 from seamline.schemas.algebra.forms import Form
 from seamline.schemas.views.binding import Binder, Bound, BoundColumn, BoundMeasure
 from seamline.schemas.views.calls import Measure
-from seamline.schemas.views.clauses import Clauses, read_clauses
-from seamline.schemas.views.compiler import require_bucket
-from seamline.schemas.views.definition import EVENTS, Base, Column, Definition, Output
+from seamline.schemas.views.checked import finish
+from seamline.schemas.views.clauses import Clauses
+from seamline.schemas.views.definition import EVENTS, Base, Definition, Original, Output
 from seamline.schemas.views.derived_selection import FORM, Reader
-from seamline.schemas.views.finalise import Finaliser
-from seamline.schemas.views.headers import check_sort, commented, read_header
-from seamline.schemas.views.language import Source, engine_of
+from seamline.schemas.views.language import engine_of
+from seamline.schemas.views.parsed import ParsedView
 from seamline.schemas.views.rowwise import folded_rows
 from seamline.schemas.views.selection import Key, Selection
-from seamline.schemas.views.text import ViewText
+from seamline.schemas.views.source import Source
 
 
-def compile_derived(view: ViewText, base: Definition) -> Definition:
+def compile_derived(view: ParsedView, base: Definition) -> Definition:
     """The definition of a view over another. Pure, but that DuckDB binds it over no rows. Raises VIEW_INVALID."""
     source = view.source
-    header = read_header(source, source.tokens())
-    clauses = read_clauses(source, header.select)
-    _refuse_having(source, clauses, base)
-    selection = Reader(source, clauses, base).selection()
+    _refuse_having(source, view.clauses, base)
+    selection = Reader(source, view.clauses, base).selection()
     bound, where = _bind(source, selection, base)
     uses = {EVENTS.name, *(name for measure in bound.measures for name in measure.parts)}
-    keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
-    stored = (*keys, *(column for column in base.partial_columns if column.name in uses))
     _check_apart(source, selection, uses)
-    finaliser = Finaliser(source, bound, stored)
-    columns, having = commented(source, header, finaliser.outputs), finaliser.having
-    known = [f"partials.{quote(name)}" for name in base.buckets]
+    partial = tuple(column for column in base.partial_columns if column.name in uses)
     example = f"time_bucket(INTERVAL '1 day', {base.buckets[0]}) AS day"
-    buckets = require_bucket(source, selection, bound, example, known)
-    check_sort(source, header, keys, columns)
+    known = [f"partials.{quote(name)}" for name in base.buckets]
+    finished = finish(view, selection, bound, partial, example, known)
     merges = {name: sql for name, sql in base.merges.items() if name in uses}
     fold = _select([f"{key.sql} AS {quote(key.name)}" for key in bound.keys], merges, where)
     normalised = f"view {view.name} over {base.view}\n{selection.normalised}"
     partials = {contract: f"WITH partials AS (\n{sql}\n)\n{fold}" for contract, sql in base.partials.items()}
+    pieces = _pieces(partials)
     definition = Definition(
         view=view.name,
         contracts=base.contracts,
@@ -55,37 +49,37 @@ def compile_derived(view: ViewText, base: Definition) -> Definition:
         text=view.text,
         normalised=normalised,
         properties=view.properties,
-        keys=keys,
-        columns=columns,
-        partial_columns=stored,
+        keys=finished.keys,
+        columns=finished.columns,
+        partial_columns=finished.stored,
         partials=partials,
         rows=folded_rows(base.rows, tuple(key.name for key in base.keys), tuple(key.sql for key in bound.keys), where),
-        merge=_select([f"partials.{quote(key.name)}" for key in keys], merges),
+        merge=_select([f"partials.{quote(key.name)}" for key in finished.keys], merges),
         merges=merges,
         compared=tuple(one for one in base.compared if uses.issuperset(one.uses)),
         checked=tuple(one for one in base.checked if uses.issuperset(one.uses)),
-        having=having,
-        own=_own(partials),
-        tail="",
-        comment=header.comment,
+        having=finished.having,
+        original=Original(pieces, ""),
+        comment=view.header.comment,
         where=selection.where,
         having_said=selection.having.said if selection.having else "",
-        buckets=buckets,
+        buckets=finished.buckets,
         base=Base(base, fold),
     )
-    return replace(definition, tail=f"{_closed([*partials.values()][-1])}\n)\n{definition.merge_and_finalise}")
+    tail = f"{_closed([*partials.values()][-1])}\n)\n{definition.merge_and_finalise}"
+    return replace(definition, original=Original(pieces, tail))
 
 
 _EVENTS = "(WITH events AS (SELECT * FROM "
 
 
-def _own(partials: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _pieces(partials: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """What is run over raw events for the same answer, up to each contract's name: the composition, and no more."""
-    before, own = f"WITH partials AS (\n{_EVENTS}", []
+    before, found = f"WITH partials AS (\n{_EVENTS}", list[tuple[str, str]]()
     for contract, sql in partials.items():
-        own.append((before, contract))
+        found.append((before, contract))
         before = f"{_closed(sql)}\nUNION ALL BY NAME\n{_EVENTS}"
-    return tuple(own)
+    return tuple(found)
 
 
 def _closed(partial: str) -> str:

@@ -13,20 +13,12 @@ from seamline.schemas.views.buckets import check_times
 from seamline.schemas.views.calls import Argument, Measure, condition
 from seamline.schemas.views.clauses import Clauses, closing
 from seamline.schemas.views.definition import Definition, Output
-from seamline.schemas.views.language import Source, WrittenField, engine_functions, is_call, word
-from seamline.schemas.views.selection import (
-    Computed,
-    Key,
-    Selection,
-    bare_keys,
-    check_grouping,
-    check_names,
-    find_fields,
-    named,
-    read_computed,
-    read_having,
-    read_key,
-)
+from seamline.schemas.views.grouping import check_grouping
+from seamline.schemas.views.language import engine_functions
+from seamline.schemas.views.names import check_names, find_fields, named
+from seamline.schemas.views.select_list import read_computed, read_having, read_key
+from seamline.schemas.views.selection import Computed, Key, Selection, bare_keys
+from seamline.schemas.views.source import Source, WrittenField, is_call, word
 from seamline.schemas.views.unnest import UNNEST
 
 FORM = "keys, and MEASURE(column) of the base's columns"

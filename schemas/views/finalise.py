@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-import duckdb
-
-from seamline.kernel import kernel, quote
+from seamline.kernel import quote
 from seamline.schemas.algebra.forms import Exactness, failing, fill, storable
-from seamline.schemas.views.binding import Bound, BoundColumn, BoundKey, BoundMeasure, refused
+from seamline.schemas.views.binding import Bound, BoundColumn, BoundKey, BoundMeasure
 from seamline.schemas.views.calls import Measure
 from seamline.schemas.views.definition import EVENTS, EVENTS_COMPARED, Column, Compared, Output
-from seamline.schemas.views.language import Source
+from seamline.schemas.views.engine import types_of
 from seamline.schemas.views.selection import KeyUse
+from seamline.schemas.views.source import Source
 
 EVENTS_ALONE = Compared(
     EVENTS_COMPARED, f"partials.{quote(EVENTS.name)}", EVENTS.sql_type, "exact", uses=(EVENTS.name,)
@@ -144,10 +143,8 @@ class Finaliser:
 
     def _type(self, sql: str, item: BoundColumn) -> str:
         columns = ", ".join(f"NULL::{c.sql_type} AS {quote(c.name)}" for c in self.stored)
-        try:
-            return kernel().describe(f"SELECT {sql} AS x FROM (SELECT {columns}) AS partials")["x"]
-        except duckdb.Error as error:
-            raise refused(self.source, item.column.offset, error) from error
+        select = f"SELECT {sql} AS x FROM (SELECT {columns}) AS partials"
+        return types_of(self.source, item.column.offset, select)["x"]
 
 
 def _distinct(measures: Iterable[BoundMeasure]) -> list[BoundMeasure]:

@@ -1,4 +1,4 @@
-"""What a view's expressions may say: the functions and words that are allowed, and how refusals are worded.
+"""What a view's expressions may say: the functions and words that are allowed, and those of DuckDB.
 
 Denied unless listed: every word of an expression must be a field, a listed function, a type or a word of syntax.
 """
@@ -9,12 +9,7 @@ import difflib
 import functools
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from sqlglot import Token, TokenType, tokenize
-from sqlglot.errors import SqlglotError
-
-from seamline.errors import Condition, UserError
 from seamline.kernel import kernel
 
 
@@ -121,76 +116,10 @@ TYPES = frozenset(
     )
 )
 
-_QUOTED = {TokenType.IDENTIFIER}
-_LITERALS = {kind for kind in TokenType if kind.name.endswith("STRING")} | {TokenType.NUMBER}
-OPEN = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE})
-CLOSE = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE})
-_OPERATORS = frozenset("+-*/%<>=!~^@&|#?:")
-_TIGHT_BEFORE = {",", ")", "]", ".", "::", "}"}
-_TIGHT_AFTER = {"(", "[", ".", "::", "{"}
 
-
-@dataclass(frozen=True)
-class Source:
-    """One statement's text and where it stands, so that an offset becomes `file:line:column`."""
-
-    text: str
-    file: str
-    line: int = 1
-    column: int = 1
-
-    def place(self, offset: int) -> str:
-        """`file:line:column` of a character, counted from 1."""
-        before = self.text[:offset]
-        lines = before.count("\n")
-        column = offset - before.rfind("\n") if lines else self.column + offset
-        return f"{self.file}:{self.line + lines}:{column}"
-
-    def refuse(self, offset: int, got: str, allowed: str = "", mend: str = "") -> UserError:
-        """VIEW_INVALID at that character."""
-        return UserError(Condition.VIEW_INVALID, got, allowed=allowed, mend=mend, where=self.place(offset))
-
-    def tokens(self) -> list[Token]:
-        """The statement's tokens. Raises VIEW_INVALID where a string or comment does not end."""
-        try:
-            return list(tokenize(self.text, dialect="duckdb"))
-        except (SqlglotError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise self.refuse(0, reason, mend="close every quote and comment") from error
-
-    def slice(self, token: Token) -> str:
-        """What the user wrote."""
-        return self.text[token.start : token.end + 1]
-
-
-@dataclass(frozen=True)
-class WrittenField:
-    """A field as the user wrote it: the characters from `start` to `end`, and the SQL that stands for it."""
-
-    start: int
-    end: int
-    sql: str
-    plain: bool
-
-
-def is_word(token: Token) -> bool:
-    """A name or keyword: not a string, number or operator."""
-    if token.token_type in _QUOTED:
-        return True
-    return token.token_type not in _LITERALS and (token.text[:1].isalpha() or token.text[:1] == "_")
-
-
-def word(token: Token) -> str:
-    """The token in lower case where it is an unquoted word or a keyword, else ''."""
-    return " ".join(token.text.lower().split()) if is_word(token) and token.token_type not in _QUOTED else ""
-
-
-def is_call(tokens: list[Token], at: int) -> bool:
-    """Whether a name is called here: it is followed by '(' and is no word of syntax or type."""
-    if not is_word(tokens[at]) or at + 1 == len(tokens) or tokens[at + 1].token_type != TokenType.L_PAREN:
-        return False
-    cast = at > 0 and (tokens[at - 1].token_type == TokenType.DCOLON or word(tokens[at - 1]) == "as")
-    return not (cast and word(tokens[at]) in TYPES) and not _all_in(word(tokens[at]), SYNTAX)
+def all_in(name: str, words: frozenset[str]) -> bool:
+    """For tokens of one word and of several, such as IS NOT."""
+    return name != "" and all(part in words for part in name.split())
 
 
 def close(name: str, known: Iterable[str]) -> str:
@@ -222,88 +151,3 @@ def engine_of(normalised: str) -> str:
     """What a view's identity begins with: IDENTITY and, where it calls what a later release changed, that release."""
     called = set(re.findall(r"(\w+)\(", normalised))
     return " ".join([IDENTITY, *sorted({release for name, release in REMADE.items() if name in called})])
-
-
-def render(source: Source, tokens: list[Token], fields: dict[int, WrittenField]) -> str:
-    """The tokens as one line: keywords in lower case, comments gone, spaces made regular, fields put in.
-
-    Nothing else is rewritten: DuckDB runs what the user wrote.
-    """
-    out: list[str] = []
-    last: Token | None = None
-    skip = -1
-    for at, token in enumerate(tokens):
-        if token.start <= skip:
-            last = token
-            continue
-        field = fields.get(token.start)
-        text = field.sql if field else word(token) or source.slice(token)
-        if field:
-            skip = field.end
-        if out and not _tight(source, out[-1], text, last, token, at > 0 and is_call(tokens, at - 1)):
-            out.append(" ")
-        out.append(text)
-        last = token
-    return "".join(out)
-
-
-def _tight(source: Source, before: str, after: str, last: Token | None, token: Token, called: bool) -> bool:
-    if after == "(" and (called or before in TYPES):
-        return True
-    if after == "[" and before not in {"(", ","} and before.lower() not in SYNTAX:
-        return True
-    if after in _TIGHT_BEFORE or before in _TIGHT_AFTER:
-        return True
-    adjacent = last is not None and last.end + 1 == token.start
-    return adjacent and before[-1] in _OPERATORS and after[0] in _OPERATORS
-
-
-def check_words(source: Source, tokens: list[Token], fields: dict[int, WrittenField]) -> None:
-    """Refuses every word of a scalar expression that is not listed. Raises VIEW_INVALID at the word."""
-    skip = -1
-    for at, token in enumerate(tokens):
-        if token.start <= skip:
-            continue
-        if token.start in fields:
-            skip = fields[token.start].end
-        elif is_call(tokens, at):
-            if token.text.lower() not in ALLOWED:
-                raise refuse_function(source, token)
-        elif is_word(token) and not _known_word(tokens, at):
-            raise _refuse_word(source, token)
-        elif token.token_type in (TokenType.PARAMETER, TokenType.PLACEHOLDER, TokenType.HASH):
-            raise source.refuse(token.start, f"{source.slice(token)!r}: no parameters", "fields and literals")
-
-
-def _refuse_word(source: Source, token: Token) -> UserError:
-    if word(token).startswith(CHANGING_WORDS):
-        return refuse_function(source, token)
-    got = f"{source.slice(token)!r} is not allowed in an expression"
-    allowed = "fields, literals, listed functions, casts, CASE, comparisons"
-    return source.refuse(token.start, got, allowed, "docs/views.md lists what an expression may contain")
-
-
-def _known_word(tokens: list[Token], at: int) -> bool:
-    name = word(tokens[at])
-    after_dot = at > 0 and tokens[at - 1].token_type == TokenType.DOT
-    argument = at + 1 < len(tokens) and tokens[at + 1].token_type == TokenType.COLON_EQ
-    return after_dot or argument or _all_in(name, SYNTAX) or name in UNITS or name in TYPES
-
-
-def _all_in(name: str, words: frozenset[str]) -> bool:
-    """For tokens of one word and of several, such as IS NOT."""
-    return name != "" and all(part in words for part in name.split())
-
-
-def refuse_function(source: Source, token: Token) -> UserError:
-    """Why a function cannot be used, and what can."""
-    name = token.text.lower()
-    allowed = "the scalar functions listed in docs/views.md"
-    if name in ("unnest", "unlist"):
-        got = f"{name}() where each event has to have one value"
-        return source.refuse(token.start, got, "one key such as unnest(tags) AS tag", "filter by the key in the query")
-    if name in CHANGING or name.startswith(CHANGING_WORDS):
-        got = f"{name}() does not give the same value each time, so a recomputed view would differ"
-        return source.refuse(token.start, got, allowed, "use a field of the event, such as its event time")
-    got = f"function {name}() is not in the list" if name in engine_functions() else f"unknown function {name}()"
-    return source.refuse(token.start, got, allowed, close(name, ALLOWED) or "compute it in the query over the view")

@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seamline.kernel import quote
-
-POSITION = {"_source": "VARCHAR", "_partition": "INTEGER", "_offset": "BIGINT"}
-"""Where an event was read: columns of `events` beside the contract's fields."""
+from seamline.schemas.views.event_columns import POSITION
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from sqlglot import Token
 
 from seamline.kernel import quote
-from seamline.schemas.contracts.contract import Contract
-from seamline.schemas.views.language import Source
-from seamline.schemas.views.order import POSITION
-from seamline.schemas.views.unions import Branch, hidden_columns
+from seamline.schemas.contracts.contract import Contract, event_schema
+from seamline.schemas.views.definition import Original
+from seamline.schemas.views.event_columns import POSITION, empty_events, hidden_columns
+from seamline.schemas.views.source import Source
+from seamline.schemas.views.unions import Branch
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,8 @@ class Edit:
     contract: str = ""
 
 
-def original_select(
-    source: Source, tokens: list[Token], edits: Iterable[Edit]
-) -> tuple[tuple[tuple[str, str], ...], str]:
-    """The SELECT's text before each contract's table, in order, and what follows the last one. Edits at one place are
-    made in the order in which they are given."""
+def original_select(source: Source, tokens: list[Token], edits: Iterable[Edit]) -> Original:
+    """The SELECT as written but for the `edits`. Those at one place are made in the order in which they are given."""
     pieces: list[tuple[str, str]] = []
     text, at = "", tokens[0].start
     for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
@@ -37,7 +35,12 @@ def original_select(
         if edit.contract:
             pieces.append((text, edit.contract))
             text = ""
-    return tuple(pieces), text + source.text[at : tokens[-1].end + 1]
+    return Original(tuple(pieces), text + source.text[at : tokens[-1].end + 1])
+
+
+def over_none(original: Original, contracts: Iterable[Contract]) -> str:
+    """The same over tables of no rows."""
+    return original.over({contract.name: f"({empty_events(event_schema(contract))})" for contract in contracts})
 
 
 def table_edits(table: Token, alias: str, contract: str) -> list[Edit]:

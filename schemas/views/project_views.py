@@ -11,7 +11,7 @@ from seamline.schemas.views.compiler import compile_view
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.derived import compile_derived
 from seamline.schemas.views.language import close
-from seamline.schemas.views.text import ViewText
+from seamline.schemas.views.parsed import ParsedView
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Compiled:
     contracts: tuple[Contract, ...]
 
 
-def compile_all(views: Mapping[str, ViewText], contracts: Mapping[str, Contract]) -> dict[str, Compiled]:
+def compile_all(views: Mapping[str, ParsedView], contracts: Mapping[str, Contract]) -> dict[str, Compiled]:
     """Every view by name, each after the view that it is derived from. Raises CONTRACT_UNKNOWN or VIEW_INVALID."""
     work = _Work(views, contracts)
     for view in views.values():
@@ -31,14 +31,14 @@ def compile_all(views: Mapping[str, ViewText], contracts: Mapping[str, Contract]
 
 
 def compile_for(
-    view: ViewText, contracts: Mapping[str, Contract], views: Mapping[str, ViewText] | None = None
+    view: ParsedView, contracts: Mapping[str, Contract], views: Mapping[str, ParsedView] | None = None
 ) -> tuple[Definition, tuple[Contract, ...]]:
     """One view, and of `views` what it is derived from. Raises CONTRACT_UNKNOWN or VIEW_INVALID."""
     found = _Work({**(views or {}), view.name: view}, contracts).compile(view)
     return found.definition, found.contracts
 
 
-def compile_chain(view: ViewText, bases: Iterable[ViewText], contracts: tuple[Contract, ...]) -> Compiled:
+def compile_chain(view: ParsedView, bases: Iterable[ParsedView], contracts: tuple[Contract, ...]) -> Compiled:
     """A view whose `bases` are known, nearest first. Raises VIEW_INVALID."""
     *derived, first = [view, *bases]
     definition = compile_view(first, *contracts)
@@ -51,12 +51,12 @@ def compile_chain(view: ViewText, bases: Iterable[ViewText], contracts: tuple[Co
 class _Work:
     """Compiles each view once; `under`: those that wait for what they are derived from."""
 
-    views: Mapping[str, ViewText]
+    views: Mapping[str, ParsedView]
     contracts: Mapping[str, Contract]
     done: dict[str, Compiled] = field(default_factory=dict)
     under: list[str] = field(default_factory=list)
 
-    def compile(self, view: ViewText) -> Compiled:
+    def compile(self, view: ParsedView) -> Compiled:
         if view.name not in self.done:
             base = self._base(view)
             if base is None:
@@ -68,7 +68,7 @@ class _Work:
                 self.done[view.name] = Compiled(compile_derived(view, found.definition), found.contracts)
         return self.done[view.name]
 
-    def _base(self, view: ViewText) -> ViewText | None:
+    def _base(self, view: ParsedView) -> ParsedView | None:
         """The view that is named after FROM, or None where that is a contract. A view's own name is no view there."""
         for name, at in view.contracts.items():
             base = self.views.get(name.lower())
@@ -87,7 +87,7 @@ class _Work:
             return base
         return None
 
-    def _over_contracts(self, view: ViewText) -> Compiled:
+    def _over_contracts(self, view: ParsedView) -> Compiled:
         for name, at in view.contracts.items():
             if name not in self.contracts:
                 raise UserError(

@@ -13,7 +13,8 @@ from sqlglot import Token, TokenType
 
 from seamline.errors import UserError
 from seamline.kernel import quote
-from seamline.schemas.views.language import CLOSE, OPEN, Source, keywords, word
+from seamline.schemas.views.language import keywords
+from seamline.schemas.views.source import CLOSE, OPEN, Source, word
 
 _RESERVED = {"reserved", "type_function"}
 _VALUES = {"true", "false", "null"}

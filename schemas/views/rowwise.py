@@ -13,7 +13,8 @@ from seamline.schemas.algebra.forms import fill
 from seamline.schemas.plainly import PLAINLY
 from seamline.schemas.views.binding import Bound, BoundMeasure
 from seamline.schemas.views.definition import EVENTS, EVENTS_COMPARED, Checked
-from seamline.schemas.views.order import POSITION, Order
+from seamline.schemas.views.event_columns import POSITION
+from seamline.schemas.views.order import Order
 
 EVENT_ID, EVENT_TIME = "_event_id", "_event_time"
 """Columns of a row: by them, copies of one event are known."""

@@ -1,55 +1,33 @@
-"""Views: files of `CREATE MATERIALIZED VIEW name … AS SELECT …`, read and checked."""
+"""Files of views, `CREATE MATERIALIZED VIEW name … AS SELECT …;`, each statement of them taken apart by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sqlglot import Token, TokenType
 
 from seamline.errors import Condition, UserError
-from seamline.schemas.views.clauses import read_clauses
-from seamline.schemas.views.headers import FORM, read_header
-from seamline.schemas.views.language import Source
+from seamline.schemas.views.headers import FORM
+from seamline.schemas.views.parsed import ParsedView, parse
 from seamline.schemas.views.reserved_words import explained
-from seamline.schemas.views.unions import read_union
+from seamline.schemas.views.source import Source
 
 
-@dataclass(frozen=True)
-class ViewText:
-    """One view statement as written. `text` is all of it; `line` and `column` say where it begins in `where`.
-
-    contracts: the names after FROM, and the characters of `text` where they stand.
-    """
-
-    name: str
-    contracts: Mapping[str, int] = field(hash=False)
-    text: str
-    where: str
-    line: int = 1
-    column: int = 1
-    properties: dict[str, str] = field(default_factory=dict, hash=False)
-
-    @property
-    def source(self) -> Source:
-        return Source(self.text, self.where, self.line, self.column)
-
-
-def parse_views(text: str, where: str) -> tuple[ViewText, ...]:
+def parse_views(text: str, where: str) -> tuple[ParsedView, ...]:
     """Every view of a file, in order. `where` names the file in messages. Raises UserError VIEW_INVALID."""
     return _sound(_read_text(text, where))
 
 
-def load_views(folder: str | Path) -> dict[str, ViewText]:
+def load_views(folder: str | Path) -> dict[str, ParsedView]:
     """Every view of a folder's .sql files, by name. Raises UserError VIEW_INVALID, for names used twice too."""
     return {view.name: view for view in _sound(_read_files(sorted(Path(folder).glob("*.sql"))))}
 
 
-def check_views(files: Iterable[Path]) -> tuple[list[ViewText], list[UserError]]:
+def check_views(files: Iterable[Path]) -> tuple[list[ParsedView], list[UserError]]:
     """Every view of these files that can be read, each name once, and everything that is wrong with the others."""
     read = list(_read_files(files))
-    views = [one for one in read if isinstance(one, ViewText)]
+    views = [one for one in read if isinstance(one, ParsedView)]
     first = {view.name: view for view in reversed(views)}
     errors = [*(one for one in read if isinstance(one, UserError)), *_twice(views)]
     return [view for view in views if first[view.name] is view], errors
@@ -58,7 +36,7 @@ def check_views(files: Iterable[Path]) -> tuple[list[ViewText], list[UserError]]
 # --- reading ---------------------------------------------------------------------------------------------
 
 
-def _sound(read: Iterable[ViewText | UserError]) -> tuple[ViewText, ...]:
+def _sound(read: Iterable[ParsedView | UserError]) -> tuple[ParsedView, ...]:
     """Views none of which is wrong; raises the first error."""
     views = []
     for one in read:
@@ -70,7 +48,7 @@ def _sound(read: Iterable[ViewText | UserError]) -> tuple[ViewText, ...]:
     return tuple(views)
 
 
-def _read_files(files: Iterable[Path]) -> Iterator[ViewText | UserError]:
+def _read_files(files: Iterable[Path]) -> Iterator[ParsedView | UserError]:
     for path in files:
         try:
             text = path.read_text(encoding="utf-8")
@@ -83,7 +61,7 @@ def _read_files(files: Iterable[Path]) -> Iterator[ViewText | UserError]:
         yield from _read_text(text, str(path))
 
 
-def _read_text(text: str, where: str) -> Iterator[ViewText | UserError]:
+def _read_text(text: str, where: str) -> Iterator[ParsedView | UserError]:
     """Every statement of a file, in order: the view, or what is wrong with it."""
     whole = Source(text, where)
     try:
@@ -96,9 +74,9 @@ def _read_text(text: str, where: str) -> Iterator[ViewText | UserError]:
         line, column = (int(part) for part in whole.place(start).rsplit(":", 2)[1:])
         try:
             source = Source(text[start:end], where, line, column)
-            yield _read(source)
+            yield parse(source)
         except UserError as error:
-            yield explained(source, error, _read)
+            yield explained(source, error, parse)
     if not groups:
         yield whole.refuse(0, "no view in this file", FORM, "write one, or remove the file")
 
@@ -113,18 +91,9 @@ def _statements(tokens: list[Token]) -> list[list[Token]]:
     return [group for group in groups if group]
 
 
-def _read(source: Source) -> ViewText:
-    head = read_header(source, source.tokens())
-    tokens, branches = read_union(source, head.select)
-    table = read_clauses(source, tokens).table
-    tables = [branch.clauses.table for branch in branches] or [table]
-    place = (source.file, source.line, source.column)
-    return ViewText(head.name, {t.text: t.start for t in tables}, source.text, *place, head.properties)
-
-
-def _twice(views: Iterable[ViewText]) -> Iterator[UserError]:
+def _twice(views: Iterable[ParsedView]) -> Iterator[UserError]:
     """A refusal of every view whose name another has already."""
-    first: dict[str, ViewText] = {}
+    first: dict[str, ParsedView] = {}
     for view in views:
         if view.name in first:
             other = first[view.name].source.place(0)

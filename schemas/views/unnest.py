@@ -14,7 +14,7 @@ from sqlglot import Token
 from seamline.kernel import quote
 from seamline.schemas.views.calls import Argument, condition, is_bare
 from seamline.schemas.views.clauses import closing
-from seamline.schemas.views.language import Source, WrittenField, is_call
+from seamline.schemas.views.source import Source, WrittenField, is_call
 
 ELEMENT = "_element"
 UNNEST = ("unnest", "unlist")

@@ -16,7 +16,7 @@ from seamline.errors import Condition, SeamlineError, UserError
 if TYPE_CHECKING:
     from seamline.schemas.contracts.contract import Contract
     from seamline.schemas.views.definition import Definition
-    from seamline.schemas.views.text import ViewText
+    from seamline.schemas.views.parsed import ParsedView
 
 FilesArgument = Annotated[
     list[Path] | None,
@@ -69,12 +69,12 @@ def _wrong_settings(project: Path) -> list[UserError]:
 
 
 def _compiled(
-    views: Iterable[ViewText], contracts: Mapping[str, Contract], known: Mapping[str, ViewText]
-) -> tuple[list[tuple[ViewText, Definition]], list[UserError]]:
+    views: Iterable[ParsedView], contracts: Mapping[str, Contract], known: Mapping[str, ParsedView]
+) -> tuple[list[tuple[ParsedView, Definition]], list[UserError]]:
     """The views that are right, and what is wrong with the others."""
     from seamline.schemas.views.project_views import compile_for
 
-    right: list[tuple[ViewText, Definition]] = []
+    right: list[tuple[ParsedView, Definition]] = []
     errors: list[UserError] = []
     for view in views:
         try:
@@ -98,7 +98,7 @@ def _listed(paths: Iterable[Path]) -> list[Path]:
     return list(found.values())
 
 
-def _show(right: list[tuple[ViewText, Definition]], errors: list[UserError], wrong: int) -> None:
+def _show(right: list[tuple[ParsedView, Definition]], errors: list[UserError], wrong: int) -> None:
     from seamline.schemas.views.cost import cost
 
     for view, definition in right:
@@ -116,7 +116,7 @@ def _show(right: list[tuple[ViewText, Definition]], errors: list[UserError], wro
     say(f"{len(right)} {'view' if len(right) == 1 else 'views'} right{others}")
 
 
-def _told(view: ViewText, definition: Definition) -> dict[str, Any]:
+def _told(view: ParsedView, definition: Definition) -> dict[str, Any]:
     from seamline.schemas.views.cost import cost
 
     spent = cost(definition)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from seamline.schemas.contracts.contract import Contract
     from seamline.schemas.project import Project
     from seamline.schemas.views.diff import Difference, Side
-    from seamline.schemas.views.text import ViewText
+    from seamline.schemas.views.parsed import ParsedView
 
 WhatArgument = Annotated[
     str | None,
@@ -84,7 +84,7 @@ def diff(what: WhatArgument = None, project: ProjectOption = HERE, as_json: Json
         say(f"needs: {one.words}\n")
 
 
-def _wanted(project: Project, catalogue: Catalogue, what: str | None) -> dict[str, ViewText | None]:
+def _wanted(project: Project, catalogue: Catalogue, what: str | None) -> dict[str, ParsedView | None]:
     """The texts to compare, by name; None for a view that is served and stands nowhere. Raises VIEW_UNKNOWN."""
     from seamline.schemas.catalogue import unknown_view
     from seamline.schemas.views.text import parse_views
@@ -110,7 +110,7 @@ def _text(path: Path) -> str:
         raise UserError(Condition.INPUT_INVALID, f"cannot read {path}: {error}", allowed=allowed) from error
 
 
-def _difference(project: Project, catalogue: Catalogue, name: str, view: ViewText | None) -> ViewDifference:
+def _difference(project: Project, catalogue: Catalogue, name: str, view: ParsedView | None) -> ViewDifference:
     from seamline.schemas.views.diff import Difference, Side, compare
     from seamline.schemas.views.project_views import compile_for
 
