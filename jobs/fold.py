@@ -38,7 +38,7 @@ from seamline.units import Unit, whole_name
 
 
 @dataclass(frozen=True)
-class Source:
+class FoldSource:
     """The base that a derived definition follows, and its served version, or None where it has none yet."""
 
     view: str
@@ -51,7 +51,7 @@ class Source:
         return self.batch.versions.get(self.number) if self.number is not None else None
 
 
-def source_of(lake: Lake, catalogue: Catalogue, definition: Definition) -> Source | None:
+def source_of(lake: Lake, catalogue: Catalogue, definition: Definition) -> FoldSource | None:
     """What a definition is folded from; None where it is derived from no view, or from one that gets no versions."""
     base = definition.base
     if base is None or base.view not in catalogue.states:
@@ -60,7 +60,7 @@ def source_of(lake: Lake, catalogue: Catalogue, definition: Definition) -> Sourc
     if base.definition not in targets(history.states.values()):
         return None
     number = state.version if state.served == base.definition else None
-    return Source(base.view, number, BatchHistory(lake.batch_log(base.definition)))
+    return FoldSource(base.view, number, BatchHistory(lake.batch_log(base.definition)))
 
 
 def plan_fold(
@@ -68,7 +68,7 @@ def plan_fold(
     contracts: Sequence[Contract],
     definition: Definition,
     logs: Logs,
-    source: Source,
+    source: FoldSource,
     *,
     rebuild: bool,
 ) -> Plan | Nothing:
@@ -151,7 +151,9 @@ def _by_table(units: Iterable[str], contracts: Sequence[Contract]) -> dict[str, 
     return {table_of(c): frozenset(unit.day for unit in parsed if unit.contract in ("", c.name)) for c in contracts}
 
 
-def fold_tasks(lake: Lake, definition: Definition, plan: Plan, source: Source, run: str, memory: str) -> list[UnitTask]:
+def fold_tasks(
+    lake: Lake, definition: Definition, plan: Plan, source: FoldSource, run: str, memory: str
+) -> list[UnitTask]:
     """One task for each unit to fold: its files in the base's version, and what was counted there."""
     if definition.base is None or source.number is None:
         raise AssertionError("a version is folded from a base's")

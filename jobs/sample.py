@@ -60,7 +60,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Limits:
+class SampleLimits:
     """Of a sample: groups, their events together, and bytes of the units that are read for them."""
 
     groups: int
@@ -80,7 +80,7 @@ def least_statement(salt: str, keys: Sequence[str], groups: int) -> str:
 
 
 def choose(
-    salt: str, units: Mapping[str, Sequence[tuple[int, int]]], sizes: Mapping[str, int], limits: Limits
+    salt: str, units: Mapping[str, Sequence[tuple[int, int]]], sizes: Mapping[str, int], limits: SampleLimits
 ) -> Sample | None:
     """A sample within limits, of groups in the order of their hashes; those that are too large are passed over, and
     those whose units would be too many to read. One is taken in any case, of MOST events at most, with its units. Pure.
@@ -111,7 +111,7 @@ def choose(
 
 
 def _within(
-    held: Mapping[int, int], within: Mapping[int, set[str]], sizes: Mapping[str, int], limits: Limits
+    held: Mapping[int, int], within: Mapping[int, set[str]], sizes: Mapping[str, int], limits: SampleLimits
 ) -> tuple[list[int], set[str], dict[str, int]]:
     """The groups that are taken, the units that hold them, and how many were passed over, by why."""
     taken: list[int] = []

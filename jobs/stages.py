@@ -12,7 +12,7 @@ from datetime import date
 from seamline.entries import Audit, Counts, Published, Reserved, Version
 from seamline.frontier import Frontier
 from seamline.history import ArchiveHistory, ViewHistory
-from seamline.jobs.fold import Source
+from seamline.jobs.fold import FoldSource
 from seamline.jobs.plan import Logs, Plan
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.schemas.contracts.contract import Contract
@@ -36,7 +36,7 @@ class Target:
     logs: Logs
     """The stream's epochs and archive, and the definition's versions."""
 
-    source: Source | None
+    source: FoldSource | None
     """The base that it is folded from; None: it is computed from raw."""
 
     def unit(self, contract: Contract, day: date) -> Unit:

@@ -21,7 +21,7 @@ from seamline.jobs.compare import GROUP
 from seamline.jobs.compute import raw_by_day, raw_tasks
 from seamline.jobs.plan import table_of
 from seamline.jobs.resources import Resources
-from seamline.jobs.sample import DEARER, FEWEST, Limits, Sample, Wanted, choose
+from seamline.jobs.sample import DEARER, FEWEST, Sample, SampleLimits, Wanted, choose
 from seamline.jobs.stages import Recomputed
 from seamline.jobs.unit import UnitTask
 from seamline.kernel import literal, quote
@@ -48,7 +48,7 @@ def verify(resources: Resources, computed: Recomputed) -> Verified:
     counted = sum(result.counts.counted for result in results)
     events = max(FEWEST, int(counted * settings.verify_budget / DEARER))
     sizes = {task.unit: task.size for task in computed.tasks}
-    limits = Limits(settings.verify_sample, events, sum(sizes.values()) * settings.verify_budget / READING)
+    limits = SampleLimits(settings.verify_sample, events, sum(sizes.values()) * settings.verify_budget / READING)
     salt = computed.reservation.entry.run
     sample = choose(salt, {r.unit: r.groups for r in results if r.groups}, sizes, limits)
     if sample is None:

@@ -26,7 +26,7 @@ from seamline.ledger import Writer
 from seamline.schemas.algebra import LAYOUT
 from seamline.slices import UNMERGED
 from seamline.streaming.logtime import Ends, LogTime, no_ends
-from seamline.streaming.plan import UNCLAIMED, DecodingPlan, Plan
+from seamline.streaming.plan import UNCLAIMED, DecodingPlan, StreamPlan
 from seamline.streaming.recall import begin, loader
 from seamline.streaming.remembered import Kept, Remembered
 from seamline.streaming.tasks import (
@@ -73,7 +73,7 @@ class Speed:
         lake: Lake,
         stream: str,
         writer: Writer,
-        plan: Plan,
+        plan: StreamPlan,
         *,
         engine: Kernel | None = None,
         clock: Clock = system_clock,
@@ -106,7 +106,7 @@ class Speed:
         """Where the next epoch starts."""
         return self.history.frontier if self.history.last_epoch else self.origin
 
-    def use(self, plan: Plan) -> None:
+    def use(self, plan: StreamPlan) -> None:
         """Goes by another plan from the next batch on; the ids of decodings that are new to it are recalled."""
         load, before, kept = loader(self.lake, self.engine, self.history), self.remembered.kept, dict[str, Kept]()
         for one in plan.decodings:
@@ -194,7 +194,7 @@ class Speed:
         return gather(rows)
 
 
-def is_owed(history: SpeedHistory, plan: Plan) -> bool:
+def is_owed(history: SpeedHistory, plan: StreamPlan) -> bool:
     """Whether a stream at rest owes an epoch without records.
 
     A first batch version can begin only where an epoch says that from there on each one lists its definition, and reads

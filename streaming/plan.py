@@ -60,7 +60,7 @@ class DecodingPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StreamPlan:
     """What one stream decodes. `unclaimed`: topic to the statement of records that no contract claims.
 
     `definitions`: every live definition; each epoch lists them all. `merges`: definition to how it merges.
@@ -89,7 +89,9 @@ Leaving = Mapping[str, Sequence[Contract]]
 """Topics that are read up to a recorded end, and the contracts that named them when they were last named."""
 
 
-def make_plan(contracts: Iterable[Contract], live: Iterable[Live], leaving: Leaving = MappingProxyType({})) -> Plan:
+def make_plan(
+    contracts: Iterable[Contract], live: Iterable[Live], leaving: Leaving = MappingProxyType({})
+) -> StreamPlan:
     """The plan of a stream: `contracts` are the project's, `live` the definitions that get epochs with their contracts.
 
     A decoding that the project no longer has goes on as long as a definition lives by it; it is counted under
@@ -120,7 +122,7 @@ def make_plan(contracts: Iterable[Contract], live: Iterable[Live], leaving: Leav
         )
         for decoding, contract in sorted(by_decoding.items(), key=lambda item: (item[1].name, item[0]))
     )
-    return Plan(
+    return StreamPlan(
         decodings,
         tuple(sorted(_unclaimed(current, read).items())),
         tuple(definition.hash for definition, _ in listed),

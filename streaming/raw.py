@@ -77,7 +77,7 @@ class Fence:
 
 
 @dataclass(frozen=True)
-class RawFile:
+class NewRawFile:
     """One Parquet file of a raw table, not yet part of it. `path` is relative to the lake."""
 
     table: str
@@ -88,16 +88,16 @@ class RawFile:
     accepted: int
 
 
-def write_raw(engine: Kernel, lake: Lake, table: str, rows: pa.Table) -> list[RawFile]:
+def write_raw(engine: Kernel, lake: Lake, table: str, rows: pa.Table) -> list[NewRawFile]:
     """Decoded rows (with `_event_date`) as one Parquet file for each event date."""
-    files: list[RawFile] = []
+    files: list[NewRawFile] = []
     for day in pc.unique(rows[DATE]).to_pylist():
         path = f"{table}/{DATE}={day.isoformat()}/{new_attempt()}.parquet"
         statement = f"SELECT * EXCLUDE ({DATE}) FROM rows WHERE {DATE} = DATE '{day.isoformat()}'"
         written = lake.write(engine, statement, {"rows": rows}, path)
         here = rows.filter(pc.equal(rows[DATE], day)) if files or written < rows.num_rows else rows
         size = Path(lake.absolute(path)).stat().st_size if lake.local else _remote_size(lake, path)
-        files.append(RawFile(table, path, day.isoformat(), size, written, here["_reject"].null_count))
+        files.append(NewRawFile(table, path, day.isoformat(), size, written, here["_reject"].null_count))
     return files
 
 
@@ -174,7 +174,7 @@ class RawTable:
                 )
         return clashing(self._delta, schema)
 
-    def add(self, files: Sequence[RawFile]) -> int:
+    def add(self, files: Sequence[NewRawFile]) -> int:
         """Commits files in one version and returns it."""
         now = int(time.time() * 1000)
         with self._commit():
@@ -318,12 +318,12 @@ def clashing(table: DeltaTable, schema: pa.Schema) -> tuple[str, ...]:
     return tuple(f.name for f in wanted if f.name.lower() in mine and mine[f.name.lower()] != f.type)
 
 
-def files_table(files: Sequence[RawFile]) -> pa.Table:
+def files_table(files: Sequence[NewRawFile]) -> pa.Table:
     """Files as Arrow, to travel from a task to the driver."""
     return pa.Table.from_pylist([asdict(file) for file in files])
 
 
-def _stats(file: RawFile) -> str:
+def _stats(file: NewRawFile) -> str:
     """What readers may skip a file by: its rows, and how many were not rejected."""
     return json.dumps({"numRecords": file.rows, "nullCount": {"_reject": file.accepted}})
 

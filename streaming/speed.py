@@ -24,7 +24,7 @@ from seamline.streaming.epoch import Speed
 from seamline.streaming.following import Following
 from seamline.streaming.kafka import Cluster, Topic
 from seamline.streaming.maintenance import Maintenance
-from seamline.streaming.plan import Plan, make_plan
+from seamline.streaming.plan import StreamPlan, make_plan
 from seamline.streaming.pulse import Pulse
 from seamline.streaming.query import Prepared, Runner, StreamReading
 from seamline.streaming.reading import ReadTopics
@@ -101,7 +101,7 @@ class SpeedRole:
         self.speed.use(self._plan())
         self.speed.stop = self._reading.stop
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> StreamPlan:
         return make_plan(self._following.contracts, self._following.live, self._reading.leaving)
 
     def _ends(self) -> Frontier | None:

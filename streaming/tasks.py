@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from seamline.frontier import START, Frontier, Partition, topic_of
 from seamline.kernel import Kernel, Limits, kernel
 from seamline.portions import in_portions, portion_bytes
-from seamline.streaming.plan import UNCLAIMED, DecodingPlan, Plan
+from seamline.streaming.plan import UNCLAIMED, DecodingPlan, StreamPlan
 
 RECORDS = pa.schema(
     [
@@ -78,7 +78,7 @@ class Job:
     `without`: an IPC table like POSITIONS; with it, only partials are made again.
     """
 
-    plan: Plan
+    plan: StreamPlan
     start: Frontier
     without: bytes = b""
     limits: Limits = field(default=ONE_THREAD)

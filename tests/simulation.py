@@ -45,7 +45,7 @@ from seamline.streaming.archive import Archive
 from seamline.streaming.epoch import Speed
 from seamline.streaming.maintenance import Maintenance
 from seamline.streaming.plan import make_plan
-from seamline.streaming.raw import RawFile
+from seamline.streaming.raw import NewRawFile
 from seamline.streaming.shelves import file_records, make_shelves
 from seamline.streaming.tasks import KEPT_BYTES, RECORDS, Row, Task, gather
 
@@ -268,7 +268,7 @@ class World:
                   for label, read in seen.read.items()}  # fmt: skip
         imported = Imported(source=source, contract="orders", rows=len(records))
         try:
-            archive.take_import(imported, [RawFile(**one) for one in seen.files], counts)
+            archive.take_import(imported, [NewRawFile(**one) for one in seen.files], counts)
         except ConflictError:
             self._archive = None
 

@@ -35,7 +35,7 @@ from seamline.lake import Lake
 from seamline.ledger import Log
 from seamline.schemas.contracts.contract import parse_contract
 from seamline.streaming.epoch import check_balance, check_same, commit_epoch, count, is_owed
-from seamline.streaming.plan import Plan, make_plan
+from seamline.streaming.plan import StreamPlan, make_plan
 from seamline.streaming.tasks import KEPT_BYTES, POSITIONS, Gathered, Task
 
 CLICKS = contract()
@@ -171,7 +171,7 @@ def test_an_epoch_is_owed_while_the_newest_lacks_a_definition_or_a_decoding_that
     plan = make_plan([CLICKS], [(PER_HOUR, (CLICKS,))])
     files, decodings = {PER_HOUR.hash: None}, (CLICKS.decoding,)
 
-    def owed(*epochs: Epoch, plan: Plan = plan) -> bool:
+    def owed(*epochs: Epoch, plan: StreamPlan = plan) -> bool:
         log = Log(MemoryStore(), "speed/main")
         for number, one in enumerate(epochs, 1):
             log.put(number, one)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from stream_parts import VIEW, contract, definition
 
 from seamline.schemas.contracts.contract import Contract, Discriminator
-from seamline.streaming.plan import DecodingPlan, Plan, make_plan
+from seamline.streaming.plan import DecodingPlan, StreamPlan, make_plan
 
 CLICKS = contract()
 MENDED = contract(more="      - {property: seamline.ahead, value: 2 days}\n")
@@ -20,11 +20,11 @@ def claiming(name: str, value: str, path: str = "kind", topic: str = "shared") -
     return replace(CLICKS, name=name, topic=topic, discriminator=Discriminator((path,), value))
 
 
-def labels(plan: Plan) -> dict[str, str]:
+def labels(plan: StreamPlan) -> dict[str, str]:
     return {one.decoding: one.label for one in plan.decodings}
 
 
-def decoding(plan: Plan, of: Contract) -> DecodingPlan:
+def decoding(plan: StreamPlan, of: Contract) -> DecodingPlan:
     (found,) = (one for one in plan.decodings if one.decoding == of.decoding)
     return found
 
@@ -42,7 +42,7 @@ def test_a_contract_that_the_project_has_no_more_is_read_as_long_as_a_definition
     assert labels(plan) == {CLICKS.decoding: "clicks"}
     assert plan.topics == ("clicks",)
     assert plan.definitions == (PER_HOUR.hash,)
-    assert make_plan([], []) == Plan(())
+    assert make_plan([], []) == StreamPlan(())
 
 
 def test_a_topic_has_the_decodings_that_are_read_from_it_and_no_others() -> None:

@@ -17,7 +17,7 @@ from seamline.config import BatchSection, Settings
 from seamline.entries import Verified, Version
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier
-from seamline.jobs.sample import FEWEST, LARGE, MOST, UNREAD, Limits, Sample, Wanted, choose
+from seamline.jobs.sample import FEWEST, LARGE, MOST, UNREAD, Sample, SampleLimits, Wanted, choose
 from seamline.jobs.statements import Tally, unit_statements
 from seamline.jobs.verify import served_statement
 from seamline.schemas.algebra import ALGEBRA, Call, Form, Part
@@ -287,27 +287,27 @@ def test_nothing_is_looked_at_where_none_is_asked_for(bench: Bench) -> None:
 def test_a_sample_is_the_groups_of_the_least_hashes_that_hold_few_enough_events() -> None:
     units = {"a": ((1, 10), (5, 10), (9, 500)), "b": ((1, 20), (7, 50)), "c": ((8, 1),)}
     sizes = {"a": 10, "b": 10, "c": 10}
-    found = choose("s", units, sizes, Limits(3, 65, 30))  # unit a names no more than 9
+    found = choose("s", units, sizes, SampleLimits(3, 65, 30))  # unit a names no more than 9
     assert found == Sample(Wanted("s", 8, (7,), 2 * 41 + FEWEST), frozenset("abc"), (1, 5, 8), {LARGE: 1})
-    whole = choose("s", units, sizes, Limits(9, 1_000, 30))
+    whole = choose("s", units, sizes, SampleLimits(9, 1_000, 30))
     assert whole is not None
     assert (whole.wanted.most, whole.groups, whole.left) == (2**64 - 1, (1, 5, 7, 8, 9), {})
 
 
 def test_a_samples_units_stay_within_the_budget_but_those_of_its_first_group() -> None:
     units = {"a": ((1, 1), (4, 1)), "b": ((1, 1), (2, 1)), "c": ((3, 1), (5, 1))}
-    found = choose("s", units, dict.fromkeys("abc", 10), Limits(9, 65, 5))
+    found = choose("s", units, dict.fromkeys("abc", 10), SampleLimits(9, 65, 5))
     assert found == Sample(Wanted("s", 4, (), 2 * 4 + FEWEST), frozenset("ab"), (1, 2, 4), {UNREAD: 2})
 
 
 def test_one_group_is_taken_in_any_case_unless_it_is_huge() -> None:
-    one = choose("s", {"a": ((3, 900), (4, 800))}, {"a": 1}, Limits(2, 65, 1))
+    one = choose("s", {"a": ((3, 900), (4, 800))}, {"a": 1}, SampleLimits(2, 65, 1))
     assert one is not None
     assert (one.wanted.without, one.groups) == ((3,), (4,))
-    huge = choose("s", {"a": ((3, MOST + 1),)}, {"a": 1}, Limits(2, 65, 1))
+    huge = choose("s", {"a": ((3, MOST + 1),)}, {"a": 1}, SampleLimits(2, 65, 1))
     assert huge is not None
     assert (huge.units, huge.left) == (frozenset(), {LARGE: 1})
-    assert choose("s", {}, {}, Limits(2, 65, 1)) is None
+    assert choose("s", {}, {}, SampleLimits(2, 65, 1)) is None
 
 
 def test_provenance_and_status_say_what_was_verified(bench: Bench) -> None:
