@@ -33,7 +33,7 @@ class Resources:
     """Memory and threads of each kernel."""
 
     clock: Clock = system_clock
-    """Asked once for each decision that depends on the time."""
+    """The time, for whatever depends on it."""
 
     progress: Progress | None = None
     """Told how many units are done."""
