@@ -19,10 +19,10 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError
 
-from seamline.cli.stack import revived
 from seamline.errors import Condition, TransientError
 from seamline.machine import process
-from seamline.machine.broker import Broker, BrokerState, free_ports
+from seamline.machine.broker import Broker, Cluster, free_ports
+from seamline.operate.stack import revived
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.broker

@@ -210,7 +210,7 @@ def test_debug_shows_the_traceback(shop: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_a_second_up_on_one_folder_is_refused(shop: Path) -> None:
-    from seamline.cli.stack import hold
+    from seamline.operate.stack import hold
     from seamline.schemas.project import load_project
 
     held = hold(load_project(shop))

@@ -13,13 +13,13 @@ import psutil
 from field import CONTRACT
 from waiting import wait_until
 
-from seamline.cli.stack import ROLES, serving_address
 from seamline.frontier import Frontier
 from seamline.history import BatchHistory, ViewHistory
 from seamline.jobs.plan import targets
 from seamline.ledger import folders
 from seamline.machine import process
 from seamline.machine.supervisor import RoleState, State, read_state
+from seamline.operate.stack import ROLES, serving_address
 from seamline.schemas.project import load_project
 from seamline.schemas.views.project_views import compile_for
 

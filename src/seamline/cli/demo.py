@@ -20,8 +20,8 @@ import typer
 from seamline.cli import example
 from seamline.cli.console import note
 from seamline.cli.options import examples
-from seamline.cli.stack import Stack, serving_address, start_stack
 from seamline.errors import Condition, TerminalError, TransientError, UserError
+from seamline.operate.stack import Stack, serving_address, start_stack
 
 if TYPE_CHECKING:
     from seamline.cli.mess import Mess, Message

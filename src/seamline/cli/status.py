@@ -12,10 +12,10 @@ import typer
 
 from seamline.cli.console import duration, note, say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
-from seamline.cli.stack import ROLES, roles
 from seamline.clock import system_clock
 from seamline.errors import SeamlineError
 from seamline.frontier import Frontier, topic_of
+from seamline.operate.stack import ROLES, roles
 
 if TYPE_CHECKING:
     from seamline.claims import Lease

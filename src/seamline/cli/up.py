@@ -8,8 +8,8 @@ import typer
 
 from seamline.cli.console import note
 from seamline.cli.options import HERE, ProjectOption, examples
-from seamline.cli.stack import start_stack
 from seamline.machine.signals import stopping
+from seamline.operate.stack import start_stack
 
 
 def add(app: typer.Typer) -> None:

@@ -12,11 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from seamline.cli.console import cell, duration, is_terminal, note
-from seamline.cli.stack import Stack, serving_address
 from seamline.clock import system_clock
 from seamline.errors import Condition, TerminalError
 from seamline.history import SpeedHistory
 from seamline.machine.supervisor import RoleState, tail
+from seamline.operate.stack import Stack, serving_address
 from seamline.schemas.project import Project
 
 LOOK_SECONDS = 0.25
