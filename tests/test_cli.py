@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from seamline.cli import main as boundary
-from seamline.cli.console import duration, plain_table
 from seamline.cli.init import make_project
 from seamline.cli.main import app, execute
+from seamline.console import duration, plain_table
 from seamline.errors import Condition, ConflictError, SeamlineError, TerminalError, TransientError, UserError
 from tests.commands import leaves, parse
 

@@ -15,8 +15,8 @@ from handmade import VIEW, Handmade, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seamline.cli.console import cell as shown
 from seamline.cli.query import distinct
+from seamline.console import cell as shown
 from seamline.errors import Condition, SeamlineError
 from seamline.serving import encode
 from seamline.serving.serving import Serving

@@ -18,7 +18,7 @@ from truth import Topic
 from waiting import wait_until
 from world import Broken, World
 
-from seamline.cli.console import note
+from seamline.console import note
 from seamline.frontier import Frontier
 from seamline.history import ArchiveHistory
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.console import say, show_json, show_table
+from seamline.advance import Advance
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
-from seamline.cli.progress import Advance, progress
+from seamline.console import say, show_json, show_table
+from seamline.progress import progress
 
 if TYPE_CHECKING:
     from seamline.jobs.run import Outcome

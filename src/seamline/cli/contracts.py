@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.console import duration, say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
+from seamline.console import duration, say, show_json, show_table
 
 if TYPE_CHECKING:
     from seamline.schemas.contracts.contract import Contract

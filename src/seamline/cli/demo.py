@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seamline.cli import example
-from seamline.cli.console import note
 from seamline.cli.options import examples
+from seamline.console import note
 from seamline.errors import Condition, TerminalError, TransientError, UserError
 from seamline.operate.stack import Stack, serving_address, start_stack
 
@@ -201,7 +201,7 @@ def send(stack: Stack, messages: Any, sent: Sent, name: str, rate: int | None) -
     """Produces messages in order, `rate` a second, and keeps where each came to stand."""
     from kafka import KafkaProducer
 
-    from seamline.cli.progress import progress
+    from seamline.progress import progress
 
     batch: list[Message] = list(messages)
     topic = stack.project.contracts[example.CONTRACT].topic

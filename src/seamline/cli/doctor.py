@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from seamline.cli.console import is_terminal, show_json
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
+from seamline.console import is_terminal, show_json
 from seamline.errors import Condition, SeamlineError
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.console import note, show_json, show_table
+from seamline.advance import Advance
 from seamline.cli.events import EventFile
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
-from seamline.cli.progress import Advance, progress
 from seamline.cli.survey import check_files
+from seamline.console import note, show_json, show_table
+from seamline.progress import progress
 
 if TYPE_CHECKING:
     from seamline.schemas.contracts.contract import Contract

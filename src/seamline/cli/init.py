@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.console import say
 from seamline.cli.options import examples
+from seamline.console import say
 from seamline.errors import Condition, UserError
 
 SETTINGS = "seamline.toml"

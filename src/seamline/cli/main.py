@@ -17,8 +17,8 @@ import typer
 
 from seamline import __version__
 from seamline.cli import batch, contracts, demo, doctor, imports, init, query, replay, run, status, topics, up, views
-from seamline.cli.console import note, show_error
-from seamline.cli.options import MARKUP, RUN, Invocation, examples
+from seamline.cli.options import MARKUP, RUN, Run, examples
+from seamline.console import note, show_error
 from seamline.errors import Condition, SeamlineError, TerminalError
 from seamline.private import keep_others_out, made, own_folder
 

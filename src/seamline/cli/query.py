@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.console import duration, is_terminal, note, say, show_json, show_table
 from seamline.cli.options import HERE, ProjectOption, examples
+from seamline.console import duration, is_terminal, note, say, show_json, show_table
 from seamline.errors import Condition, UserError
 
 if TYPE_CHECKING:

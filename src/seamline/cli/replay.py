@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.console import cell, note, say
+from seamline.advance import Advance, unseen
 from seamline.cli.events import EventFile, newest, read_event, shift
 from seamline.cli.options import HERE, ProjectOption, examples
-from seamline.cli.progress import Advance, progress, unseen
 from seamline.cli.survey import Survey, check_names, judge_files, say_rejected
 from seamline.clock import system_clock
+from seamline.console import cell, note, say
 from seamline.errors import Condition, TerminalError, TransientError, UserError
+from seamline.progress import progress
 
 if TYPE_CHECKING:
     from seamline.schemas.contracts.contract import Contract

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.console import duration, note, say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.clock import system_clock
+from seamline.console import duration, note, say, show_json, show_table
 from seamline.errors import SeamlineError
 from seamline.frontier import Frontier, topic_of
 from seamline.operate.stack import ROLES, roles

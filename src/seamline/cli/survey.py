@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seamline.cli.console import note
-from seamline.cli.csvrows import CsvHeader
+from seamline.advance import Advance, unseen
+from seamline.cli.csvrows import Header
 from seamline.cli.events import EventFile, shift
-from seamline.cli.progress import Advance, unseen
+from seamline.console import note
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from seamline.cli.console import note, say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, StreamOption, examples, group
+from seamline.console import note, say, show_json, show_table
 
 if TYPE_CHECKING:
     from seamline.entries import Gone, TopicRead

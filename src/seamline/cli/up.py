@@ -6,8 +6,8 @@ import threading
 
 import typer
 
-from seamline.cli.console import note
 from seamline.cli.options import HERE, ProjectOption, examples
+from seamline.console import note
 from seamline.machine.signals import stopping
 from seamline.operate.stack import start_stack
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.console import say, show_error, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.viewfind import columns_of, derived_from, origin
+from seamline.console import say, show_error, show_json, show_table
 from seamline.errors import Condition, SeamlineError, UserError
 
 if TYPE_CHECKING:

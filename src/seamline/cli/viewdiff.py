@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.console import say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
+from seamline.console import say, show_json, show_table
 
 if TYPE_CHECKING:
     from seamline.entries import Published

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from seamline.cli.console import say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.viewfind import NameArgument, batch_of, definition_of, derived_from, origin, statements_of
+from seamline.console import say, show_json, show_table
 
 if TYPE_CHECKING:
     from seamline.schemas.project import Project

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seamline.cli import viewcheck, viewdiff, viewexplain, viewsql
-from seamline.cli.console import say, show_json, show_table
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.cli.viewfind import NameArgument, batch_of, columns_of, definition_of, statements_of
 from seamline.clock import system_clock
+from seamline.console import say, show_json, show_table
 from seamline.errors import Condition, UserError
 
 if TYPE_CHECKING:

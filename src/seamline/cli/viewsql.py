@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from seamline.cli.console import note, say, show_json
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.viewfind import NameArgument, batch_of
+from seamline.console import note, say, show_json
 from seamline.errors import Condition, TransientError
 
 

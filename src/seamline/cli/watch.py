@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from seamline.cli.console import cell, duration, is_terminal, note
 from seamline.clock import system_clock
+from seamline.console import cell, duration, is_terminal, note
 from seamline.errors import Condition, TerminalError
 from seamline.history import SpeedHistory
 from seamline.machine.supervisor import RoleState, tail

@@ -6,18 +6,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
-from seamline.cli.console import is_terminal, note
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from seamline.advance import Advance
+from seamline.console import is_terminal, note
 
 EVERY = 5.0
 """Seconds between two lines where there is no terminal."""
-
-
-class Advance(Protocol):
-    """Says that `by` more is done, and perhaps a few words. May be called often: it draws at its own pace."""
-
-    def __call__(self, by: float = 1, words: str = "") -> None: ...
 
 
 @contextmanager
@@ -30,15 +27,8 @@ def progress(what: str, total: float | None = None) -> Iterator[Advance]:
         yield _lines(what, total)
 
 
-def unseen(by: float = 1, words: str = "") -> None:
-    """An Advance that shows nothing."""
-
-
 @contextmanager
 def _bar(what: str, total: float | None) -> Iterator[Advance]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
     words_column = TextColumn("{task.fields[words]}", markup=False)
     columns = (SpinnerColumn(), TextColumn(what), BarColumn(), TaskProgressColumn(), words_column, TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:

@@ -8,6 +8,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TextIO
 
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
 from seamline.errors import SeamlineError
 
 Row = Sequence[object]
@@ -42,14 +46,11 @@ def show_table(columns: Sequence[str], rows: Iterable[Row], title: str = "") -> 
             print(title)
         print(plain_table(columns, cells, numeric), flush=True)
         return
-    from rich.console import Console
-    from rich.table import Table
-
     table = Table(title=title or None, title_justify="left", header_style="bold")
     for name, right in zip(columns, numeric, strict=True):
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in cells:
-        table.add_row(*map(_escaped, row))
+        table.add_row(*map(escape, row))
     Console().print(table)
 
 
@@ -94,21 +95,12 @@ def show_error(error: SeamlineError) -> None:
     if not is_terminal(sys.stderr):
         print(f"error: {error}", file=sys.stderr)
         return
-    from rich.console import Console
-    from rich.markup import escape
-
     console = Console(stderr=True, highlight=False)
     where = f"[bold]{escape(error.where)}[/]: " if error.where else ""
     console.print(f"[bold red]error[/] [red]{escape(f'[{error.condition}]')}[/] {where}{escape(error.got)}")
     for label, text in (("allowed", error.allowed), ("to mend", error.mend)):
         if text:
             console.print(f"  [dim]{label}:[/] {escape(text)}")
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def _is_number(text: str) -> bool:
