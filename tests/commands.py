@@ -14,7 +14,8 @@ def leaves(app: typer.Typer) -> Iterator[tuple[tuple[str, ...], Any]]:
 
     def walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
         yield words, command
-        for name, inner in getattr(command, "commands", {}).items():
+        for name in getattr(command, "commands", {}):
+            inner = command.resolve_command(typer.Context(command), [name])[1]
             yield from walk(inner, (*words, name))
 
     return walk(get_command(app), ())

@@ -9,14 +9,15 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
 from seamline import __version__
-from seamline.cli import batch, contracts, demo, doctor, imports, init, query, replay, run, status, topics, up, views
+from seamline.cli.lazy import LazyGroup, Part
 from seamline.cli.options import MARKUP, RUN, Run, examples
 from seamline.console import note, show_error
 from seamline.errors import Condition, SeamlineError, TerminalError
@@ -26,28 +27,58 @@ DEFECT = 70
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 INTERRUPTED = 130
 
+
+class Seamline(LazyGroup):
+    """Every command; a test holds the lines to the commands' own help."""
+
+    parts: ClassVar[Mapping[str, Part]] = {
+        "init": Part("init", "Make a new project: seamline.toml, contracts/ and views/, with commented examples."),
+        "up": Part(
+            "up",
+            "Run a whole project here: broker (unless one is configured), archive, speed, scheduler and serving.",
+        ),
+        "run": Part(
+            "run",
+            "Run one role in the foreground until SIGTERM or Ctrl-C. It logs to stderr; an exit code says why "
+            "it ended.",
+        ),
+        "replay": Part(
+            "replay",
+            "Send files of events to a contract's topic, keyed by the contract's key. The topic is made if it "
+            "is missing.",
+        ),
+        "import": Part(
+            "imports",
+            "Take files of events into the archive, without Kafka. They are served from the next batch version on.",
+        ),
+        "query": Part(
+            "query",
+            "Ask the views. Rows go to stdout, warnings to stderr; provenance goes below a table, beside JSON "
+            "rows, else to stderr.",
+        ),
+        "status": Part("status", "Show how far each stream is, what each view is served from, and how the roles are."),
+        "doctor": Part("doctor", "Check the machine and the project. Ends with 2 where something is at fault."),
+        "demo": Part(
+            "demo",
+            "Replay two hours of GitHub events through the whole loop, with mess and a kill, and prove the "
+            "answers exact.",
+        ),
+        "views": Part("views", "The project's views."),
+        "contracts": Part("contracts", "The project's contracts."),
+        "topics": Part("topics", "The topics that streams read, and have left."),
+        "batch": Part("batch", "Make batch versions."),
+    }
+
+
 app = typer.Typer(
     name="seamline",
+    cls=Seamline,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples("seamline init shop && seamline up --project shop"),
 )
-
-init.add(app)
-up.add(app)
-run.add(app)
-replay.add(app)
-imports.add(app)
-views.add(app)
-contracts.add(app)
-topics.add(app)
-batch.add(app)
-query.add(app)
-status.add(app)
-doctor.add(app)
-demo.add(app)
 
 
 def _version(wanted: bool) -> None:
