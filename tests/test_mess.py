@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from seamline.cli.demo import make_project
-from seamline.cli.mess import MALFORMED, WINDOW, make_mess
+from seamline.demo.demo import make_project
+from seamline.demo.mess import MALFORMED, WINDOW, make_mess
 from seamline.errors import Condition, SeamlineError
 
 

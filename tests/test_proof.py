@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from seamline.cli import witness
-from seamline.cli.example import TRUE_COUNTING
-from seamline.cli.proof import is_true
-from seamline.cli.truth import Prefixes, differences, true_answer
-from seamline.cli.witness import Evidence
+from seamline.demo import witness
+from seamline.demo.example import TRUE_COUNTING
+from seamline.demo.proof import is_true
+from seamline.demo.truth import Prefixes, differences, true_answer
+from seamline.demo.witness import Evidence
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import START, Frontier, Partition
 

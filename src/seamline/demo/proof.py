@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from seamline.cli import example
-from seamline.cli.mess import Mess
-from seamline.cli.truth import Deviation, Prefixes, differences, true_answer
-from seamline.cli.witness import Evidence, Witness
 from seamline.console import say, show_table
+from seamline.demo import example
+from seamline.demo.mess import Mess
+from seamline.demo.truth import Difference, Prefixes, differences, true_answer
+from seamline.demo.witness import Evidence, Witness
 from seamline.history import BatchHistory, SpeedHistory
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
