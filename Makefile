@@ -3,7 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 # An editable install in strict mode links file by file: a new file, or a changed pyproject.toml or lock, needs it done again.
-SOURCES := $(shell find src schemas streaming jobs serving -type f ! -name '*.pyc' ! -path '*.egg-info/*' | LC_ALL=C sort)
+SOURCES := $(shell find src schemas streaming jobs serving examples/github/contracts examples/github/views -type f ! -name '*.pyc' ! -path '*.egg-info/*' | LC_ALL=C sort)
 STAMP := $(VENV)/.installed-$(shell (echo '$(SOURCES)'; cat pyproject.toml locks/dev.txt) | cksum | tr ' ' '-')
 
 # The first Python from 3.11 to 3.13 there is (PYTHON=… to choose another).

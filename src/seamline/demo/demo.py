@@ -64,10 +64,12 @@ def show(folder: Path, seed: int, rate: int, *, keep: bool = False) -> None:
 
 
 def make_project(folder: Path) -> Project:
-    """A fresh copy of examples/github, with a scheduler that refreshes often enough to be watched."""
+    """A fresh copy of the example, with a scheduler that refreshes often enough to be watched."""
     if not example.FOLDER.is_dir():
         raise TransientError(
-            Condition.INPUT_INVALID, "the example events are not installed", mend="run the demo from a source checkout"
+            Condition.INPUT_INVALID,
+            f"there is no folder {example.FOLDER}",
+            mend="install Seamline into an environment: a demo does not run out of a zip",
         )
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise UserError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[3] / "examples" / "github"
-"""In a source checkout; it is not installed."""
+FOLDER = Path(__file__).parent / "github"
+"""The project with its events: installed beside this file, in a source checkout `examples/github`."""
 
 CONTRACT = "github_events"
 VIEW = "repo_activity"
