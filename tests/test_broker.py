@@ -21,7 +21,7 @@ from kafka.errors import KafkaError
 
 from seamline.errors import Condition, TransientError
 from seamline.machine import process
-from seamline.machine.broker import Broker, Cluster, free_ports
+from seamline.machine.broker import Broker, BrokerState, free_ports
 from seamline.operate.stack import revived
 from tests.waiting import wait_until
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from seamline.advance import Advance
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
+from seamline.cli.units import SparkUnits
 from seamline.console import say, show_json, show_table
+from seamline.jobs.batch import Batch
+from seamline.jobs.run import Outcome
 from seamline.progress import progress
-
-if TYPE_CHECKING:
-    from seamline.jobs.run import Outcome
+from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.project import load_project
 
 ViewArgument = Annotated[str | None, typer.Argument(help="One view; default: all.")]
 
@@ -49,11 +51,6 @@ def _tell(advance: Advance, waits: str) -> None:
 def run(folder: Path, view: str | None, as_json: bool, *, whole: bool) -> None:
     """One view after the other, bases before what is derived from them. The first error ends it; what was published
     before stays."""
-    from seamline.cli.units import SparkUnits
-    from seamline.jobs.batch import Batch
-    from seamline.schemas.catalogue import Catalogue
-    from seamline.schemas.project import load_project
-
     project = load_project(folder)
     wanted = [view] if view else list(Catalogue(project.lake).in_order())
     word = "rebuild" if whole else "refresh"

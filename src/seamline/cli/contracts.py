@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.console import duration, say, show_json, show_table
-
-if TYPE_CHECKING:
-    from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.project import load_project
 
 
 def add(app: typer.Typer) -> None:
@@ -31,8 +30,6 @@ def contracts(context: typer.Context, project: ProjectOption = HERE, as_json: Js
 
 def list_contracts(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """List the contracts: topic, event time, event id, key."""
-    from seamline.schemas.project import load_project
-
     rows = [_summary(contract) for contract in load_project(project).contracts.values()]
     if as_json:
         show_json(rows)
@@ -47,8 +44,6 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one contract: its fields, rules and bounds."""
-    from seamline.schemas.project import load_project
-
     contract = load_project(project).contract(name)
     fields = [
         {

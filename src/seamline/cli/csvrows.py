@@ -11,14 +11,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from seamline.cli.packing import LONGEST
 from seamline.errors import Condition, UserError
-
-if TYPE_CHECKING:
-    from seamline.schemas.contracts.contract import Contract
-    from seamline.schemas.contracts.types import Field
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.contracts.types import Field
 
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")

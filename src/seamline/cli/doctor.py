@@ -8,16 +8,25 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import obstore
+import psutil
 import typer
+from rich.console import Console
+from rich.markup import escape
 
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import is_terminal, show_json
+from seamline.entries import new_attempt
 from seamline.errors import Condition, SeamlineError
-
-if TYPE_CHECKING:
-    from seamline.schemas.project import Project
+from seamline.ledger import put_if_absent
+from seamline.machine.jars import ensure_jars, jars_folder
+from seamline.machine.java import find_java
+from seamline.schemas.project import Project, load_project
+from seamline.schemas.views.project_views import compile_all
+from seamline.serving.app import ADDRESS
+from seamline.streaming.kafka import Cluster
 
 GB = 1 << 30
 Health = Literal["ok", "warning", "fault"]
@@ -79,16 +88,12 @@ def guarded(name: str, look: Callable[[], Check]) -> Check:
 
 def java() -> Check:
     """A Java that Spark and the broker run on."""
-    from seamline.machine.java import find_java
-
     found = find_java()
     return Check("java", "ok", f"version {found.version} in {found.home}")
 
 
 def jars() -> Check:
     """The jars, without fetching them."""
-    from seamline.machine.jars import ensure_jars, jars_folder
-
     if not jars_folder().exists():
         return Check(
             "jars", "warning", "not fetched yet", "python -m seamline.machine.jars (else the first start fetches them)"
@@ -98,8 +103,6 @@ def jars() -> Check:
 
 def memory() -> Check:
     """What is free now: everything together takes about 4 GB."""
-    import psutil
-
     free = psutil.virtual_memory().available / GB
     health: Health = "ok" if free >= 4 else "warning" if free >= 2 else "fault"
     return Check("memory", health, f"{free:.1f} GB free", "" if free >= 4 else "end other programs: 4 GB are wanted")
@@ -115,9 +118,6 @@ def disk(folder: Path) -> Check:
 
 def project_files(folder: Path, loaded: list[Project]) -> Check:
     """Settings, contracts and views, compiled."""
-    from seamline.schemas.project import load_project
-    from seamline.schemas.views.project_views import compile_all
-
     project = load_project(folder)
     compile_all(project.views, project.contracts)
     loaded.append(project)
@@ -129,11 +129,6 @@ def project_files(folder: Path, loaded: list[Project]) -> Check:
 
 def lake(project: Project) -> Check:
     """The lake takes a new object, and refuses a second one of the same name: what the ledger stands on."""
-    import obstore
-
-    from seamline.entries import new_attempt
-    from seamline.ledger import put_if_absent
-
     store, path = project.lake.store, f"leases/doctor-{new_attempt()}.json"
     if not put_if_absent(store, path, b"{}"):
         return Check(
@@ -149,8 +144,6 @@ def lake(project: Project) -> Check:
 
 def broker(project: Project) -> Check:
     """The cluster, and the contracts' topics."""
-    from seamline.streaming.kafka import Cluster
-
     settings = project.settings.kafka
     try:
         address = project.bootstrap
@@ -192,10 +185,6 @@ def port(project: Project) -> Check:
 def _serves(project: Project, port: int) -> bool:
     """Whether the process that the project's serving role says it is listens on a port: after a kill, what it said
     stays, and another project's role may have the port."""
-    import psutil
-
-    from seamline.serving.app import ADDRESS
-
     try:
         said = json.loads((project.state / ADDRESS).read_text(encoding="utf-8"))
         held = psutil.Process(int(said["pid"])).net_connections("tcp")
@@ -209,8 +198,6 @@ def _show(check: Check) -> None:
     if not is_terminal():
         print(f"{check.health:<8} {check.name:<8} {check.found}{mend}", flush=True)
         return
-    from rich.console import Console
-    from rich.markup import escape
 
     colour = COLOURS[check.health]
     Console(highlight=False).print(

@@ -13,14 +13,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation, localcontext
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from seamline.cli.csvrows import CsvHeader, CsvRows
 from seamline.cli.packing import DAMAGED, LONGEST, PACKED, LineTooLongError, lines, pieces
 from seamline.errors import Condition, UserError
-
-if TYPE_CHECKING:
-    from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.contracts.types import EPOCHS, parse_count, parse_instant
 
 LINES = (".jsonl", ".ndjson", ".json")
 _BOM = b"\xef\xbb\xbf"
@@ -196,8 +195,6 @@ def _after(text: str, at: int) -> int:
 
 
 def _time(member: _Member | None, contract: Contract) -> datetime | None:
-    from seamline.schemas.contracts.types import parse_count, parse_instant
-
     epoch = contract.field(contract.event_time).epoch
     if member and epoch:
         return parse_count(member.value, epoch)
@@ -206,8 +203,6 @@ def _time(member: _Member | None, contract: Contract) -> datetime | None:
 
 def _moved(member: _Member, time: datetime, by: timedelta, epoch: str) -> str:
     """The event time moved, as JSON of the kind it was. Raises OverflowError beyond the years there are."""
-    from seamline.schemas.contracts.types import EPOCHS
-
     moved = (time + by).astimezone(UTC)
     if not epoch:
         return json.dumps(moved.isoformat().replace("+00:00", "Z"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,10 +14,10 @@ from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.survey import check_files
 from seamline.console import note, show_json, show_table
 from seamline.progress import progress
-
-if TYPE_CHECKING:
-    from seamline.schemas.contracts.contract import Contract
-    from seamline.schemas.project import Project
+from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.project import Project, load_project
+from seamline.streaming.imports import import_events
 
 
 def add(app: typer.Typer) -> None:
@@ -41,9 +41,6 @@ def import_(
 
     A file is known by its content: one that was imported before is not taken again.
     """
-    from seamline.schemas.project import load_project
-    from seamline.streaming.imports import import_events
-
     loaded = load_project(project)
     wanted = loaded.contract(contract)
     check_files(files, wanted)
@@ -64,8 +61,6 @@ def import_(
 
 def _next(project: Project, contract: str) -> str:
     """What makes imported events part of an answer."""
-    from seamline.schemas.catalogue import Catalogue
-
     served = [state for state in Catalogue(project.lake).states.values() if state.served]
     if any(contract in record.contracts for state in served for record in state.definitions):
         return "they are served from the next batch version on: 'seamline batch refresh' makes it"

@@ -45,3 +45,10 @@ class LazyGroup(TyperGroup):
             import_module(f"seamline.cli.{self.parts[name].module}").add(app)
             self._loaded[name] = get_group(app).commands[name]
         return self._loaded[name]
+
+
+def load(context: typer.Context, name: str) -> Any:
+    """A command of the group that is run now."""
+    if not isinstance(context.command, LazyGroup):
+        raise TypeError(f"{context.command.name} is no group whose commands are imported when asked for")
+    return context.command.load(name)

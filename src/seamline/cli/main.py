@@ -18,7 +18,7 @@ import typer
 
 from seamline import __version__
 from seamline.cli.lazy import LazyGroup, Part
-from seamline.cli.options import MARKUP, RUN, Run, examples
+from seamline.cli.options import MARKUP, RUN, Invocation, examples
 from seamline.console import note, show_error
 from seamline.errors import Condition, SeamlineError, TerminalError
 from seamline.private import keep_others_out, made, own_folder

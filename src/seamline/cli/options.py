@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -48,9 +48,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 StreamOption = Annotated[str, typer.Option("--stream", help="The stream to work on.")]
 
 
-def group(name: str, about: str, *shown: str, **more: bool) -> typer.Typer:
+def group(name: str, about: str, *shown: str, **more: Any) -> typer.Typer:
     """A command that holds commands."""
-    return typer.Typer(name=name, help=about, epilog=examples(*shown), rich_markup_mode=MARKUP, **more)  # type: ignore[arg-type]
+    return typer.Typer(name=name, help=about, epilog=examples(*shown), rich_markup_mode=MARKUP, **more)
 
 
 def examples(*commands: str) -> str:

@@ -7,16 +7,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from itertools import count
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seamline.cli.options import HERE, ProjectOption, examples
 from seamline.console import duration, is_terminal, note, say, show_json, show_table
 from seamline.errors import Condition, UserError
-
-if TYPE_CHECKING:
-    from seamline.serving.provenance import Answer, Provenance
+from seamline.schemas.project import load_project
+from seamline.serving.encode import FORMATS, cell, rows
+from seamline.serving.provenance import Answer, Provenance
+from seamline.serving.serving import Serving
 
 
 class RowFormat(StrEnum):
@@ -55,9 +56,6 @@ def query(
 ) -> None:
     """Ask the views. Rows go to stdout, warnings to stderr; provenance goes below a table, beside JSON rows, else to
     stderr."""
-    from seamline.schemas.project import load_project
-    from seamline.serving.serving import Serving
-
     if form is RowFormat.ARROW and is_terminal():
         raise UserError(
             Condition.INPUT_INVALID,
@@ -76,8 +74,6 @@ def query(
 
 def write(answer: Answer, form: RowFormat, *, proof: bool) -> None:
     """Writes an answer to stdout, with its provenance where it does not disturb."""
-    from seamline.serving.encode import FORMATS, cell, rows
-
     names = answer.table.column_names
     if form is RowFormat.TABLE:
         lines = answer.table.num_rows

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
 
 from seamline.advance import Advance, unseen
 from seamline.cli.events import EventFile, newest, read_event, shift
@@ -19,11 +21,12 @@ from seamline.cli.survey import Survey, check_names, judge_files, say_rejected
 from seamline.clock import system_clock
 from seamline.console import cell, note, say
 from seamline.errors import Condition, TerminalError, TransientError, UserError
+from seamline.kernel import Limits, kernel
 from seamline.progress import progress
-
-if TYPE_CHECKING:
-    from seamline.schemas.contracts.contract import Contract
-    from seamline.schemas.project import Project
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.project import Project, load_project
+from seamline.streaming.clients import REFUSALS, python_options, refused, turned_away
+from seamline.streaming.kafka import Cluster
 
 IN_FLIGHT = 20_000
 """Records sent and not yet acknowledged: what bounds the memory of a replay."""
@@ -56,9 +59,6 @@ def replay(
     project: ProjectOption = HERE,
 ) -> None:
     """Send files of events to a contract's topic, keyed by the contract's key. The topic is made if it is missing."""
-    from seamline.schemas.project import load_project
-    from seamline.streaming.kafka import Cluster
-
     loaded = load_project(project)
     wanted = loaded.contract(contract)
     check_names(files)
@@ -82,8 +82,6 @@ def replay(
 
 def _judged(loaded: Project, files: list[Path], contract: Contract, by: timedelta) -> Survey:
     """All files, read whole before the first record goes; says what will be rejected, and refuses what cannot go."""
-    from seamline.kernel import Limits, kernel
-
     limits = loaded.settings.kernel
     engine = kernel(Limits(memory=limits.memory, threads=limits.threads))
     siblings = [one for one in loaded.contracts.values() if one.topic == contract.topic]
@@ -142,11 +140,6 @@ def producer(bootstrap: str, options: Mapping[str, str], topic: str) -> Iterator
     Raises TransientError BROKER_UNAVAILABLE, or TerminalError: INPUT_INVALID for a record that the cluster refuses,
     KAFKA_AUTH where it turns this client away.
     """
-    from kafka import KafkaProducer
-    from kafka.errors import KafkaError
-
-    from seamline.streaming.clients import REFUSALS, python_options, refused, turned_away
-
     waiting: deque[Any] = deque()
     taken = 0
 

@@ -14,10 +14,17 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
 from seamline.cli.units import SparkUnits
 from seamline.clock import system_clock
 from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.history import ArchiveHistory, BatchHistory
+from seamline.jobs.batch import Batch
+from seamline.jobs.plan import imports_of
+from seamline.jobs.retention import retain
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
 
 log = logging.getLogger("seamline.scheduler")
@@ -34,9 +41,6 @@ class Duties:
     """What there is to do for one project. `units` runs the batch work."""
 
     def __init__(self, project: Project, units: SparkUnits) -> None:
-        from seamline.jobs.batch import Batch
-        from seamline.schemas.catalogue import Catalogue
-
         self.project = project
         self._catalogue = Catalogue(project.lake)
         self._said: dict[str, str] = {}
@@ -68,8 +72,6 @@ class Duties:
 
     def retain(self) -> None:
         """Drops what no served or restorable version needs."""
-        from seamline.jobs.retention import retain
-
         attempt("retention", lambda: retain(self.project.lake, self.project.settings, system_clock))
 
     def waiting(self) -> frozenset[str]:
@@ -82,8 +84,6 @@ class Duties:
         return frozenset(new | {one for one, number in served if one is not None and self._lacks_import(one, number)})
 
     def _lacks_import(self, definition: str, number: int | None) -> bool:
-        from seamline.jobs.plan import imports_of
-
         stream = self._catalogue.stream(definition)
         if stream not in self._archives:
             self._archives[stream] = ArchiveHistory(self.project.lake.archive_log(stream))
@@ -115,9 +115,6 @@ def run_scheduler(project: Project, stop: threading.Event) -> None:
 
     Raises TransientError PROCESS_FAILED where Spark's JVM has died: another process has to open a fresh one.
     """
-    from apscheduler.executors.pool import ThreadPoolExecutor
-    from apscheduler.schedulers.background import BackgroundScheduler
-
     every = timedelta(minutes=project.settings.batch.refresh_minutes)
     with SparkUnits(project) as units:
         duties = Duties(project, units)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from seamline.claims import Lease
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.clock import system_clock
 from seamline.console import duration, note, say, show_json, show_table
 from seamline.errors import SeamlineError
 from seamline.frontier import Frontier, topic_of
+from seamline.machine.process import born
+from seamline.machine.supervisor import RoleState, State, read_state
 from seamline.operate.stack import ROLES, roles
-
-if TYPE_CHECKING:
-    from seamline.claims import Lease
-    from seamline.machine.supervisor import RoleState
-    from seamline.schemas.project import Project
-    from seamline.serving.status import Status, StreamStatus, ViewStatus
+from seamline.schemas.project import Project, load_project
+from seamline.serving.serving import Serving
+from seamline.serving.status import Status, StreamStatus, ViewStatus
+from seamline.streaming.kafka import Cluster
 
 ASK_SECONDS = 3.0
 """How long Kafka may take to say where its logs end."""
@@ -38,9 +39,6 @@ def status(
     counts: Annotated[bool, typer.Option("--counts", help="Add law 3's counts of each contract.")] = False,
 ) -> None:
     """Show how far each stream is, what each view is served from, and how the roles are."""
-    from seamline.schemas.project import load_project
-    from seamline.serving.serving import Serving
-
     loaded = load_project(project)
     ends, why = log_ends(loaded)
     found = Serving(loaded.lake, loaded.settings).status(ends)
@@ -66,8 +64,6 @@ def status(
 
 def log_ends(project: Project) -> tuple[dict[str, Frontier], str]:
     """Where Kafka's logs of each stream end now; or nothing, and why that is not known."""
-    from seamline.streaming.kafka import Cluster
-
     try:
         cluster = Cluster(project.bootstrap, project.settings.kafka.options, patience=ASK_SECONDS)
     except SeamlineError as error:
@@ -85,26 +81,17 @@ def log_ends(project: Project) -> tuple[dict[str, Frontier], str]:
 
 def role_states(project: Project) -> list[RoleState]:
     """The roles' states as the supervisor last wrote them; those of a supervisor that is gone count as stopped."""
-    from seamline.machine.supervisor import read_state
-
     found = (read_state(project.state / ROLES, role.name) for role in roles(project, {}))
     return [alive(state) for state in found if state is not None]
 
 
 def told(state: RoleState) -> RoleState:
     """The state as a table shows it: a log that is not there is said to be gone."""
-    from dataclasses import replace
-
     return state if Path(state.log).exists() else replace(state, log=f"{state.log} (gone)")
 
 
 def alive(state: RoleState) -> RoleState:
     """The state, unless its process is gone and nobody has noted it: then nobody looks after it any more."""
-    from dataclasses import replace
-
-    from seamline.machine.process import born
-    from seamline.machine.supervisor import State
-
     if state.pid is None or born(state.pid) == state.born:
         return state
     return replace(state, state=State.STOPPED, pid=None, reason="its supervisor is gone")

@@ -7,18 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from seamline.advance import Advance, unseen
-from seamline.cli.csvrows import Header
+from seamline.cli.csvrows import CsvHeader
 from seamline.cli.events import EventFile, shift
 from seamline.console import note
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from seamline.kernel import Kernel
-    from seamline.schemas.contracts.contract import Contract
+from seamline.kernel import Kernel
+from seamline.portions import in_portions, lists_of, portion_bytes
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.contracts.decode import decode_statement
 
 ROWS, BYTES = 20_000, 8 << 20
 """Records and bytes that are judged at once."""
@@ -39,8 +38,6 @@ class Survey:
 
     def add(self, engine: Kernel, judged: str, records: pa.Table) -> None:
         """Records, by a statement that gives reasons and how many have each; '' for none."""
-        from seamline.portions import in_portions, portion_bytes
-
         self.unclaimed += records.num_rows
         for found in in_portions(lambda one: engine.run(judged, {"records": one}), records, portion_bytes(engine)):
             for reason, n in zip(found["reason"].to_pylist(), found["n"].to_pylist(), strict=True):
@@ -80,9 +77,6 @@ def judge_files(
 
     siblings: the contracts of its topic. Raises UserError INPUT_INVALID as `check_files` does.
     """
-    from seamline.portions import lists_of
-    from seamline.schemas.contracts.decode import decode_statement
-
     decoded = decode_statement(contract, siblings)
     judged = f"SELECT coalesce(_reject, '') AS reason, count(*) AS n FROM ({decoded}) GROUP BY 1"
     survey = Survey()
@@ -129,8 +123,6 @@ def say_rejected(survey: Survey, contract: Contract) -> None:
 
 
 def _records(values: list[bytes], now: datetime) -> pa.Table:
-    import pyarrow as pa
-
     rows = len(values)
     return pa.table(
         {

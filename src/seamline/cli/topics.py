@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from seamline.cli.options import HERE, JsonOption, ProjectOption, StreamOption, examples, group
+from seamline.clock import system_clock
 from seamline.console import note, say, show_json, show_table
-
-if TYPE_CHECKING:
-    from seamline.entries import Gone, TopicRead
+from seamline.entries import Gone, TopicRead
+from seamline.history import TopicsHistory
+from seamline.schemas.project import load_project
+from seamline.streaming.kafka import Cluster
+from seamline.streaming.reading import accept as put
 
 MAIN = "main"
 
@@ -32,9 +35,6 @@ def topics(context: typer.Context, project: ProjectOption = HERE, as_json: JsonO
 
 def list_topics(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """List the topics: which contracts read them, which are left at what end, and what was accepted as gone."""
-    from seamline.history import TopicsHistory
-    from seamline.schemas.project import load_project
-
     loaded = load_project(project)
     histories = {stream: TopicsHistory(loaded.lake.topics_log(stream)) for stream in loaded.streams}
     read = [_read(stream, one) for stream, history in histories.items() for one in history.read.values()]
@@ -64,11 +64,6 @@ def accept(
     Only what is gone now is passed over; what still stands is read. It is shown in 'seamline status' and with every
     answer that covers it.
     """
-    from seamline.clock import system_clock
-    from seamline.schemas.project import load_project
-    from seamline.streaming.kafka import Cluster
-    from seamline.streaming.reading import accept as put
-
     loaded = load_project(project)
     cluster = Cluster(loaded.bootstrap, loaded.settings.kafka.options)
     try:

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
+from seamline.executors import await_executors
+from seamline.jobs.spark import spark_runner
 from seamline.jobs.unit import Runner, UnitResult, UnitTask
 from seamline.schemas.project import Project
+from seamline.spark import is_lost, session
 
 
 class SparkUnits:
@@ -19,7 +22,6 @@ class SparkUnits:
         self.tell: Callable[[str], None] = lambda waits: None
         self._project = project
         self._session: Any = None
-        self._opened = False  # then Spark is imported, which takes a second
 
     def __call__(self, tasks: list[UnitTask]) -> Iterable[UnitResult]:
         return self._runner(step_of(tasks))(tasks)
@@ -37,17 +39,10 @@ class SparkUnits:
     @property
     def lost(self) -> bool:
         """Whether the JVM has ended: no unit can run in this process any more."""
-        from seamline.spark import is_lost
-
-        return self._opened and is_lost()
+        return is_lost()
 
     def _runner(self, step: str) -> Runner:
-        from seamline.executors import await_executors
-        from seamline.jobs.spark import spark_runner
-        from seamline.spark import session
-
         if self._session is None:
-            self._opened = True
             settings = self._project.settings.spark
             log = self._project.state / "logs" / "spark-batch.log"
             self._session = session("seamline-batch", settings.master, settings.given, log=log)

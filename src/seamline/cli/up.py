@@ -7,9 +7,11 @@ import threading
 import typer
 
 from seamline.cli.options import HERE, ProjectOption, examples
+from seamline.cli.watch import watch
 from seamline.console import note
 from seamline.machine.signals import stopping
 from seamline.operate.stack import start_stack
+from seamline.schemas.project import load_project
 
 
 def add(app: typer.Typer) -> None:
@@ -22,9 +24,6 @@ def up(project: ProjectOption = HERE) -> None:
 
     Ctrl-C stops everything cleanly; started again, it goes on where it was.
     """
-    from seamline.cli.watch import watch
-    from seamline.schemas.project import load_project
-
     loaded = load_project(project)
     stop = threading.Event()
     with stopping(stop, hurried=True):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.viewfind import columns_of, derived_from, origin
+from seamline.config import FILE, load_settings
 from seamline.console import say, show_error, show_json, show_table
 from seamline.errors import Condition, SeamlineError, UserError
-
-if TYPE_CHECKING:
-    from seamline.schemas.contracts.contract import Contract
-    from seamline.schemas.views.definition import Definition
-    from seamline.schemas.views.parsed import ParsedView
+from seamline.schemas.contracts.contract import Contract, load_contracts
+from seamline.schemas.views.cost import cost
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.parsed import ParsedView
+from seamline.schemas.views.project_views import compile_for
+from seamline.schemas.views.text import check_views
 
 FilesArgument = Annotated[
     list[Path] | None,
@@ -35,9 +37,6 @@ def check(files: FilesArgument = None, project: ProjectOption = HERE, as_json: J
 
     Each statement is read by itself, so one that is wrong hides no other. Nothing is applied, and no lake is needed.
     """
-    from seamline.schemas.contracts.contract import load_contracts
-    from seamline.schemas.views.text import check_views
-
     wrong_settings = _wrong_settings(project)
     views, errors = check_views(_listed(files or [project / "views"]))
     known = {view.name: view for view in [*check_views(sorted((project / "views").glob("*.sql")))[0], *views]}
@@ -57,8 +56,6 @@ def check(files: FilesArgument = None, project: ProjectOption = HERE, as_json: J
 
 def _wrong_settings(project: Path) -> list[UserError]:
     """What is wrong with the project's settings, where it has any: a view that is right is no use beside them."""
-    from seamline.config import FILE, load_settings
-
     if not (project / FILE).exists():
         return []
     try:
@@ -72,8 +69,6 @@ def _compiled(
     views: Iterable[ParsedView], contracts: Mapping[str, Contract], known: Mapping[str, ParsedView]
 ) -> tuple[list[tuple[ParsedView, Definition]], list[UserError]]:
     """The views that are right, and what is wrong with the others."""
-    from seamline.schemas.views.project_views import compile_for
-
     right: list[tuple[ParsedView, Definition]] = []
     errors: list[UserError] = []
     for view in views:
@@ -99,8 +94,6 @@ def _listed(paths: Iterable[Path]) -> list[Path]:
 
 
 def _show(right: list[tuple[ParsedView, Definition]], errors: list[UserError], wrong: int) -> None:
-    from seamline.schemas.views.cost import cost
-
     for view, definition in right:
         say(f"{view.source.place(0)}: {view.name} of {origin(definition)}, definition {definition.hash}")
         if definition.comment:
@@ -117,8 +110,6 @@ def _show(right: list[tuple[ParsedView, Definition]], errors: list[UserError], w
 
 
 def _told(view: ParsedView, definition: Definition) -> dict[str, Any]:
-    from seamline.schemas.views.cost import cost
-
     spent = cost(definition)
     return {
         "view": definition.view,

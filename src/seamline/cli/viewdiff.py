@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import say, show_json, show_table
-
-if TYPE_CHECKING:
-    from seamline.entries import Published
-    from seamline.schemas.catalogue import Catalogue
-    from seamline.schemas.contracts.contract import Contract
-    from seamline.schemas.project import Project
-    from seamline.schemas.views.diff import Difference, Side
-    from seamline.schemas.views.parsed import ParsedView
+from seamline.entries import Published
+from seamline.errors import Condition, UserError
+from seamline.history import ArchiveHistory
+from seamline.jobs.raw import RawFile, by_day, raw_files
+from seamline.schemas.catalogue import Catalogue, unknown_view
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.project import Project, load_project
+from seamline.schemas.views.cost import bytes_said
+from seamline.schemas.views.diff import Difference, Side, compare
+from seamline.schemas.views.parsed import ParsedView
+from seamline.schemas.views.project_views import compile_for
+from seamline.schemas.views.text import parse_views
 
 WhatArgument = Annotated[
     str | None,
@@ -46,8 +50,6 @@ class ViewDifference:
     @property
     def words(self) -> str:
         """What it needs, in a line."""
-        from seamline.schemas.views.cost import bytes_said
-
         if self.new is None:
             return f"nothing; 'seamline views drop {self.view}' takes it out of service"
         if self.state:
@@ -68,9 +70,6 @@ def diff(what: WhatArgument = None, project: ProjectOption = HERE, as_json: Json
 
     Properties and comments need no rebuild; a changed expression, condition or contract does.
     """
-    from seamline.schemas.catalogue import Catalogue
-    from seamline.schemas.project import load_project
-
     loaded = load_project(project)
     catalogue = Catalogue(loaded.lake)
     found = [_difference(loaded, catalogue, name, view) for name, view in _wanted(loaded, catalogue, what).items()]
@@ -86,9 +85,6 @@ def diff(what: WhatArgument = None, project: ProjectOption = HERE, as_json: Json
 
 def _wanted(project: Project, catalogue: Catalogue, what: str | None) -> dict[str, ParsedView | None]:
     """The texts to compare, by name; None for a view that is served and stands nowhere. Raises VIEW_UNKNOWN."""
-    from seamline.schemas.catalogue import unknown_view
-    from seamline.schemas.views.text import parse_views
-
     if what is not None and (what.endswith(".sql") or Path(what).is_file()):
         return {view.name: view for view in parse_views(_text(Path(what)), what)}
     states = catalogue.states
@@ -101,8 +97,6 @@ def _wanted(project: Project, catalogue: Catalogue, what: str | None) -> dict[st
 
 
 def _text(path: Path) -> str:
-    from seamline.errors import Condition, UserError
-
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -111,9 +105,6 @@ def _text(path: Path) -> str:
 
 
 def _difference(project: Project, catalogue: Catalogue, name: str, view: ParsedView | None) -> ViewDifference:
-    from seamline.schemas.views.diff import Difference, Side, compare
-    from seamline.schemas.views.project_views import compile_for
-
     state = catalogue.states.get(name)
     served = state.served if state is not None else None
     if view is None:
@@ -130,15 +121,11 @@ def _difference(project: Project, catalogue: Catalogue, name: str, view: ParsedV
 
 
 def _side(catalogue: Catalogue, hash_: str) -> Side:
-    from seamline.schemas.views.diff import Side
-
     return Side(catalogue.definition(hash_), catalogue.contracts(hash_), hash_)
 
 
 def _namesake(catalogue: Catalogue, new: Side) -> Side | None:
     """A served definition that is the same but for the view's name."""
-    from seamline.schemas.views.diff import compare
-
     for state in catalogue.states.values():
         if state.served is not None:
             old = _side(catalogue, state.served)
@@ -156,9 +143,6 @@ def _being(state: Published | None, new: str) -> str:
 
 def _raw(project: Project, contracts: Iterable[Contract]) -> tuple[int, int] | None:
     """Event dates and bytes of the raw tables, as the archive's newest entry has them; None where unknown."""
-    from seamline.history import ArchiveHistory
-    from seamline.jobs.raw import RawFile, by_day, raw_files
-
     files = list[RawFile]()
     for contract in contracts:
         table = project.lake.raw_path(contract.name, contract.layout)

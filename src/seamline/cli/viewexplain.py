@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import obstore
 import typer
 
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.viewfind import NameArgument, batch_of, definition_of, derived_from, origin, statements_of
 from seamline.console import say, show_json, show_table
-
-if TYPE_CHECKING:
-    from seamline.schemas.project import Project
-    from seamline.schemas.views.cost import Cost
-    from seamline.schemas.views.definition import Definition
+from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.project import Project, load_project
+from seamline.schemas.views.cost import Cost, bytes_said, cost
+from seamline.schemas.views.definition import Definition
 
 
 def add(commands: typer.Typer) -> None:
@@ -34,8 +34,6 @@ class VersionSize:
     @property
     def words(self) -> str:
         """In one line."""
-        from seamline.schemas.views.cost import bytes_said
-
         what = (
             f"batch version {self.version}: {self.rows:,} partial rows in {self.files} files, {bytes_said(self.bytes)}"
         )
@@ -47,10 +45,6 @@ def explain(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOpti
 
     Bytes are reckoned from the types, as in memory; where the lake has a batch version, its files are measured too.
     """
-    from seamline.schemas.catalogue import Catalogue
-    from seamline.schemas.project import load_project
-    from seamline.schemas.views.cost import cost
-
     loaded = load_project(project)
     catalogue = Catalogue(loaded.lake)
     definition = definition_of(loaded, catalogue, name, catalogue.states.get(name))
@@ -82,8 +76,6 @@ _ABOUT = {
 
 def _measured(project: Project, definition: Definition) -> VersionSize | None:
     """The newest batch version's files as they lie in the lake; None where there is none."""
-    import obstore
-
     history = batch_of(project, definition.hash)
     if not history.versions:
         return None

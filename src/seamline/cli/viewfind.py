@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from seamline.entries import Published
-    from seamline.history import BatchHistory
-    from seamline.schemas.catalogue import Catalogue
-    from seamline.schemas.project import Project
-    from seamline.schemas.views.definition import Definition
+from seamline.entries import Published
+from seamline.history import BatchHistory
+from seamline.schemas.catalogue import Catalogue, unknown_view
+from seamline.schemas.project import Project
+from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.project_views import compile_for
 
 NameArgument = Annotated[str, typer.Argument(help="The view's name.")]
 
 
 def definition_of(project: Project, catalogue: Catalogue, name: str, state: Published | None) -> Definition:
     """The project's text of a view, else what the lake serves, compiled. Raises VIEW_UNKNOWN."""
-    from seamline.schemas.catalogue import unknown_view
-    from seamline.schemas.views.project_views import compile_for
-
     if name in project.views:
         return compile_for(project.views[name], project.contracts, project.views)[0]
     if state is None or state.served is None:
@@ -42,8 +39,6 @@ def origin(definition: Definition) -> str:
 
 def batch_of(project: Project, definition: str) -> BatchHistory:
     """The batch log of a definition."""
-    from seamline.history import BatchHistory
-
     return BatchHistory(project.lake.batch_log(definition))
 
 

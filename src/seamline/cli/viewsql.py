@@ -10,6 +10,11 @@ from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.viewfind import NameArgument, batch_of
 from seamline.console import note, say, show_json
 from seamline.errors import Condition, TransientError
+from seamline.history import SpeedHistory
+from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.project import load_project
+from seamline.schemas.views.sparksql import spark_text
+from seamline.serving.chains import served_definition, version_base
 
 
 def add(commands: typer.Typer) -> None:
@@ -27,12 +32,6 @@ def sql(
 
     Columns that the dialect cannot say as they are served are left out, and named.
     """
-    from seamline.history import SpeedHistory
-    from seamline.schemas.catalogue import Catalogue
-    from seamline.schemas.project import load_project
-    from seamline.schemas.views.sparksql import spark_text
-    from seamline.serving.chains import served_definition, version_base
-
     loaded = load_project(project)
     catalogue = Catalogue(loaded.lake)
     state = catalogue.history(name).state

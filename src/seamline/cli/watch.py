@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
@@ -50,9 +52,6 @@ def watch(stack: Stack, stop: threading.Event) -> None:
     """Shows how it goes until `stop` is set, or no role is left to run."""
     streams = Streams(stack.project)
     if is_terminal(sys.stderr):
-        from rich.console import Console
-        from rich.live import Live
-
         with Live(console=Console(stderr=True), auto_refresh=False) as live:
             for states in _looks(stack, stop):
                 live.update(_picture(stack, states, streams), refresh=True)

@@ -8,7 +8,7 @@ from typing import Any
 from seamline.console import say, show_table
 from seamline.demo import example
 from seamline.demo.mess import Mess
-from seamline.demo.truth import Difference, Prefixes, differences, true_answer
+from seamline.demo.truth import Deviation, Prefixes, differences, true_answer
 from seamline.demo.witness import Evidence, Witness
 from seamline.history import BatchHistory, SpeedHistory
 from seamline.schemas.catalogue import Catalogue

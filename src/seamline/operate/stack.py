@@ -7,17 +7,23 @@ import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import httpx
+from filelock import FileLock, Timeout
+from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from seamline.claims import is_claimed
 from seamline.clock import system_clock
 from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
-
-if TYPE_CHECKING:
-    from filelock import FileLock
-
-    from seamline.machine.broker import Broker
-    from seamline.machine.supervisor import Role, RoleState, Supervisor
-    from seamline.schemas.project import Project
+from seamline.machine.broker import Broker
+from seamline.machine.supervisor import Role, RoleState, Supervisor
+from seamline.private import made
+from seamline.schemas.catalogue import apply_views
+from seamline.schemas.project import BOOTSTRAP, Project
+from seamline.serving.app import ADDRESS
+from seamline.streaming.kafka import Cluster
+from seamline.streaming.pulse import is_outage
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +71,6 @@ def start_stack(project: Project, *, env: Mapping[str, str] | None = None, say: 
     already; VIEW_INVALID and what else the steps raise: then nothing is left running. A configured cluster that does
     not answer is left to the roles, which go on trying.
     """
-    from seamline.machine.supervisor import Supervisor
-    from seamline.schemas.catalogue import apply_views
-
     lock = hold(project)
     broker: Broker | None = None
     try:
@@ -89,10 +92,6 @@ def start_stack(project: Project, *, env: Mapping[str, str] | None = None, say: 
 
 def hold(project: Project) -> FileLock:
     """The project's lock on this machine. Raises ConflictError WRITER_CONFLICT where another `up` holds it."""
-    from filelock import FileLock, Timeout
-
-    from seamline.private import made
-
     lock = FileLock(made(project.state) / LOCK, thread_local=False)
     try:
         lock.acquire(timeout=0)
@@ -109,8 +108,6 @@ def hold(project: Project) -> FileLock:
 
 def roles(project: Project, env: Mapping[str, str]) -> list[Role]:
     """Archive and speed of each stream, the scheduler, and serving."""
-    from seamline.claims import is_claimed
-    from seamline.machine.supervisor import Role
 
     def role(kind: str, stream: str, ready: Any = None) -> Role:
         name = kind if stream == "main" else f"{kind}-{stream}"
@@ -130,8 +127,6 @@ def roles(project: Project, env: Mapping[str, str]) -> list[Role]:
 
 
 def _broker(project: Project, say: Any) -> tuple[Broker | None, str]:
-    from seamline.machine.broker import Broker
-
     if project.settings.kafka.bootstrap_servers:
         return None, project.bootstrap
     say("starting the embedded broker…")
@@ -142,9 +137,6 @@ def _broker(project: Project, say: Any) -> tuple[Broker | None, str]:
 
 
 def _make_topics(project: Project, bootstrap: str, say: Any) -> None:
-    from seamline.streaming.kafka import Cluster
-    from seamline.streaming.pulse import is_outage
-
     cluster = Cluster(bootstrap, project.settings.kafka.options, patience=ASK_SECONDS)
     try:
         made = cluster.create_missing({c.topic for c in project.contracts.values()}, project.settings.kafka.partitions)
@@ -161,8 +153,6 @@ def _make_topics(project: Project, bootstrap: str, say: Any) -> None:
 
 def revived(broker: Broker) -> Broker:
     """Starts it again, more than once: what killed it may kill it while it starts, too. Raises as `Broker.start`."""
-    from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt, wait_fixed
-
     trying = Retrying(
         retry=retry_if_exception_type(TransientError), stop=stop_after_attempt(BROKER_TRIES), wait=wait_fixed(1),
         before_sleep=before_sleep_log(logger, logging.WARNING), reraise=True,
@@ -172,15 +162,11 @@ def revived(broker: Broker) -> Broker:
 
 def _keep_address(project: Project, broker: Broker) -> None:
     """Other commands find the embedded broker by this file."""
-    from seamline.schemas.project import BOOTSTRAP
-
     (project.state / BOOTSTRAP).write_text(broker.bootstrap + "\n", encoding="utf-8")
 
 
 def _answers(project: Project) -> bool:
     """Whether the serving role takes requests."""
-    import httpx
-
     try:
         return httpx.get(f"{serving_address(project)}/healthz", timeout=1).status_code == 200
     except httpx.HTTPError:
@@ -189,8 +175,6 @@ def _answers(project: Project) -> bool:
 
 def serving_address(project: Project) -> str:
     """Where the serving role listens: what it says itself, else what is configured."""
-    from seamline.serving.app import ADDRESS
-
     try:
         return str(json.loads((project.state / ADDRESS).read_text(encoding="utf-8"))["url"])
     except (OSError, ValueError):
