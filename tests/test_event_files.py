@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from seamline.cli.events import EventFile, event_time, shift
 from seamline.cli.replay import send_files
 from seamline.cli.survey import check_files, judge_files, say_rejected
 from seamline.errors import Condition, TerminalError, UserError
 from seamline.kernel import kernel
+from seamline.operate.events import EventFile, event_time, shift
 from seamline.schemas.contracts.contract import Contract, parse_contract
 
 CONTRACT = """\
@@ -154,7 +154,7 @@ def test_a_line_or_row_without_end_is_refused_before_it_fills_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, got: str
 ) -> None:
     for module in ("packing", "csvrows", "events"):
-        monkeypatch.setattr(f"seamline.cli.{module}.LONGEST", 1000)
+        monkeypatch.setattr(f"seamline.operate.{module}.LONGEST", 1000)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=got):
         check_files([tmp_path / name], SALES)

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seamline.cli.events import event_time, shift
 from seamline.errors import Condition, UserError
 from seamline.kernel import kernel
+from seamline.operate.events import event_time, shift
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.contracts.decode import decode_statement
 from seamline.schemas.contracts.types import parse_instant

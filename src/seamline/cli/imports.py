@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from seamline.advance import Advance
-from seamline.cli.events import EventFile
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.survey import check_files
 from seamline.console import note, show_json, show_table
+from seamline.operate.events import EventFile
 from seamline.progress import progress
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract

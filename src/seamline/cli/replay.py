@@ -15,13 +15,13 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from seamline.advance import Advance, unseen
-from seamline.cli.events import EventFile, newest, read_event, shift
 from seamline.cli.options import HERE, ProjectOption, examples
 from seamline.cli.survey import Survey, check_names, judge_files, say_rejected
 from seamline.clock import system_clock
 from seamline.console import cell, note, say
 from seamline.errors import Condition, TerminalError, TransientError, UserError
 from seamline.kernel import Limits, kernel
+from seamline.operate.events import EventFile, newest, read_event, shift
 from seamline.progress import progress
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import Project, load_project

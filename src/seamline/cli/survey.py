@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from seamline.advance import Advance, unseen
-from seamline.cli.csvrows import CsvHeader
-from seamline.cli.events import EventFile, shift
 from seamline.console import note
 from seamline.kernel import Kernel
+from seamline.operate.csvrows import CsvHeader
+from seamline.operate.events import EventFile, shift
 from seamline.portions import in_portions, lists_of, portion_bytes
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.decode import decode_statement

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from seamline.cli.packing import LONGEST
 from seamline.errors import Condition, UserError
+from seamline.operate.packing import LONGEST
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.types import Field
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from seamline.cli.csvrows import CsvHeader, CsvRows
-from seamline.cli.packing import DAMAGED, LONGEST, PACKED, LineTooLongError, lines, pieces
 from seamline.errors import Condition, UserError
+from seamline.operate.csvrows import CsvHeader, CsvRows
+from seamline.operate.packing import DAMAGED, LONGEST, PACKED, LineTooLongError, lines, pieces
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.types import EPOCHS, parse_count, parse_instant
 
