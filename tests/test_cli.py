@@ -345,7 +345,7 @@ def test_the_state_of_a_role_whose_process_is_gone_is_not_believed() -> None:
 
 
 def test_a_duty_that_fails_is_logged_and_comes_round_again(caplog: pytest.LogCaptureFixture) -> None:
-    from seamline.cli.scheduler import attempt
+    from seamline.operate.scheduler import attempt
 
     def fails() -> int:
         raise TransientError(Condition.STORE_UNAVAILABLE, "the lake is away")

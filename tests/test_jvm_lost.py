@@ -14,7 +14,7 @@ import os, signal, sys, threading
 from pathlib import Path
 from pyspark import SparkContext
 from seamline.errors import TransientError
-from seamline.cli.units import SparkUnits
+from seamline.operate.units import SparkUnits
 from seamline.schemas.project import load_project
 from seamline.streaming.entrypoint import opened
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from lakes import DAY, Bench, contract, order, orders
 
-from seamline.cli.units import step_of
 from seamline.entries import Counts
 from seamline.frontier import START, Frontier, Partition
 from seamline.history import ArchiveHistory
@@ -20,6 +19,7 @@ from seamline.jobs.spark import SHARES, share_out
 from seamline.jobs.statements import Served, Tally, mended_statement, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.work import local_runner, run_unit
+from seamline.operate.units import step_of
 from seamline.schemas.catalogue import Catalogue
 from seamline.units import Unit
 

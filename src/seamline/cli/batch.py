@@ -10,10 +10,10 @@ import typer
 
 from seamline.advance import Advance
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
-from seamline.cli.units import SparkUnits
 from seamline.console import say, show_json, show_table
 from seamline.jobs.batch import Batch
 from seamline.jobs.run import Outcome
+from seamline.operate.units import SparkUnits
 from seamline.progress import progress
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import load_project

@@ -82,8 +82,8 @@ def _speed(project: Project, stream: str) -> None:
 
 
 def _scheduler(project: Project, stream: str) -> None:
-    from seamline.cli.scheduler import run_scheduler
     from seamline.machine.signals import stopping
+    from seamline.operate.scheduler import run_scheduler
 
     stop = threading.Event()
     with stopping(stop, hurried=True):

@@ -17,13 +17,13 @@ from typing import TypeVar
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from seamline.cli.units import SparkUnits
 from seamline.clock import system_clock
 from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.history import ArchiveHistory, BatchHistory
 from seamline.jobs.batch import Batch
 from seamline.jobs.plan import imports_of
 from seamline.jobs.retention import retain
+from seamline.operate.units import SparkUnits
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
 
