@@ -252,7 +252,7 @@ def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(shop: Path, capsys: py
 
 
 def test_the_doctor_tells_whose_the_port_is(shop: Path) -> None:
-    from seamline.cli.doctor import port
+    from seamline.operate.doctor import port
     from seamline.schemas.project import load_project
     from seamline.serving.app import ADDRESS, listen
 
@@ -272,7 +272,7 @@ def test_the_doctor_tells_whose_the_port_is(shop: Path) -> None:
 
 
 def test_the_doctor_asks_a_broker_though_no_contract_names_a_topic(tmp_path: Path) -> None:
-    from seamline.cli.doctor import broker, guarded
+    from seamline.operate.doctor import broker, guarded
     from seamline.schemas.project import load_project
 
     (tmp_path / "seamline.toml").write_text('[kafka]\nbootstrap_servers = "127.0.0.1:1"\n')
@@ -283,7 +283,7 @@ def test_the_doctor_asks_a_broker_though_no_contract_names_a_topic(tmp_path: Pat
 
 
 def test_the_doctor_leaves_nothing_in_the_lake(shop: Path) -> None:
-    from seamline.cli.doctor import guarded, lake
+    from seamline.operate.doctor import guarded, lake
     from seamline.schemas.project import load_project
 
     assert guarded("lake", lambda: lake(load_project(shop))).health == "ok"
