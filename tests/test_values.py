@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seamline.cli.query import distinct
-from seamline.console import cell as shown
 from seamline.errors import Condition, SeamlineError
 from seamline.serving import encode
 from seamline.serving.serving import Serving
 from seamline.serving.values import day_text, instant_text, interval_text, time_text
+from seamline.wording import cell as shown
 
 NESTED = (
     "{'d': DATE 'infinity', 'l': [TIMESTAMP '2024-05-01 00:00:00', NULL], 'n': 'nan'::DOUBLE,"

@@ -13,7 +13,8 @@ from chaos import Run, play
 from recovery import worst
 from world import World
 
-from seamline.console import duration, note, say, show_table
+from seamline.console import note, say, show_table
+from seamline.wording import duration
 
 MARK = ".chaos"
 """Stands in folders that a run made, which another may empty."""

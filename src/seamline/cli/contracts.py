@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
-from seamline.console import duration, say, show_json, show_table
+from seamline.console import say, show_json, show_table
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import load_project
+from seamline.wording import duration
 
 
 def add(app: typer.Typer) -> None:

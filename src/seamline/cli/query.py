@@ -12,12 +12,13 @@ from typing import Annotated
 import typer
 
 from seamline.cli.options import HERE, ProjectOption, examples
-from seamline.console import duration, is_terminal, note, say, show_json, show_table
+from seamline.console import is_terminal, note, say, show_json, show_table
 from seamline.errors import Condition, UserError
 from seamline.schemas.project import load_project
 from seamline.serving.encode import FORMATS, cell, rows
 from seamline.serving.provenance import Answer, Provenance
 from seamline.serving.serving import Serving
+from seamline.wording import duration
 
 
 class RowFormat(StrEnum):

@@ -18,7 +18,7 @@ from seamline.advance import Advance, unseen
 from seamline.cli.options import HERE, ProjectOption, examples
 from seamline.cli.survey import Survey, check_names, judge_files, say_rejected
 from seamline.clock import system_clock
-from seamline.console import cell, note, say
+from seamline.console import note, say
 from seamline.errors import Condition, TerminalError, TransientError, UserError
 from seamline.kernel import Limits, kernel
 from seamline.operate.events import EventFile, newest, read_event, shift
@@ -27,6 +27,7 @@ from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import Project, load_project
 from seamline.streaming.clients import REFUSALS, python_options, refused, turned_away
 from seamline.streaming.kafka import Cluster
+from seamline.wording import cell
 
 IN_FLIGHT = 20_000
 """Records sent and not yet acknowledged: what bounds the memory of a replay."""

@@ -13,7 +13,7 @@ import typer
 from seamline.claims import Lease
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.clock import system_clock
-from seamline.console import duration, note, say, show_json, show_table
+from seamline.console import note, say, show_json, show_table
 from seamline.errors import SeamlineError
 from seamline.frontier import Frontier, topic_of
 from seamline.machine.process import born
@@ -23,6 +23,7 @@ from seamline.schemas.project import Project, load_project
 from seamline.serving.serving import Serving
 from seamline.serving.status import Status, StreamStatus, ViewStatus
 from seamline.streaming.kafka import Cluster
+from seamline.wording import duration
 
 ASK_SECONDS = 3.0
 """How long Kafka may take to say where its logs end."""

@@ -14,12 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from seamline.clock import system_clock
-from seamline.console import cell, duration, is_terminal, note
+from seamline.console import is_terminal, note
 from seamline.errors import Condition, TerminalError
 from seamline.history import SpeedHistory
 from seamline.machine.supervisor import RoleState, tail
 from seamline.operate.stack import Stack, serving_address
 from seamline.schemas.project import Project
+from seamline.wording import cell, duration
 
 LOOK_SECONDS = 0.25
 LINE_SECONDS = 30.0

@@ -13,6 +13,7 @@ import httpx
 from filelock import FileLock, Timeout
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt, wait_fixed
 
+from seamline.advance import Say, unsaid
 from seamline.claims import is_claimed
 from seamline.clock import system_clock
 from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
@@ -64,7 +65,7 @@ class Stack:
             self.lock.release()
 
 
-def start_stack(project: Project, *, env: Mapping[str, str] | None = None, say: Any = lambda text: None) -> Stack:
+def start_stack(project: Project, *, env: Mapping[str, str] | None = None, say: Say = unsaid) -> Stack:
     """Starts broker, topics, views and roles; returns when all roles have been started (not yet: ready).
 
     `env` is added to every role's environment; `say` is told each step. Raises WRITER_CONFLICT where the project runs
@@ -126,7 +127,7 @@ def roles(project: Project, env: Mapping[str, str]) -> list[Role]:
     return [*wanted, role("scheduler", "main"), role("serving", "main", lambda: _answers(project))]
 
 
-def _broker(project: Project, say: Any) -> tuple[Broker | None, str]:
+def _broker(project: Project, say: Say) -> tuple[Broker | None, str]:
     if project.settings.kafka.bootstrap_servers:
         return None, project.bootstrap
     say("starting the embedded broker…")
@@ -136,7 +137,7 @@ def _broker(project: Project, say: Any) -> tuple[Broker | None, str]:
     return broker, broker.bootstrap
 
 
-def _make_topics(project: Project, bootstrap: str, say: Any) -> None:
+def _make_topics(project: Project, bootstrap: str, say: Say) -> None:
     cluster = Cluster(bootstrap, project.settings.kafka.options, patience=ASK_SECONDS)
     try:
         made = cluster.create_missing({c.topic for c in project.contracts.values()}, project.settings.kafka.partitions)
