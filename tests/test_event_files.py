@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from seamline.cli.replay import send_files
-from seamline.cli.survey import check_files, judge_files, say_rejected
 from seamline.errors import Condition, TerminalError, UserError
 from seamline.kernel import kernel
 from seamline.operate.events import EventFile, event_time, shift
+from seamline.operate.replay import send_files
+from seamline.operate.survey import check_files, judge_files, say_rejected
 from seamline.schemas.contracts.contract import Contract, parse_contract
 
 CONTRACT = """\
@@ -179,20 +179,17 @@ def test_a_format_that_is_not_read_is_refused_by_name(name: str) -> None:
         EventFile(Path(name))
 
 
-def test_columns_that_are_no_field_and_fields_that_are_no_column_are_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_columns_that_are_no_field_and_fields_that_are_no_column_are_named(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_bytes(text(f"{AT},x,1", header="at,color,N"))
-    check_files([tmp_path / "e.csv"], SALES)
-    said = capsys.readouterr().err
+    lines: list[str] = []
+    check_files([tmp_path / "e.csv"], SALES, lines.append)
+    said = "\n".join(lines)
     assert "no field of sales: column 'color'" in said
     assert "no column for id, note" in said
     assert "without the event id id copies of these events count again" in said
 
 
-def test_what_will_be_rejected_is_said_with_its_reasons_before_it_is_sent(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_will_be_rejected_is_said_with_its_reasons_before_it_is_sent(tmp_path: Path) -> None:
     good = {"id": "a", "at": AT}
     wrong = [{**good, "n": "7"}, {**good, "n": "8"}, {"at": AT}, {**good, "at": "2027-03-01T10:00:00Z"}, good]
     path = tmp_path / "e.jsonl"
@@ -206,9 +203,9 @@ def test_what_will_be_rejected_is_said_with_its_reasons_before_it_is_sent(
         "bad JSON": 2,
         "bad UTF-8": 1,
     }
-    say_rejected(survey, SALES)
-    said = capsys.readouterr().err
-    assert "7 of 8 records will be rejected: 2 × bad JSON, 2 × wrong type: n, 1 × missing: id" in said
+    said: list[str] = []
+    say_rejected(survey, SALES, said.append)
+    assert "7 of 8 records will be rejected: 2 × bad JSON, 2 × wrong type: n, 1 × missing: id" in said[0]
     by = timedelta(days=-400)
     assert "event time in the future" not in judge_files([path], SALES, [SALES], kernel(), NOW, by).rejected
 
@@ -220,15 +217,14 @@ def test_the_largest_record_is_known_by_its_place_before_anything_is_sent(tmp_pa
     assert survey.longest == (1010, f"{tmp_path / 'b.jsonl'}: record 3001")
 
 
-def test_records_of_other_contracts_of_the_topic_are_told_apart(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_records_of_other_contracts_of_the_topic_are_told_apart(tmp_path: Path) -> None:
     kinds = CONTRACT + "  - {property: seamline.discriminator, value: {path: kind, value: sale}}\n"
     path = tmp_path / "e.jsonl"
     path.write_text("\n".join(json.dumps({**ROW, "kind": kind}) for kind in ("sale", "refund", "gift")))
     contract = parse_contract(kinds, "sales.yaml")
-    say_rejected(judge_files([path], contract, [contract], kernel(), NOW), contract)
-    assert "2 of 3 records are not events of sales: kind is not 'sale'" in capsys.readouterr().err
+    said: list[str] = []
+    say_rejected(judge_files([path], contract, [contract], kernel(), NOW), contract, said.append)
+    assert said == ["2 of 3 records are not events of sales: kind is not 'sale'"]
 
 
 def test_a_file_that_is_damaged_after_it_was_looked_at_says_what_was_sent(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 from stream_parts import event, produce
 from waiting import wait_until
 
-from seamline.cli.replay import producer
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.frontier import START, Frontier, Partition
 from seamline.machine.broker import Broker, free_ports
+from seamline.operate.replay import producer
 from seamline.streaming.clients import python_options
 from seamline.streaming.kafka import Cluster, starting_offsets
 

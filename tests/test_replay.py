@@ -14,9 +14,9 @@ import pytest
 from stream_parts import event, make_project
 
 from seamline.cli.main import execute
-from seamline.cli.replay import producer, send_files
 from seamline.errors import Condition, UserError
 from seamline.operate.events import EventFile, event_time, newest, read_event, shift
+from seamline.operate.replay import producer, send_files
 from seamline.schemas.contracts.contract import Contract, parse_contract
 
 CONTRACT = """\

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from seamline.advance import Advance
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
-from seamline.cli.survey import check_files
 from seamline.console import note, show_json, show_table
-from seamline.operate.events import EventFile
+from seamline.operate.imports import import_files, is_viewed
 from seamline.progress import progress
-from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.contracts.contract import Contract
-from seamline.schemas.project import Project, load_project
-from seamline.streaming.imports import import_events
+from seamline.schemas.project import load_project
 
 
 def add(app: typer.Typer) -> None:
@@ -42,38 +36,21 @@ def import_(
     A file is known by its content: one that was imported before is not taken again.
     """
     loaded = load_project(project)
-    wanted = loaded.contract(contract)
-    check_files(files, wanted)
-    done: list[dict[str, Any]] = []
-    for path in files:
-        with progress(f"import {path.name}", path.stat().st_size * 2) as advance:
-            taken = import_events(loaded, contract, lambda path=path, by=advance: values(path, wanted, by))  # type: ignore[misc]
-        done.append({"file": str(path), "already": taken.already, **taken.counts.model_dump(), "source": taken.source})
+    done = import_files(loaded, files, loaded.contract(contract), show=progress, say=note)
+    rows = [
+        {"file": str(one.file), "already": one.already, **one.counts.model_dump(), "source": one.source} for one in done
+    ]
     if as_json:
-        show_json(done)
+        show_json(rows)
         return
-    columns = ("file", "read", "counted", "rejected", "result")
-    results = ["imported before: nothing done" if one["already"] else "imported" for one in done]
-    show_table(columns, [(*(one[c] for c in columns[:-1]), word) for one, word in zip(done, results, strict=True)])
-    if not all(one["already"] for one in done):
-        note(_next(loaded, contract))
-
-
-def _next(project: Project, contract: str) -> str:
-    """What makes imported events part of an answer."""
-    served = [state for state in Catalogue(project.lake).states.values() if state.served]
-    if any(contract in record.contracts for state in served for record in state.definitions):
-        return "they are served from the next batch version on: 'seamline batch refresh' makes it"
-    return f"no view of {contract} is applied yet: 'seamline views apply', then 'seamline batch refresh', serves them"
-
-
-def values(path: Path, contract: Contract, advance: Advance) -> Iterator[bytes]:
-    """The records of one file, from the first on; tells the bytes read. An import reads twice: hash, then rows."""
-    with EventFile(path) as file:
-        before = 0
-        for number, value in enumerate(file.values(contract)):
-            yield value
-            if number % 1000 == 0:
-                advance(file.done - before, f"{number} records")
-                before = file.done
-        advance(file.done - before)
+    columns = ("file", "read", "counted", "rejected")
+    results = ["imported before: nothing done" if one.already else "imported" for one in done]
+    show_table(
+        (*columns, "result"), [(*(row[c] for c in columns), word) for row, word in zip(rows, results, strict=True)]
+    )
+    if all(one.already for one in done):
+        return
+    if is_viewed(loaded, contract):
+        note("they are served from the next batch version on: 'seamline batch refresh' makes it")
+        return
+    note(f"no view of {contract} is applied yet: 'seamline views apply', then 'seamline batch refresh', serves them")

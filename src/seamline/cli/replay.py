@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from kafka import KafkaProducer
-from kafka.errors import KafkaError
 
-from seamline.advance import Advance, unseen
 from seamline.cli.options import HERE, ProjectOption, examples
-from seamline.cli.survey import Survey, check_names, judge_files, say_rejected
-from seamline.clock import system_clock
 from seamline.console import note, say
-from seamline.errors import Condition, TerminalError, TransientError, UserError
-from seamline.kernel import Limits, kernel
-from seamline.operate.events import EventFile, newest, read_event, shift
+from seamline.operate.replay import replay_files
 from seamline.progress import progress
-from seamline.schemas.contracts.contract import Contract
-from seamline.schemas.project import Project, load_project
-from seamline.streaming.clients import REFUSALS, python_options, refused, turned_away
-from seamline.streaming.kafka import Cluster
-from seamline.wording import cell
-
-IN_FLIGHT = 20_000
-"""Records sent and not yet acknowledged: what bounds the memory of a replay."""
-
-LARGEST = (16 << 20) - (4 << 10)
-"""Bytes of a record that the producer takes, with room for its key."""
-
-Send = Callable[[bytes | None, bytes | None], object]
-"""Takes (key, value) towards the topic; returns at once."""
+from seamline.schemas.project import load_project
 
 
 def add(app: typer.Typer) -> None:
@@ -61,150 +36,9 @@ def replay(
 ) -> None:
     """Send files of events to a contract's topic, keyed by the contract's key. The topic is made if it is missing."""
     loaded = load_project(project)
-    wanted = loaded.contract(contract)
-    check_names(files)
-    by = _shift_of(files, wanted, system_clock()) if shift_to_now else timedelta()
-    survey = _judged(loaded, files, wanted, by)
-    cluster = Cluster(loaded.bootstrap, loaded.settings.kafka.options)
-    try:
-        if cluster.create_missing([wanted.topic], loaded.settings.kafka.partitions):
-            note(f"made topic {wanted.topic} with {loaded.settings.kafka.partitions} partitions")
-    finally:
-        cluster.close()
-    with producer(loaded.bootstrap, loaded.settings.kafka.options, wanted.topic) as send:
-        started = time.monotonic()
-        with progress(f"replay to {wanted.topic}", sum(path.stat().st_size for path in files)) as advance:
-            sent = send_files(files, wanted, send, rate, by, advance)
-        seconds = time.monotonic() - started
-    say(f"{sent} records sent to {wanted.topic} in {seconds:.1f} s")
-    if survey.rejected:
-        note(f"{survey.rejected.total()} of them will be rejected, for the reasons above")
-
-
-def _judged(loaded: Project, files: list[Path], contract: Contract, by: timedelta) -> Survey:
-    """All files, read whole before the first record goes; says what will be rejected, and refuses what cannot go."""
-    limits = loaded.settings.kernel
-    engine = kernel(Limits(memory=limits.memory, threads=limits.threads))
-    siblings = [one for one in loaded.contracts.values() if one.topic == contract.topic]
-    with progress("look at the files", sum(path.stat().st_size for path in files)) as advance:
-        survey = judge_files(files, contract, siblings, engine, system_clock(), by, advance)
-    length, place = survey.longest
-    if length > LARGEST:
-        raise UserError(
-            Condition.INPUT_INVALID,
-            f"a record of {length} bytes",
-            allowed=f"records of at most {LARGEST} bytes, as Kafka takes them",
-            mend="'seamline import' takes larger ones; or split the event",
-            where=place,
-        )
-    say_rejected(survey, contract)
-    return survey
-
-
-def send_files(
-    files: Iterable[Path],
-    contract: Contract,
-    send: Send,
-    rate: float = 0,
-    by: timedelta = timedelta(),
-    advance: Advance = unseen,
-) -> int:
-    """Sends every record of the files in order, at `rate` records a second (0: unbounded), event times moved `by`.
-
-    `advance` is told the bytes of the files, as they are stored. Returns how many were sent. Raises TerminalError
-    INPUT_INVALID, which says how many, where a file that could be read before cannot any more.
-    """
-    sent = 0
-    pace = _paced(rate)
-    for path in files:
-        with EventFile(path) as file:
-            before = 0
-            try:
-                for value in file.values(contract):
-                    event, _ = read_event(shift(value, contract, by) if by else value, contract)
-                    next(pace)
-                    send(event.key, event.value)
-                    sent += 1
-                    if sent % 100 == 0:
-                        advance(file.done - before, f"{sent} records")
-                        before = file.done
-            except UserError as error:
-                got = f"{sent} records were sent, then: {error.got}"
-                raise TerminalError(error.condition, got, mend=error.mend, where=error.where) from error
-    return sent
-
-
-@contextmanager
-def producer(bootstrap: str, options: Mapping[str, str], topic: str) -> Iterator[Send]:
-    """A way to send to one topic: idempotent, acknowledged by all replicas; the block ends when everything is.
-
-    Raises TransientError BROKER_UNAVAILABLE, or TerminalError: INPUT_INVALID for a record that the cluster refuses,
-    KAFKA_AUTH where it turns this client away.
-    """
-    waiting: deque[Any] = deque()
-    taken = 0
-
-    def settle(left: int) -> None:
-        nonlocal taken
-        while len(waiting) > left:
-            waiting.popleft().get(timeout=120)
-            taken += 1
-
-    def send(key: bytes | None, value: bytes | None) -> None:
-        waiting.append(client.send(topic, key=key, value=value))
-        if len(waiting) > IN_FLIGHT:
-            settle(IN_FLIGHT // 2)
-
-    try:
-        sending = {"linger_ms": 20, "batch_size": 256 << 10, "max_request_size": 16 << 20}
-        given = {**sending, **python_options(options, KafkaProducer.DEFAULT_CONFIG)}
-        client = KafkaProducer(
-            bootstrap_servers=bootstrap.split(","), **{**given, "acks": "all", "enable_idempotence": True}
-        )
-        try:
-            yield send
-            client.flush()
-            settle(0)
-        finally:
-            client.close(timeout=5)
-    except KafkaError as error:
-        why = error if isinstance(error, REFUSALS) else turned_away(bootstrap, options)
-        if why:
-            raise refused(bootstrap, why) from error
-        raise _refused(bootstrap, topic, error, taken) from error
-
-
-def _refused(bootstrap: str, topic: str, error: Any, taken: int) -> TransientError | TerminalError:
-    got = f"{type(error).__name__}: {error} ({taken} records and perhaps some after them were taken before)"
-    if getattr(error, "retriable", True):
-        return TransientError(
-            Condition.BROKER_UNAVAILABLE,
-            f"the cluster at {bootstrap} did not take the records: {got}",
-            mend="see 'seamline doctor'; run again, a replay sends copies, which count once where there is an event id",
-            where=bootstrap,
-        )
-    return TerminalError(Condition.INPUT_INVALID, f"topic {topic} refuses a record: {got}", where=topic)
-
-
-def _shift_of(files: Iterable[Path], contract: Contract, now: datetime) -> timedelta:
-    """By how much event times have to move so that the newest is now: one pass over the files."""
-    latest = None
-    for path in files:
-        with EventFile(path) as file:
-            found = newest(file.values(contract), contract, now)
-        latest = max(filter(None, (latest, found)), default=None)
-    if latest is None:
-        return timedelta()
-    note(f"event times move by {cell(now - latest)}: {cell(latest)} becomes now")
-    return now - latest
-
-
-def _paced(rate: float) -> Iterator[None]:
-    """Yields when the next record is due."""
-    started, due = time.monotonic(), 0.0
-    while True:
-        ahead = due - (time.monotonic() - started)
-        if ahead > 0.002:
-            time.sleep(ahead)
-        yield
-        due += 1 / rate if rate else 0.0
+    done = replay_files(
+        loaded, files, loaded.contract(contract), rate, shift_to_now=shift_to_now, show=progress, say=note
+    )
+    say(f"{done.sent} records sent to {done.topic} in {done.seconds:.1f} s")
+    if done.rejected:
+        note(f"{done.rejected} of them will be rejected, for the reasons above")

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from seamline.advance import Advance, unseen
-from seamline.console import note
+from seamline.advance import Advance, Say, unsaid, unseen
 from seamline.kernel import Kernel
 from seamline.operate.csvrows import CsvHeader
 from seamline.operate.events import EventFile, shift
@@ -45,7 +44,7 @@ class Survey:
                 self.rejected.update({reason: n} if reason else {})
 
 
-def check_files(paths: Iterable[Path], contract: Contract) -> None:
+def check_files(paths: Iterable[Path], contract: Contract, say: Say = unsaid) -> None:
     """Reads all files to their ends, and says which columns are no field. Raises UserError INPUT_INVALID."""
     paths = list(paths)
     check_names(paths)
@@ -54,7 +53,7 @@ def check_files(paths: Iterable[Path], contract: Contract) -> None:
             for _ in file.values(contract):
                 pass
         if file.header:
-            say_columns(path, file.header, contract)
+            _say_columns(path, file.header, contract, say)
 
 
 def check_names(paths: Iterable[Path]) -> None:
@@ -72,6 +71,7 @@ def judge_files(
     now: datetime,
     by: timedelta = timedelta(),
     advance: Advance = unseen,
+    say: Say = unsaid,
 ) -> Survey:
     """What the contract says of every record, event times moved `by`, were it sent `now`; one pass over whole files.
 
@@ -93,33 +93,33 @@ def judge_files(
                 advance(file.done - before, f"{survey.records} records looked at")
                 before = file.done
         if file.header:
-            say_columns(path, file.header, contract)
+            _say_columns(path, file.header, contract, say)
     return survey
 
 
-def say_columns(path: Path, header: CsvHeader, contract: Contract) -> None:
+def _say_columns(path: Path, header: CsvHeader, contract: Contract, say: Say) -> None:
     """Names columns that are no field and fields that are no column: both are often a slip."""
     if header.unknown:
-        note(f"{path}: no field of {contract.name}: column {', '.join(map(repr, header.unknown))}")
+        say(f"{path}: no field of {contract.name}: column {', '.join(map(repr, header.unknown))}")
     if header.lacking:
-        note(f"{path}: no column for {', '.join(header.lacking)}")
+        say(f"{path}: no column for {', '.join(header.lacking)}")
     event_id = contract.event_id and contract.field(contract.event_id).key
     if event_id in header.lacking:
-        note(f"{path}: without the event id {event_id} copies of these events count again")
+        say(f"{path}: without the event id {event_id} copies of these events count again")
 
 
-def say_rejected(survey: Survey, contract: Contract) -> None:
+def say_rejected(survey: Survey, contract: Contract, say: Say) -> None:
     """What will not count, and why."""
     if survey.rejected:
         reasons = [f"{n} × {reason}" for reason, n in survey.rejected.most_common(SHOWN)]
         more = len(survey.rejected) - len(reasons)
         listed = ", ".join(reasons) + (f" and {more} more reasons" if more > 0 else "")
-        note(f"{survey.rejected.total()} of {survey.records} records will be rejected: {listed}")
-        note(f"they are sent as they are; the archive keeps them until {contract.name} is mended")
+        say(f"{survey.rejected.total()} of {survey.records} records will be rejected: {listed}")
+        say(f"they are sent as they are; the archive keeps them until {contract.name} is mended")
     if survey.unclaimed:
         named = contract.discriminator
         wanted = f"{'.'.join(named.path)} is not {named.value!r}" if named else "another contract's"
-        note(f"{survey.unclaimed} of {survey.records} records are not events of {contract.name}: {wanted}")
+        say(f"{survey.unclaimed} of {survey.records} records are not events of {contract.name}: {wanted}")
 
 
 def _records(values: list[bytes], now: datetime) -> pa.Table:

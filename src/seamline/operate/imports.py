@@ -1,0 +1,60 @@
+"""Files of events straight into the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seamline.advance import Advance, Say, Show, unsaid, unshown
+from seamline.entries import Counts
+from seamline.operate.events import EventFile
+from seamline.operate.survey import check_files
+from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.project import Project
+from seamline.streaming.imports import import_events
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of one file. `already`: it was imported before, so nothing was done."""
+
+    file: Path
+    already: bool
+    counts: Counts
+    source: str
+
+
+def import_files(
+    project: Project, files: Sequence[Path], contract: Contract, *, show: Show = unshown, say: Say = unsaid
+) -> list[Taken]:
+    """Takes files into the archive, each in an entry of its own; none before all were read whole.
+
+    A file is known by its content. Raises UserError INPUT_INVALID where one cannot be read.
+    """
+    check_files(files, contract, say)
+    done = []
+    for path in files:
+        with show(f"import {path.name}", path.stat().st_size * 2) as advance:
+            taken = import_events(project, contract.name, lambda path=path, by=advance: _values(path, contract, by))  # type: ignore[misc]
+        done.append(Taken(path, taken.already, taken.counts, taken.source))
+    return done
+
+
+def is_viewed(project: Project, contract: str) -> bool:
+    """Whether a view that is served reads the contract, so that its events become part of an answer."""
+    served = [state for state in Catalogue(project.lake).states.values() if state.served]
+    return any(contract in record.contracts for state in served for record in state.definitions)
+
+
+def _values(path: Path, contract: Contract, advance: Advance) -> Iterator[bytes]:
+    """The records of one file, from the first on; tells the bytes read. An import reads twice: hash, then rows."""
+    with EventFile(path) as file:
+        before = 0
+        for number, value in enumerate(file.values(contract)):
+            yield value
+            if number % 1000 == 0:
+                advance(file.done - before, f"{number} records")
+                before = file.done
+        advance(file.done - before)
