@@ -15,11 +15,11 @@ import pytest
 import typer
 
 from seamline.cli import main as boundary
-from seamline.cli.init import make_project
 from seamline.cli.lazy import LazyGroup
 from seamline.cli.main import app, execute
 from seamline.console import plain_table
 from seamline.errors import Condition, ConflictError, SeamlineError, TerminalError, TransientError, UserError
+from seamline.operate.template import make_project
 from seamline.wording import duration
 from tests.commands import leaves, parse
 

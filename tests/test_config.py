@@ -119,7 +119,7 @@ def test_every_key_is_documented_with_its_default() -> None:
 
 
 def test_the_template_shows_every_key_with_its_default() -> None:
-    template = (files("seamline.cli") / "templates" / "project" / "seamline.toml").read_text()
+    template = (files("seamline.operate") / "templates" / "project" / "seamline.toml").read_text()
     assert tomllib.loads(template) == {section: {} for section in Settings.model_fields}
     head, rest = template.split("[kafka]", 1)
     assert head.startswith("#")

@@ -72,7 +72,7 @@ def test_the_safe_steps_of_the_tour_run(tmp_path: Path) -> None:
 
 def test_the_tours_view_is_the_one_that_init_makes(tmp_path: Path) -> None:
     shown = re.search(r"```sql\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    template = ROOT / "src/seamline/cli/templates/project/views/orders_by_hour.sql"
+    template = ROOT / "src/seamline/operate/templates/project/views/orders_by_hour.sql"
     assert shown is not None
     assert shown[1] in template.read_text()
 

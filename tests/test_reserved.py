@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from seamline.cli.init import make_project
 from seamline.cli.main import execute
 from seamline.errors import Condition, UserError
 from seamline.kernel import kernel
+from seamline.operate.template import make_project
 from seamline.schemas.contracts.contract import parse_contract
 from seamline.schemas.contracts.decode import decode_statement
 from seamline.schemas.views.compiler import compile_view

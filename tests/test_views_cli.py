@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from obstore.store import LocalStore
 
-from seamline.cli.init import make_project
 from seamline.cli.main import execute
 from seamline.errors import UserError
+from seamline.operate.template import make_project
 from seamline.schemas.algebra import ALGEBRA, Aggregate
 from seamline.schemas.views.compiler import compile_view
 from seamline.schemas.views.cost import Cost, cost, size_of

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +9,7 @@ import typer
 
 from seamline.cli.options import examples
 from seamline.console import say
-from seamline.errors import Condition, UserError
-
-SETTINGS = "seamline.toml"
-RENAMED = {"gitignore": ".gitignore"}
-"""Files that a package cannot hold under their own name."""
-
-JOINED = (".gitignore",)
-"""Files that a folder without a project may have already."""
+from seamline.operate.template import make_project
 
 
 def add(app: typer.Typer) -> None:
@@ -31,42 +22,3 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new pro
     for path in make_project(folder):
         say(f"made {path}")
     say(f"next: put your contracts and views in place, then 'seamline up --project {folder}'")
-
-
-def make_project(folder: Path) -> list[Path]:
-    """Writes the template; returns the files. A .gitignore that is there keeps its lines and gets those it lacks.
-
-    Raises UserError INPUT_INVALID where anything else of it is there already.
-    """
-    template = files("seamline.cli") / "templates" / "project"
-    wanted = [(folder / path, content) for path, content in _files(template)]
-    there = [path for path, _ in wanted if path.exists() and path.name not in JOINED]
-    if there or (folder.exists() and not folder.is_dir()):
-        raise UserError(
-            Condition.INPUT_INVALID,
-            f"{folder} holds a project already ({there[0].relative_to(folder)})" if there else f"{folder} is a file",
-            allowed="a new folder, or one that holds no project",
-            mend="choose another folder",
-            where=str(folder),
-        )
-    for path, content in wanted:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_joined(path.read_bytes(), content) if path.exists() else content)
-    return [path for path, _ in wanted]
-
-
-def _joined(there: bytes, content: bytes) -> bytes:
-    """The lines that are there, then those of `content` that are not."""
-    lines = there.splitlines(keepends=True)
-    known = {line.strip() for line in lines}
-    missing = [line for line in content.splitlines(keepends=True) if line.strip() not in known]
-    end = b"\n" if missing and there and not there.endswith(b"\n") else b""
-    return b"".join([*lines, end, *missing])
-
-
-def _files(folder: Traversable, inside: Path = Path()) -> list[tuple[Path, bytes]]:
-    found = []
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        path = inside / RENAMED.get(entry.name, entry.name)
-        found += _files(entry, path) if entry.is_dir() else [(path, entry.read_bytes())]
-    return found
