@@ -337,8 +337,8 @@ def test_an_imported_file_is_served_after_a_refresh_and_never_taken_twice(
 
 
 def test_the_state_of_a_role_whose_process_is_gone_is_not_believed() -> None:
-    from seamline.cli.status import alive
     from seamline.machine.supervisor import RoleState, State
+    from seamline.operate.status import alive
 
     gone = alive(RoleState("speed", State.RUNNING, pid=2**22 + 1, born=1.0))
     assert (gone.state, gone.pid) == (State.STOPPED, None)

@@ -14,19 +14,12 @@ from seamline.claims import Lease
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.clock import system_clock
 from seamline.console import note, say, show_json, show_table
-from seamline.errors import SeamlineError
-from seamline.frontier import Frontier, topic_of
-from seamline.machine.process import born
-from seamline.machine.supervisor import RoleState, State, read_state
-from seamline.operate.stack import ROLES, roles
-from seamline.schemas.project import Project, load_project
-from seamline.serving.serving import Serving
+from seamline.frontier import topic_of
+from seamline.machine.supervisor import RoleState
+from seamline.operate.status import project_status
+from seamline.schemas.project import load_project
 from seamline.serving.status import Status, StreamStatus, ViewStatus
-from seamline.streaming.kafka import Cluster
 from seamline.wording import duration
-
-ASK_SECONDS = 3.0
-"""How long Kafka may take to say where its logs end."""
 
 
 def add(app: typer.Typer) -> None:
@@ -41,9 +34,8 @@ def status(
 ) -> None:
     """Show how far each stream is, what each view is served from, and how the roles are."""
     loaded = load_project(project)
-    ends, why = log_ends(loaded)
-    found = Serving(loaded.lake, loaded.settings).status(ends)
-    states = role_states(loaded)
+    state = project_status(loaded)
+    found, why, states = state.lake, state.unknown, state.roles
     if as_json:
         show_json({**found.to_json(), "roles": [asdict(state) for state in states], "kafka": why or "answers"})
         return
@@ -63,39 +55,9 @@ def status(
         show_table(columns, [[getattr(told(state), column) for column in columns] for state in states])
 
 
-def log_ends(project: Project) -> tuple[dict[str, Frontier], str]:
-    """Where Kafka's logs of each stream end now; or nothing, and why that is not known."""
-    try:
-        cluster = Cluster(project.bootstrap, project.settings.kafka.options, patience=ASK_SECONDS)
-    except SeamlineError as error:
-        return {}, error.got
-    try:
-        return {
-            stream: cluster.end(cluster.topics({c.topic for c in project.contracts_of(stream)}).values())
-            for stream in project.streams
-        }, ""
-    except SeamlineError as error:
-        return {}, error.got
-    finally:
-        cluster.close()
-
-
-def role_states(project: Project) -> list[RoleState]:
-    """The roles' states as the supervisor last wrote them; those of a supervisor that is gone count as stopped."""
-    found = (read_state(project.state / ROLES, role.name) for role in roles(project, {}))
-    return [alive(state) for state in found if state is not None]
-
-
 def told(state: RoleState) -> RoleState:
     """The state as a table shows it: a log that is not there is said to be gone."""
     return state if Path(state.log).exists() else replace(state, log=f"{state.log} (gone)")
-
-
-def alive(state: RoleState) -> RoleState:
-    """The state, unless its process is gone and nobody has noted it: then nobody looks after it any more."""
-    if state.pid is None or born(state.pid) == state.born:
-        return state
-    return replace(state, state=State.STOPPED, pid=None, reason="its supervisor is gone")
 
 
 def _show_streams(found: Status) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from seamline.errors import Condition, UserError
 
-SETTINGS = "seamline.toml"
 RENAMED = {"gitignore": ".gitignore"}
 """Files that a package cannot hold under their own name."""
 
