@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from seamline.advance import Advance
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.console import say, show_json, show_table
-from seamline.jobs.batch import Batch
 from seamline.jobs.run import Outcome
-from seamline.operate.units import SparkUnits
+from seamline.operate.batch import make_versions
 from seamline.progress import progress
-from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import load_project
 
 ViewArgument = Annotated[str | None, typer.Argument(help="One view; default: all.")]
@@ -40,28 +36,9 @@ def rebuild(view: ViewArgument = None, project: ProjectOption = HERE, as_json: J
     run(project, view, as_json, whole=True)
 
 
-def _count(advance: Advance, done: int, total: int, step: str) -> None:
-    advance(0, f"{done} of {total} {step}")
-
-
-def _tell(advance: Advance, waits: str) -> None:
-    advance(0, f"waits for {waits}" if waits else "")
-
-
 def run(folder: Path, view: str | None, as_json: bool, *, whole: bool) -> None:
-    """One view after the other, bases before what is derived from them. The first error ends it; what was published
-    before stays."""
-    project = load_project(folder)
-    wanted = [view] if view else list(Catalogue(project.lake).in_order())
-    word = "rebuild" if whole else "refresh"
-    outcomes = []
-    with SparkUnits(project) as units:
-        batch = Batch(project.lake, units, project.settings.batch, project.settings.kernel)
-        for name in wanted:
-            with progress(f"{word} {name}") as advance:
-                units.watch = partial(_count, advance)
-                units.tell = partial(_tell, advance)
-                outcomes.append(batch.rebuild(name) if whole else batch.refresh(name))
+    """Makes versions and shows what became of each."""
+    outcomes = make_versions(load_project(folder), view, whole=whole, show=progress)
     if as_json:
         show_json([summary(outcome) for outcome in outcomes])
     elif not outcomes:

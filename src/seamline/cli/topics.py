@@ -7,13 +7,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from seamline.cli.options import HERE, JsonOption, ProjectOption, StreamOption, examples, group
-from seamline.clock import system_clock
 from seamline.console import note, say, show_json, show_table
 from seamline.entries import Gone, TopicRead
-from seamline.history import TopicsHistory
+from seamline.operate.topics import accept_gone, topics_of
 from seamline.schemas.project import load_project
-from seamline.streaming.kafka import Cluster
-from seamline.streaming.reading import accept as put
 
 MAIN = "main"
 
@@ -36,9 +33,9 @@ def topics(context: typer.Context, project: ProjectOption = HERE, as_json: JsonO
 def list_topics(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """List the topics: which contracts read them, which are left at what end, and what was accepted as gone."""
     loaded = load_project(project)
-    histories = {stream: TopicsHistory(loaded.lake.topics_log(stream)) for stream in loaded.streams}
-    read = [_read(stream, one) for stream, history in histories.items() for one in history.read.values()]
-    gone = [_gone(stream, one) for stream, history in histories.items() for one in history.gone]
+    found = topics_of(loaded)
+    read = [_read(each.stream, one) for each in found for one in each.read]
+    gone = [_gone(each.stream, one) for each in found for one in each.gone]
     if as_json:
         show_json({"topics": read, "gone": gone})
         return
@@ -64,12 +61,7 @@ def accept(
     Only what is gone now is passed over; what still stands is read. It is shown in 'seamline status' and with every
     answer that covers it.
     """
-    loaded = load_project(project)
-    cluster = Cluster(loaded.bootstrap, loaded.settings.kafka.options)
-    try:
-        gone = put(loaded.lake, stream, topic, cluster, how, system_clock)
-    finally:
-        cluster.close()
+    gone = accept_gone(load_project(project), stream, topic, how)
     if as_json:
         show_json([_gone(stream, one) for one in gone])
         return
