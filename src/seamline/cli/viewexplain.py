@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-import obstore
 import typer
 
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
-from seamline.cli.viewfind import NameArgument, batch_of, definition_of, derived_from, origin, statements_of
+from seamline.cli.viewfind import NameArgument, derived_from, origin
 from seamline.console import say, show_json, show_table
-from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.project import Project, load_project
-from seamline.schemas.views.cost import Cost, bytes_said, cost
+from seamline.operate.viewexplain import VersionSize, explain_view
+from seamline.operate.views import statements_of
+from seamline.schemas.project import load_project
+from seamline.schemas.views.cost import Cost
 from seamline.schemas.views.definition import Definition
 
 
@@ -22,33 +21,13 @@ def add(commands: typer.Typer) -> None:
     commands.command(name="explain", epilog=examples("seamline views explain orders_by_hour"))(explain)
 
 
-@dataclass(frozen=True)
-class VersionSize:
-    """What a batch version of a definition holds: its files, their bytes, their partial rows."""
-
-    version: int
-    files: int
-    rows: int
-    bytes: int
-
-    @property
-    def words(self) -> str:
-        """In one line."""
-        what = (
-            f"batch version {self.version}: {self.rows:,} partial rows in {self.files} files, {bytes_said(self.bytes)}"
-        )
-        return what + (f", {self.bytes / self.rows:.1f} bytes each" if self.rows else "")
-
-
 def explain(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """Explain how a view is kept: its keys, what is stored for each group, what that costs, and the statements.
 
     Bytes are reckoned from the types, as in memory; where the lake has a batch version, its files are measured too.
     """
-    loaded = load_project(project)
-    catalogue = Catalogue(loaded.lake)
-    definition = definition_of(loaded, catalogue, name, catalogue.states.get(name))
-    spent, measured = cost(definition), _measured(loaded, definition)
+    explained = explain_view(load_project(project), name)
+    definition, spent, measured = explained.definition, explained.cost, explained.measured
     if as_json:
         show_json(_told(definition, spent, measured))
         return
@@ -72,18 +51,6 @@ _ABOUT = {
     "merge": "partial rows of any split to one for each group",
     "finalise": "merged rows to the view's columns, when it is asked",
 }
-
-
-def _measured(project: Project, definition: Definition) -> VersionSize | None:
-    """The newest batch version's files as they lie in the lake; None where there is none."""
-    history = batch_of(project, definition.hash)
-    if not history.versions:
-        return None
-    number = max(history.versions)
-    files = {file.path: file.rows for of_unit in history.files(number).values() for file in of_unit}
-    listing = obstore.list(project.lake.store, prefix=f"batch/{definition.hash}/")
-    sizes = {item["path"]: item["size"] for batch in listing for item in batch if item["path"] in files}
-    return VersionSize(number, len(files), sum(files.values()), sum(sizes.values()))
 
 
 def _told(definition: Definition, spent: Cost, measured: VersionSize | None) -> dict[str, Any]:

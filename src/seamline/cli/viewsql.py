@@ -7,14 +7,10 @@ from typing import Annotated, Literal
 import typer
 
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
-from seamline.cli.viewfind import NameArgument, batch_of
+from seamline.cli.viewfind import NameArgument
 from seamline.console import note, say, show_json
-from seamline.errors import Condition, TransientError
-from seamline.history import SpeedHistory
-from seamline.schemas.catalogue import Catalogue
+from seamline.operate.viewsql import spark_view
 from seamline.schemas.project import load_project
-from seamline.schemas.views.sparksql import spark_text
-from seamline.serving.chains import served_definition, version_base
 
 
 def add(commands: typer.Typer) -> None:
@@ -32,29 +28,16 @@ def sql(
 
     Columns that the dialect cannot say as they are served are left out, and named.
     """
-    loaded = load_project(project)
-    catalogue = Catalogue(loaded.lake)
-    state = catalogue.history(name).state
-    definition, stream = served_definition(catalogue, state) if state else (None, "")
-    if state is None or definition is None or state.version is None:
-        mend = f"run 'seamline batch refresh {name}': it makes one"
-        raise TransientError(Condition.VIEW_NOT_READY, f"view {name} has no batch version yet", mend=mend)
-    batch = batch_of(loaded, definition.hash)
-    cut = version_base(definition, batch, state.version, SpeedHistory(loaded.lake.speed_log(stream))).cut
-    files = [file.path for of_unit in batch.files(state.version).values() for file in of_unit]
-    if not files:
-        got = f"batch version {state.version} of view {name} has no rows, so no file says its types"
-        raise TransientError(Condition.VIEW_NOT_READY, got, mend=f"run 'seamline batch refresh {name}' once it has")
-    said = f"{name}, definition {definition.hash}, batch version {state.version}: every record below {cut}, none above"
-    text = spark_text(definition, [loaded.lake.absolute(file) for file in files], said)
+    found = spark_view(load_project(project), name)
+    text = found.text
     if as_json:
         show_json(
             {
                 "view": name,
-                "definition": definition.hash,
+                "definition": found.definition,
                 "dialect": dialect,
-                "version": state.version,
-                "cut": cut.to_json(),
+                "version": found.version,
+                "cut": found.cut.to_json(),
                 "left_out": text.left_out,
                 "bounds": text.bounds,
                 "sql": text.sql,

@@ -1,0 +1,60 @@
+"""What the lake serves from now on: the project's views, one view less, or another batch version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seamline.clock import system_clock
+from seamline.entries import Published
+from seamline.errors import Condition, UserError
+from seamline.jobs.batch import Batch
+from seamline.operate.views import batch_of
+from seamline.schemas import catalogue
+from seamline.schemas.catalogue import Applied, Catalogue
+from seamline.schemas.project import Project
+
+
+def apply_views(project: Project) -> list[Applied]:
+    """Puts the project's views into service. All are compiled first: VIEW_INVALID leaves every one as it was."""
+    return catalogue.apply_views(project.lake, project.views, project.contracts, system_clock)
+
+
+def drop_view(project: Project, name: str) -> bool:
+    """Takes a view out of service; False where it was dropped before.
+
+    Raises VIEW_INVALID where the project still defines it: what stands in views/ is put into service again.
+    """
+    if name in project.views:
+        raise UserError(
+            Condition.VIEW_INVALID,
+            f"view {name} is still in the project",
+            mend="remove it there first: 'seamline up' and 'views apply' put what stands in views/ into service",
+            where=project.views[name].source.place(0),
+        )
+    return catalogue.drop_view(project.lake, name, system_clock) is not None
+
+
+def serve_other(project: Project, name: str, version: int | None = None, definition: str | None = None) -> Published:
+    """Serves another batch version, in one entry: that one, else the definition's newest, else what was served before.
+
+    Raises OUT_OF_RETENTION where nothing else was ever served.
+    """
+    states = list(Catalogue(project.lake).history(name).states.values())
+    if version is None and definition is None:
+        definition, version = _earlier(states)
+    elif version is None:
+        version = max(batch_of(project, definition or "").versions, default=None)
+    return Batch(project.lake, clock=system_clock).rollback(name, version, definition)
+
+
+def _earlier(states: Sequence[Published]) -> tuple[str, int | None]:
+    """What was served before the newest state began to serve what it serves."""
+    now = (states[-1].served, states[-1].version)
+    for state in reversed(states):
+        if state.served is not None and (state.served, state.version) != now:
+            return state.served, state.version
+    raise UserError(
+        Condition.OUT_OF_RETENTION,
+        f"view {states[-1].view} never served anything else",
+        mend="'seamline views show' lists the versions there are",
+    )
