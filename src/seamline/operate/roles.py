@@ -1,0 +1,60 @@
+"""What a process of a project can be, each until it is told to stop. A role imports what it needs and no other does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+from seamline.machine.signals import stopping
+from seamline.schemas.project import Project
+
+# Imports stand inside these functions: a machine runs five such processes, and none has memory for the others' parts.
+
+
+class RoleName(StrEnum):
+    """What a process can be."""
+
+    ARCHIVE = "archive"
+    SPEED = "speed"
+    SCHEDULER = "scheduler"
+    SERVING = "serving"
+
+
+def run_role(project: Project, role: RoleName, stream: str) -> None:
+    """Runs a role in this process until SIGTERM or Ctrl-C. Archive and speed work on one stream, the others on all."""
+    _RUN[role](project, stream)
+
+
+def _archive(project: Project, stream: str) -> None:
+    from seamline.streaming.archive import run_archive
+
+    run_archive(project, stream)
+
+
+def _speed(project: Project, stream: str) -> None:
+    from seamline.streaming.speed import run_speed
+
+    run_speed(project, stream)
+
+
+def _scheduler(project: Project, stream: str) -> None:
+    from seamline.operate.scheduler import run_scheduler
+
+    stop = threading.Event()
+    with stopping(stop, hurried=True):
+        run_scheduler(project, stop)
+
+
+def _serving(project: Project, stream: str) -> None:
+    from seamline.serving.app import run_serving
+
+    run_serving(project)
+
+
+_RUN: Mapping[RoleName, Callable[[Project, str], None]] = {
+    RoleName.ARCHIVE: _archive,
+    RoleName.SPEED: _speed,
+    RoleName.SCHEDULER: _scheduler,
+    RoleName.SERVING: _serving,
+}
