@@ -15,6 +15,10 @@ from seamline.schemas.views.text import load_views
 
 STATE = ".seamline"
 BOOTSTRAP = "bootstrap"
+"""In the state folder: where the embedded broker listens."""
+
+ADDRESS = "serving.json"
+"""In the state folder while the serving role runs: url, host, port, pid."""
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,10 @@ from seamline.errors import Condition, SeamlineError, TerminalError, TransientEr
 from seamline.lake import Lake
 from seamline.machine.signals import stopping
 from seamline.private import made
-from seamline.schemas.project import Project
+from seamline.schemas.project import ADDRESS, Project
 from seamline.serving.encode import FORMATS
 from seamline.serving.gate import BODY_SECONDS, Gate, error_body
 from seamline.serving.serving import Serving
-
-ADDRESS = "serving.json"
-"""In the project's state folder while the role runs: url, host, port, pid."""
 
 STATUS_CODES: dict[Condition, int] = {
     Condition.VIEW_UNKNOWN: 404,

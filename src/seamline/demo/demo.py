@@ -25,7 +25,7 @@ from seamline.demo.witness import Witness
 from seamline.errors import Condition, TerminalError, TransientError, UserError
 from seamline.operate.stack import Stack, serving_address, start_stack
 from seamline.progress import progress
-from seamline.schemas.project import Project, load_project
+from seamline.schemas.project import ADDRESS, Project, load_project
 
 MARK = ".demo"
 """Stands in folders that a demo made, which another may empty."""
@@ -50,7 +50,7 @@ def show(folder: Path, seed: int, rate: int, *, keep: bool = False) -> None:
     mess = plan_mess(seed)
     with running(project, keep) as stack:
         sent = Sent()
-        wait(stack, (project.state / "serving.json").exists, "the serving role")
+        wait(stack, (project.state / ADDRESS).exists, "the serving role")
         with Witness(serving_address(project), example.VIEW, example.COUNTING) as witness:
             first = history(stack, mess, sent, witness)
             live(stack, mess, sent, witness, first, rate)

@@ -18,9 +18,8 @@ from seamline.errors import Condition, SeamlineError
 from seamline.ledger import put_if_absent
 from seamline.machine.jars import ensure_jars, jars_folder
 from seamline.machine.java import find_java
-from seamline.schemas.project import Project, load_project
+from seamline.schemas.project import ADDRESS, Project, load_project
 from seamline.schemas.views.project_views import compile_all
-from seamline.serving.app import ADDRESS
 from seamline.streaming.kafka import Cluster
 
 GB = 1 << 30

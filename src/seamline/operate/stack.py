@@ -21,8 +21,7 @@ from seamline.machine.broker import Broker
 from seamline.machine.supervisor import Role, RoleState, Supervisor
 from seamline.private import made
 from seamline.schemas.catalogue import apply_views
-from seamline.schemas.project import BOOTSTRAP, Project
-from seamline.serving.app import ADDRESS
+from seamline.schemas.project import ADDRESS, BOOTSTRAP, Project
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.pulse import is_outage
 
