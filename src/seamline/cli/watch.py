@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -15,38 +15,13 @@ from rich.table import Table
 
 from seamline.clock import system_clock
 from seamline.console import is_terminal, note
-from seamline.errors import Condition, TerminalError
-from seamline.history import SpeedHistory
 from seamline.machine.supervisor import RoleState, tail
 from seamline.operate.stack import Stack, serving_address
-from seamline.schemas.project import Project
+from seamline.operate.watch import Reached, Streams, looks
 from seamline.wording import cell, duration
 
-LOOK_SECONDS = 0.25
 LINE_SECONDS = 30.0
-ENDED = frozenset({"failed", "stopped"})
 COLOURS = {"running": "green", "starting": "yellow", "waiting": "yellow", "failed": "red", "stopped": "dim"}
-
-
-class Streams:
-    """Follows the speed log of each stream, and says in a line how far it is."""
-
-    def __init__(self, project: Project) -> None:
-        self._histories = {stream: SpeedHistory(project.lake.speed_log(stream)) for stream in project.streams}
-
-    def lines(self) -> dict[str, str]:
-        """Stream to its line."""
-        return {stream: self._line(history) for stream, history in self._histories.items()}
-
-    def _line(self, history: SpeedHistory) -> str:
-        history.catch_up()
-        last = history.epochs.get(history.last_epoch)
-        if last is None:
-            return "no epoch yet"
-        counts = history.counts.values()
-        ago = duration(max(0.0, (system_clock() - last.at).total_seconds()))
-        read, counted = sum(c.read for c in counts), sum(c.counted for c in counts)
-        return f"epoch {last.number} {ago} ago; {read} records read, {counted} counted"
 
 
 def watch(stack: Stack, stop: threading.Event) -> None:
@@ -54,12 +29,12 @@ def watch(stack: Stack, stop: threading.Event) -> None:
     streams = Streams(stack.project)
     if is_terminal(sys.stderr):
         with Live(console=Console(stderr=True), auto_refresh=False) as live:
-            for states in _looks(stack, stop):
+            for states in looks(stack, stop):
                 live.update(_picture(stack, states, streams), refresh=True)
         return
     said: dict[str, str] = {}
     due = time.monotonic()
-    for states in _looks(stack, stop):
+    for states in looks(stack, stop):
         for name, state in states.items():
             words = f"{state.state}{f' ({state.reason})' if state.reason else ''}"
             if said.get(name) != words:
@@ -67,22 +42,16 @@ def watch(stack: Stack, stop: threading.Event) -> None:
                 note(f"{name}: {words}{_last_word(state)}")
         if time.monotonic() >= due:
             due = time.monotonic() + LINE_SECONDS
-            for stream, line in streams.lines().items():
-                note(f"stream {stream}: {line}")
+            for stream, reached in streams.reached().items():
+                note(f"stream {stream}: {_line(reached)}")
 
 
-def _looks(stack: Stack, stop: threading.Event) -> Iterator[Mapping[str, RoleState]]:
-    while not stop.is_set():
-        states = stack.poll()
-        yield states
-        if all(state.state in ENDED for state in states.values()):
-            raise TerminalError(
-                Condition.PROCESS_FAILED,
-                "no role is left to run",
-                mend="see the logs, mend what they say, start again",
-                where=str(stack.project.state / "logs"),
-            )
-        stop.wait(LOOK_SECONDS)
+def _line(reached: Reached | None) -> str:
+    """How far a stream is."""
+    if reached is None:
+        return "no epoch yet"
+    ago = duration(max(0.0, (system_clock() - reached.at).total_seconds()))
+    return f"epoch {reached.epoch} {ago} ago; {reached.read} records read, {reached.counted} counted"
 
 
 def _last_word(state: RoleState) -> str:
@@ -103,6 +72,6 @@ def _picture(stack: Stack, states: Mapping[str, RoleState], streams: Streams) ->
         table.add_row(
             name, f"[{COLOURS[state.state]}]{state.state}[/]", cell(state.pid), str(state.restarts), escape(words)
         )
-    for stream, line in streams.lines().items():
-        table.add_row(f"stream {stream}", "", "", "", line)
+    for stream, reached in streams.reached().items():
+        table.add_row(f"stream {stream}", "", "", "", _line(reached))
     return table
