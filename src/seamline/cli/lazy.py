@@ -15,7 +15,7 @@ from seamline.cli.options import MARKUP
 
 
 @dataclass(frozen=True)
-class Part:
+class LazyCommand:
     """A command to import: the module of seamline.cli whose `add` adds it, and the first paragraph of its help."""
 
     module: str
@@ -25,7 +25,7 @@ class Part:
 class LazyGroup(TyperGroup):
     """A group that imports a command once it is called, completed or asked for its own help; its list imports none."""
 
-    parts: ClassVar[Mapping[str, Part]] = {}
+    parts: ClassVar[Mapping[str, LazyCommand]] = {}
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)

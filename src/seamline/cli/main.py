@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from seamline import __version__
-from seamline.cli.lazy import LazyGroup, Part
+from seamline.cli.lazy import LazyCommand, LazyGroup
 from seamline.cli.options import MARKUP, RUN, Invocation, examples
 from seamline.console import note, show_error
 from seamline.errors import Condition, SeamlineError, TerminalError
@@ -31,42 +31,46 @@ INTERRUPTED = 130
 class Seamline(LazyGroup):
     """Every command; a test holds the lines to the commands' own help."""
 
-    parts: ClassVar[Mapping[str, Part]] = {
-        "init": Part("init", "Make a new project: seamline.toml, contracts/ and views/, with commented examples."),
-        "up": Part(
+    parts: ClassVar[Mapping[str, LazyCommand]] = {
+        "init": LazyCommand(
+            "init", "Make a new project: seamline.toml, contracts/ and views/, with commented examples."
+        ),
+        "up": LazyCommand(
             "up",
             "Run a whole project here: broker (unless one is configured), archive, speed, scheduler and serving.",
         ),
-        "run": Part(
+        "run": LazyCommand(
             "run",
             "Run one role in the foreground until SIGTERM or Ctrl-C. It logs to stderr; an exit code says why "
             "it ended.",
         ),
-        "replay": Part(
+        "replay": LazyCommand(
             "replay",
             "Send files of events to a contract's topic, keyed by the contract's key. The topic is made if it "
             "is missing.",
         ),
-        "import": Part(
+        "import": LazyCommand(
             "imports",
             "Take files of events into the archive, without Kafka. They are served from the next batch version on.",
         ),
-        "query": Part(
+        "query": LazyCommand(
             "query",
             "Ask the views. Rows go to stdout, warnings to stderr; provenance goes below a table, beside JSON "
             "rows, else to stderr.",
         ),
-        "status": Part("status", "Show how far each stream is, what each view is served from, and how the roles are."),
-        "doctor": Part("doctor", "Check the machine and the project. Ends with 2 where something is at fault."),
-        "demo": Part(
+        "status": LazyCommand(
+            "status", "Show how far each stream is, what each view is served from, and how the roles are."
+        ),
+        "doctor": LazyCommand("doctor", "Check the machine and the project. Ends with 2 where something is at fault."),
+        "demo": LazyCommand(
             "demo",
             "Replay two hours of GitHub events through the whole loop, with mess and a kill, and prove the "
             "answers exact.",
         ),
-        "views": Part("views", "The project's views."),
-        "contracts": Part("contracts", "The project's contracts."),
-        "topics": Part("topics", "The topics that streams read, and have left."),
-        "batch": Part("batch", "Make batch versions."),
+        "views": LazyCommand("views", "The project's views."),
+        "contracts": LazyCommand("contracts", "The project's contracts."),
+        "topics": LazyCommand("topics", "The topics that streams read, and have left."),
+        "batch": LazyCommand("batch", "Make batch versions."),
     }
 
 

@@ -10,7 +10,7 @@ import typer
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.viewfind import NameArgument
 from seamline.console import say, show_json, show_table
-from seamline.operate.viewapply import apply_views, drop_view, serve_other
+from seamline.operate.viewapply import put_into_service, serve_other, take_out_of_service
 from seamline.schemas.project import load_project
 
 
@@ -26,7 +26,7 @@ def add(commands: typer.Typer) -> None:
 
 def apply(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """Put the project's views into service. All are compiled first: one that is wrong leaves every one as it was."""
-    applied = apply_views(load_project(project))
+    applied = put_into_service(load_project(project))
     if as_json:
         show_json([asdict(one) for one in applied])
         return
@@ -45,7 +45,7 @@ def drop(name: NameArgument, project: ProjectOption = HERE) -> None:
 
     It gets no epochs from now on. Applied again, it has a hole until its next batch version: no number is given.
     """
-    done = drop_view(load_project(project), name)
+    done = take_out_of_service(load_project(project), name)
     say(f"{name} is no longer served" if done else f"{name} was dropped before")
 
 

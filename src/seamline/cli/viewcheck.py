@@ -11,7 +11,7 @@ from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.viewfind import columns_of, derived_from, origin
 from seamline.console import say, show_error, show_json, show_table
 from seamline.errors import SeamlineError, UserError
-from seamline.operate.viewcheck import Checked, check_project
+from seamline.operate.viewcheck import ViewCheck, check_project
 from seamline.schemas.views.cost import cost
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.parsed import ParsedView
@@ -42,7 +42,7 @@ def check(files: FilesArgument = None, project: ProjectOption = HERE, as_json: J
         raise typer.Exit(UserError.exit_code)
 
 
-def _show(found: Checked) -> None:
+def _show(found: ViewCheck) -> None:
     for view, definition in found.right:
         say(f"{view.source.place(0)}: {view.name} of {origin(definition)}, definition {definition.hash}")
         if definition.comment:

@@ -7,47 +7,47 @@ from typing import ClassVar
 
 import typer
 
-from seamline.cli.lazy import LazyGroup, Part, load
+from seamline.cli.lazy import LazyCommand, LazyGroup, load
 from seamline.cli.options import HERE, JsonOption, ProjectOption, group
 
 
 class Views(LazyGroup):
     """The group's commands."""
 
-    parts: ClassVar[Mapping[str, Part]] = {
-        "list": Part("viewlist", "List the views: those of the project, and those that the lake serves."),
-        "show": Part(
+    parts: ClassVar[Mapping[str, LazyCommand]] = {
+        "list": LazyCommand("viewlist", "List the views: those of the project, and those that the lake serves."),
+        "show": LazyCommand(
             "viewlist",
             "Show one view: its properties, definition, the statements it compiles to, columns and batch versions.",
         ),
-        "check": Part(
+        "check": LazyCommand(
             "viewcheck",
             "Check files of views: types, exactness and cost of every column, or everything that is wrong with them.",
         ),
-        "explain": Part(
+        "explain": LazyCommand(
             "viewexplain",
             "Explain how a view is kept: its keys, what is stored for each group, what that costs, and the statements.",
         ),
-        "diff": Part(
+        "diff": LazyCommand(
             "viewdiff",
             "Compare views of the project, or of a file, with what is served: what changed, and what that needs.",
         ),
-        "sql": Part(
+        "sql": LazyCommand(
             "viewsql",
             "Print a view over the Parquet files of the served batch version, "
             "for engines that have no Seamline at hand.",
         ),
-        "apply": Part(
+        "apply": LazyCommand(
             "viewapply",
             "Put the project's views into service. "
             "All are compiled first: one that is wrong leaves every one as it was.",
         ),
-        "drop": Part(
+        "drop": LazyCommand(
             "viewapply",
             "Take a view out of service. "
             "Its text has to be gone from views/: what stands there is put into service again.",
         ),
-        "rollback": Part(
+        "rollback": LazyCommand(
             "viewapply",
             "Serve another batch version of a view, older or held back, in one entry. It wins over runs under way.",
         ),

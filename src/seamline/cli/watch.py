@@ -17,7 +17,7 @@ from seamline.clock import system_clock
 from seamline.console import is_terminal, note
 from seamline.machine.supervisor import RoleState, tail
 from seamline.operate.stack import Stack, serving_address
-from seamline.operate.watch import Reached, Streams, looks
+from seamline.operate.watch import StreamProgress, Streams, looks
 from seamline.wording import cell, duration
 
 LINE_SECONDS = 30.0
@@ -46,7 +46,7 @@ def watch(stack: Stack, stop: threading.Event) -> None:
                 note(f"stream {stream}: {_line(reached)}")
 
 
-def _line(reached: Reached | None) -> str:
+def _line(reached: StreamProgress | None) -> str:
     """How far a stream is."""
     if reached is None:
         return "no epoch yet"

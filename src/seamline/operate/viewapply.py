@@ -9,17 +9,16 @@ from seamline.entries import Published
 from seamline.errors import Condition, UserError
 from seamline.jobs.batch import Batch
 from seamline.operate.views import batch_of
-from seamline.schemas import catalogue
-from seamline.schemas.catalogue import Applied, Catalogue
+from seamline.schemas.catalogue import Applied, Catalogue, apply_views, drop_view
 from seamline.schemas.project import Project
 
 
-def apply_views(project: Project) -> list[Applied]:
+def put_into_service(project: Project) -> list[Applied]:
     """Puts the project's views into service. All are compiled first: VIEW_INVALID leaves every one as it was."""
-    return catalogue.apply_views(project.lake, project.views, project.contracts, system_clock)
+    return apply_views(project.lake, project.views, project.contracts, system_clock)
 
 
-def drop_view(project: Project, name: str) -> bool:
+def take_out_of_service(project: Project, name: str) -> bool:
     """Takes a view out of service; False where it was dropped before.
 
     Raises VIEW_INVALID where the project still defines it: what stands in views/ is put into service again.
@@ -31,7 +30,7 @@ def drop_view(project: Project, name: str) -> bool:
             mend="remove it there first: 'seamline up' and 'views apply' put what stands in views/ into service",
             where=project.views[name].source.place(0),
         )
-    return catalogue.drop_view(project.lake, name, system_clock) is not None
+    return drop_view(project.lake, name, system_clock) is not None
 
 
 def serve_other(project: Project, name: str, version: int | None = None, definition: str | None = None) -> Published:

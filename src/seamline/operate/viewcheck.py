@@ -16,7 +16,7 @@ from seamline.schemas.views.text import check_views
 
 
 @dataclass(frozen=True)
-class Checked:
+class ViewCheck:
     """The views that are right with what they compile to, how many are wrong, and everything that is."""
 
     right: tuple[tuple[ParsedView, Definition], ...]
@@ -24,7 +24,7 @@ class Checked:
     errors: tuple[UserError, ...]
 
 
-def check_project(folder: Path, files: Sequence[Path] = ()) -> Checked:
+def check_project(folder: Path, files: Sequence[Path] = ()) -> ViewCheck:
     """Checks files of views or folders of them, those of the project in `folder` where none is named, and its settings.
 
     Each statement is read by itself, so one that is wrong hides no other. Raises INPUT_INVALID where there is no such
@@ -38,7 +38,7 @@ def check_project(folder: Path, files: Sequence[Path] = ()) -> Checked:
     # the error of a base stands for what is derived from it too
     errors = sorted({str(error): error for error in [*errors, *failed]}.values(), key=_place)
     wrong = unread + len(views) - len(right)
-    return Checked(tuple(right), wrong, (*wrong_settings, *errors))
+    return ViewCheck(tuple(right), wrong, (*wrong_settings, *errors))
 
 
 def _wrong_settings(folder: Path) -> list[UserError]:

@@ -18,7 +18,7 @@ ENDED = frozenset({"failed", "stopped"})
 
 
 @dataclass(frozen=True)
-class Reached:
+class StreamProgress:
     """The newest epoch of a stream, and the records read and counted in all that still stand in the ledger."""
 
     epoch: int
@@ -33,18 +33,18 @@ class Streams:
     def __init__(self, project: Project) -> None:
         self._histories = {stream: SpeedHistory(project.lake.speed_log(stream)) for stream in project.streams}
 
-    def reached(self) -> dict[str, Reached | None]:
+    def reached(self) -> dict[str, StreamProgress | None]:
         """By stream how far it is now; None where there is no epoch yet."""
         return {stream: _reached(history) for stream, history in self._histories.items()}
 
 
-def _reached(history: SpeedHistory) -> Reached | None:
+def _reached(history: SpeedHistory) -> StreamProgress | None:
     history.catch_up()
     last = history.epochs.get(history.last_epoch)
     if last is None:
         return None
     counts = history.counts.values()
-    return Reached(last.number, last.at, sum(c.read for c in counts), sum(c.counted for c in counts))
+    return StreamProgress(last.number, last.at, sum(c.read for c in counts), sum(c.counted for c in counts))
 
 
 def looks(stack: Stack, stop: threading.Event) -> Iterator[Mapping[str, RoleState]]:
