@@ -214,6 +214,13 @@ def test_a_rebuild_waits_where_what_comes_after_its_cut_cannot_be_read() -> None
     assert isinstance(planned(before, 1, rebuild=True), Plan), "what lies below its cut is not read"
 
 
+def test_on_a_base_that_cannot_be_read_only_a_rebuild_is_made() -> None:
+    of = logs([epoch(1), epoch(2)], [archived(0, 20, DAYS[0])], [version(10, **OTHERWISE.model_dump())])
+    with pytest.raises(SeamlineError, match="KERNEL_VERSION"):
+        planned(of, 1)
+    assert isinstance(planned(of, 1, rebuild=True), Plan)
+
+
 def test_another_definition_than_the_served_one_has_no_base() -> None:
     of = logs([epoch(1)], [archived(0, 10)], [version(10)])
     first = plan_run(served(1, "other", ("other", D)), [CLICKS], PER_HOUR, of, rebuild=False)
