@@ -124,7 +124,7 @@ def test_epochs_add_up_to_a_frontier_counts_and_the_newest_timestamp() -> None:
     assert (history.frontier, history.last_epoch, history.origin, history.newest) == (at(30), 3, START, NOW)
     assert history.counts == {"c": Counts(read=3, counted=2, rejected=1), "e": Counts(read=1, counted=1)}
     assert speed(epoch(1, newest=NOW), epoch(2, newest=NOW + HOUR)).newest == NOW + HOUR
-    assert speed().newest is None
+    assert (speed().last_epoch, speed().frontier, speed().newest) == (0, START, None)
 
 
 def test_only_the_first_epoch_or_a_segment_of_it_says_where_the_stream_began() -> None:
