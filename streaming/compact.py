@@ -154,7 +154,7 @@ def first_cut(definition: str, history: SpeedHistory, archived: Frontier) -> Fro
     listed = history.trailing(lambda epoch: definition in epoch.files)
     if not listed:
         return history.frontier
-    passed = [cut for cut in (listed[0].start, *(epoch.end for epoch in listed)) if cut <= archived]
+    passed = [epoch.end for epoch in listed if epoch.end <= archived]
     return passed[-1] if passed else listed[0].start
 
 
