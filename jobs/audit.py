@@ -51,7 +51,7 @@ def audit_version(resources: Resources, computed: Recomputed) -> Audit:
     try:
         served = served_files(computed.reservation, {result.unit for result in computed.results})
     except TerminalError as error:
-        return not_compared(f"nothing to compare with up to this cut: {error.got}", disagreeing)
+        return not_compared(f"nothing to compare with up to this cut: {error.message}", disagreeing)
     groups, found = _differences(resources, computed, served)
     if not found:
         return Audit(compared=True, groups=groups, disagreeing_copies=disagreeing)

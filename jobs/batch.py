@@ -54,8 +54,8 @@ class Batch(Resources):
             raise dropped_view(view)
         chosen = definition or state.served
         if chosen not in state.live:
-            allowed = ", ".join(state.live)
-            raise UserError(Condition.VIEW_UNKNOWN, f"definition {chosen} of {view} is not live", allowed=allowed)
+            detail = ", ".join(state.live)
+            raise UserError(Condition.VIEW_UNKNOWN, f"definition {chosen} of {view} is not live", detail=detail)
         speed = SpeedHistory(self.lake.speed_log(catalogue.stream(chosen)))
         cut = speed.origin or Frontier()
         if version is not None:

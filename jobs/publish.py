@@ -99,14 +99,14 @@ def _held(view: str, number: int, audit: Audit) -> TerminalError:
     drift = "; ".join(f"{d.column}: {d.groups} groups, at most {d.largest}" for d in audit.drift)
     wrong = "; ".join(f"{d.column}: {d.groups} groups, such as {d.largest}" for d in audit.wrong)
     if wrong:
-        got = f"version {number} of {view} differs from raw, computed another way ({wrong})"
-        allowed = "no difference in the sample that every version is verified by"
+        message = f"version {number} of {view} differs from raw, computed another way ({wrong})"
+        detail = "no difference in the sample that every version is verified by"
     else:
-        got = f"version {number} of {view} differs from what was served ({drift})"
-        allowed = "no unexplained difference, since batch.hold_on_drift is set"
+        message = f"version {number} of {view} differs from what was served ({drift})"
+        detail = "no unexplained difference, since batch.hold_on_drift is set"
     return TerminalError(
         Condition.DRIFT_HELD,
-        got,
-        allowed=allowed,
-        mend=f"look at both; 'seamline views rollback {view} --version {number}' serves it all the same",
+        message,
+        detail=detail,
+        hint=f"look at both; 'seamline views rollback {view} --version {number}' serves it all the same",
     )

@@ -102,7 +102,7 @@ def check_stands(lake: Lake, view: str, target: Target, cut: Frontier) -> None:
     try:
         build_chain(definition, None, cut, speed.segments(definition), speed.frontier)
     except TerminalError as error:
-        raise _expired(view, f"epochs after its cut no longer stand ({error.got})") from error
+        raise _expired(view, f"epochs after its cut no longer stand ({error.message})") from error
 
 
 def check_holds(view: str, reserved: Reserved, now: datetime) -> None:
@@ -116,5 +116,5 @@ def _expired(view: str, why: str) -> TransientError:
     return TransientError(
         Condition.RESERVATION_EXPIRED,
         f"the new version of {view} was not published: {why}",
-        mend="refresh again; raise batch.reservation_minutes if runs take longer than that",
+        hint="refresh again; raise batch.reservation_minutes if runs take longer than that",
     )

@@ -88,8 +88,8 @@ def _failed(error: Exception) -> SeamlineError:
         return raised
     said = [line.strip(": ") for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     cause = next((line for line in said if "failure" in line), said[-1])
-    mend = "run it again: it goes on with the units that are left"
-    return TransientError(Condition.PROCESS_FAILED, f"units died: {cause[:500]}", mend=mend)
+    hint = "run it again: it goes on with the units that are left"
+    return TransientError(Condition.PROCESS_FAILED, f"units died: {cause[:500]}", hint=hint)
 
 
 class _watched:  # noqa: N801 - a context manager reads as a word

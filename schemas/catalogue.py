@@ -122,7 +122,7 @@ class Catalogue:
         if hash_ not in self._compiled:
             record = self._record(hash_)
             if record is None:
-                raise UserError(Condition.VIEW_UNKNOWN, f"definition {hash_}", mend="'seamline views list' shows all")
+                raise UserError(Condition.VIEW_UNKNOWN, f"definition {hash_}", hint="'seamline views list' shows all")
             self._compiled[hash_] = compile_record(record)
         return self._compiled[hash_]
 
@@ -132,8 +132,8 @@ def unknown_view(view: str, known: list[str]) -> UserError:
     return UserError(
         Condition.VIEW_UNKNOWN,
         f"view {view!r}",
-        allowed=", ".join(sorted(known)) or "(no view was applied yet)",
-        mend=f"{close(view, known)}run 'seamline views apply' after adding it to views/",
+        detail=", ".join(sorted(known)) or "(no view was applied yet)",
+        hint=f"{close(view, known)}run 'seamline views apply' after adding it to views/",
     )
 
 
@@ -142,7 +142,7 @@ def dropped_view(view: str) -> UserError:
     return UserError(
         Condition.VIEW_UNKNOWN,
         f"view {view} was dropped",
-        mend="put its text back into views/ and run 'seamline views apply'",
+        hint="put its text back into views/ and run 'seamline views apply'",
     )
 
 
@@ -287,7 +287,7 @@ def publish(lake: Lake, seen: Published, definition: str, version: int | None, r
             raise ConflictError(
                 Condition.LEDGER_CONFLICT,
                 f"view {seen.view} was changed while a version of it was made",
-                mend="decide again from the view's newest state",
+                hint="decide again from the view's newest state",
             )
         return served_state(state, definition, version, reason, now)
 

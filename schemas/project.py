@@ -52,7 +52,7 @@ class Project:
         raise UserError(
             Condition.BROKER_UNAVAILABLE,
             "no broker is configured and the embedded one was never started here",
-            mend="run 'seamline up' in this project, or set kafka.bootstrap_servers in seamline.toml",
+            hint="run 'seamline up' in this project, or set kafka.bootstrap_servers in seamline.toml",
             where=str(self.folder),
         )
 
@@ -71,8 +71,8 @@ class Project:
             raise UserError(
                 Condition.CONTRACT_UNKNOWN,
                 f"contract {name!r}",
-                allowed=", ".join(sorted(self.contracts)) or "(the project has none)",
-                mend=f"name one of these, or add {self.folder / 'contracts'}/{name}.yaml",
+                detail=", ".join(sorted(self.contracts)) or "(the project has none)",
+                hint=f"name one of these, or add {self.folder / 'contracts'}/{name}.yaml",
             )
         return self.contracts[name]
 

@@ -41,8 +41,8 @@ def check_stored(definition: Definition, what: str, by: Stored) -> None:
             Condition.KERNEL_VERSION,
             f"{what} of view {definition.view} was stored by kernel {by.kernel} in layout {by.layout}, which this"
             f" release does not read for {', '.join(columns)}",
-            allowed=f"kernel {KERNEL_VERSION}, layout {LAYOUT}",
-            mend=f"run 'seamline batch rebuild {definition.view}': it makes those columns again from the archive",
+            detail=f"kernel {KERNEL_VERSION}, layout {LAYOUT}",
+            hint=f"run 'seamline batch rebuild {definition.view}': it makes those columns again from the archive",
         )
 
 

@@ -83,7 +83,7 @@ class Follower:
         """Raises VIEW_NOT_READY until the first snapshot is made, or what keeps it from being made."""
         if self._serving is None:
             raise self._failure or TransientError(
-                Condition.VIEW_NOT_READY, "the first snapshot is being loaded", mend="ask again in a moment"
+                Condition.VIEW_NOT_READY, "the first snapshot is being loaded", hint="ask again in a moment"
             )
         return self._serving
 
@@ -166,7 +166,7 @@ def answer(serving: Serving, ask: Ask) -> Response:
     """One answer in the format that was asked for. Raises what `Serving.query` raises, INPUT_INVALID for the format."""
     if ask.format not in FORMATS:
         raise UserError(
-            Condition.INPUT_INVALID, f"format {ask.format!r}", allowed=", ".join(FORMATS), mend="name one of these"
+            Condition.INPUT_INVALID, f"format {ask.format!r}", detail=", ".join(FORMATS), hint="name one of these"
         )
     form = FORMATS[ask.format]
     found = serving.query(ask.sql, as_of=ask.as_of)
@@ -216,8 +216,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise UserError(
             Condition.INPUT_INVALID,
             f"cannot listen on {host}:{port}: {error.strerror}",
-            allowed="a free port",
-            mend="stop what listens there, or set serving.port (0 takes a free one)",
+            detail="a free port",
+            hint="stop what listens there, or set serving.port (0 takes a free one)",
         ) from error
     return listening
 
@@ -244,8 +244,8 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": str(error)}
     named = ".".join(str(part) for part in first["loc"] if part not in ("body", "query")) or "the request"
     wrong = UserError(
-        Condition.INPUT_INVALID, f"{named}: {first['msg']}", allowed="sql (text), format, as_of (an epoch's number)",
-        mend="docs/http.md describes the request",
+        Condition.INPUT_INVALID, f"{named}: {first['msg']}", detail="sql (text), format, as_of (an epoch's number)",
+        hint="docs/http.md describes the request",
     )  # fmt: skip
     return JSONResponse(error_body(wrong), status_code=400)
 
@@ -254,6 +254,6 @@ async def _on_http(request: Request, error: Exception) -> Response:
     code = error.status_code if isinstance(error, HTTPException) else 500
     wrong = UserError(
         Condition.INPUT_INVALID, f"{request.method} {request.url.path}",
-        allowed="GET or POST /v1/query, GET /v1/status, GET /healthz", mend="docs/http.md describes them",
+        detail="GET or POST /v1/query, GET /v1/status, GET /healthz", hint="docs/http.md describes them",
     )  # fmt: skip
     return JSONResponse(error_body(wrong), status_code=code)

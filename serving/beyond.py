@@ -15,9 +15,9 @@ NAMED = 3
 """Groups that are named."""
 
 
-def column_of(got: str) -> str:
+def column_of(message: str) -> str:
     """The column that an error's text names; empty where it names none."""
-    found = re.search(r"VALUE_OUT_OF_RANGE: column (.+?):", got)
+    found = re.search(r"VALUE_OUT_OF_RANGE: column (.+?):", message)
     return found[1] if found else ""
 
 

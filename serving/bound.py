@@ -83,8 +83,8 @@ def _explained(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
 def _placed(connection: duckdb.DuckDBPyConnection, text: Text, error: duckdb.Error, seconds: float) -> SeamlineError:
     """The error; of a text that was written out, the place in the user's own words."""
     if found := re.search(rf"{_WORD}(\w+)", str(error)):
-        allowed, mend = "columns, and functions that compute from their arguments alone", "name a column of the view"
-        return refused(f"function {found[1]}", allowed, mend)
+        detail, hint = "columns, and functions that compute from their arguments alone", "name a column of the view"
+        return refused(f"function {found[1]}", detail, hint)
     if text.plain:
         try:
             connection.execute(f"EXPLAIN\n{text.plain}").fetchall()

@@ -49,8 +49,8 @@ def served_definition(catalogue: Catalogue, state: Published) -> tuple[Definitio
         raise TerminalError(
             Condition.KERNEL_VERSION,
             f"view {state.view} is served by definition {state.served}, which this release compiles otherwise",
-            allowed=f"definition {definition.hash}",
-            mend="run 'seamline views apply' and 'seamline batch rebuild', or serve with the release that wrote it",
+            detail=f"definition {definition.hash}",
+            hint="run 'seamline views apply' and 'seamline batch rebuild', or serve with the release that wrote it",
         )
     return definition, catalogue.stream(state.served)
 
@@ -59,8 +59,8 @@ def served_base(state: Published, definition: Definition, batch: BatchHistory, h
     """The base that a view's state names. Raises VIEW_NOT_READY, KERNEL_VERSION or OUT_OF_RETENTION."""
     if state.version is None:
         if not history.last_epoch and history.claim is None:  # claimed, it reads: nothing was sent so far
-            mend = "start the speed layer: 'seamline up', or 'seamline run speed'"
-            raise not_ready(state.view, "nothing was read yet: no speed layer was ever started", mend)
+            hint = "start the speed layer: 'seamline up', or 'seamline run speed'"
+            raise not_ready(state.view, "nothing was read yet: no speed layer was ever started", hint)
         return ChainBase(None, origin_of(history))
     return version_base(definition, batch, state.version, history)
 
@@ -85,8 +85,8 @@ def chain_from(view: str, definition: str, base: ChainBase, history: SpeedHistor
         return build_chain(definition, base.version, base.cut, history.segments(definition), until)
     except SeamlineError as error:
         if base.version is None and error.condition == Condition.SEAM_HOLE:
-            mend = f"run 'seamline batch refresh {view}': its first version covers what no epoch holds"
-            raise not_ready(view, f"no batch version yet, and no epochs for the range {error.where}", mend) from error
+            hint = f"run 'seamline batch refresh {view}': its first version covers what no epoch holds"
+            raise not_ready(view, f"no batch version yet, and no epochs for the range {error.where}", hint) from error
         raise
 
 
@@ -135,9 +135,9 @@ def epoch_ends(history: SpeedHistory) -> Mapping[int, Frontier]:
     return ends | {number: e.end for number, e in history.epochs.items()}
 
 
-def not_ready(view: str, why: str, mend: str) -> TransientError:
+def not_ready(view: str, why: str, hint: str) -> TransientError:
     """The view cannot answer yet."""
-    return TransientError(Condition.VIEW_NOT_READY, f"view {view}: {why}", mend=mend)
+    return TransientError(Condition.VIEW_NOT_READY, f"view {view}: {why}", hint=hint)
 
 
 def out_of_retention(view: str, epoch: int, history: SpeedHistory) -> UserError:
@@ -147,8 +147,8 @@ def out_of_retention(view: str, epoch: int, history: SpeedHistory) -> UserError:
     return UserError(
         Condition.OUT_OF_RETENTION,
         f"view {view} as of epoch {epoch}",
-        allowed=f"an epoch that still stands and that the view covers: {len(ends)} from {ends[0]} to {ends[-1]}"
+        detail=f"an epoch that still stands and that the view covers: {len(ends)} from {ends[0]} to {ends[-1]}"
         if ends
         else "the stream has no epochs",
-        mend=f"ask as of epoch {' or '.join(map(str, near))}" if near else "ask without 'as of'",
+        hint=f"ask as of epoch {' or '.join(map(str, near))}" if near else "ask without 'as of'",
     )

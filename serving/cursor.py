@@ -51,7 +51,7 @@ class Cursor:
         except duckdb.Error as error:
             if "expression depth" in str(error):
                 raise too_deep() from error
-            raise UserError(Condition.QUERY_INVALID, str(error).splitlines()[0], mend="mend the query") from error
+            raise UserError(Condition.QUERY_INVALID, str(error).splitlines()[0], hint="correct the query") from error
         return str(found[0][0])
 
     @property
@@ -201,8 +201,8 @@ def _read(reader: pa.RecordBatchReader) -> pa.Table:
             raise UserError(
                 Condition.QUERY_REFUSED,
                 f"an answer of more than {LARGEST >> 20} MB",
-                allowed=f"{LARGEST >> 20} MB",
-                mend="add LIMIT, or aggregate further",
+                detail=f"{LARGEST >> 20} MB",
+                hint="add LIMIT, or aggregate further",
             )
         batches.append(batch)
     return pa.Table.from_batches(batches, schema=reader.schema)

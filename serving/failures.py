@@ -1,4 +1,4 @@
-"""DuckDB's errors in the words of the system: what was got, what is allowed, what to do, and where in the query."""
+"""DuckDB's errors in the words of the system: the message, the detail, a hint, and where in the query."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seamline.errors import Condition, SeamlineError, TerminalError, TransientEr
 def undefined(view: str, error: duckdb.Error) -> SeamlineError:
     """A view's own statement failed: a file is out of reach, or there is a defect."""
     if isinstance(error, duckdb.IOException):
-        return TransientError(Condition.STORE_UNAVAILABLE, f"view {view}: {error}", mend="ask again")
+        return TransientError(Condition.STORE_UNAVAILABLE, f"view {view}: {error}", hint="ask again")
     return TerminalError(Condition.KERNEL_FAILED, f"view {view}: {type(error).__name__}: {error}")
 
 
@@ -21,25 +21,25 @@ def said(error: Exception, seconds: float, before: int = 0) -> SeamlineError:
     if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in first:
         return UserError(
             Condition.QUERY_TIMEOUT, f"the query ran longer than {seconds:g} s",
-            mend="narrow it (a filter on the time bucket is pushed down), or raise serving.query_seconds",
+            hint="narrow it (a filter on the time bucket is pushed down), or raise serving.query_seconds",
         )  # fmt: skip
     if "VALUE_OUT_OF_RANGE" in text:
         return UserError(
-            Condition.VALUE_OUT_OF_RANGE, first, allowed="values inside their column's type",
-            mend="leave that group or that column out; docs/views.md says which ranges sums have",
+            Condition.VALUE_OUT_OF_RANGE, first, detail="values inside their column's type",
+            hint="leave that group or that column out; docs/views.md says which ranges sums have",
         )  # fmt: skip
     if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in first:
         return UserError(
-            Condition.QUERY_REFUSED, f"the query needs more memory: {first}", allowed="kernel.memory",
-            mend="narrow the query, or raise kernel.memory",
+            Condition.QUERY_REFUSED, f"the query needs more memory: {first}", detail="kernel.memory",
+            hint="narrow the query, or raise kernel.memory",
         )  # fmt: skip
     if isinstance(error, duckdb.IOException) or first.startswith("IO Error"):
-        return TransientError(Condition.STORE_UNAVAILABLE, first, mend="ask again")
+        return TransientError(Condition.STORE_UNAVAILABLE, first, hint="ask again")
     if isinstance(error, duckdb.InternalException | duckdb.FatalException):
         return TerminalError(Condition.KERNEL_FAILED, first)
     told, _, shown = text.partition("\n\nLINE ")
     hint = " ".join(told.splitlines()[1:])
-    return UserError(Condition.QUERY_INVALID, first, mend=hint or "mend the query", where=_caret(shown, before))
+    return UserError(Condition.QUERY_INVALID, first, hint=hint or "correct the query", where=_caret(shown, before))
 
 
 def _caret(shown: str, before: int) -> str:

@@ -97,8 +97,8 @@ class Gate:
             if begun:
                 raise
             _log.exception("%s %s", scope["method"], scope["path"])
-            got, mend = f"unexpected {type(error).__name__}", "this is a defect: report it, with the role's log"
-            told = TerminalError(Condition.UNEXPECTED, got, mend=mend)
+            message, hint = f"unexpected {type(error).__name__}", "this is a defect: report it, with the role's log"
+            told = TerminalError(Condition.UNEXPECTED, message, hint=hint)
             await JSONResponse(error_body(told), 500)(scope, receive, send)
 
 
@@ -111,15 +111,15 @@ def check_caller(headers: Headers, hosts: Collection[str], address: str) -> None
         found = _HOST.fullmatch(host)
         name = _plain(found[1]) if found else ""
         if not (name in hosts or name == _plain(address) or _is_local(name)):
-            mend = f"add {name!r} to serving.hosts in seamline.toml if clients are to ask by that name"
-            raise _refusal(403, f"a request for host {host}", "localhost, this address, and serving.hosts", mend)
+            hint = f"add {name!r} to serving.hosts in seamline.toml if clients are to ask by that name"
+            raise _refusal(403, f"a request for host {host}", "localhost, this address, and serving.hosts", hint)
     site = headers.get("sec-fetch-site", "none")
     origin = headers.get("origin")
     own = {f"{scheme}://{headers.get('host', '')}".lower() for scheme in ("http", "https")}
     if site not in ("same-origin", "none") or (origin is not None and origin.lower() not in own):
-        got = f"a request from a page of {origin or 'another site'}"
+        message = f"a request from a page of {origin or 'another site'}"
         raise _refusal(
-            403, got, "requests that no other site's page makes", "ask from a program, or a page of this role"
+            403, message, "requests that no other site's page makes", "ask from a program, or a page of this role"
         )
 
 
@@ -138,7 +138,7 @@ def check_body(method: str, headers: Headers) -> None:
 
 def error_body(error: SeamlineError) -> dict[str, str]:
     """An error as JSON values."""
-    body = {"condition": error.condition.value, "got": error.got, "allowed": error.allowed, "mend": error.mend}
+    body = {"condition": error.condition.value, "message": error.message, "detail": error.detail, "hint": error.hint}
     return body | ({"where": error.where} if error.where else {})
 
 
@@ -180,5 +180,5 @@ def _too_large(size: str) -> Refusal:
     return _refusal(413, f"a body of {size} bytes", f"{LARGEST_BODY:,} bytes", "shorten the query")
 
 
-def _refusal(status: int, got: str, allowed: str, mend: str) -> Refusal:
-    return Refusal(status, UserError(Condition.REQUEST_REFUSED, got, allowed=allowed, mend=mend))
+def _refusal(status: int, message: str, detail: str, hint: str) -> Refusal:
+    return Refusal(status, UserError(Condition.REQUEST_REFUSED, message, detail=detail, hint=hint))

@@ -28,7 +28,7 @@ WITH_INSIDE_WITH = 4
 TREE = "SELECT json_serialize_sql(?, skip_null := true, skip_empty := true)"
 
 _ALLOWED = "one SELECT over the served views (WITH, subqueries, joins and set operations too)"
-_FUNCTIONS_MEND = "docs/serving.md lists the functions that a query may use"
+_FUNCTIONS_HINT = "docs/serving.md lists the functions that a query may use"
 _NOWHERE = 2**63
 
 
@@ -60,7 +60,7 @@ def check_text(sql: str) -> None:
     try:
         text = sql.encode()
     except UnicodeEncodeError as error:
-        raise refused("characters that are no Unicode text", "Unicode text", "mend the query") from error
+        raise refused("characters that are no Unicode text", "Unicode text", "correct the query") from error
     tokens = duckdb.tokenize(sql)
     depth, inside = 0, list[int]()
     for (at, kind), end in zip(tokens, [*(at for at, _ in tokens[1:]), len(text)], strict=False):
@@ -70,8 +70,8 @@ def check_text(sql: str) -> None:
         elif kind == duckdb.token_type.operator:
             depth += token.count(b"(") - token.count(b")")
         if len(inside) > WITH_INSIDE_WITH:
-            got = f"WITH inside WITH, {len(inside)} deep"
-            raise refused(got, f"{WITH_INSIDE_WITH} deep", "write one WITH with a list of names", place(sql, at))
+            message = f"WITH inside WITH, {len(inside)} deep"
+            raise refused(message, f"{WITH_INSIDE_WITH} deep", "write one WITH with a list of names", place(sql, at))
 
 
 def check(sql: str, tree: str) -> AllowedQuery:
@@ -95,9 +95,9 @@ def check(sql: str, tree: str) -> AllowedQuery:
     return AllowedQuery(tuple(dict.fromkeys(checker.references)), checker.measured, statements[0]["node"])
 
 
-def refused(got: str, allowed: str, mend: str, where: str = "") -> UserError:
+def refused(message: str, detail: str, hint: str, where: str = "") -> UserError:
     """QUERY_REFUSED."""
-    return UserError(Condition.QUERY_REFUSED, got, allowed=allowed, mend=mend, where=where)
+    return UserError(Condition.QUERY_REFUSED, message, detail=detail, hint=hint, where=where)
 
 
 def too_deep() -> UserError:
@@ -118,8 +118,8 @@ def _unparsed(sql: str, parsed: Node) -> UserError:
     if parsed.get("error_type") == "parser":
         where = place(sql, int(parsed["position"])) if "position" in parsed else ""
         return UserError(
-            Condition.QUERY_INVALID, str(parsed.get("error_message", "")), allowed=_ALLOWED,
-            mend="mend the query at that place", where=where,
+            Condition.QUERY_INVALID, str(parsed.get("error_message", "")), detail=_ALLOWED,
+            hint="correct the query at that place", where=where,
         )  # fmt: skip
     return refused("a statement that is no SELECT", _ALLOWED, "ask with SELECT; other commands change or read settings")
 
@@ -164,8 +164,8 @@ class _Checker:
         ]
         for name in (*named, *(entry["key"] for entry in node.get("cte_map", {}).get("map", []))):
             if fold(name).startswith(RESERVED):
-                allowed = f"names that do not begin with {', '.join(RESERVED)}"
-                raise self._refused(f"the name {name}", allowed, "choose another name")
+                detail = f"names that do not begin with {', '.join(RESERVED)}"
+                raise self._refused(f"the name {name}", detail, "choose another name")
 
     def _check(self, kind: str, node: Node, scope: Scope) -> None:
         if kind not in NODES:
@@ -192,17 +192,17 @@ class _Checker:
     def _table_function(self, node: Node) -> None:
         name = fold(node.get("function", {}).get("function_name", ""))
         if name not in TABLE_FUNCTIONS:
-            allowed = f"views; table functions {', '.join(sorted(TABLE_FUNCTIONS))}"
-            raise self._refused(f"table function {name}", allowed, "name a view after FROM")
+            detail = f"views; table functions {', '.join(sorted(TABLE_FUNCTIONS))}"
+            raise self._refused(f"table function {name}", detail, "name a view after FROM")
 
     def _function(self, node: Node) -> None:
         name = fold(node.get("function_name", ""))  # a schema before it may be a column: shop.upper()
         if node.get("catalog") or fold(node.get("schema", "")) == "system":
-            raise self._refused(f"function {name} of a catalogue", "a function by its name alone", _FUNCTIONS_MEND)
+            raise self._refused(f"function {name} of a catalogue", "a function by its name alone", _FUNCTIONS_HINT)
         self.measured |= name in MEASURE
         if name not in FUNCTIONS:
             raise self._refused(
-                f"function {name}", "functions that compute from their arguments alone", _FUNCTIONS_MEND
+                f"function {name}", "functions that compute from their arguments alone", _FUNCTIONS_HINT
             )
 
         if name in BY_NAME:
@@ -213,17 +213,17 @@ class _Checker:
         said = arguments[1] if len(arguments) > 1 and not arguments[1].get("name") else {}
         called = said.get("expression", {}).get("literal", {})
         if called.get("kind") != "STRING" or fold(called["text"]) not in AGGREGATES:
-            got = f"{name} with {called.get('text', 'a name that is computed')!r}"
-            raise self._refused(got, "the name of an allowed aggregate, written out", _FUNCTIONS_MEND)
+            message = f"{name} with {called.get('text', 'a name that is computed')!r}"
+            raise self._refused(message, "the name of an allowed aggregate, written out", _FUNCTIONS_HINT)
 
     def _unqualified(self, node: Node, what: str) -> None:
         path = node.get("qualified_name", {}).get("path", [])
         if len(path) > 1 or any(node.get(key) for key in ("catalog", "catalog_name", "schema", "schema_name")):
-            got = f"{what} {'.'.join(map(str, path))}"
-            raise self._refused(got, f"a {what} by its name alone", "views have no schema or catalogue before them")
+            message = f"{what} {'.'.join(map(str, path))}"
+            raise self._refused(message, f"a {what} by its name alone", "views have no schema or catalogue before them")
 
-    def _refused(self, got: str, allowed: str, mend: str) -> UserError:
-        return refused(got, allowed, mend, place(self.sql, self._offset))
+    def _refused(self, message: str, detail: str, hint: str) -> UserError:
+        return refused(message, detail, hint, place(self.sql, self._offset))
 
 
 def _listed(value: Any) -> list[str]:

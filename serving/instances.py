@@ -110,7 +110,7 @@ class Instances:
             if not self._changed.wait(max(0.0, until - time.monotonic())):
                 raise TransientError(
                     Condition.STORE_UNAVAILABLE, "queries over other batch versions, or as of other epochs, still run",
-                    allowed=f"{STANDING} different ones at a time", mend="ask again",
+                    detail=f"{STANDING} different ones at a time", hint="ask again",
                 )  # fmt: skip
         found = self._standing.pop(files, None) or Instance(self._limits, files, self._settings)
         self._standing[files] = found

@@ -54,8 +54,8 @@ def measured(sql: str, definitions: Mapping[str, Definition], parser: Parser) ->
     work.walk(tree["statements"][0]["node"], {}, None)
     written = parser.text(json.dumps(tree))
     if not _used(json.loads(parser.tree(written))) <= _used(tree):
-        got = "a query that DuckDB writes otherwise than it reads it"
-        raise TerminalError(Condition.KERNEL_FAILED, got, mend="write it in a simpler way, and report it")
+        message = "a query that DuckDB writes otherwise than it reads it"
+        raise TerminalError(Condition.KERNEL_FAILED, message, hint="write it in a simpler way, and report it")
     return Measured(written, tuple(dict.fromkeys(work.tiles)), _plain(sql, work.calls))
 
 
@@ -158,11 +158,11 @@ class _Work:
             raise self._invalid(node, "MEASURE with something before it", "write MEASURE(column)")
         extra = ("distinct", "arg_orders", "ignore_nulls", "has_ignore_nulls", "export_state")
         if any(node.get(key) for key in extra) or node.get("order_bys", {}).get("orders"):
-            mend = "leave DISTINCT, ORDER BY and IGNORE NULLS out: the view's definition says what is counted"
-            raise self._invalid(node, "MEASURE with more than a column in it", mend)
+            hint = "leave DISTINCT, ORDER BY and IGNORE NULLS out: the view's definition says what is counted"
+            raise self._invalid(node, "MEASURE with more than a column in it", hint)
         if not 1 <= len(_column_names(node)) <= 2:
-            got = "MEASURE of something that is no column of a view"
-            raise self._invalid(node, got, "name one column, and compute outside: MEASURE(a) / MEASURE(b)")
+            message = "MEASURE of something that is no column of a view"
+            raise self._invalid(node, message, "name one column, and compute outside: MEASURE(a) / MEASURE(b)")
 
     def _resolve(self, node: Node, select: _Select) -> tuple[QuerySource, Output]:
         """The entry after FROM that a call's column belongs to, and the column."""
@@ -170,24 +170,24 @@ class _Work:
         entries = [s for s in select.sources if not qualifier or s.alias == fold(qualifier[0])]
         if not entries:
             known = ", ".join(s.alias for s in select.sources) or "(nothing)"
-            mend = f"name one of what this SELECT reads: {known}"
-            raise self._invalid(node, f"MEASURE of {'.'.join([*qualifier, name])}", mend)
+            hint = f"name one of what this SELECT reads: {known}"
+            raise self._invalid(node, f"MEASURE of {'.'.join([*qualifier, name])}", hint)
         found = [(s, o) for s in entries if s.view for n, o in self._outputs(s) if n == fold(name)]
         if len(found) > 1:
-            mend = f"write {found[0][0].alias}.{name}"
-            raise self._invalid(node, f"MEASURE({name}), which more than one view here has", mend)
+            hint = f"write {found[0][0].alias}.{name}"
+            raise self._invalid(node, f"MEASURE({name}), which more than one view here has", hint)
         if not found:
             raise self._unknown(node, entries)
         (source, output) = found[0]
         if len(source.names) > len(self.definitions[source.view].columns):
             raise self._invalid(node, f"more names for {source.view} than it has columns", "leave some out")
         if not output.aggregate:
-            got = f"MEASURE({name}), which is a key of {source.view}"
-            raise self._invalid(node, got, f"use {name} as it is: a key has nothing to merge")
+            message = f"MEASURE({name}), which is a key of {source.view}"
+            raise self._invalid(node, message, f"use {name} as it is: a key has nothing to merge")
         keys = {f"partials.{quote(key.name)}" for key in self.definitions[source.view].keys}
         if any(key in output.finished for key in keys):
-            got = f"MEASURE({name}), which is computed from a key of {source.view} and so has no value without it"
-            raise self._invalid(node, got, "measure the aggregates it is made of, and compute from those")
+            message = f"MEASURE({name}), which is computed from a key of {source.view} and so has no value without it"
+            raise self._invalid(node, message, "measure the aggregates it is made of, and compute from those")
         return source, output
 
     def _outputs(self, source: QuerySource) -> Iterator[tuple[str, Output]]:
@@ -200,12 +200,12 @@ class _Work:
         known = [n for s in entries if s.view for n, o in self._outputs(s) if o.aggregate]
         close = get_close_matches(fold(name), known, n=3)
         if close:
-            mend = f"did you mean {' or '.join(close)}?"
+            hint = f"did you mean {' or '.join(close)}?"
         elif all(s.view for s in entries):
-            mend = f"name one of {', '.join(known)}"
+            hint = f"name one of {', '.join(known)}"
         else:
-            mend = "a subquery or WITH gives finished values: write MEASURE inside it, where it reads the view"
-        return self._invalid(node, f"MEASURE({name}), which is no column of a view after FROM here", mend)
+            hint = "a subquery or WITH gives finished values: write MEASURE inside it, where it reads the view"
+        return self._invalid(node, f"MEASURE({name}), which is no column of a view after FROM here", hint)
 
     # the tiles, and what must not be seen of them
 
@@ -249,9 +249,9 @@ class _Work:
         if hidden:
             star["exclude_list"] = list(dict.fromkeys([*star.get("exclude_list", []), *hidden]))
 
-    def _invalid(self, node: Node, got: str, mend: str) -> UserError:
+    def _invalid(self, node: Node, message: str, hint: str) -> UserError:
         where = place(self.sql, int(node.get("query_location", 2**63)))
-        return UserError(Condition.QUERY_INVALID, got, allowed=_FORM, mend=mend, where=where)
+        return UserError(Condition.QUERY_INVALID, message, detail=_FORM, hint=hint, where=where)
 
 
 def _nodes(node: Any, inside: bool = True) -> Iterator[Node]:

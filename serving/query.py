@@ -52,10 +52,10 @@ class Query:
 
     def _name_groups(self, error: SeamlineError, served: dict[str, ServedView], cursor: Cursor) -> None:
         """Adds which groups of the views are out of range, where that can be found in a query's time."""
-        column = beyond.column_of(error.got)
+        column = beyond.column_of(error.message)
         with suppress(SeamlineError):  # what is to be told is the error that there is
             groups = beyond.told((name, cursor.beyond(column, one, self._pool.seconds)) for name, one in served.items())
-            error.got += f"; so it is in {groups}" if groups else ""
+            error.message += f"; so it is in {groups}" if groups else ""
 
     def explain(self, snapshot: Snapshot) -> str:
         """The kernel's plan."""
@@ -96,8 +96,8 @@ class Query:
             raise UserError(
                 Condition.QUERY_INVALID,
                 f"as of epoch {snapshot.as_of} of several streams: {', '.join(sorted(streams))}",
-                allowed="views of one stream, where a past epoch is asked for",
-                mend="ask each stream's views on their own",
+                detail="views of one stream, where a past epoch is asked for",
+                hint="ask each stream's views on their own",
             )
 
 
@@ -106,7 +106,7 @@ def _unknown(reference: Reference, known: list[str]) -> UserError:
     return UserError(
         Condition.QUERY_INVALID,
         f"no view is named {reference.name!r}",
-        allowed=", ".join(sorted(known)) or "(no view was applied yet)",
-        mend=f"did you mean {' or '.join(close)}?" if close else "name one of the served views after FROM",
+        detail=", ".join(sorted(known)) or "(no view was applied yet)",
+        hint=f"did you mean {' or '.join(close)}?" if close else "name one of the served views after FROM",
         where=reference.where,
     )

@@ -90,4 +90,4 @@ class Snapshot:
 
 def _again(error: SeamlineError) -> SeamlineError:
     """A fresh one for each raise: tracebacks of many threads must not pile up on one that is kept."""
-    return type(error)(error.condition, error.got, allowed=error.allowed, mend=error.mend, where=error.where)
+    return type(error)(error.condition, error.message, detail=error.detail, hint=error.hint, where=error.where)

@@ -190,9 +190,9 @@ def _wanted(definition: Definition, columns: Sequence[str] | None) -> tuple[Outp
     known = {column.name: column for column in definition.columns}
     for column in columns:
         if column not in known:
-            got = f"view {definition.view} has no column {column!r}"
-            mend = f"{close(column, known)}name columns of the view"
-            raise UserError(Condition.QUERY_INVALID, got, allowed=", ".join(known), mend=mend)
+            message = f"view {definition.view} has no column {column!r}"
+            hint = f"{close(column, known)}name columns of the view"
+            raise UserError(Condition.QUERY_INVALID, message, detail=", ".join(known), hint=hint)
     return tuple(known[column] for column in dict.fromkeys(columns)) or definition.columns
 
 

@@ -65,11 +65,11 @@ class Finishing:
         try:
             found = engine.run(self.statement, {"sent": pa.concat_tables(tables)})
         except SeamlineError as error:
-            if Condition.VALUE_OUT_OF_RANGE not in error.got:
+            if Condition.VALUE_OUT_OF_RANGE not in error.message:
                 raise
             raise UserError(
-                Condition.VALUE_OUT_OF_RANGE, error.got, allowed="values inside their column's type",
-                mend="register the view without that column: columns=(…)",
+                Condition.VALUE_OUT_OF_RANGE, error.message, detail="values inside their column's type",
+                hint="register the view without that column: columns=(…)",
             ) from error  # fmt: skip
         yield from found.cast(self.schema).to_batches(max_chunksize=BATCH)
 
@@ -97,8 +97,8 @@ def _read(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         whole = dataset.dataset(inner, filesystem=files, format="parquet")
         yield from whole.to_batches(columns=list(columns), batch_size=BATCH, batch_readahead=2, fragment_readahead=1)
     except OSError as error:
-        mend = "register the view again: retention may have removed what its older state was made of"
-        raise TransientError(Condition.STORE_UNAVAILABLE, f"{path}: {error}", mend=mend) from error
+        hint = "register the view again: retention may have removed what its older state was made of"
+        raise TransientError(Condition.STORE_UNAVAILABLE, f"{path}: {error}", hint=hint) from error
 
 
 def _packed(rows: pa.Table) -> bytes:

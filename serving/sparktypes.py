@@ -64,6 +64,6 @@ def seen(arrow: pa.DataType, column: str) -> Seen:
     raise UserError(
         Condition.QUERY_REFUSED,
         f"column {column!r} holds {arrow}, for which Spark has no type",
-        allowed="scalars, lists, maps and structs",
-        mend="name the columns to register without it: columns=(…)",
+        detail="scalars, lists, maps and structs",
+        hint="name the columns to register without it: columns=(…)",
     )

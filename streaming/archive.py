@@ -134,7 +134,7 @@ class Archive:
             yield
         except ConflictError as error:
             self.writer.check()
-            raise TransientError(error.condition, error.got, mend=error.mend, where=error.where) from error
+            raise TransientError(error.condition, error.message, hint=error.hint, where=error.where) from error
 
     def run_batch(self, tasks: Tasks) -> Archived | None:
         """Files and commits what `tasks` read. None, and nothing committed, where they read nothing."""

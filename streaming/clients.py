@@ -68,9 +68,9 @@ def _converted(name: str, value: str, default: Any, integer: bool) -> Any:
     return value
 
 
-def _invalid(name: str, allowed: str, mend: str) -> UserError:
+def _invalid(name: str, detail: str, hint: str) -> UserError:
     return UserError(
-        Condition.CONFIG_INVALID, f"kafka.options: {name} is something else", allowed=allowed, mend=mend, where=name
+        Condition.CONFIG_INVALID, f"kafka.options: {name} is something else", detail=detail, hint=hint, where=name
     )
 
 
@@ -132,7 +132,7 @@ def refused(bootstrap: str, error: Exception) -> TerminalError:
     return TerminalError(
         Condition.KAFKA_AUTH,
         f"the cluster at {bootstrap} turns this client away: {type(error).__name__}: {error}",
-        allowed="a user, password and mechanism that the cluster knows, with the rights to read and describe topics",
-        mend="correct kafka.options (security.protocol, sasl.mechanism, sasl.jaas.config), or the cluster's ACLs",
+        detail="a user, password and mechanism that the cluster knows, with the rights to read and describe topics",
+        hint="correct kafka.options (security.protocol, sasl.mechanism, sasl.jaas.config), or the cluster's ACLs",
         where=bootstrap,
     )

@@ -160,7 +160,7 @@ class Speed:
             raise TransientError(
                 Condition.PROCESS_FAILED,
                 f"entry {self.writer.last} of log {self.history.log.name} stands, and this process failed right after",
-                mend="it starts again where the ledger stands",
+                hint="it starts again where the ledger stands",
             )
 
     def remember(self, seen: Gathered, epoch: Epoch) -> None:
@@ -264,7 +264,7 @@ def check_balance(epoch: Epoch) -> None:
             raise TerminalError(
                 Condition.KERNEL_FAILED,
                 f"epoch {epoch.number} counts {counts} for {label!r}, which do not add up",
-                mend="this is a defect: report it with the range; nothing was committed",
+                hint="this is a defect: report it with the range; nothing was committed",
                 where=f"({epoch.start}] to ({epoch.end}]",
             )
 
@@ -275,7 +275,7 @@ def check_age(began: datetime, now: datetime, swept_after: timedelta = SWEPT_AFT
         raise TransientError(
             Condition.STORE_UNAVAILABLE,
             f"this attempt began at {began.isoformat()}, and its files may be swept before its entry stands",
-            mend="start again: what has no entry is read again",
+            hint="start again: what has no entry is read again",
         )
 
 
@@ -285,7 +285,7 @@ def check_same(first: Gathered, second: Gathered) -> None:
         raise TransientError(
             Condition.BROKER_UNAVAILABLE,
             f"the same range was read twice and ended at {first.end}, then at {second.end}",
-            mend="start again: nothing was committed, and what has no entry is read again",
+            hint="start again: nothing was committed, and what has no entry is read again",
         )
 
 

@@ -79,7 +79,7 @@ def import_events(
         raise UserError(
             Condition.INPUT_INVALID,
             "the records changed between two looks at them: nothing was archived",
-            mend="run it again once nobody writes the file",
+            hint="run it again once nobody writes the file",
         )
     whole = sum(counts.values(), Counts())
     tables = [shelf.table for shelf in shelves if shelf.contract == contract]
@@ -168,6 +168,6 @@ def _have_committed(
             raise TransientError(
                 Condition.STORE_UNAVAILABLE,
                 f"the archive of stream {stream} has not taken {source} within {seconds:.0f} s",
-                mend="see whether its archive role runs: it takes the request as soon as it does",
+                hint="see whether its archive role runs: it takes the request as soon as it does",
             )
         time.sleep(LOOK_SECONDS)

@@ -59,7 +59,7 @@ def _retrying(
             try:
                 return method(self, *arguments, **named)
             except KafkaConfigurationError as error:
-                raise UserError(Condition.CONFIG_INVALID, f"kafka.options: {error}", mend="correct them") from error
+                raise UserError(Condition.CONFIG_INVALID, f"kafka.options: {error}", hint="correct them") from error
             except (KafkaError, OSError) as error:
                 self.close()
                 why = error if isinstance(error, REFUSALS) else turned_away(self.bootstrap, self.options)
@@ -112,7 +112,7 @@ class Cluster:
             raise TerminalError(
                 Condition.TOPIC_MISSING,
                 f"topic {', '.join(missing)} is not in the cluster at {self.bootstrap}",
-                mend="create it, or let 'seamline up' do so; a contract's seamline.topic names its topic",
+                hint="create it, or let 'seamline up' do so; a contract's seamline.topic names its topic",
             )
         return found
 
@@ -178,8 +178,8 @@ class Cluster:
                 raise TerminalError(
                     Condition.TOPIC_COMPACTED,
                     f"topic {name} is compacted (cleanup.policy {settings['cleanup.policy']}) after {lag} ms",
-                    allowed=f"cleanup.policy delete, or min.compaction.lag.ms of at least {FALL_BEHIND}",
-                    mend="set min.compaction.lag.ms longer than the archive may fall behind: "
+                    detail=f"cleanup.policy delete, or min.compaction.lag.ms of at least {FALL_BEHIND}",
+                    hint="set min.compaction.lag.ms longer than the archive may fall behind: "
                     "compaction removes records before they are read",
                     where=name,
                 )
@@ -244,8 +244,8 @@ def recreated(name: str, was: str, topic: Topic) -> TerminalError:
     return TerminalError(
         Condition.TOPIC_RECREATED,
         f"topic {name} was deleted and made again: its id was {was.split('@', 1)[1]} and is {topic.id}",
-        allowed="the topic that the ledger's frontier was read from",
-        mend="give the new topic another name in its contract, or go on with it under this one by "
+        detail="the topic that the ledger's frontier was read from",
+        hint="give the new topic another name in its contract, or go on with it under this one by "
         f"'seamline topics accept {name} --as lost'; what was read from the old one stays",
         where=name,
     )
@@ -258,8 +258,8 @@ def expired(partition: Partition, first: int, last: int, why: str) -> TerminalEr
     return TerminalError(
         Condition.RECORDS_EXPIRED,
         f"offsets {first} to {last} of {name} were not read and are gone: {why}",
-        allowed="a topic that keeps its records for longer than this process stands still",
-        mend=f"import them from a copy, if there is one; then run 'seamline topics accept {topic} --as imported' (or "
+        detail="a topic that keeps its records for longer than this process stands still",
+        hint=f"import them from a copy, if there is one; then run 'seamline topics accept {topic} --as imported' (or "
         "--as lost), which lets both roles pass over what is gone, and start again",
         where=f"{name} [{first}, {last})",
     )
@@ -269,6 +269,6 @@ def _unavailable(bootstrap: str, error: Exception) -> TransientError:
     return TransientError(
         Condition.BROKER_UNAVAILABLE,
         f"the cluster at {bootstrap} does not answer: {str(error) or type(error).__name__}",
-        mend="see whether it runs and can be reached from here; this process tries again",
+        hint="see whether it runs and can be reached from here; this process tries again",
         where=bootstrap,
     )

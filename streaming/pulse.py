@@ -72,7 +72,7 @@ class Pulse:
             if not self.away:
                 log.warning("waits: %s", error)
             self.away = self.missed = True
-            self._tell(f"{error.condition}: {error.got}")
+            self._tell(f"{error.condition}: {error.message}")
             return
         if self.away:
             log.warning("the cluster at %s answers again", self.cluster.bootstrap)

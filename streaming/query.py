@@ -185,7 +185,7 @@ class Runner:
         return TransientError(
             Condition.BROKER_UNAVAILABLE if self.pulse.missed else Condition.PROCESS_FAILED,
             f"the query died: {first[0][:500]}",
-            mend="it starts again where the ledger stands; Spark's log says more",
+            hint="it starts again where the ledger stands; Spark's log says more",
         )
 
     @contextmanager

@@ -222,8 +222,8 @@ class RawTable:
         return ConflictError(
             Condition.WRITER_CONFLICT,
             f"raw table {self.path} {what}: another process wrote it",
-            allowed="one archive process a stream",
-            mend="stop the other one; on the next start the table is restored to what the ledger names",
+            detail="one archive process a stream",
+            hint="stop the other one; on the next start the table is restored to what the ledger names",
             where=self.path,
         )
 

@@ -200,7 +200,7 @@ def nothing_gone(name: str) -> TerminalError:
     return TerminalError(
         Condition.RECORDS_EXPIRED,
         f"nothing of topic {name} is gone that speed and archive have not read",
-        allowed="a topic of which 'seamline run' says RECORDS_EXPIRED or TOPIC_RECREATED",
-        mend="there is nothing to accept: start the roles",
+        detail="a topic of which 'seamline run' says RECORDS_EXPIRED or TOPIC_RECREATED",
+        hint="there is nothing to accept: start the roles",
         where=name,
     )

@@ -86,12 +86,12 @@ def lose(bench: Bench) -> Callable[[], None]:
 def test_a_held_version_is_not_offered_again_once_raw_was_mended(bench: Bench, hold: bool) -> None:
     bench.send(*orders(4))
     bench.both()
-    mend = lose(bench)
+    give_back = lose(bench)
     held = replace(bench.batch, settings=HOLD)
     with pytest.raises(SeamlineError) as raised:
         held.refresh("sales")
     assert raised.value.condition is Condition.DRIFT_HELD
-    mend()
+    give_back()
     outcome = (held if hold else bench.batch).refresh("sales")
     assert outcome.audit.clean
     assert bench.served[1] == outcome.version != min(bench.versions().versions)

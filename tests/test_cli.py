@@ -149,7 +149,7 @@ def test_a_broken_file_gives_one_message_with_its_place_and_nothing_is_applied(
     assert said.err.count("error:") == 1
     assert f"[{condition}]" in said.err
     assert f"{file}{place}" in said.err
-    assert "to mend:" in said.err
+    assert "hint:" in said.err
     assert "Traceback" not in said.err
     assert ledger(shop) == []
 
@@ -249,7 +249,7 @@ def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(shop: Path, capsys: py
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
     assert checks["project"]["health"] == "fault"
     assert "orders_by_hour.sql" in checks["project"]["found"]
-    assert checks["project"]["mend"]
+    assert checks["project"]["hint"]
 
 
 def test_the_doctor_tells_whose_the_port_is(shop: Path) -> None:

@@ -236,4 +236,4 @@ def test_a_separator_is_a_text() -> None:
     for separator in ("7", "NULL"):
         with pytest.raises(UserError) as caught:
             compiled(f"SELECT string_agg(Shop, {separator}) AS v FROM orders", ORDERS)
-        assert "the separator must be a text" in caught.value.allowed
+        assert "the separator must be a text" in caught.value.detail

@@ -42,7 +42,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "got", "allowed"),
+    ("text", "line", "got", "detail"),
     [
         ("[speed]\ntrigger_ms = 5\ntigger_ms = 7\n", 3, "speed.tigger_ms", "trigger_ms"),
         ("[sped]\n", 1, "sped", "speed"),
@@ -59,9 +59,9 @@ def test_a_wrong_setting_is_refused_with_its_line_and_what_is_allowed(
         load_settings(written(tmp_path, text))
     assert refused.value.condition == Condition.CONFIG_INVALID
     assert refused.value.where.startswith(f"{tmp_path / 'seamline.toml'}:{line}")
-    assert got in refused.value.got
-    assert allowed in refused.value.allowed
-    assert refused.value.mend
+    assert got in refused.value.message
+    assert allowed in refused.value.detail
+    assert refused.value.hint
 
 
 def test_a_wrong_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def test_a_value_that_does_not_fit_is_not_told_it_may_be_a_secret(
 def test_a_folder_without_a_project_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         load_settings(tmp_path)
-    assert "seamline init" in refused.value.mend
+    assert "seamline init" in refused.value.hint
 
 
 def test_every_key_is_documented_with_its_default() -> None:

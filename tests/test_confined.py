@@ -308,7 +308,7 @@ def test_three_sets_of_files_stand_at_a_time_and_an_idle_one_makes_room() -> Non
             held.enter_context(instances.cursor(files, frozenset()))
         with pytest.raises(SeamlineError) as caught, instances.cursor(sets[3], frozenset()):
             pass
-        assert (caught.value.condition, caught.value.mend) == (Condition.STORE_UNAVAILABLE, "ask again")
+        assert (caught.value.condition, caught.value.hint) == (Condition.STORE_UNAVAILABLE, "ask again")
         with instances.cursor(sets[0], frozenset()) as again:  # what stands is shared
             assert again.run(Text("SELECT 1 AS x"), 10).num_rows == 1
     with instances.cursor(sets[3], frozenset()) as cursor:

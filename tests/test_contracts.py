@@ -1,4 +1,4 @@
-"""Contracts: what a file may say; a broken one is refused with file, line, column, what is allowed and the mend."""
+"""Contracts: what a file may say; a broken one is refused with file, line, column, what is allowed and the hint."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_hashes_are_the_same_in_every_process() -> None:
 
 PROPERTY = "      - name: total\n        logicalType: number\n        physicalType: decimal(10,2)\n"
 BROKEN = [
-    # old, new, line:column, what was got, the mend or what is allowed
+    # old, new, line:column, what was got, the hint or what is allowed
     ("id: orders\n", "", "1:1", "'id' is missing", "add 'id'"),
     ("version: 1.0.0\n", "", "1:1", "'version' is missing", "add 'version'"),
     ("version: 1.0.0", "version: 1.0", "4:1", "version: Input should be a valid string", "quote"),
@@ -295,24 +295,24 @@ BROKEN = [
         "is 'at'",
         "string or integer: id",
     ),
-    ("id: orders", "id: [orders", "4:8", "not YAML", "mend the syntax"),
-    ("id: orders", "id: *x", "3:5", "not YAML: found undefined alias", "mend the syntax"),
+    ("id: orders", "id: [orders", "4:8", "not YAML", "correct the syntax"),
+    ("id: orders", "id: *x", "3:5", "not YAML: found undefined alias", "correct the syntax"),
     ("id: orders", "1: orders", "3:1", "a key that is not text", "quotes"),
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "where", "got", "mend"), BROKEN, ids=[f"{b[2]} {b[3][:30]}" for b in BROKEN])
-def test_a_broken_file_names_line_column_allowed_and_mend(old: str, new: str, where: str, got: str, mend: str) -> None:
+@pytest.mark.parametrize(("old", "new", "where", "got", "hint"), BROKEN, ids=[f"{b[2]} {b[3][:30]}" for b in BROKEN])
+def test_a_broken_file_names_line_column_detail_and_hint(old: str, new: str, where: str, got: str, hint: str) -> None:
     text = TEXT + MORE
     assert old in text
     error = refused(text.replace(old, new, 1))
-    assert (error.where, got in error.got, mend in error.allowed + " " + error.mend) == (
+    assert (error.where, got in error.message, hint in error.detail + " " + error.hint) == (
         f"orders.yaml:{where}",
         True,
         True,
     ), str(error)
-    assert error.allowed
-    assert error.mend
+    assert error.detail
+    assert error.hint
 
 
 QUALITY = [
@@ -330,7 +330,7 @@ QUALITY = [
 @pytest.mark.parametrize(("rule", "got"), QUALITY)
 def test_a_quality_rule_that_one_record_cannot_decide_is_refused(rule: str, got: str) -> None:
     error = refused(TEXT.replace(PROPERTY, f"{PROPERTY}        quality:\n          - {rule}\n"))
-    assert (error.where, got in error.got, "validValues" in error.allowed) == ("orders.yaml:19:13", True, True)
+    assert (error.where, got in error.message, "validValues" in error.detail) == ("orders.yaml:19:13", True, True)
 
 
 RULES = [
@@ -347,12 +347,12 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "option", "allowed"), RULES)
+@pytest.mark.parametrize(("kind", "option", "detail"), RULES)
 def test_a_bound_must_be_of_the_fields_type(kind: str, option: str, allowed: str) -> None:
     field = f"      - {{name: f, logicalType: {kind}, logicalTypeOptions: {{{option}}}}}\n"
     error = refused(TEXT.replace("    properties:\n      - name: id", f"    properties:\n{field}      - name: id", 1))
     assert error.where.startswith("orders.yaml:11:")
-    assert allowed in error.allowed
+    assert allowed in error.detail
 
 
 def test_an_enum_needs_values_of_the_fields_type() -> None:
@@ -362,8 +362,8 @@ def test_an_enum_needs_values_of_the_fields_type() -> None:
 
 
 def test_aliases_and_other_documents_are_refused() -> None:
-    assert "alias" in refused("a: &a [x]\nb: *a\n").got
-    assert "expected a single document" in refused(TEXT + "---\n" + TEXT).got
+    assert "alias" in refused("a: &a [x]\nb: *a\n").message
+    assert "expected a single document" in refused(TEXT + "---\n" + TEXT).message
     for text in ("", "[]", "text", "\0", "a: &a [*a]", "[" * 5000, "? [a]\n: b"):
         assert refused(text).where.startswith("orders.yaml:")
 
@@ -434,7 +434,7 @@ def test_contracts_that_cannot_be_told_apart_are_refused(second: Contract, where
     with pytest.raises(UserError) as error:
         check_topics([second, shared("a", "path: k, value: a")])
     assert (error.value.condition, error.value.where) == (Condition.CONTRACT_INVALID, where)
-    assert got in error.value.got
+    assert got in error.value.message
 
 
 @pytest.mark.parametrize(

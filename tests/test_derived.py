@@ -135,27 +135,27 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("select", REFUSED)
-def test_a_refusal_names_place_and_mend(select: str) -> None:
+def test_a_refusal_names_place_and_hint(select: str) -> None:
     text = f"CREATE MATERIALIZED VIEW daily AS\n{select}"
     error = refusal(HOURLY, text)
-    got, mend, at = REFUSED[select]
-    assert got in error.got, error
-    assert mend in error.mend, error
+    got, hint, at = REFUSED[select]
+    assert got in error.message, error
+    assert hint in error.hint, error
     assert error.where == f"views/v.sql:2:{select.rindex(at) + 1}", error
 
 
 def test_a_circle_a_name_of_both_and_a_base_with_having_are_refused_at_their_from() -> None:
     other = DAILY.replace("VIEW daily", "VIEW hourly").replace("FROM hourly", "FROM daily")
     error = refusal(DAILY, other)
-    assert "derived from itself: daily from hourly from daily" in error.got
+    assert "derived from itself: daily from hourly from daily" in error.message
     assert error.where == "views/v.sql:4:6"
     both = HOURLY.replace("VIEW hourly", "VIEW orders")
     assert compiled(both)["orders"].contracts == ("orders",), "a view may be named as the contract it reads"
     error = refusal(both, DAILY.replace("FROM hourly", "FROM orders"))
-    assert (error.got, error.where) == ("'orders' is a contract and a view", "views/v.sql:4:6")
+    assert (error.message, error.where) == ("'orders' is a contract and a view", "views/v.sql:4:6")
     error = refusal(HOURLY + " HAVING count(*) > 1", DAILY)
     assert (error.condition, error.where) == (Condition.VIEW_INVALID, "views/v.sql:4:6")
-    assert "hourly has a HAVING" in error.got
+    assert "hourly has a HAVING" in error.message
 
 
 def test_a_base_that_is_wrong_is_told_at_its_own_place() -> None:

@@ -163,10 +163,10 @@ LIMITED = [
 ]
 
 
-@pytest.mark.parametrize(("case", "limit", "mend", "most"), LIMITED, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("case", "limit", "hint", "most"), LIMITED, ids=lambda value: str(value)[:30])
 @pytest.mark.parametrize("parts", [1, 3])
 def test_a_group_beyond_its_limit_is_an_error_of_its_group_alone(
-    case: Case, limit: int, mend: str, most: Any, parts: int, folder: Path
+    case: Case, limit: int, hint: str, most: Any, parts: int, folder: Path
 ) -> None:
     """Also where no part of it is beyond: group 0 has just as many values as it may, group 1 one more."""
     run = Run(case, folder)
@@ -174,16 +174,16 @@ def test_a_group_beyond_its_limit_is_an_error_of_its_group_alone(
     files = [partial_of(run, f"{values} AND n % {parts} = {part}") for part in range(parts)]
     merged = run.merge(run.merge(*files[:2]), *files[2:])
     assert one_group(run, merged, 0) == most
-    with pytest.raises(SeamlineError, match=f"VALUE_OUT_OF_RANGE: column v: .*{mend}"):
+    with pytest.raises(SeamlineError, match=f"VALUE_OUT_OF_RANGE: column v: .*{hint}"):
         one_group(run, merged, 1)
     once_more = run.merge(merged, partial_of(run, "SELECT 1 AS k, 7 AS x"))
     with pytest.raises(SeamlineError, match="VALUE_OUT_OF_RANGE"):
         one_group(run, once_more, 1)
 
 
-@pytest.mark.parametrize(("case", "limit", "mend", "most"), LIMITED[:4:3], ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("case", "limit", "hint", "most"), LIMITED[:4:3], ids=lambda value: str(value)[:30])
 def test_what_is_kept_of_a_group_beyond_its_limit_is_bounded(
-    case: Case, limit: int, mend: str, most: Any, folder: Path
+    case: Case, limit: int, hint: str, most: Any, folder: Path
 ) -> None:
     run = Run(case, folder)
     files = [partial_of(run, f"SELECT 0 AS k, {part} + n AS x FROM range({2 * limit}) AS t(n)") for part in (0, 5)]
@@ -339,7 +339,7 @@ REFUSED = {
 def test_constants_that_an_entry_does_not_take_are_refused_with_what_it_takes(call: str, orders: Any) -> None:
     with pytest.raises(UserError) as refused:
         compiled(f"SELECT {call} AS v FROM orders", orders)
-    assert REFUSED[call] in refused.value.allowed
+    assert REFUSED[call] in refused.value.detail
     assert refused.value.where == "views/v.sql:2:8"
 
 

@@ -136,10 +136,10 @@ def test_what_cannot_be_read_whole_is_refused_by_line_before_anything_goes(
         with pytest.raises(UserError) as refused:
             look([good, bad], SALES)
         assert refused.value.condition == Condition.INPUT_INVALID
-        assert got in refused.value.got
+        assert got in refused.value.message
         assert refused.value.where.startswith(f"{bad}:")
         assert line in (ANY, int(refused.value.where.rpartition(":")[2]))
-        assert refused.value.mend
+        assert refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_file_that_is_damaged_after_it_was_looked_at_says_what_was_sent(tmp_pa
     sent: list[bytes | None] = []
     with pytest.raises(TerminalError) as refused:
         send_files([path], SALES, lambda key, value: sent.append(value))
-    assert refused.value.got.startswith(f"{len(sent)} records were sent, then: ")
+    assert refused.value.message.startswith(f"{len(sent)} records were sent, then: ")
 
 
 SHIFTED = [

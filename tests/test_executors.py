@@ -31,8 +31,8 @@ def test_what_unfit_executors_say_is_terminal_and_named(said: str, got: str) -> 
     error = failed(said)
     assert isinstance(error, TerminalError)
     assert error.condition is Condition.EXECUTORS_UNFIT
-    assert got in error.got
-    assert "spark.pyspark.python" in error.mend
+    assert got in error.message
+    assert "spark.pyspark.python" in error.hint
 
 
 def test_anything_else_that_fails_is_tried_again() -> None:

@@ -152,4 +152,4 @@ def test_what_another_kernel_stored_is_refused_by_name(version: str, tmp_path: P
     with pytest.raises(SeamlineError) as caught:
         made.serving().query("SELECT * FROM sales")
     assert caught.value.condition is Condition.KERNEL_VERSION
-    assert version in caught.value.got
+    assert version in caught.value.message

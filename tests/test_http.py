@@ -164,16 +164,16 @@ def test_as_of_a_past_epoch(role: Role) -> None:
         ({}, 400, "INPUT_INVALID"),
     ],
 )
-def test_errors_are_json_with_the_mend(reading: Role, body: dict[str, Any], status: int, condition: str) -> None:
+def test_errors_are_json_with_a_hint(reading: Role, body: dict[str, Any], status: int, condition: str) -> None:
     refused = reading.client.post("/v1/query", json=body)
     assert (refused.status_code, refused.json()["condition"]) == (status, condition)
-    assert {"condition", "got", "allowed", "mend"} <= set(refused.json())
+    assert {"condition", "message", "detail", "hint"} <= set(refused.json())
 
 
 def test_an_unknown_path_says_which_there_are(reading: Role) -> None:
     refused = reading.client.get("/v2/query")
     assert (refused.status_code, refused.json()["condition"]) == (404, "INPUT_INVALID")
-    assert "/v1/query" in refused.json()["allowed"]
+    assert "/v1/query" in refused.json()["detail"]
 
 
 def test_a_hole_is_a_conflict_and_never_a_number(role: Role) -> None:

@@ -98,16 +98,16 @@ def test_a_jar_exchanged_later_is_found_though_it_keeps_its_size_and_time(fetche
         ensure_jars()
 
 
-def test_a_jar_corrupted_later_is_named_with_both_sums_and_the_mend(fetched: tuple[Path, list[int]]) -> None:
+def test_a_jar_corrupted_later_is_named_with_both_sums_and_a_hint(fetched: tuple[Path, list[int]]) -> None:
     folder = ensure_jars()
     (folder / "kafka" / "b-2.jar").write_bytes(b"tampered")
     with pytest.raises(TerminalError) as caught:
         ensure_jars()
     assert caught.value.condition is Condition.JARS_INVALID
-    assert "kafka/b-2.jar" in caught.value.got
-    assert hashlib.sha256(b"tampered").hexdigest() in caught.value.got
-    assert hashlib.sha256(b"b").hexdigest() in caught.value.got
-    assert str(folder) in caught.value.mend
+    assert "kafka/b-2.jar" in caught.value.message
+    assert hashlib.sha256(b"tampered").hexdigest() in caught.value.message
+    assert hashlib.sha256(b"b").hexdigest() in caught.value.message
+    assert str(folder) in caught.value.hint
 
 
 def test_a_download_that_does_not_match_leaves_nothing_behind(
@@ -156,5 +156,5 @@ def test_a_repository_that_cannot_be_reached_is_transient_and_says_where_to_name
     with pytest.raises(TransientError) as caught:
         ivy.resolve(module, tmp_path / "jars", tmp_path / "cache", 1, lambda *_: None)
     assert caught.value.condition is Condition.JARS_INVALID
-    assert "x#y;1" in caught.value.got
-    assert "ivysettings" in caught.value.mend
+    assert "x#y;1" in caught.value.message
+    assert "ivysettings" in caught.value.hint

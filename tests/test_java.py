@@ -72,8 +72,8 @@ def test_what_was_refused_and_how_to_install_it_is_said(
     with pytest.raises(UserError) as caught:
         find_java({"JAVA_HOME": str(fake_java(tmp_path / "java", script)), "PATH": str(tmp_path)})
     assert caught.value.condition is Condition.JAVA_MISSING
-    assert reason in caught.value.got
-    assert caught.value.mend
+    assert reason in caught.value.message
+    assert caught.value.hint
 
 
 def test_without_any_java_the_mend_installs_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

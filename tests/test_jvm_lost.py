@@ -33,7 +33,7 @@ try:
 except TransientError as error:
     said.append(error)
 assert units.lost
-print(*(f"{error.condition} {error.got}" for error in said), sep="\\n")
+print(*(f"{error.condition} {error.message}" for error in said), sep="\\n")
 """
 
 

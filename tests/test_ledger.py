@@ -243,7 +243,7 @@ def test_a_store_that_fails_is_asked_again_and_one_that_fails_for_long_is_told(
         assert (asked, caught.value.condition) == (2, Condition.LEDGER_CONFLICT)
         return
     assert caught.value.condition is Condition.STORE_UNAVAILABLE
-    assert caught.value.got == "away"
+    assert caught.value.message == "away"
     assert asked % 3 == 0
 
 

@@ -338,14 +338,14 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Serving:
 
 
 @pytest.mark.parametrize(("sql", "where", "says"), REFUSED, ids=[sql for sql, *_ in REFUSED])
-def test_what_cannot_be_measured_is_refused_with_its_place_and_the_mend(
+def test_what_cannot_be_measured_is_refused_with_its_place_and_a_hint(
     two: Serving, sql: str, where: str, says: str
 ) -> None:
     with pytest.raises(UserError) as caught:
         two.query(sql)
     assert (caught.value.condition, caught.value.where) == (Condition.QUERY_INVALID, where)
     assert says in str(caught.value)
-    assert caught.value.mend
+    assert caught.value.hint
     assert "_merged_" not in str(caught.value)
 
 

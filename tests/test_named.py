@@ -81,6 +81,6 @@ def test_only_what_is_made_of_lists_or_states_is_left_out(serving: Serving) -> N
 def test_a_name_that_is_none_is_answered_with_those_that_may_be_meant(serving: Serving) -> None:
     with pytest.raises(SeamlineError) as caught:
         serving.query("SELECT amountz FROM sales")
-    assert "amounts" in caught.value.mend
+    assert "amounts" in caught.value.hint
     assert caught.value.where == "1:8"
     assert serving.query("SELECT count(*) AS n FROM sales").table.to_pylist()[0]["n"] > 0

@@ -150,4 +150,4 @@ def test_a_query_cannot_name_the_unguarded_ones(call: str, tmp_path: Path) -> No
     with pytest.raises(SeamlineError) as caught:
         made.serving().query(f"SELECT {call} FROM (SELECT list(shop) AS l FROM sales)")
     assert caught.value.condition is Condition.QUERY_REFUSED
-    assert "a function by its name alone" in caught.value.allowed
+    assert "a function by its name alone" in caught.value.detail

@@ -67,7 +67,7 @@ def test_what_another_user_prepared_under_the_name_is_refused(shared: Path, tmp_
     with pytest.raises(UserError) as refused:
         spill_folder()
     assert refused.value.condition is Condition.CONFIG_INVALID
-    assert (refused.value.where, "TMPDIR" in refused.value.mend) == (str(name), True)
+    assert (refused.value.where, "TMPDIR" in refused.value.hint) == (str(name), True)
     assert list(elsewhere.iterdir()) == []
 
 

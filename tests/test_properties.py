@@ -93,7 +93,7 @@ def test_what_a_header_cannot_have_is_refused_at_its_place(header: str, place: s
     assert refused.value.condition is Condition.VIEW_INVALID
     assert refused.value.where == f"v.sql:{place}"
     assert says in str(refused.value)
-    assert refused.value.allowed
+    assert refused.value.detail
 
 
 @given(st.text(alphabet="'(),=\" abCOMENT\n", max_size=40))

@@ -194,7 +194,7 @@ def test_more_than_one_select_over_views_is_refused(serving: Serving, sql: str) 
     error = error_of(serving, sql)
     assert error.condition is Condition.QUERY_REFUSED
     assert error.allowed
-    assert error.mend
+    assert error.hint
 
 
 @pytest.mark.parametrize("sql", UNKNOWN)
@@ -294,9 +294,9 @@ def test_a_group_out_of_range_is_an_error_only_where_it_is_in_the_answer(tmp_pat
     serving = made.serving()
     error = error_of(serving, "SELECT * FROM sales")
     assert error.condition is Condition.VALUE_OUT_OF_RANGE
-    assert "column amount" in error.got
-    assert "sales: (hour 2024-05-01T00:00:00Z, shop huge)" in error.got
-    assert "(hour 2024-05-01T00:00:00Z, shop huge)" in error_of(serving, "SELECT sum(amount) FROM sales AS s").got
+    assert "column amount" in error.message
+    assert "sales: (hour 2024-05-01T00:00:00Z, shop huge)" in error.message
+    assert "(hour 2024-05-01T00:00:00Z, shop huge)" in error_of(serving, "SELECT sum(amount) FROM sales AS s").message
     fine = serving.query("SELECT shop, amount::INT AS amount FROM sales WHERE shop = 'fine'")
     assert fine.table.to_pylist() == [{"shop": "fine", "amount": 3}]
     other = serving.query("SELECT shop, orders FROM sales ORDER BY shop")

@@ -113,8 +113,8 @@ def test_a_csv_without_the_event_time_is_refused_with_its_header(tmp_path: Path,
     with pytest.raises(UserError) as refused:
         values(path, sales)
     assert refused.value.where == f"{path}:1"
-    assert "id, when" in refused.value.got
-    assert "shop-name" in refused.value.allowed
+    assert "id, when" in refused.value.message
+    assert "shop-name" in refused.value.detail
 
 
 @pytest.mark.parametrize("name", ["sales", "sales.xml", "sales.gz", "sales.jsonl.zst"])
@@ -123,7 +123,7 @@ def test_a_file_whose_name_says_no_format_is_refused(tmp_path: Path, name: str) 
     with pytest.raises(UserError) as refused:
         EventFile(tmp_path / name)
     assert refused.value.condition == Condition.INPUT_INVALID
-    assert ".jsonl" in refused.value.allowed
+    assert ".jsonl" in refused.value.detail
 
 
 @pytest.mark.parametrize("packed", [".gz", ".bz2"])

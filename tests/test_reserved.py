@@ -1,4 +1,4 @@
-"""Fields that are called like words of SQL: refused with the mend where they are not quoted, served where they are."""
+"""Fields that are called like words of SQL: refused with a hint where they are not quoted, served where they are."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_reserved_name_without_quotes_is_told_with_its_place_and_the_mend(name: str, place: str) -> None:
+def test_a_reserved_name_without_quotes_is_told_with_its_place_and_a_hint(name: str, place: str) -> None:
     error = refused(PLACES[place].format(name))
-    assert repr(name) in error.got
-    assert error.mend == f'write "{name}"'
+    assert repr(name) in error.message
+    assert error.hint == f'write "{name}"'
     column = PLACES[place].index("{}") + len("CREATE MATERIALIZED VIEW v AS ") + 1
     assert error.where == f"v.sql:1:{column}"
 
@@ -80,13 +80,13 @@ def test_the_mend_is_enough(name: str, place: str) -> None:
 
 def test_the_event_time_may_be_such_a_name() -> None:
     for select in ("time_bucket(INTERVAL '1 hour', at) AS hour", "at::DATE AS day", "date_trunc('day', at) AS day"):
-        assert refused(f"SELECT {select}, count(*) AS n FROM posts").mend == 'write "at"'
-    assert '\', "at") AS hour' in refused("SELECT likes, count(*) AS n FROM posts").mend
+        assert refused(f"SELECT {select}, count(*) AS n FROM posts").hint == 'write "at"'
+    assert '\', "at") AS hour' in refused("SELECT likes, count(*) AS n FROM posts").hint
 
 
 def test_several_are_told_together_and_legitimate_words_are_left_alone() -> None:
     select = "SELECT at::DATE AS day, sum(CASE WHEN likes > 1 THEN limit ELSE 0 END) AS n FROM posts WHERE user = 1"
-    assert refused(select).mend == 'write "at" and "limit"'
+    assert refused(select).hint == 'write "at" and "limit"'
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_several_are_told_together_and_legitimate_words_are_left_alone() -> None
     ],
 )
 def test_another_mistake_is_told_as_it_is(select: str, got: str) -> None:
-    assert got in refused(select).got
+    assert got in refused(select).message
 
 
 VIEW = """\

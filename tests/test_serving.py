@@ -200,7 +200,7 @@ def test_one_broken_view_does_not_stop_another(tmp_path: Path) -> None:
 
 
 def test_a_stream_that_is_read_and_has_no_records_answers_with_no_rows(made: Handmade) -> None:
-    assert "seamline run speed" in refuses(made.serving(), Condition.VIEW_NOT_READY).mend
+    assert "seamline run speed" in refuses(made.serving(), Condition.VIEW_NOT_READY).hint
     made.put(made.lake.speed_log("main"), Claim(at=made.clock(), holder="speed"))
     serving = made.serving()
     assert ask(serving) == []
@@ -219,7 +219,7 @@ def test_a_view_without_version_and_with_a_hole_is_not_ready(made: Handmade) -> 
     made.epoch(rows(10), skip=[made.served().hash])
     made.epoch(rows(10, 10))
     error = refuses(made.serving(), Condition.VIEW_NOT_READY)
-    assert "batch refresh sales" in error.mend
+    assert "batch refresh sales" in error.hint
 
 
 def test_a_version_published_with_its_epoch_just_before_the_look_is_served_at_once(made: Handmade) -> None:
@@ -246,7 +246,7 @@ def test_a_version_of_another_kernel_asks_for_a_rebuild(made: Handmade) -> None:
     made.epoch(rows(10))
     made.version(made.sent, cut=10, kernel="duckdb-1.0")
     error = refuses(made.serving(), Condition.KERNEL_VERSION)
-    assert "seamline batch rebuild sales" in error.mend
+    assert "seamline batch rebuild sales" in error.hint
 
 
 def test_as_of_each_past_epoch_is_the_truth_of_that_prefix(made: Handmade) -> None:
@@ -296,7 +296,7 @@ def test_as_of_an_epoch_that_no_longer_stands_is_refused_with_those_that_do(made
     assert ask(serving, as_of=6) == made.truth(made.sent[:30])
     for gone in (1, 4, 9):
         error = refuses(serving, Condition.OUT_OF_RETENTION, as_of=gone)
-        assert "6 to 8" in error.allowed
+        assert "6 to 8" in error.detail
 
 
 def test_a_snapshot_stays_as_it_was(made: Handmade) -> None:

@@ -210,13 +210,13 @@ class Stream(RuleBasedStateMachine):
 
     @rule(
         text=st.sampled_from([SALES, BY_HOUR, CHANGED, CHANGED_AGAIN, DAILY, MOVES]),
-        mend=st.booleans(),
+        hint=st.booleans(),
         choice=st.integers(0, 10),
     )
-    def an_operator(self, text: str, mend: bool, choice: int) -> None:
+    def an_operator(self, text: str, hint: bool, choice: int) -> None:
         """Applies a view, perhaps with a mended contract; or rolls back; or drops one."""
         if choice < 5:
-            self.world.mended |= mend
+            self.world.mended |= hint
             self.world.apply(text)
         elif choice < 10:
             self.world.rollback("sales", choice)

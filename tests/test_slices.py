@@ -122,8 +122,8 @@ def test_what_no_slice_can_hold_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(TerminalError) as caught:
         list(in_slices(work))
     assert caught.value.condition is Condition.KERNEL_MEMORY
-    assert (caught.value.allowed, tried[-1]) == ("kernel.memory = 1GB", MOST)
-    assert "raise kernel.memory" in caught.value.mend
+    assert (caught.value.detail, tried[-1]) == ("kernel.memory = 1GB", MOST)
+    assert "raise kernel.memory" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_statement_beyond_the_memory_is_no_defect(small: Kernel) -> None:
     with pytest.raises(TerminalError) as caught:
         small.run("SELECT list(i) AS l FROM range(10000000) r(i)")
     assert caught.value.condition is Condition.KERNEL_MEMORY
-    assert caught.value.allowed == "kernel.memory = 40MB"
+    assert caught.value.detail == "kernel.memory = 40MB"
     assert small.run("SELECT 1 AS a").num_rows == 1
 
 

@@ -50,12 +50,12 @@ def test_a_local_session_uses_given_jars_loopback_and_as_many_partitions_as_core
     ],
 )
 def test_what_a_task_raised_keeps_its_condition(kind: type[SeamlineError], condition: Condition) -> None:
-    raised = kind(condition, "no room", where="raw/x.parquet", mend="make some")
+    raised = kind(condition, "no room", where="raw/x.parquet", hint="make some")
     told = from_task(
         RuntimeError(f"Job aborted\nTraceback: in run\nseamline.errors.{kind.__name__}: {raised}\n\tat org")
     )
     assert type(told) is kind
-    assert (told.condition, told.got) == (condition, "raw/x.parquet: no room")
+    assert (told.condition, told.message) == (condition, "raw/x.parquet: no room")
     assert from_task(RuntimeError("lost task [1]")) is None
 
 

@@ -83,7 +83,7 @@ def test_every_entry_that_distinct_changes_nothing_of_is_tried() -> None:
         ("median(DISTINCT weight)", 13, "use one of the allowed"),
     ],
 )
-def test_what_is_no_spelling_is_refused_with_its_place_and_the_mend(call: str, column: int, says: str) -> None:
+def test_what_is_no_spelling_is_refused_with_its_place_and_a_hint(call: str, column: int, says: str) -> None:
     with pytest.raises(UserError) as caught:
         compiled(view(call), CONTRACTED)
     error = caught.value

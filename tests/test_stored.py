@@ -83,9 +83,9 @@ def test_what_was_stored_otherwise_is_refused_by_view_and_column_until_a_rebuild
         assert ask(bench) == bench.expected(*sent)
         return
     error = refused(bench)
-    assert f"of view sales was stored by kernel {by.kernel} in layout {by.layout}" in error.got
-    assert error.got.endswith(f"does not read for {column}")
-    assert "seamline batch rebuild sales" in error.mend
+    assert f"of view sales was stored by kernel {by.kernel} in layout {by.layout}" in error.message
+    assert error.message.endswith(f"does not read for {column}")
+    assert "seamline batch rebuild sales" in error.hint
     waits = bench.batch.rebuild("sales")
     assert (waits.version, column in waits.reason) == (None, True)  # no epoch that it could end before
     bench.send(order("new"))

@@ -317,7 +317,7 @@ def test_what_a_union_cannot_have_is_refused_at_its_place(rest: str, at: str, sa
     assert re.search(says, str(refused.value), re.DOTALL), refused.value
     places = [f"views/v.sql:2:{found.start() + 1}" for found in re.finditer(at, text)] if at else []
     assert not at or refused.value.where in places, (refused.value, places)
-    assert refused.value.allowed or refused.value.mend
+    assert refused.value.detail or refused.value.hint
 
 
 def test_a_contract_that_there_is_not_is_refused_at_its_place() -> None:
@@ -325,7 +325,7 @@ def test_a_contract_that_there_is_not_is_refused_at_its_place() -> None:
         compiled(f"{HEAD}\nFROM ({LIKES}\nUNION ALL BY NAME SELECT x AS t FROM nowhere) GROUP BY ALL")
     assert refused.value.condition is Condition.CONTRACT_UNKNOWN
     assert refused.value.where == "views/v.sql:4:38"
-    assert "likes" in refused.value.allowed
+    assert "likes" in refused.value.detail
 
 
 @given(st.text(max_size=40), st.integers(0, 300), st.integers(0, 30))

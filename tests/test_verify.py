@@ -151,7 +151,7 @@ def test_an_operator_may_serve_what_was_found_wrong(tmp_path: Path) -> None:
         with pytest.raises(SeamlineError) as raised:
             bench.batch.refresh("sales")
         number = max(bench.versions().versions)
-        assert f"--version {number}" in raised.value.mend
+        assert f"--version {number}" in raised.value.hint
         bench.batch.rollback("sales", number)
         serving = Serving(bench.lake, Settings(), bench.clock)
         assert serving.status().views["sales"].drift == "wrong"

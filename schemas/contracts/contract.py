@@ -89,24 +89,24 @@ class Contract:
 def parse_contract(text: str, where: str) -> Contract:
     """A contract from YAML text; `where` names the file in messages.
 
-    Raises UserError CONTRACT_INVALID: file, line, column, what is allowed and the mend.
+    Raises UserError CONTRACT_INVALID: file, line, column, what is allowed and the hint.
     """
     marks = Marks(text, where)
     model = read_model(marks)
     if len(model.schema_ or []) != 1:
-        got = f"{len(model.schema_ or [])} objects in 'schema'"
-        raise marks.error(("schema", 1), got, "one object: one contract a file", "split the file")
+        message = f"{len(model.schema_ or [])} objects in 'schema'"
+        raise marks.error(("schema", 1), message, "one object: one contract a file", "split the file")
     data = marks.data["schema"][0]
     name = data.get("name")
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        got, allowed = f"the contract's name (schema[0].name) is {name!r}", "letters, digits and _, a letter first"
-        raise marks.error(("schema", 0, "name"), got, allowed, "name it as it shall be called in SQL")
+        message, detail = f"the contract's name (schema[0].name) is {name!r}", "letters, digits and _, a letter first"
+        raise marks.error(("schema", 0, "name"), message, detail, "name it as it shall be called in SQL")
     if data.get("logicalType") not in (None, "object"):
-        got = f"logicalType of the event is {data['logicalType']!r}"
-        raise marks.error(("schema", 0, "logicalType"), got, "object", "write object")
+        message = f"logicalType of the event is {data['logicalType']!r}"
+        raise marks.error(("schema", 0, "logicalType"), message, "object", "write object")
     if data.get("quality"):
-        allowed, mend = "quality rules of a single field", "move the rule to a field, or remove it"
-        raise marks.error(("schema", 0, "quality"), "a quality rule over the whole object", allowed, mend)
+        detail, hint = "quality rules of a single field", "move the rule to a field, or remove it"
+        raise marks.error(("schema", 0, "quality"), "a quality rule over the whole object", detail, hint)
     fields = read_fields(data.get("properties"), marks, ("schema", 0, "properties"))
     return _contract(marks, model, name, fields, text)
 
@@ -118,8 +118,8 @@ def _contract(
     event_time = given.field("eventTime", fields, ("timestamp",))
     if event_time is None:
         times = ", ".join(f.name for f in fields if f.type == "timestamp") or "there is none"
-        allowed = f"a custom property seamline.eventTime naming a timestamp field: {times}"
-        raise marks.error((), "the contract has no event time", allowed, "add it to customProperties")
+        detail = f"a custom property seamline.eventTime naming a timestamp field: {times}"
+        raise marks.error((), "the contract has no event time", detail, "add it to customProperties")
     physical = marks.data["schema"][0].get("physicalName")
     topic = physical if isinstance(physical, str) and custom_properties.TOPIC.fullmatch(physical) else name
     scalars = ("string", "integer", "number", "decimal", "boolean", "date", "timestamp")
@@ -155,16 +155,16 @@ def load_contracts(folder: Path) -> dict[str, Contract]:
         raise UserError(
             Condition.CONTRACT_INVALID,
             f"there is no folder {str(folder)!r}",
-            allowed="a folder of contracts, one YAML file each",
-            mend="run `seamline init`, or set contracts in seamline.toml",
+            detail="a folder of contracts, one YAML file each",
+            hint="run `seamline init`, or set contracts in seamline.toml",
         )
     contracts: dict[str, Contract] = {}
     names: dict[str, str] = {}
     for path in sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES and p.is_file()):
         contract = parse_contract(_read(path), str(path))
         if contract.name.lower() in names:
-            got = f"contract {contract.name!r} is already in {names[contract.name.lower()]}"
-            raise _error(contract, got, "each name once (case does not count)", "rename one of the two")
+            message = f"contract {contract.name!r} is already in {names[contract.name.lower()]}"
+            raise _error(contract, message, "each name once (case does not count)", "rename one of the two")
         names[contract.name.lower()] = str(path)
         contracts[contract.name] = contract
     check_topics(contracts)
@@ -206,19 +206,19 @@ def _check_topic(group: list[Contract]) -> None:
     for contract in group:
         others = ", ".join(c.name for c in group if c is not contract)
         shared = f"topic {contract.topic!r} is shared with {others}"
-        mend = "set seamline.discriminator: {path: ..., value: ...} in each of them, or use topics of their own"
+        hint = "set seamline.discriminator: {path: ..., value: ...} in each of them, or use topics of their own"
         if contract.discriminator is None or first.discriminator is None:
             lacking = contract if contract.discriminator is None else first
-            raise _error(lacking, f"{shared}, and {lacking.name} has no discriminator", "a discriminator each", mend)
+            raise _error(lacking, f"{shared}, and {lacking.name} has no discriminator", "a discriminator each", hint)
         if contract.discriminator.path != first.discriminator.path:
-            got = f"{shared}, and they look at different paths"
-            raise _error(contract, got, ".".join(first.discriminator.path), mend)
+            message = f"{shared}, and they look at different paths"
+            raise _error(contract, message, ".".join(first.discriminator.path), hint)
         value = contract.discriminator.value
         if value in claimed:
-            raise _error(contract, f"value {value!r} is claimed by {claimed[value]} too", "a value each", mend)
+            raise _error(contract, f"value {value!r} is claimed by {claimed[value]} too", "a value each", hint)
         if contract.stream != first.stream:
-            got = f"{shared}, and they are in streams {first.stream!r} and {contract.stream!r}"
-            raise _error(contract, got, "one stream for a topic", "set the same seamline.stream")
+            message = f"{shared}, and they are in streams {first.stream!r} and {contract.stream!r}"
+            raise _error(contract, message, "one stream for a topic", "set the same seamline.stream")
         claimed[value] = contract.name
 
 
@@ -245,13 +245,13 @@ def _read(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            Condition.CONTRACT_INVALID, f"cannot be read: {error}", allowed="UTF-8 text", where=f"{path}:1:1"
+            Condition.CONTRACT_INVALID, f"cannot be read: {error}", detail="UTF-8 text", where=f"{path}:1:1"
         ) from error
 
 
-def _error(contract: Contract, got: str, allowed: str, mend: str) -> UserError:
+def _error(contract: Contract, message: str, detail: str, hint: str) -> UserError:
     where = f"{contract.where}:1:1" if contract.where else contract.name
-    return UserError(Condition.CONTRACT_INVALID, got, allowed=allowed, mend=mend, where=where)
+    return UserError(Condition.CONTRACT_INVALID, message, detail=detail, hint=hint, where=where)
 
 
 def _hash(parts: object) -> str:

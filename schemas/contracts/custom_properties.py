@@ -57,23 +57,23 @@ class CustomProperties:
             for index, entry in enumerate(holder.get("customProperties") or []):
                 self._add(entry, (*path, "customProperties", index))
 
-    def read(self, name: str, default: Read, parse: Callable[[Any], Read | None], allowed: str) -> Read:
+    def read(self, name: str, default: Read, parse: Callable[[Any], Read | None], detail: str) -> Read:
         """One property's value, or its default. `parse` gives None where the value is not allowed."""
         if name not in self.values:
             return default
         value, path = self.values[name]
         result = parse(value)
         if result is None:
-            got = f"{PREFIX}{name} is {value!r}"
-            raise self.marks.error((*path, "value"), got, allowed, "mend the value, or remove the property")
+            message = f"{PREFIX}{name} is {value!r}"
+            raise self.marks.error((*path, "value"), message, detail, "correct the value, or remove the property")
         return result
 
     def field(self, name: str, fields: Sequence[Field], types: Sequence[str]) -> str | None:
         """A property that names a top-level field of one of these types; None where it is not given."""
         able = [field.name for field in fields if field.type in types]
-        allowed = f"a top-level field of type {' or '.join(types)}: {', '.join(able) or 'there is none'}"
+        detail = f"a top-level field of type {' or '.join(types)}: {', '.join(able) or 'there is none'}"
         missing: str | None = None
-        return self.read(name, missing, lambda value: value if value in able else None, allowed)
+        return self.read(name, missing, lambda value: value if value in able else None, detail)
 
     def at(self, name: str) -> Path:
         """Where a property stands; the top of the file where it does not."""
@@ -81,8 +81,8 @@ class CustomProperties:
 
     def discriminator(self) -> Discriminator | None:
         """`{path: a.b, value: x}`; the value may be a string, an integer or a boolean."""
-        allowed = "a mapping of path (such as payload.kind) and value (a string, integer or boolean)"
-        return self.read("discriminator", None, _discriminator, allowed)
+        detail = "a mapping of path (such as payload.kind) and value (a string, integer or boolean)"
+        return self.read("discriminator", None, _discriminator, detail)
 
     def _add(self, entry: dict[str, Any], path: Path) -> None:
         name = entry.get("property")

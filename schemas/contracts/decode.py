@@ -98,8 +98,8 @@ def unclaimed_statement(contracts: Sequence[Contract]) -> str:
     where `contracts` is empty or of several topics.
     """
     if len({contract.topic for contract in contracts}) != 1:
-        got = f"contracts of {len({c.topic for c in contracts})} topics"
-        raise UserError(Condition.CONTRACT_INVALID, got, allowed="the contracts of one topic")
+        message = f"contracts of {len({c.topic for c in contracts})} topics"
+        raise UserError(Condition.CONTRACT_INVALID, message, detail="the contracts of one topic")
     check_topics(contracts)
     shared = contracts[0].discriminator
     reject, where = "NULL::VARCHAR", "WHERE false"

@@ -50,8 +50,8 @@ def read_fields(properties: object, marks: Marks, path: Path, depth: int = 0) ->
         at: Path = (*path, index)
         field = read_field(data, marks, at, _name(data, marks, at), depth)
         if field.name.lower() in names or field.key.lower() in keys:
-            got = f"field {field.name!r} stands twice (names and keys differ in more than case)"
-            raise marks.error((*at, "name"), got, "each field once", "rename or remove one")
+            message = f"field {field.name!r} stands twice (names and keys differ in more than case)"
+            raise marks.error((*at, "name"), message, "each field once", "rename or remove one")
         names.add(field.name.lower())
         keys.add(field.key.lower())
         fields.append(field)
@@ -71,19 +71,19 @@ def read_field(data: dict[str, Any], marks: Marks, path: Path, name: str, depth:
         nested = read_fields(data.get("properties"), marks, at, depth + 1)
     elif kind == "array":
         if not isinstance(data.get("items"), dict):
-            got, mend = f"array {name!r} without 'items'", "add 'items:' with a logicalType"
-            raise marks.error(path, got, "items of one type", mend)
+            message, hint = f"array {name!r} without 'items'", "add 'items:' with a logicalType"
+            raise marks.error(path, message, "items of one type", hint)
         item = read_field(data["items"], marks, (*path, "items"), "", depth + 1)
     for key, owner in (("properties", "object"), ("items", "array")):
         if data.get(key) is not None and kind != owner:
-            got = f"{key!r} in a field of type {kind}"
-            raise marks.error((*path, key), got, f"{key!r} in type {owner} only", f"write logicalType: {owner}")
+            message = f"{key!r} in a field of type {kind}"
+            raise marks.error((*path, key), message, f"{key!r} in type {owner} only", f"write logicalType: {owner}")
     if data.get("map") is not None:
         raise marks.error((*path, "map"), "'map' is not supported", ", ".join(LOGICAL), "use an object")
     source = str(data.get("physicalName") or name) if name else ""
     if source and not _KEY.fullmatch(source):
-        got = f"physicalName (the JSON key) is {source!r}"
-        raise marks.error((*path, "physicalName"), got, r'no ", \, * or control characters', "rename the key")
+        message = f"physicalName (the JSON key) is {source!r}"
+        raise marks.error((*path, "physicalName"), message, r'no ", \, * or control characters', "rename the key")
     required = bool(data.get("required"))
     field = replace(typed, name=name, required=required, source=source, fields=nested, item=item)
     return with_rules(field, data, marks, path)
@@ -94,10 +94,10 @@ def _name(data: dict[str, Any], marks: Marks, path: Path) -> str:
     if not name:
         raise marks.error(path, "a property without 'name'", "a name", "add 'name:'")
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        got = f"field name {name!r}"
-        allowed = "letters, digits and _, starting with a letter (a leading _ is Seamline's own)"
-        mend = "rename it; where the JSON key cannot change, give it as physicalName"
-        raise marks.error((*path, "name"), got, allowed, mend)
+        message = f"field name {name!r}"
+        detail = "letters, digits and _, starting with a letter (a leading _ is Seamline's own)"
+        hint = "rename it; where the JSON key cannot change, give it as physicalName"
+        raise marks.error((*path, "name"), message, detail, hint)
     return name
 
 
@@ -107,9 +107,9 @@ def _type(data: dict[str, Any], marks: Marks, path: Path) -> Field:
     if logical not in LOGICAL:
         at: Path = (*path, "logicalType") if "logicalType" in data else path
         near = difflib.get_close_matches(str(logical), LOGICAL, 1)
-        got = f"logicalType is {logical!r}" if logical else "a field without 'logicalType'"
-        mend = f"write {near[0]}" if near else "use one of these"
-        raise marks.error(at, got, ", ".join(LOGICAL), mend)
+        message = f"logicalType is {logical!r}" if logical else "a field without 'logicalType'"
+        hint = f"write {near[0]}" if near else "use one of these"
+        raise marks.error(at, message, ", ".join(LOGICAL), hint)
     physical = " ".join(str(data.get("physicalType") or "").lower().split())
     match = _DECIMAL.fullmatch(physical) if logical == "number" else None
     if match and 1 <= int(match[1]) <= 38 and int(match[2] or 0) <= int(match[1]):
@@ -117,7 +117,7 @@ def _type(data: dict[str, Any], marks: Marks, path: Path) -> Field:
     if logical == "timestamp" and physical in EPOCHS:
         return Field("", "timestamp", epoch=physical)
     if physical and physical not in SAME[logical]:
-        got = f"physicalType {data['physicalType']!r} of a {logical}, which would change nothing"
-        mend = "write one of these, or leave it out" + _INSTEAD.get(logical, "")
-        raise marks.error((*path, "physicalType"), got, ", ".join((*MEANS.get(logical, ()), *SAME[logical])), mend)
+        message = f"physicalType {data['physicalType']!r} of a {logical}, which would change nothing"
+        hint = "write one of these, or leave it out" + _INSTEAD.get(logical, "")
+        raise marks.error((*path, "physicalType"), message, ", ".join((*MEANS.get(logical, ()), *SAME[logical])), hint)
     return Field("", logical)

@@ -27,13 +27,13 @@ def read_model(marks: Marks) -> OpenDataContractStandard:
     except ValidationError as error:
         first = error.errors()[0]
         path = tuple(part for part in first["loc"] if not _is_tag(part))
-        got = f"{_dotted(path)}: {first['msg']}"
-        raise marks.error(path, got, "what ODCS 3.1 says of it", "mend the value, or quote it") from error
+        message = f"{_dotted(path)}: {first['msg']}"
+        raise marks.error(path, message, "what ODCS 3.1 says of it", "correct the value, or quote it") from error
     if model.kind != "DataContract":
         raise marks.error(("kind",), f"kind is {model.kind!r}", "DataContract", "write DataContract")
     if model.apiVersion not in API_VERSIONS:
-        allowed = ", ".join(API_VERSIONS)
-        raise marks.error(("apiVersion",), f"apiVersion is {model.apiVersion!r}", allowed, "write v3.1.0")
+        detail = ", ".join(API_VERSIONS)
+        raise marks.error(("apiVersion",), f"apiVersion is {model.apiVersion!r}", detail, "write v3.1.0")
     return model
 
 

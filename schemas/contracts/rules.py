@@ -61,9 +61,9 @@ def with_rules(field: Field, data: dict[str, Any], marks: Marks, path: Path) -> 
         if kind in found:
             raise marks.error(at, f"rule {kind} stands twice for {field.name!r}", "each rule once", "remove one")
         if kind not in TYPES[field.type].rules:
-            allowed = ", ".join(sorted(TYPES[field.type].rules)) or "no rules"
-            got = f"rule {kind} on {field.name!r}, which is of type {field.type}"
-            raise marks.error(at, got, f"for {field.type}: {allowed}", "remove the rule, or change the type")
+            detail = ", ".join(sorted(TYPES[field.type].rules)) or "no rules"
+            message = f"rule {kind} on {field.name!r}, which is of type {field.type}"
+            raise marks.error(at, message, f"for {field.type}: {detail}", "remove the rule, or change the type")
         found[kind] = _values(field, kind, value, marks, at)
     rules = tuple(Rule(kind, found[kind]) for kind in PREDICATES if kind in found)
     return replace(field, rules=rules, required=required)
@@ -100,8 +100,8 @@ def _quality(check: dict[str, Any], marks: Marks, at: Path) -> Iterator[tuple[st
             for name, value in arguments.items():
                 yield ("enum" if name == "validValues" else "pattern"), value, (*at, "arguments", name)
             return
-    got = f"a quality rule that cannot be decided on one record (type {kind}, metric {metric})"
-    raise marks.error(at, got, QUALITY, "use one of these, or logicalTypeOptions for bounds; or remove it")
+    message = f"a quality rule that cannot be decided on one record (type {kind}, metric {metric})"
+    raise marks.error(at, message, QUALITY, "use one of these, or logicalTypeOptions for bounds; or remove it")
 
 
 def _values(field: Field, kind: str, value: object, marks: Marks, at: Path) -> tuple[str, ...]:
@@ -118,8 +118,8 @@ def _values(field: Field, kind: str, value: object, marks: Marks, at: Path) -> t
             raise ValueError("a list with at least one value")
         return tuple(bound(field, entry) for entry in value)
     except ValueError as error:
-        got = f"rule {kind} of {field.name!r} is {value!r}"
-        raise marks.error(at, got, str(error), "mend the value") from error
+        message = f"rule {kind} of {field.name!r} is {value!r}"
+        raise marks.error(at, message, str(error), "correct the value") from error
 
 
 def _pattern(value: object) -> str:
@@ -129,12 +129,12 @@ def _pattern(value: object) -> str:
     try:
         kernel().run(f"SELECT regexp_matches('', {literal(value)})")
     except SeamlineError as error:
-        reason = re.sub(r"^.*?Error: ", "", error.got).splitlines()[0]
+        reason = re.sub(r"^.*?Error: ", "", error.message).splitlines()[0]
         raise ValueError(f"a regular expression in RE2 syntax ({reason})") from error
     return literal(value)
 
 
 def _check_zone(key: str, value: object, marks: Marks, at: Path) -> None:
     if key == "defaultTimezone" and value not in ("UTC", "Etc/UTC"):
-        mend = "let producers write the offset, or write times in UTC"
-        raise marks.error(at, f"defaultTimezone is {value!r}", "Etc/UTC", mend)
+        hint = "let producers write the offset, or write times in UTC"
+        raise marks.error(at, f"defaultTimezone is {value!r}", "Etc/UTC", hint)

@@ -28,21 +28,21 @@ class Marks:
         self._seen: set[int] = set()
         self.data: dict[str, Any] = self._load(text)
 
-    def error(self, path: Path, got: str, allowed: str = "", mend: str = "") -> UserError:
+    def error(self, path: Path, message: str, detail: str = "", hint: str = "") -> UserError:
         """What is wrong at `path` (or at the nearest part above it that exists), with file, line and column."""
         while path not in self._marks:
             path = path[:-1]
-        return self._error(*self._marks[path], got, allowed, mend)
+        return self._error(*self._marks[path], message, detail, hint)
 
     def unknown(self, path: Path, key: str, known: Iterable[str]) -> UserError:
         """An unknown key, with the known one that looks most like it."""
         names = sorted(known)
         near = difflib.get_close_matches(key, names, 1)
-        mend = f"write {near[0]!r}" if near else "remove the line"
-        return self.error((*path, key), f"unknown key {key!r}", ", ".join(names), mend)
+        hint = f"write {near[0]!r}" if near else "remove the line"
+        return self.error((*path, key), f"unknown key {key!r}", ", ".join(names), hint)
 
-    def _error(self, line: int, column: int, got: str, allowed: str, mend: str) -> UserError:
-        return UserError(self.condition, got, allowed=allowed, mend=mend, where=f"{self.where}:{line}:{column}")
+    def _error(self, line: int, column: int, message: str, detail: str, hint: str) -> UserError:
+        return UserError(self.condition, message, detail=detail, hint=hint, where=f"{self.where}:{line}:{column}")
 
     def _load(self, text: str) -> dict[str, Any]:
         loader = None
@@ -56,11 +56,11 @@ class Marks:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            got = "not YAML: " + ", ".join(part for part in (error.context, error.problem) if part)
-            raise self._error(line, column, got, "one document of YAML 1.1", "mend the syntax") from error
+            message = "not YAML: " + ", ".join(part for part in (error.context, error.problem) if part)
+            raise self._error(line, column, message, "one document of YAML 1.1", "correct the syntax") from error
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             text = " ".join(str(error).split())[:200]
-            raise self._error(1, 1, f"not YAML: {text}", "YAML 1.1", "mend the value, or quote it") from error
+            raise self._error(1, 1, f"not YAML: {text}", "YAML 1.1", "correct the value, or quote it") from error
         finally:
             if loader is not None:
                 loader.dispose()
@@ -87,8 +87,8 @@ class Marks:
             if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
                 raise self._error(line, column, "a key that is not text", "text keys", "put the key in quotes")
             if key.value in first:
-                got = f"key {key.value!r} stands twice, first in line {first[key.value]}"
-                raise self._error(line, column, got, "each key once", "remove one of the two")
+                message = f"key {key.value!r} stands twice, first in line {first[key.value]}"
+                raise self._error(line, column, message, "each key once", "remove one of the two")
             first[key.value] = line
             self._marks[(*path, key.value)] = (line, column)
             self._walk(child, (*path, key.value))

@@ -122,8 +122,8 @@ def unnested_events(source: Source, unnested: Unnested, events: str) -> str:
     """A SELECT of no rows: the events with the element's column. Raises VIEW_INVALID where there is no array."""
     kind = Binder(source, f"WITH events AS ({events})", UNORDERED).type_of(unnested.sql, unnested.array.offset)
     if not kind.endswith("]"):
-        mend = "unnest an array: a list of JSON values is one after from_json(…, '[\"VARCHAR\"]')"
-        raise source.refuse(unnested.array.offset, f"unnest() of {kind}", "an array", mend)
+        hint = "unnest an array: a list of JSON values is one after from_json(…, '[\"VARCHAR\"]')"
+        raise source.refuse(unnested.array.offset, f"unnest() of {kind}", "an array", hint)
     return unnested.over(f"({events}) AS events")
 
 
@@ -167,8 +167,8 @@ class Binder:
         """A condition with try semantics."""
         kind = self.type_of(f"TRY({sql})", offset)
         if kind != "BOOLEAN":
-            mend = "write a comparison"
-            raise self.source.refuse(offset, f"a condition of type {kind}", "BOOLEAN", mend)
+            hint = "write a comparison"
+            raise self.source.refuse(offset, f"a condition of type {kind}", "BOOLEAN", hint)
         return f"TRY({sql})"
 
     def key(self, item: Key) -> BoundKey:
@@ -218,12 +218,14 @@ class Binder:
         try:
             form = entry.form(call)
         except ValueError as error:
-            got = f"{name}(…, {', '.join(item.constants)})"
-            raise self.source.refuse(item.offset, got, f"{entry.signature}: {error}", "write such a value") from error
+            message = f"{name}(…, {', '.join(item.constants)})"
+            raise self.source.refuse(
+                item.offset, message, f"{entry.signature}: {error}", "write such a value"
+            ) from error
         if form is None:
-            got = f"{name}() of {', '.join(call.types)}"
-            allowed = f"{entry.signature} takes {entry.takes}"
-            raise self.source.refuse(item.offset, got, allowed, self.fitting(entry, call))
+            message = f"{name}() of {', '.join(call.types)}"
+            detail = f"{entry.signature} takes {entry.takes}"
+            raise self.source.refuse(item.offset, message, detail, self.fitting(entry, call))
         return form
 
     @staticmethod
@@ -245,7 +247,7 @@ class Binder:
         try:
             return evaluated(item.constants)
         except SeamlineError as error:
-            raise self.source.refuse(item.offset, error.got, mend="write the constants out") from error
+            raise self.source.refuse(item.offset, error.message, hint="write the constants out") from error
 
 
 _FROM_TEXT = ("DECIMAL(18,2)", "BIGINT", "DOUBLE", "BOOLEAN", "TIMESTAMP WITH TIME ZONE")

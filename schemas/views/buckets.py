@@ -53,8 +53,8 @@ def _check_bucket(source: Source, call: list[Token]) -> None:
     width = " ".join(token.text.lower() for token in parts[0])
     found = _WIDTH.fullmatch(width)
     if len(parts) not in (2, 3) or not found:
-        got = f"time bucket {source.text[call[0].start : call[-1].end + 1]!r}"
-        raise source.refuse(call[0].start, got, _FORM, "write the width as one number and one unit")
+        message = f"time bucket {source.text[call[0].start : call[-1].end + 1]!r}"
+        raise source.refuse(call[0].start, message, _FORM, "write the width as one number and one unit")
     if len(parts) < 3:
         return
     if [token.token_type for token in parts[2]] == [TokenType.STRING]:
@@ -62,9 +62,9 @@ def _check_bucket(source: Source, call: list[Token]) -> None:
         return
     at = parts[2][0].start if parts[2] else call[-1].start
     if len(parts[2]) != 2 or word(parts[2][0]) not in ORIGINS or parts[2][1].token_type != TokenType.STRING:
-        got = f"{source.text[at : call[-1].start]!r} as a bucket's time zone or origin"
-        mend = "write the zone's name, 'Asia/Seoul', or where a bucket begins, TIMESTAMPTZ '2000-01-03 06:00:00Z'"
-        raise source.refuse(at, got, _FORM, mend)
+        message = f"{source.text[at : call[-1].start]!r} as a bucket's time zone or origin"
+        hint = "write the zone's name, 'Asia/Seoul', or where a bucket begins, TIMESTAMPTZ '2000-01-03 06:00:00Z'"
+        raise source.refuse(at, message, _FORM, hint)
     _check_origin(source, parts[2][1], found[2])
 
 
@@ -75,9 +75,9 @@ def _check_origin(source: Source, token: Token, unit: str) -> None:
     if origin is None:
         raise source.refuse(token.start, f"origin {token.text!r}", "a timestamp such as '2000-01-03 06:00:00Z'")
     if unit in CALENDAR and (origin.day, origin.time()) != (1, time()):
-        got = f"origin {token.text!r} of a bucket in units of a {unit}"
-        mend = "count in days or weeks, or take the time to the zone first: time AT TIME ZONE '...'"
-        raise source.refuse(token.start, got, "midnight of the first of a month", mend)
+        message = f"origin {token.text!r} of a bucket in units of a {unit}"
+        hint = "count in days or weeks, or take the time to the zone first: time AT TIME ZONE '...'"
+        raise source.refuse(token.start, message, "midnight of the first of a month", hint)
 
 
 def _check_zone(source: Source, token: Token) -> None:
@@ -85,8 +85,8 @@ def _check_zone(source: Source, token: Token) -> None:
         return
     by_name = {zone.lower(): zone for zone in sorted(zones())}
     near = difflib.get_close_matches(token.text.lower(), by_name, n=2)
-    mend = f"did you mean {' or '.join(repr(by_name[name]) for name in near)}?" if near else "use such a name"
-    raise source.refuse(token.start, f"unknown time zone {token.text!r}", "'Asia/Seoul', 'UTC' and the like", mend)
+    hint = f"did you mean {' or '.join(repr(by_name[name]) for name in near)}?" if near else "use such a name"
+    raise source.refuse(token.start, f"unknown time zone {token.text!r}", "'Asia/Seoul', 'UTC' and the like", hint)
 
 
 def is_bucket(body: list[Token], *, cast: bool) -> bool:

@@ -130,16 +130,16 @@ def _entry(source: Source, token: Token, distinct: bool, parts: int) -> Aggregat
     said = token.text.lower()
     if said not in NAMES:
         entry = ALGEBRA[WITHIN[said]]
-        mend = f"write {entry.ordered}, or {entry.signature}"
-        raise source.refuse(token.start, f"{said}() without WITHIN GROUP", entry.ordered, mend)
+        hint = f"write {entry.ordered}, or {entry.signature}"
+        raise source.refuse(token.start, f"{said}() without WITHIN GROUP", entry.ordered, hint)
     name = NAMES[said]
     entry = ALGEBRA[name]
     if not distinct or (entry.alike and parts <= entry.arguments):
         return entry
     if f"{name} distinct" not in ALGEBRA:
-        allowed = ", ".join(entry.signature for entry in ALGEBRA.values() if " " in entry.name) or "none"
+        detail = ", ".join(entry.signature for entry in ALGEBRA.values() if " " in entry.name) or "none"
         raise source.refuse(
-            token.start, f"{name}(DISTINCT …) cannot be kept mergeable", allowed, "use one of the allowed"
+            token.start, f"{name}(DISTINCT …) cannot be kept mergeable", detail, "use one of the allowed"
         )
     return ALGEBRA[f"{name} distinct"]
 
@@ -148,8 +148,8 @@ def _within(source: Source, token: Token, at: Token, distinct: bool) -> Aggregat
     """The entry of an aggregate WITHIN GROUP."""
     name = token.text.lower()
     if name not in WITHIN or distinct:
-        got = f"{name}({'DISTINCT …' if distinct else ''}) WITHIN GROUP"
-        raise source.refuse(at.start, got, _ORDERED, "write the arguments between the brackets after the name")
+        message = f"{name}({'DISTINCT …' if distinct else ''}) WITHIN GROUP"
+        raise source.refuse(at.start, message, _ORDERED, "write the arguments between the brackets after the name")
     return ALGEBRA[WITHIN[name]]
 
 
@@ -157,8 +157,8 @@ def _sorted_by(source: Source, at: Token, inside: list[Token]) -> list[Token]:
     """The expression in the brackets of WITHIN GROUP."""
     keys = split(inside[1:]) if inside and word(inside[0]) == "order by" else []
     if len(keys) != 1 or not keys[0] or word(keys[0][-1]) == "desc":
-        mend = "order by one expression, ascending; a fraction counts from the least value"
-        raise source.refuse(at.start, "such a WITHIN GROUP", _ORDERED, mend)
+        hint = "order by one expression, ascending; a fraction counts from the least value"
+        raise source.refuse(at.start, "such a WITHIN GROUP", _ORDERED, hint)
     return keys[0][:-1] if word(keys[0][-1]) == "asc" and len(keys[0]) > 1 else keys[0]
 
 
@@ -170,8 +170,8 @@ def _arguments(
         return (Argument("*", True, token.start, "*"),), ()
     least, most = entry.arguments + entry.needed, entry.arguments + len(entry.constants)
     if star or not least <= len(parts) <= most or not all(parts):
-        got = f"{token.text.lower()}({', '.join(_text(source, part) for part in parts if part)})"
-        raise source.refuse(token.start, got, entry.signature, "give it just these arguments")
+        message = f"{token.text.lower()}({', '.join(_text(source, part) for part in parts if part)})"
+        raise source.refuse(token.start, message, entry.signature, "give it just these arguments")
     for part in parts:
         _refuse_nested(source, part)
         check_words(source, part, fields)
@@ -189,8 +189,8 @@ def _text(source: Source, part: list[Token]) -> str:
 def _constant(source: Source, part: list[Token], fields: dict[int, WrittenField], entry: Aggregate) -> str:
     for token in part:
         if token.start in fields:
-            got = f"{_text(source, part)} is no constant"
-            raise source.refuse(token.start, got, entry.signature, "write its value out")
+            message = f"{_text(source, part)} is no constant"
+            raise source.refuse(token.start, message, entry.signature, "write its value out")
     return render(source, part, fields)
 
 
@@ -204,9 +204,9 @@ def condition(source: Source, tokens: list[Token], fields: dict[int, WrittenFiel
 def _refuse_nested(source: Source, tokens: list[Token]) -> None:
     for at, token in enumerate(tokens):
         if is_call(tokens, at) and token.text.lower() in _CALLED:
-            got = f"aggregate {token.text.lower()}() where each event has to have a value"
-            mend = "aggregate outside, or in a view over this one"
-            raise source.refuse(token.start, got, "scalar expressions over the event's fields", mend)
+            message = f"aggregate {token.text.lower()}() where each event has to have a value"
+            hint = "aggregate outside, or in a view over this one"
+            raise source.refuse(token.start, message, "scalar expressions over the event's fields", hint)
         _refuse_other(source, tokens, at)
 
 
@@ -216,12 +216,12 @@ def _refuse_other(source: Source, tokens: list[Token], at: int) -> None:
     name = tokens[at].text.lower()
     kind = engine_functions().get(name)
     if kind == "aggregate":
-        mend = close(name, NAMES) or "use one of the allowed aggregates"
-        raise source.refuse(tokens[at].start, f"aggregate {name}() cannot be kept mergeable", _AGGREGATES, mend)
+        hint = close(name, NAMES) or "use one of the allowed aggregates"
+        raise source.refuse(tokens[at].start, f"aggregate {name}() cannot be kept mergeable", _AGGREGATES, hint)
     if not kind and name not in ALLOWED and name not in TYPES and name not in ("unnest", "unlist"):
-        mend = f"write {OTHER_NAMES[name]}" if name in OTHER_NAMES else close(name, [*NAMES, *ALLOWED])
-        allowed = "the aggregates and scalar functions listed in docs/views.md"
-        raise source.refuse(tokens[at].start, f"unknown function {name}()", allowed, mend or "use one of these")
+        hint = f"write {OTHER_NAMES[name]}" if name in OTHER_NAMES else close(name, [*NAMES, *ALLOWED])
+        detail = "the aggregates and scalar functions listed in docs/views.md"
+        raise source.refuse(tokens[at].start, f"unknown function {name}()", detail, hint or "use one of these")
 
 
 def is_bare(tokens: list[Token], fields: dict[int, WrittenField]) -> bool:

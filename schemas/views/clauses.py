@@ -66,16 +66,16 @@ def read_clauses(source: Source, tokens: list[Token]) -> Clauses:
     return read_parts(source, tokens, ALLOWED_SELECT)
 
 
-def read_parts(source: Source, tokens: list[Token], allowed: str) -> Clauses:
+def read_parts(source: Source, tokens: list[Token], detail: str) -> Clauses:
     """The same of any SELECT; `allowed` says of what form it may be. One that begins with FROM has no items."""
-    tree = _parse(source, tokens, allowed)
-    _refuse_clauses(source, tokens, tree, allowed)
+    tree = _parse(source, tokens, detail)
+    _refuse_clauses(source, tokens, tree, detail)
     start = {name: at for at, name in top_level(tokens) if name in _BEGIN and begins(tokens, at)}
     if "from" not in start:
-        raise source.refuse(tokens[0].start, "no FROM", allowed, "name the contract: FROM my_contract")
+        raise source.refuse(tokens[0].start, "no FROM", detail, "name the contract: FROM my_contract")
     edges = sorted([*start.values(), len(tokens)])
     clause = {name: tokens[at + 1 : min(e for e in edges if e > at)] for name, at in start.items()}
-    table, alias = _read_table(source, clause["from"], allowed)
+    table, alias = _read_table(source, clause["from"], detail)
     group = clause.get("group by", [])
     if group and word(group[0]) == "all" and len(group) == 1:
         group = []
@@ -91,7 +91,7 @@ def read_parts(source: Source, tokens: list[Token], allowed: str) -> Clauses:
     )
 
 
-def _parse(source: Source, tokens: list[Token], allowed: str) -> exp.Select:
+def _parse(source: Source, tokens: list[Token], detail: str) -> exp.Select:
     try:
         tree = Dialect.get_or_raise("duckdb").parser().parse(list(tokens), source.text)[0]
     except ParseError as error:
@@ -100,27 +100,27 @@ def _parse(source: Source, tokens: list[Token], allowed: str) -> exp.Select:
         at = _offset_of(source, tokens, first)
         second = next((token for token in tokens[1:] if token.token_type is TokenType.CREATE), None)
         if second is not None:
-            got, mend = "a second CREATE in one statement", "end the statement before it with ';'"
-            raise source.refuse(second.start, got, allowed, mend) from error
-        got = f"{first.get('description', 'this SELECT cannot be parsed')}{' near ' + repr(found) if found else ''}"
-        raise source.refuse(at, got.replace("\n", " "), allowed, "check commas and parentheses") from error
+            message, hint = "a second CREATE in one statement", "end the statement before it with ';'"
+            raise source.refuse(second.start, message, detail, hint) from error
+        message = f"{first.get('description', 'this SELECT cannot be parsed')}{' near ' + repr(found) if found else ''}"
+        raise source.refuse(at, message.replace("\n", " "), detail, "check commas and parentheses") from error
     except RecursionError as error:
-        raise source.refuse(tokens[0].start, "the SELECT is nested too deeply", allowed) from error
+        raise source.refuse(tokens[0].start, "the SELECT is nested too deeply", detail) from error
     if not isinstance(tree, exp.Select):
         if isinstance(tree, exp.SetOperation):
-            raise _refuse_operation(source, tokens, allowed)
-        raise source.refuse(tokens[0].start, "not a SELECT", allowed, "write one view for each SELECT")
+            raise _refuse_operation(source, tokens, detail)
+        raise source.refuse(tokens[0].start, "not a SELECT", detail, "write one view for each SELECT")
     return tree
 
 
-def _refuse_operation(source: Source, tokens: list[Token], allowed: str) -> UserError:
+def _refuse_operation(source: Source, tokens: list[Token], detail: str) -> UserError:
     """Of SELECTs that are grouped each by itself: where both have a key, it would stand twice."""
     at = next((tokens[at] for at, name in top_level(tokens) if name in SET_OPERATIONS), tokens[0])
-    got = f"{at.text.upper()} of grouped SELECTs: a key that several of them have would stand several times"
-    mend = (
+    message = f"{at.text.upper()} of grouped SELECTs: a key that several of them have would stand several times"
+    hint = (
         "aggregate the union once: SELECT … FROM (SELECT … FROM a UNION ALL BY NAME SELECT … FROM b) AS e GROUP BY ALL"
     )
-    return source.refuse(at.start, got, allowed, mend)
+    return source.refuse(at.start, message, detail, hint)
 
 
 def _with_as(items: list[list[Token]], tree: exp.Select) -> Iterator[list[Token]]:
@@ -143,18 +143,18 @@ def _offset_of(source: Source, tokens: list[Token], error: Mapping[str, object])
     return found[0].start if found else tokens[0].start
 
 
-def _refuse_clauses(source: Source, tokens: list[Token], tree: exp.Select, allowed: str) -> None:
-    for argument, (name, mend) in _CLAUSES.items():
+def _refuse_clauses(source: Source, tokens: list[Token], tree: exp.Select, detail: str) -> None:
+    for argument, (name, hint) in _CLAUSES.items():
         if found := tree.args.get(argument):
             node = found[0] if isinstance(found, list) else found
             default = offset(node, tokens[0].start)
             at = next((t.start for t in tokens if name.split()[-1].lower() in word(t).split()), default)
-            raise source.refuse(at, f"{name} is not part of a view", allowed, mend)
-    for kind, (name, mend) in _ANYWHERE.items():
+            raise source.refuse(at, f"{name} is not part of a view", detail, hint)
+    for kind, (name, hint) in _ANYWHERE.items():
         for node in tree.find_all(kind):
             if node is not tree and not _within_group(node):
                 at = offset(node, tokens[0].start)
-                raise source.refuse(at, f"{name} is not part of a view", allowed, mend)
+                raise source.refuse(at, f"{name} is not part of a view", detail, hint)
 
 
 def _within_group(node: exp.Expression) -> bool:
@@ -195,11 +195,11 @@ def split(tokens: list[Token]) -> list[list[Token]]:
     return parts if parts[-1] or len(parts) == 1 else parts[:-1]
 
 
-def _read_table(source: Source, tokens: list[Token], allowed: str) -> tuple[Token, str]:
+def _read_table(source: Source, tokens: list[Token], detail: str) -> tuple[Token, str]:
     rest = [t for t in tokens[1:] if word(t) != "as"]
     if not tokens or not is_word(tokens[0]) or len(rest) > 1 or (rest and not is_word(rest[0])):
         at = tokens[0].start if tokens else 0
-        raise source.refuse(at, "FROM must name one contract", allowed, "join in the query over the view")
+        raise source.refuse(at, "FROM must name one contract", detail, "join in the query over the view")
     return tokens[0], rest[0].text if rest else tokens[0].text
 
 

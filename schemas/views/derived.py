@@ -89,9 +89,9 @@ def _closed(partial: str) -> str:
 def _refuse_having(source: Source, clauses: Clauses, base: Definition) -> None:
     """MEASURE in a query sees the groups that HAVING leaves; partial rows cannot tell which those will be."""
     if base.having:
-        got = f"{base.view} has a HAVING: which of its groups count can change with every event"
-        mend = f"leave HAVING out of {base.view}, and filter in queries over it"
-        raise source.refuse(clauses.table.start, got, "a view without HAVING after FROM", mend)
+        message = f"{base.view} has a HAVING: which of its groups count can change with every event"
+        hint = f"leave HAVING out of {base.view}, and filter in queries over it"
+        raise source.refuse(clauses.table.start, message, "a view without HAVING after FROM", hint)
 
 
 def _select(keys: Sequence[str], merges: Mapping[str, str], where: str = "") -> str:
@@ -105,8 +105,8 @@ def _check_apart(source: Source, selection: Selection, uses: Iterable[str]) -> N
     taken = {name.lower() for name in uses}
     for key in selection.keys:
         if key.name.lower() in taken:
-            got = f"key {key.name!r} has the name of a column that is stored under it"
-            raise source.refuse(key.offset, got, "another name", "rename the key")
+            message = f"key {key.name!r} has the name of a column that is stored under it"
+            raise source.refuse(key.offset, message, "another name", "rename the key")
 
 
 # --- types ---------------------------------------------------------------------------------------------------
@@ -136,9 +136,9 @@ def _bind(source: Source, selection: Selection, base: Definition) -> tuple[Bound
     for measure in selection.measures:
         output = outputs[measure.arguments[0].text]
         if any(key in output.finished for key in lost):
-            got = f"{output.name!r} is computed from a key of {base.view} that this view does not have as it is"
-            mend = "select that key by its own name, or measure the aggregates it is made of and compute from those"
-            raise source.refuse(measure.offset, got, FORM, mend)
+            message = f"{output.name!r} is computed from a key of {base.view} that this view does not have as it is"
+            hint = "select that key by its own name, or measure the aggregates it is made of and compute from those"
+            raise source.refuse(measure.offset, message, FORM, hint)
         measures[measure.name] = _measured(measure, output, base)
     items = tuple(
         binder.key(item) if isinstance(item, Key) else BoundColumn(item, measures) for item in selection.items

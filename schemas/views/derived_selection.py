@@ -51,8 +51,8 @@ class Reader:
                 items.insert(at, read_computed(source, body, name, measures, found, keys))
         check_names(source, items)
         if not any(calls):
-            got, at = "no MEASURE in the select list", clauses.items[0][0].start
-            raise source.refuse(at, got, FORM, f"add {self._example()} AS {self._columns()[0]}")
+            message, at = "no MEASURE in the select list", clauses.items[0][0].start
+            raise source.refuse(at, message, FORM, f"add {self._example()} AS {self._columns()[0]}")
         self._check_scalar(clauses.where, found, "WHERE")
         where = condition(source, clauses.where, found) if clauses.where else ""
         having = self._having(found, items) if clauses.having else None
@@ -106,8 +106,8 @@ class Reader:
             end = closing(body, at + 1)
             output = self._argument(body[at : end + 1], found)
             if end + 1 < len(body) and word(body[end + 1]) in ("filter", "over"):
-                mend = f"filter by keys in WHERE, or give {self.base.view} a column with that FILTER"
-                raise self.source.refuse(body[end + 1].start, "MEASURE with something after it", FORM, mend)
+                hint = f"filter by keys in WHERE, or give {self.base.view} a column with that FILTER"
+                raise self.source.refuse(body[end + 1].start, "MEASURE with something after it", FORM, hint)
             alone = at == 0 and end == len(body) - 1 and not name.startswith("_")
             argument = Argument(quote(output.name), True, body[at + 2].start, output.name)
             calls.append(
@@ -127,12 +127,12 @@ class Reader:
         whole = field is not None and field.end == call[-2].end
         output = self._output(field) if whole else None
         if output is None:
-            got = f"{self.source.text[call[0].start : call[-1].end + 1]}: no column of {self.base.view}"
-            mend = f"name one column, and compute outside: {', '.join(map(self._example, self._columns()))}"
-            raise self.source.refuse(call[0].start, got, FORM, mend)
+            message = f"{self.source.text[call[0].start : call[-1].end + 1]}: no column of {self.base.view}"
+            hint = f"name one column, and compute outside: {', '.join(map(self._example, self._columns()))}"
+            raise self.source.refuse(call[0].start, message, FORM, hint)
         if not output.aggregate:
-            got = f"MEASURE({output.name}), which is a key of {self.base.view}"
-            raise self.source.refuse(call[0].start, got, FORM, f"use {output.name} as it is: a key has no parts")
+            message = f"MEASURE({output.name}), which is a key of {self.base.view}"
+            raise self.source.refuse(call[0].start, message, FORM, f"use {output.name} as it is: a key has no parts")
         return output
 
     def _check_outside(self, body: list[Token], calls: list[Measure], found: dict[int, WrittenField]) -> None:
@@ -145,8 +145,8 @@ class Reader:
         """A key or WHERE: keys of the base and scalar functions of them."""
         for at, token in enumerate(body):
             if is_call(body, at) and token.text.lower() == "measure":
-                mend = "use HAVING for a condition on what is aggregated"
-                raise self.source.refuse(token.start, f"MEASURE in {place}", "the base's keys", mend)
+                hint = "use HAVING for a condition on what is aggregated"
+                raise self.source.refuse(token.start, f"MEASURE in {place}", "the base's keys", hint)
             self._refuse_call(body, at)
             output = self._output(found.get(token.start))
             if output and output.aggregate:
@@ -154,11 +154,11 @@ class Reader:
 
     def _unmeasured(self, token: Token, name: str, place: str = "") -> UserError:
         keys = ", ".join(key.name for key in self.base.keys)
-        got = f"{name} is no key of {self.base.view} but aggregated there" + (
+        message = f"{name} is no key of {self.base.view} but aggregated there" + (
             f": it cannot be in {place}" if place else ""
         )
-        mend = f"write {self._example(name)}" + (" in HAVING" if place == "WHERE" else "")
-        return self.source.refuse(token.start, got, f"its keys ({keys}), and MEASURE of its other columns", mend)
+        hint = f"write {self._example(name)}" + (" in HAVING" if place == "WHERE" else "")
+        return self.source.refuse(token.start, message, f"its keys ({keys}), and MEASURE of its other columns", hint)
 
     def _refuse_call(self, body: list[Token], at: int) -> None:
         """An aggregate over the base's rows would be over finished values, or count its rows; unnest, twice over."""
@@ -166,13 +166,13 @@ class Reader:
             return
         token, name = body[at], body[at].text.lower()
         if name in UNNEST:
-            got = f"{name}() in a view over a view"
-            raise self.source.refuse(token.start, got, FORM, f"unnest in {self.base.view}, and select that key")
+            message = f"{name}() in a view over a view"
+            raise self.source.refuse(token.start, message, FORM, f"unnest in {self.base.view}, and select that key")
         if name not in NAMES and engine_functions().get(name) != "aggregate":
             return
         end = body[closing(body, at + 1)].end
         said = {t.text.lower() for t in body if token.start < t.start <= end}
         wanted = [column for column in self._columns() if column.lower() in said]
         forms = ", ".join(map(self._example, wanted or self._columns()))
-        got = f"{name}() over rows of {self.base.view}, which are aggregated already"
-        raise self.source.refuse(token.start, got, FORM, f"write {forms}")
+        message = f"{name}() over rows of {self.base.view}, which are aggregated already"
+        raise self.source.refuse(token.start, message, FORM, f"write {forms}")

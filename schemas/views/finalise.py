@@ -62,8 +62,8 @@ class Finaliser:
         check = self._check(column)
         condition = f"TRY({self._expression(column)})"
         if (kind := self._type(condition, column)) != "BOOLEAN":
-            got = f"a condition of type {kind}"
-            raise self.source.refuse(column.column.offset, got, "BOOLEAN", "write a comparison")
+            message = f"a condition of type {kind}"
+            raise self.source.refuse(column.column.offset, message, "BOOLEAN", "write a comparison")
         return f"CASE WHEN {check} IS NULL THEN {condition} ELSE ({check})::BOOLEAN END" if check else condition
 
     @cached_property
@@ -102,9 +102,9 @@ class Finaliser:
         if kind in ("HUGEINT", "UHUGEINT"):
             value, kind = f"TRY_CAST({value} AS DECIMAL(38,0))", "DECIMAL(38,0)"
         if not storable(kind):
-            mend = "cast it: (expression)::VARCHAR"
+            hint = "cast it: (expression)::VARCHAR"
             raise self.source.refuse(
-                item.column.offset, f"column {name!r} has type {kind}", "a type that can be stored", mend
+                item.column.offset, f"column {name!r} has type {kind}", "a type that can be stored", hint
             )
         if check:
             value = f"CASE WHEN {check} IS NULL THEN {value} ELSE {failing(check, kind)} END"

@@ -75,15 +75,15 @@ class _Work:
             if base is None or (base.name == view.name and name in self.contracts):
                 continue
             if name in self.contracts:
-                got = f"{name!r} is a contract and a view"
-                raise view.source.refuse(at, got, "names that are one of both", "rename the view")
+                message = f"{name!r} is a contract and a view"
+                raise view.source.refuse(at, message, "names that are one of both", "rename the view")
             if len(view.contracts) > 1:
-                mend = "derive a view from each, or read contracts"
-                raise view.source.refuse(at, f"the view {name!r} beside something else", "FROM one view", mend)
+                hint = "derive a view from each, or read contracts"
+                raise view.source.refuse(at, f"the view {name!r} beside something else", "FROM one view", hint)
             if base.name in (*self.under, view.name):
                 circle = [*self.under[self.under.index(base.name) :], view.name] if base.name in self.under else [name]
-                got = f"{base.name} is derived from itself: {' from '.join([*circle, base.name])}"
-                raise view.source.refuse(at, got, "views that lead to a contract", "read a contract in one of them")
+                message = f"{base.name} is derived from itself: {' from '.join([*circle, base.name])}"
+                raise view.source.refuse(at, message, "views that lead to a contract", "read a contract in one of them")
             return base
         return None
 
@@ -93,8 +93,8 @@ class _Work:
                 raise UserError(
                     Condition.CONTRACT_UNKNOWN,
                     f"view {view.name} reads {name!r}",
-                    allowed=", ".join(sorted(self.contracts)) or "(the project has no contracts)",
-                    mend=f"{close(name, [*self.contracts, *self.views])}name a contract or another view after FROM, or"
+                    detail=", ".join(sorted(self.contracts)) or "(the project has no contracts)",
+                    hint=f"{close(name, [*self.contracts, *self.views])}name a contract or another view after FROM, or"
                     " add the contract to contracts/",
                     where=view.source.place(at),
                 )

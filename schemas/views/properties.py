@@ -28,9 +28,9 @@ class Property:
     """A key of TBLPROPERTIES: what it means, which values it takes, and what to do about others."""
 
     about: str
-    allowed: str
+    detail: str
     accepts: Callable[[str], bool]
-    mend: str = "write such a value"
+    hint: str = "write such a value"
 
 
 def _any(_: str) -> bool:

@@ -52,14 +52,14 @@ def explained(
     if not found or len(found) > _MOST:
         return error
     best = _refusal(source, found, read)
-    if best == error.got or (fields is None and best is not None):
+    if best == error.message or (fields is None and best is not None):
         return error
     behind = [token for token in found if _refusal(source, [t for t in found if t is not token], read) != best]
     behind = behind or found[:1]
     names = list(dict.fromkeys(source.slice(token) for token in behind))
-    got = f"{' and '.join(map(repr, names))} without quotes, reserved by SQL"
-    mend = "write " + " and ".join(f'"{name}"' for name in names)
-    return source.refuse(behind[0].start, got, "a field of such a name in double quotes", mend)
+    message = f"{' and '.join(map(repr, names))} without quotes, reserved by SQL"
+    hint = "write " + " and ".join(f'"{name}"' for name in names)
+    return source.refuse(behind[0].start, message, "a field of such a name in double quotes", hint)
 
 
 def _refusal(source: Source, quoted: Sequence[Token], read: Callable[[Source], object]) -> str | None:
@@ -70,7 +70,7 @@ def _refusal(source: Source, quoted: Sequence[Token], read: Callable[[Source], o
     try:
         read(replace(source, text=text))
     except UserError as error:
-        return error.got
+        return error.message
     return None
 
 

@@ -72,8 +72,8 @@ def _reason(column: Output) -> str:
 
 
 def _refused(definition: Definition, why: str) -> UserError:
-    got = f"view {definition.view} as Spark SQL: {why}"
-    return UserError(Condition.QUERY_REFUSED, got, allowed="views without HAVING, with plain columns", mend=REGISTER)
+    message = f"view {definition.view} as Spark SQL: {why}"
+    return UserError(Condition.QUERY_REFUSED, message, detail="views without HAVING, with plain columns", hint=REGISTER)
 
 
 def _path(file: str) -> str:

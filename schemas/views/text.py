@@ -55,7 +55,7 @@ def _read_files(files: Iterable[Path]) -> Iterator[ParsedView | UserError]:
         except UnicodeDecodeError:
             where = f"{path}:1:1"
             yield UserError(
-                Condition.VIEW_INVALID, "not UTF-8", allowed="UTF-8 text", mend="save it as UTF-8", where=where
+                Condition.VIEW_INVALID, "not UTF-8", detail="UTF-8 text", hint="save it as UTF-8", where=where
             )
             continue
         yield from _read_text(text, str(path))
@@ -97,6 +97,6 @@ def _twice(views: Iterable[ParsedView]) -> Iterator[UserError]:
     for view in views:
         if view.name in first:
             other = first[view.name].source.place(0)
-            got = f"view {view.name!r} is defined twice, first at {other}"
-            yield view.source.refuse(0, got, "each name once", "rename or remove one of them")
+            message = f"view {view.name!r} is defined twice, first at {other}"
+            yield view.source.refuse(0, message, "each name once", "rename or remove one of them")
         first.setdefault(view.name, view)

@@ -52,8 +52,8 @@ def read_unnest(
         return None
     if len(found) > 1:
         body, at = found[1]
-        got = "a second unnest(): each element of one would be counted with each of the other"
-        raise source.refuse(body[at].start, got, _ALLOWED, "make a view for each")
+        message = "a second unnest(): each element of one would be counted with each of the other"
+        raise source.refuse(body[at].start, message, _ALLOWED, "make a view for each")
     places = found + [(body, at) for body in group for at in _calls(body)]
     arrays = [_array(source, body, at, fields) for body, at in places]
     for (body, at), array in zip(places, arrays, strict=True):

@@ -148,7 +148,9 @@ def claim_between(
                 except ConflictError as error:
                     _wait_for(lake, log, mine, passing, clock() + timedelta(seconds=seconds) + LEASE, clock, error)
                     if time.monotonic() > deadline:
-                        raise TransientError(error.condition, error.got, mend=error.mend, where=error.where) from error
+                        raise TransientError(
+                            error.condition, error.message, hint=error.hint, where=error.where
+                        ) from error
                 time.sleep(0.05)
         finally:
             _drop(lake, _path_of_next(log), mine)

@@ -148,7 +148,7 @@ def load_settings(folder: Path) -> Settings:
         raise UserError(
             Condition.CONFIG_INVALID,
             f"{folder} holds no {FILE}",
-            mend="run 'seamline init DIR' to make a project, or name one with --project",
+            hint="run 'seamline init DIR' to make a project, or name one with --project",
             where=str(path),
         )
     text = path.read_text(encoding="utf-8")
@@ -160,8 +160,8 @@ def load_settings(folder: Path) -> Settings:
         raise UserError(
             Condition.CONFIG_INVALID,
             f"not TOML: {error}",
-            allowed="TOML 1.0",
-            mend="mend that line",
+            detail="TOML 1.0",
+            hint="correct that line",
             where=f"{path}{at}",
         ) from error
     try:
@@ -177,8 +177,8 @@ def _unreadable_variable(error: SettingsError) -> UserError:
     return UserError(
         Condition.CONFIG_INVALID,
         re.sub(r'"(\w+)" from source "\w+"', r"\1", str(error).splitlines()[0]),
-        allowed='a table as JSON, such as SEAMLINE_KAFKA__OPTIONS=\'{"security.protocol": "SSL"}\'',
-        mend="write JSON there, or unset it",
+        detail='a table as JSON, such as SEAMLINE_KAFKA__OPTIONS=\'{"security.protocol": "SSL"}\'',
+        hint="write JSON there, or unset it",
         where=f"environment variable {ENVIRONMENT}…",
     )
 
@@ -192,8 +192,8 @@ def _invalid(path: Path, text: str, error: ValidationError) -> UserError:
     return UserError(
         Condition.CONFIG_INVALID,
         f"unknown key {'.'.join(keys)}" if unknown else f"{'.'.join(keys)} has a value that does not fit",
-        allowed=", ".join(_keys_at(keys[:-1])) if unknown else first["msg"],
-        mend="docs/configuration.md lists every key",
+        detail=", ".join(_keys_at(keys[:-1])) if unknown else first["msg"],
+        hint="docs/configuration.md lists every key",
         where=f"environment variable {variable}" if variable else f"{path}:{line}" if line else str(path),
     )
 

@@ -71,14 +71,14 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: 
 
 
 def show_error(error: SeamlineError) -> None:
-    """What was got, what is allowed and the mend, on stderr."""
+    """Message, detail and hint, on stderr."""
     if not is_terminal(sys.stderr):
         print(f"error: {error}", file=sys.stderr)
         return
     console = Console(stderr=True, highlight=False)
     where = f"[bold]{escape(error.where)}[/]: " if error.where else ""
-    console.print(f"[bold red]error[/] [red]{escape(f'[{error.condition}]')}[/] {where}{escape(error.got)}")
-    for label, text in (("allowed", error.allowed), ("to mend", error.mend)):
+    console.print(f"[bold red]error[/] [red]{escape(f'[{error.condition}]')}[/] {where}{escape(error.message)}")
+    for label, text in (("detail", error.detail), ("hint", error.hint)):
         if text:
             console.print(f"  [dim]{label}:[/] {escape(text)}")
 

@@ -1,7 +1,8 @@
-"""One hierarchy of errors: a stable condition name, what was got, what is allowed, what to do.
+"""One hierarchy of errors, in the fields that PostgreSQL and problem+json have: a stable condition name, the message
+(what was found), the detail (what is allowed), a hint (what to do).
 
 Tests and callers match on `condition`, never on prose. The class says how a caller may react:
-`UserError` (mend the input), `TransientError` (try again), `TerminalError` (stop; an operator decides).
+`UserError` (correct the input), `TransientError` (try again), `TerminalError` (stop; an operator decides).
 """
 
 from __future__ import annotations
@@ -55,36 +56,38 @@ class Condition(StrEnum):
 
 
 class SeamlineError(Exception):
-    """What went wrong, what is allowed, and the mend. `where` is `file:line:column` or a range.
+    """What was found, what is allowed, and what to do. `where` is `file:line:column` or a range.
 
     `exit_code` is what the CLI ends with.
     """
 
     exit_code = 1
 
-    def __init__(self, condition: Condition, got: str, *, allowed: str = "", mend: str = "", where: str = "") -> None:
+    def __init__(
+        self, condition: Condition, message: str, *, detail: str = "", hint: str = "", where: str = ""
+    ) -> None:
         self.condition = condition
-        self.got = got
-        self.allowed = allowed
-        self.mend = mend
+        self.message = message
+        self.detail = detail
+        self.hint = hint
         self.where = where
-        super().__init__(condition, got, allowed, mend, where)
+        super().__init__(condition, message, detail, hint, where)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.condition, self.got, self.allowed, self.mend, self.where))
+        return (_rebuild, (type(self), self.condition, self.message, self.detail, self.hint, self.where))
 
     def __str__(self) -> str:
-        head = f"[{self.condition}] {self.where + ': ' if self.where else ''}{self.got}"
-        allowed = f"\n  allowed: {self.allowed}" if self.allowed else ""
-        mend = f"\n  to mend: {self.mend}" if self.mend else ""
-        return head + allowed + mend
+        head = f"[{self.condition}] {self.where + ': ' if self.where else ''}{self.message}"
+        detail = f"\n  detail: {self.detail}" if self.detail else ""
+        hint = f"\n  hint: {self.hint}" if self.hint else ""
+        return head + detail + hint
 
 
 def _rebuild(
-    kind: type[SeamlineError], condition: Condition, got: str, allowed: str, mend: str, where: str
+    kind: type[SeamlineError], condition: Condition, message: str, detail: str, hint: str, where: str
 ) -> SeamlineError:
     """Errors cross process boundaries (Spark's workers), so they must pickle."""
-    return kind(condition, got, allowed=allowed, mend=mend, where=where)
+    return kind(condition, message, detail=detail, hint=hint, where=where)
 
 
 class UserError(SeamlineError):

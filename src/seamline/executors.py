@@ -88,16 +88,16 @@ def failed(text: str) -> SeamlineError:
     return TransientError(
         Condition.PROCESS_FAILED,
         f"a task that only asks for versions failed: {first[:300]}",
-        mend="see the executors' logs",
+        hint="see the executors' logs",
     )
 
 
-def _unfit(got: str, allowed: str) -> TerminalError:
-    mend = (
+def _unfit(message: str, detail: str) -> TerminalError:
+    hint = (
         "install Seamline on every worker, and name its Python in spark.conf as 'spark.pyspark.python' "
         "(or send it: docs/configuration.md)"
     )
-    return TerminalError(Condition.EXECUTORS_UNFIT, got, allowed=allowed, mend=mend)
+    return TerminalError(Condition.EXECUTORS_UNFIT, message, detail=detail, hint=hint)
 
 
 def _ask(spark: Any, found: list[Fit | Exception], done: threading.Event) -> None:

@@ -258,7 +258,7 @@ class BatchHistory(History):
             raise TerminalError(
                 Condition.OUT_OF_RETENTION,
                 f"batch version {number} is not in log {self.log.name}",
-                mend="choose a version that 'seamline views show' lists",
+                hint="choose a version that 'seamline views show' lists",
             )
         if version.complete or version.base is None:
             return dict(version.units)

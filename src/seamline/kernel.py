@@ -206,22 +206,22 @@ def _close_kernels() -> None:
 
 
 def _failed(error: duckdb.Error, where: str, memory: str) -> SeamlineError:
-    got = f"{type(error).__name__}: {error}"
-    if any(words in got for words in FULL):
-        mend = "make room there: what has no entry never happened, and is made again"
-        return TransientError(Condition.STORE_UNAVAILABLE, got, mend=mend, where=where)
+    message = f"{type(error).__name__}: {error}"
+    if any(words in message for words in FULL):
+        hint = "make room there: what has no entry never happened, and is made again"
+        return TransientError(Condition.STORE_UNAVAILABLE, message, hint=hint, where=where)
     if isinstance(error, duckdb.OutOfMemoryException):
         return out_of_memory(str(error).splitlines()[0], memory, where)
-    return TerminalError(Condition.KERNEL_FAILED, got, mend="this is a defect: report it", where=where)
+    return TerminalError(Condition.KERNEL_FAILED, message, hint="this is a defect: report it", where=where)
 
 
-def out_of_memory(got: str, memory: str = "", where: str = "") -> TerminalError:
+def out_of_memory(message: str, memory: str = "", where: str = "") -> TerminalError:
     """What to raise where a statement does not fit into `kernel.memory`, and cannot spill what it holds."""
     return TerminalError(
         Condition.KERNEL_MEMORY,
-        got,
-        allowed=f"kernel.memory = {memory}" if memory else "kernel.memory",
-        mend="raise kernel.memory in seamline.toml (each process and each task has so much), or give the view finer"
+        message,
+        detail=f"kernel.memory = {memory}" if memory else "kernel.memory",
+        hint="raise kernel.memory in seamline.toml (each process and each task has so much), or give the view finer"
         " keys or coarser sketches",
         where=where,
     )

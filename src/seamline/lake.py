@@ -189,8 +189,8 @@ def _usable(root: Path) -> Path:
         raise UserError(
             Condition.CONFIG_INVALID,
             f"the lake's path has {' '.join(map(repr, found))} in it",
-            allowed="a path without * ? [ ] ^ | \\ and control characters",
-            mend="move the project, or name another folder as lake.uri",
+            detail="a path without * ? [ ] ^ | \\ and control characters",
+            hint="move the project, or name another folder as lake.uri",
             where=str(root),
         )
     return root

@@ -94,7 +94,7 @@ class Log:
         raise ConflictError(
             Condition.LEDGER_CONFLICT,
             f"entry {number} of {self.name} was put by another attempt ({_describe(standing)})",
-            mend="read the log again and decide again from the start",
+            hint="read the log again and decide again from the start",
             where=self.path(number),
         )
 
@@ -107,7 +107,7 @@ class Log:
             raise ConflictError(
                 Condition.LEDGER_CONFLICT,
                 f"entry {number} of {self.name} is long past: the log goes on at {self.last() + 1}",
-                mend="read the log again and decide again from the start",
+                hint="read the log again and decide again from the start",
                 where=self.path(number),
             )
         self.put(number, entry)
@@ -188,8 +188,8 @@ def writer_conflict(log: str, holder: str, number: int) -> ConflictError:
     return ConflictError(
         Condition.WRITER_CONFLICT,
         f"log {log} is written by another process ({holder}, entry {number})",
-        allowed="one writer a log",
-        mend="stop one of the two; the other goes on where the ledger stands",
+        detail="one writer a log",
+        hint="stop one of the two; the other goes on where the ledger stands",
         where=f"ledger/{log}",
     )
 
@@ -202,8 +202,8 @@ def decode(payload: bytes, where: str) -> EntryBase:
             raise TerminalError(
                 Condition.LEDGER_FORMAT,
                 f"entry format {raw['format']}",
-                allowed=f"{FORMAT} or older",
-                mend="upgrade Seamline on this machine to at least the version that wrote the entry",
+                detail=f"{FORMAT} or older",
+                hint="upgrade Seamline on this machine to at least the version that wrote the entry",
                 where=where,
             )
         return cast(EntryBase, _ENTRY.validate_python(raw))
@@ -211,7 +211,7 @@ def decode(payload: bytes, where: str) -> EntryBase:
         raise TerminalError(
             Condition.LEDGER_FORMAT,
             f"not a ledger entry: {error}",
-            mend="restore the file from a copy",
+            hint="restore the file from a copy",
             where=where,
         ) from error
 
@@ -301,7 +301,7 @@ def unavailable(error: Exception, path: str) -> TransientError:
     """What a store's own error means: it may be there again later."""
     said = str(error).strip().splitlines() or [type(error).__name__]
     return TransientError(
-        Condition.STORE_UNAVAILABLE, said[0], mend="see to the store (is it full, or away?)", where=path
+        Condition.STORE_UNAVAILABLE, said[0], hint="see to the store (is it full, or away?)", where=path
     )
 
 

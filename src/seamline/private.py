@@ -50,8 +50,8 @@ def own_folder() -> Path:
         raise UserError(
             Condition.CONFIG_INVALID,
             f"{kind} of user {found.st_uid} stands where temporary files should go",
-            allowed="a folder of this user's",
-            mend="remove it, or name another place for temporary files with TMPDIR",
+            detail="a folder of this user's",
+            hint="remove it, or name another place for temporary files with TMPDIR",
             where=str(folder),
         )
     if stat.S_IMODE(found.st_mode) != 0o700:

@@ -147,8 +147,8 @@ def _hole(definition: str, start: Frontier, end: Frontier) -> TerminalError:
     return TerminalError(
         Condition.SEAM_HOLE,
         f"definition {definition} has no segment for the range ({start}] to ({end}]",
-        allowed="a batch version and epochs that meet end to end",
-        mend="run 'seamline batch rebuild' for this view: its next version covers the range from the archive",
+        detail="a batch version and epochs that meet end to end",
+        hint="run 'seamline batch rebuild' for this view: its next version covers the range from the archive",
         where=f"({start}] to ({end}]",
     )
 
@@ -158,7 +158,7 @@ def _overlap(definition: str, start: Frontier, end: Frontier, who: Sequence[Segm
     return TerminalError(
         Condition.SEAM_OVERLAP,
         f"definition {definition} has the range ({start}] to ({end}] more than once ({names})",
-        allowed="a batch version and epochs that meet end to end",
-        mend="run 'seamline batch rebuild' for this view: its next version replaces the range from the archive",
+        detail="a batch version and epochs that meet end to end",
+        hint="run 'seamline batch rebuild' for this view: its next version replaces the range from the archive",
         where=f"({start}] to ({end}]",
     )

@@ -132,8 +132,8 @@ def is_lost(seconds: float = 0.0) -> bool:
 
 def lost(log: Path) -> TransientError:
     """What to raise where `is_lost`."""
-    mend = f"start again; {log} may say why it died (was memory short?)"
-    return TransientError(Condition.PROCESS_FAILED, "Spark's JVM has died", mend=mend)
+    hint = f"start again; {log} may say why it died (was memory short?)"
+    return TransientError(Condition.PROCESS_FAILED, "Spark's JVM has died", hint=hint)
 
 
 def is_submitted() -> bool:
@@ -170,13 +170,13 @@ def from_task(error: BaseException) -> SeamlineError | None:
     if found is None:
         return None
     if found["condition"] == Condition.STORE_UNAVAILABLE:
-        mend = "see to the store (is it full, or away?): what has no entry never happened, and is made again"
-        return TransientError(Condition.STORE_UNAVAILABLE, found["got"], mend=mend)
+        hint = "see to the store (is it full, or away?): what has no entry never happened, and is made again"
+        return TransientError(Condition.STORE_UNAVAILABLE, found["message"], hint=hint)
     if found["condition"] == Condition.KERNEL_MEMORY:
-        return out_of_memory(found["got"])
+        return out_of_memory(found["message"])
     if found["condition"] == Condition.VALUE_OUT_OF_RANGE:
-        return UserError(Condition.VALUE_OUT_OF_RANGE, found["got"], mend="leave that column out")
-    return TerminalError(Condition.KERNEL_FAILED, found["got"], mend="this is a defect: report it")
+        return UserError(Condition.VALUE_OUT_OF_RANGE, found["message"], hint="leave that column out")
+    return TerminalError(Condition.KERNEL_FAILED, found["message"], hint="this is a defect: report it")
 
 
 _settled = False

@@ -44,12 +44,12 @@ class Wrong:
     new: str
     place: str
     says: str
-    mend: str
+    hint: str
     command: tuple[str, ...] = ("views", "apply")
 
 
 WRONG = {
-    "yaml that does not end": Wrong(YAML, "number}", "number", ":14:9", "[CONTRACT_INVALID]", "mend the syntax"),
+    "yaml that does not end": Wrong(YAML, "number}", "number", ":14:9", "[CONTRACT_INVALID]", "correct the syntax"),
     "an unknown key": Wrong(
         YAML, "active\n", "active\ncolour: red\n", ":6:1", "unknown key 'colour'", "remove the line", ("up",)
     ),
@@ -60,7 +60,7 @@ WRONG = {
                                          "'placed'?", ("up",)),
     "no such contract": Wrong(SQL, "FROM orders", "FROM ordres", ":4:6", "[CONTRACT_UNKNOWN]",
                              "name a contract or another view"),
-    "toml that is none": Wrong(TOML, "[archive]", "[archive", ":6:9", "not TOML", "mend that line",
+    "toml that is none": Wrong(TOML, "[archive]", "[archive", ":6:9", "not TOML", "correct that line",
                                ("batch", "refresh")),
     "an unknown setting": Wrong(TOML, "trigger_ms", "tigger_ms", ":7", "archive.tigger_ms", "configuration.md"),
     "a setting of another type": Wrong(TOML, "= 200", '= "soon"', ":7", "archive.trigger_ms", "configuration.md"),
@@ -84,12 +84,12 @@ def test_what_is_wrong_in_a_file_is_one_message_and_nothing_is_half_applied(
             assert run.stdout == ""
             assert run.stderr.count("error: ") == 1, (case, run.stderr)
             assert "Traceback" not in run.stderr
-            message, allowed, mend = run.stderr[run.stderr.index("error: ") :].splitlines()
+            message, detail, hint = run.stderr[run.stderr.index("error: ") :].splitlines()
             assert f"{tmp_path / case / wrong.file}{wrong.place}: " in message, (case, message)
             assert wrong.says in message, (case, message)
-            assert allowed.startswith("  allowed: ")
-            assert mend.startswith("  to mend: ")
-            assert wrong.mend in mend, (case, mend)
+            assert detail.startswith("  detail: ")
+            assert hint.startswith("  hint: ")
+            assert wrong.hint in hint, (case, hint)
 
         contract = here.project.folder / YAML
         contract.write_text(contract.read_text().replace("number}", "number"))

@@ -210,7 +210,7 @@ def test_records_of_an_added_partition_that_expired_unread_are_named_and_passed_
         for role in (first, second):
             error = refusal(role)
             assert (error.condition, error.where) == (Condition.RECORDS_EXPIRED, f"{here.name}/1 [0, 10)")
-            assert f"seamline topics accept {here.name}" in error.mend
+            assert f"seamline topics accept {here.name}" in error.hint
         (gone,) = accept(here.lake, "main", here.name, cluster, "lost", system_clock)
         assert (gone.partition, gone.start, gone.end) == (1, 0, 10)
         first.read()

@@ -138,8 +138,8 @@ def not_writable(error: OSError) -> TerminalError:
     return TerminalError(
         Condition.STORE_UNAVAILABLE,
         f"{error.strerror}: {error.filename or 'a file'}",
-        allowed="files and folders that this user may read and write",
-        mend="mend its owner or mode, or mount it writable; 'query' and 'status' need no more than to read",
+        detail="files and folders that this user may read and write",
+        hint="correct its owner or mode, or mount it writable; 'query' and 'status' need no more than to read",
     )
 
 

@@ -61,8 +61,8 @@ def query(
         raise UserError(
             Condition.INPUT_INVALID,
             "Arrow is not for a terminal",
-            allowed="--format table, json or csv; or Arrow into a file or a pipe",
-            mend="add '> answer.arrow'",
+            detail="--format table, json or csv; or Arrow into a file or a pipe",
+            hint="add '> answer.arrow'",
         )
     loaded = load_project(project)
     answer = Serving(loaded.lake, loaded.settings).query(sql, as_of=as_of)

@@ -149,7 +149,7 @@ class Broker:
         raise TransientError(
             Condition.BROKER_UNAVAILABLE,
             f"the embedded broker did not start: {said}",
-            mend="see the log; `seamline doctor` checks memory, disk and ports",
+            hint="see the log; `seamline doctor` checks memory, disk and ports",
             where=str(self.log),
         )
 
@@ -251,7 +251,7 @@ class Broker:
             raise TransientError(
                 Condition.BROKER_UNAVAILABLE,
                 f"another broker (pid {cluster.pid}) runs over this folder",
-                mend="stop the other `seamline up` of this project first",
+                hint="stop the other `seamline up` of this project first",
                 where=str(self.folder),
             )
 

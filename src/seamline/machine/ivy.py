@@ -52,7 +52,7 @@ def resolve(ivy_xml: Path, target: Path, cache: Path, total: int, watch: Watch) 
         raise TransientError(
             Condition.JARS_INVALID,
             "jars could not be downloaded: " + (complaints(said) or f"Ivy ended with {process.returncode}"),
-            mend="check the network; behind a mirror, name it in ~/.ivy2/ivysettings.xml or in the file that "
+            hint="check the network; behind a mirror, name it in ~/.ivy2/ivysettings.xml or in the file that "
             "SEAMLINE_IVYSETTINGS points to; a proxy is taken from https_proxy",
             where=str(settings or "Ivy's default: Maven Central"),
         )

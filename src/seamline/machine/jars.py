@@ -126,8 +126,8 @@ def _check(folder: Path, pins: tuple[Pin, ...]) -> None:
         raise TerminalError(
             Condition.JARS_INVALID,
             "; ".join(found),
-            allowed="exactly the jars of seamline/machine/jars.sha256",
-            mend=f"rm -r '{folder}' && python -m seamline.machine.jars (fetches them again)",
+            detail="exactly the jars of seamline/machine/jars.sha256",
+            hint=f"rm -r '{folder}' && python -m seamline.machine.jars (fetches them again)",
             where=str(folder),
         )
 

@@ -85,8 +85,8 @@ def _find(java_home: str, path: str) -> Java:
     raise UserError(
         Condition.JAVA_MISSING,
         f"no Java 17 or 21 was found{'; refused: ' + ', '.join(refused) if refused else ''}",
-        allowed="Java 17 or 21 in JAVA_HOME or on PATH",
-        mend=install_command(sys.platform, tools),
+        detail="Java 17 or 21 in JAVA_HOME or on PATH",
+        hint=install_command(sys.platform, tools),
     )
 
 

@@ -147,7 +147,7 @@ def sweep(session: int, seconds: float) -> None:
         raise TransientError(
             Condition.PROCESS_FAILED,
             f"processes of session {session} do not die: {session_members(session)}",
-            mend="a process in uninterruptible sleep points at the disk; see `ps -o pid,stat,wchan`",
+            hint="a process in uninterruptible sleep points at the disk; see `ps -o pid,stat,wchan`",
         )
 
 

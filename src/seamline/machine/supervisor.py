@@ -116,7 +116,7 @@ class Supervisor:
             raise ConflictError(
                 Condition.WRITER_CONFLICT,
                 "another `seamline up` runs this project",
-                mend="stop it first, or look at it with `seamline status`",
+                hint="stop it first, or look at it with `seamline status`",
                 where=str(self._folder),
             ) from None
         with self._mutex:
@@ -155,7 +155,7 @@ class Supervisor:
             raise TransientError(
                 Condition.PROCESS_FAILED,
                 f"not every role started within {seconds:.0f} s: {words}",
-                mend="see the logs: " + ", ".join(s.log for s in behind),
+                hint="see the logs: " + ", ".join(s.log for s in behind),
             )
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:

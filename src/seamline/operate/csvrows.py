@@ -25,7 +25,7 @@ _FAULTS = (
     ("new-line", "a carriage return that ends no line", "end lines with a newline: tr '\\r' '\\n' where there is none"),
     ("field larger", f"a cell of over {LONGEST >> 20} MB", "look for a quote that is not closed"),
 )
-"""What Python's reader says, what it means, and the mend."""
+"""What Python's reader says, what it means, and the hint."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,14 @@ class CsvRows:
         try:
             return next(rows, None)
         except csv.Error as error:
-            faults = ((got, mend) for said, got, mend in _FAULTS if said in str(error))
-            got, mend = next(faults, (str(error), "mend the row"))
+            faults = ((message, hint) for said, message, hint in _FAULTS if said in str(error))
+            message, hint = next(faults, (str(error), "correct the row"))
             lines = f"{began}" if self._number <= began else f"{began} to {self._number}"
             raise UserError(
                 Condition.INPUT_INVALID,
-                f"the row of line {lines} has {got}",
-                allowed="CSV as RFC 4180 has it: cells with quotes, delimiters or line ends stand in double quotes",
-                mend=mend,
+                f"the row of line {lines} has {message}",
+                detail="CSV as RFC 4180 has it: cells with quotes, delimiters or line ends stand in double quotes",
+                hint=hint,
                 where=f"{self._where}:{began}",
             ) from error
 
@@ -112,16 +112,16 @@ def read_header(names: list[str], contract: Contract, delimiter: str, where: str
     columns = tuple((field.key if field else name, field) for name, field in found)
     wanted = contract.field(contract.event_time).key
     keys = [key for key, _ in columns]
-    allowed = f"a first line with fields of {contract.name}: {', '.join(f.key for f in contract.fields)}"
+    detail = f"a first line with fields of {contract.name}: {', '.join(f.key for f in contract.fields)}"
     if wanted not in keys:
-        got = f"the header does not name the event time {wanted!r}: {', '.join(names) or 'it is empty'}"
-        mend = f"put the fields' names into the first line, separated by {' or '.join(DELIMITERS.values())}"
-        raise UserError(Condition.INPUT_INVALID, got, allowed=allowed, mend=mend, where=f"{where}:1")
+        message = f"the header does not name the event time {wanted!r}: {', '.join(names) or 'it is empty'}"
+        hint = f"put the fields' names into the first line, separated by {' or '.join(DELIMITERS.values())}"
+        raise UserError(Condition.INPUT_INVALID, message, detail=detail, hint=hint, where=f"{where}:1")
     doubled = [name for (name, _), key in zip(found, keys, strict=True) if key and keys.count(key) > 1]
     if doubled:
-        got = f"columns {' and '.join(map(repr, doubled))} are the same field"
+        message = f"columns {' and '.join(map(repr, doubled))} are the same field"
         raise UserError(
-            Condition.INPUT_INVALID, got, allowed="each field once", mend="rename or remove one", where=f"{where}:1"
+            Condition.INPUT_INVALID, message, detail="each field once", hint="rename or remove one", where=f"{where}:1"
         )
     lacking = tuple(field.key for field in contract.fields if field.key not in keys)
     return CsvHeader(delimiter, columns, tuple(name for name, field in found if field is None), lacking)

@@ -49,14 +49,14 @@ class EventFile:
             raise UserError(
                 Condition.INPUT_INVALID,
                 f"file {path.name!r} says no format",
-                allowed=f"names ending in {', '.join((*LINES, '.csv'))}, then perhaps {' or '.join(PACKED)}",
-                mend="rename the file",
+                detail=f"names ending in {', '.join((*LINES, '.csv'))}, then perhaps {' or '.join(PACKED)}",
+                hint="rename the file",
                 where=str(path),
             )
         if path.exists() and not path.is_file():
-            got = "is a folder" if path.is_dir() else "is no file that can be read twice"
-            mend = "name the files inside" if path.is_dir() else "write what it gives into a file first"
-            raise UserError(Condition.INPUT_INVALID, got, allowed="files", mend=mend, where=str(path))
+            message = "is a folder" if path.is_dir() else "is no file that can be read twice"
+            hint = "name the files inside" if path.is_dir() else "write what it gives into a file first"
+            raise UserError(Condition.INPUT_INVALID, message, detail="files", hint=hint, where=str(path))
         try:
             self._raw = path.open("rb")
         except OSError as error:
@@ -87,12 +87,14 @@ class EventFile:
                     raise self._refused(1, "the file is UTF-16", "UTF-8", f"iconv -f UTF-16 -t UTF-8 {self.path.name}")
                 yield line.removeprefix(_BOM) if number == 1 else line
         except DAMAGED as error:
-            got = f"the file is damaged after this line: {error}"
-            raise self._refused(number, got, f"a whole {self.packed or 'text'} file", "fetch the file again") from error
-        except LineTooLongError as error:
-            got = f"a line of over {LONGEST >> 20} MB"
+            message = f"the file is damaged after this line: {error}"
             raise self._refused(
-                number + 1, got, "one JSON object a line", "put line ends between the objects"
+                number, message, f"a whole {self.packed or 'text'} file", "fetch the file again"
+            ) from error
+        except LineTooLongError as error:
+            message = f"a line of over {LONGEST >> 20} MB"
+            raise self._refused(
+                number + 1, message, "one JSON object a line", "put line ends between the objects"
             ) from error
 
     def values(self, contract: Contract) -> Iterator[bytes]:
@@ -102,8 +104,8 @@ class EventFile:
             return iter(self._rows)
         return (line for line in (line.rstrip(b"\r\n") for line in self.lines()) if line.strip())
 
-    def _refused(self, line: int, got: str, allowed: str, mend: str) -> UserError:
-        return UserError(Condition.INPUT_INVALID, got, allowed=allowed, mend=mend, where=f"{self.path}:{line}")
+    def _refused(self, line: int, message: str, detail: str, hint: str) -> UserError:
+        return UserError(Condition.INPUT_INVALID, message, detail=detail, hint=hint, where=f"{self.path}:{line}")
 
     def __enter__(self) -> EventFile:
         return self

@@ -133,7 +133,7 @@ def run_scheduler(project: Project, stop: threading.Event) -> None:
                 if units.lost:
                     raise TransientError(
                         Condition.PROCESS_FAILED, "the JVM that batch work runs in has died",
-                        mend="the supervisor starts the scheduler again; logs/spark-batch.log may say why it died",
+                        hint="the supervisor starts the scheduler again; logs/spark-batch.log may say why it died",
                     )  # fmt: skip
                 if time.monotonic() - tried >= AGAIN_SECONDS and duties.waiting():
                     tried = time.monotonic()

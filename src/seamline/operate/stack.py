@@ -99,8 +99,8 @@ def hold(project: Project) -> FileLock:
         raise ConflictError(
             Condition.WRITER_CONFLICT,
             "another 'seamline up' runs this project",
-            allowed="one at a time",
-            mend="stop it with Ctrl-C where it runs; 'seamline status' shows what it does",
+            detail="one at a time",
+            hint="stop it with Ctrl-C where it runs; 'seamline status' shows what it does",
             where=str(project.folder),
         ) from None
     return lock
@@ -143,7 +143,7 @@ def _make_topics(project: Project, bootstrap: str, say: Say) -> None:
     except SeamlineError as error:
         if not is_outage(error):
             raise
-        say(f"{error.got}; the roles go on trying, and make missing topics then")
+        say(f"{error.message}; the roles go on trying, and make missing topics then")
         return
     finally:
         cluster.close()
