@@ -48,11 +48,11 @@ def nested(deep: int) -> str:
 def test_with_may_stand_inside_with_four_deep_and_beside_with_without_end() -> None:
     check_text(nested(4))
     deeper = refusal(nested(5))
-    assert (deeper.got, deeper.where) == ("WITH inside WITH, 5 deep", "1:45")
+    assert (deeper.message, deeper.where) == ("WITH inside WITH, 5 deep", "1:45")
     check_text(" UNION ALL ".join(["(WITH a AS (SELECT 1) FROM a)"] * 9))
     check_text("SELECT 'WITH (', \"with\" /* WITH ( */ " * 9)
     check_text("WITH " + ", ".join(f"a{n} AS ({nested(3)})" for n in range(9)) + " FROM a1")
-    assert refusal(nested(5).replace("WITH ", "with/* it */ ")).got == deeper.got
+    assert refusal(nested(5).replace("WITH ", "with/* it */ ")).message == deeper.message
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_query_reads_the_views_that_it_names_each_once_and_no_name_of_its_own(
 def test_what_is_refused_is_told_with_its_place(sql: str, condition: Condition, where: str, says: str) -> None:
     error = refusal(sql)
     assert (error.condition, error.where) == (condition, where)
-    assert says in error.got
+    assert says in error.message
 
 
 def test_an_aggregate_that_is_called_by_its_name_is_written_out() -> None:
@@ -120,5 +120,5 @@ def test_no_name_is_given_that_begins_like_those_of_serving_and_a_text_may() -> 
             f'WITH "{name}x" AS (SELECT 1) SELECT 1',
             f"FROM sales AS {name.upper()}x",
         ):
-            assert f"the name {name}x" in refusal(sql).got.lower()
+            assert f"the name {name}x" in refusal(sql).message.lower()
         assert reads(f"SELECT '{name}x' FROM {name}x") == [(f"{name}x", f"1:{17 + len(name)}")]
