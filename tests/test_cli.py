@@ -157,7 +157,7 @@ def test_a_broken_file_gives_one_message_with_its_place_and_nothing_is_applied(
 def test_an_unknown_contract_is_answered_with_those_there_are(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (shop / "x.jsonl").write_text("{}\n")
     assert execute(["replay", str(shop / "x.jsonl"), "--contract", "order", "--project", str(shop)]) == 2
-    assert "allowed: orders" in capsys.readouterr().err
+    assert "detail: orders" in capsys.readouterr().err
 
 
 def test_a_view_that_was_never_served_otherwise_cannot_be_rolled_back(

@@ -53,14 +53,14 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
     ],
 )
 def test_a_wrong_setting_is_refused_with_its_line_and_what_is_allowed(
-    tmp_path: Path, text: str, line: int, got: str, allowed: str
+    tmp_path: Path, text: str, line: int, got: str, detail: str
 ) -> None:
     with pytest.raises(UserError) as refused:
         load_settings(written(tmp_path, text))
     assert refused.value.condition == Condition.CONFIG_INVALID
     assert refused.value.where.startswith(f"{tmp_path / 'seamline.toml'}:{line}")
     assert got in refused.value.message
-    assert allowed in refused.value.detail
+    assert detail in refused.value.detail
     assert refused.value.hint
 
 

@@ -348,11 +348,11 @@ RULES = [
 
 
 @pytest.mark.parametrize(("kind", "option", "detail"), RULES)
-def test_a_bound_must_be_of_the_fields_type(kind: str, option: str, allowed: str) -> None:
+def test_a_bound_must_be_of_the_fields_type(kind: str, option: str, detail: str) -> None:
     field = f"      - {{name: f, logicalType: {kind}, logicalTypeOptions: {{{option}}}}}\n"
     error = refused(TEXT.replace("    properties:\n      - name: id", f"    properties:\n{field}      - name: id", 1))
     assert error.where.startswith("orders.yaml:11:")
-    assert allowed in error.detail
+    assert detail in error.detail
 
 
 def test_an_enum_needs_values_of_the_fields_type() -> None:

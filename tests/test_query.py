@@ -193,7 +193,7 @@ def error_of(serving: Serving, sql: str) -> SeamlineError:
 def test_more_than_one_select_over_views_is_refused(serving: Serving, sql: str) -> None:
     error = error_of(serving, sql)
     assert error.condition is Condition.QUERY_REFUSED
-    assert error.allowed
+    assert error.detail
     assert error.hint
 
 
@@ -201,7 +201,7 @@ def test_more_than_one_select_over_views_is_refused(serving: Serving, sql: str) 
 def test_a_name_that_is_no_view_is_told_with_the_views_there_are(serving: Serving, sql: str) -> None:
     error = error_of(serving, sql)
     assert error.condition is Condition.QUERY_INVALID
-    assert error.allowed == "sales, shops"
+    assert error.detail == "sales, shops"
     assert error.where
 
 

@@ -240,12 +240,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("logical", "physical", "detail"), REFUSED)
-def test_a_physical_type_that_would_change_nothing_is_refused(logical: str, physical: str, allowed: str) -> None:
+def test_a_physical_type_that_would_change_nothing_is_refused(logical: str, physical: str, detail: str) -> None:
     with pytest.raises(UserError) as refused:
         contract(f"{{name: f, logicalType: {logical}, physicalType: '{physical}'}}")
     assert refused.value.condition is Condition.CONTRACT_INVALID
     assert physical in refused.value.message
-    assert allowed in refused.value.detail
+    assert detail in refused.value.detail
     assert refused.value.where.startswith("e.yaml:9:")
 
 

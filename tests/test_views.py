@@ -467,7 +467,7 @@ REFUSED = [
     (
         "upper(Shop) AS Shop, count(*) AS n FROM orders GROUP BY Shop",
         "2:64",
-        r"the field here, not the key[\s\S]*allowed: no keys",
+        r"the field here, not the key[\s\S]*detail: no keys",
     ),
     ("time_bucket(INTERVAL '0 days', placed) AS t, count(*) AS n FROM orders GROUP BY ALL", "2:8", "one number"),
     ("time_bucket(INTERVAL '1 decade', placed) AS t, count(*) AS n FROM orders GROUP BY ALL", "2:8", "one number"),
