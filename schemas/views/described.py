@@ -31,8 +31,10 @@ def check_sort(source: Source, header: Header, keys: Sequence[Column], outputs: 
     for name in sort_names(header.properties):
         at = header.places[SORT]
         if name.lower() in others:
-            got = f"{SORT}: column {name!r} is finished only when it is asked for, so files cannot be ordered by it"
-            raise source.refuse(at, got, ", ".join(names.values()) or "(the view has no keys)", "name keys of the view")
+            message = f"{SORT}: column {name!r} is finished only when it is asked for, so files cannot be ordered by it"
+            raise source.refuse(
+                at, message, ", ".join(names.values()) or "(the view has no keys)", "name keys of the view"
+            )
         if name.lower() not in names:
             raise _unknown(source, at, name, list(names.values()), f"{SORT}: the view has no such key")
         if name.lower() in seen:
@@ -41,5 +43,5 @@ def check_sort(source: Source, header: Header, keys: Sequence[Column], outputs: 
 
 
 def _unknown(source: Source, at: int, name: str, known: list[str], why: str) -> UserError:
-    mend = close(name, known) or "name one of these, or remove it"
-    return source.refuse(at, f"unknown column {name!r}: {why}", ", ".join(known) or "(there are none)", mend)
+    hint = close(name, known) or "name one of these, or remove it"
+    return source.refuse(at, f"unknown column {name!r}: {why}", ", ".join(known) or "(there are none)", hint)

@@ -20,8 +20,8 @@ def check_grouping(source: Source, clauses: Clauses, selection: Selection, field
     missing = {key.name: key for key in selection.keys}
     for part in clauses.group:
         if not part:
-            mend = "remove a comma, or use GROUP BY ALL"
-            raise source.refuse(clauses.table.start, "an empty place in GROUP BY", ALLOWED_SELECT, mend)
+            hint = "remove a comma, or use GROUP BY ALL"
+            raise source.refuse(clauses.table.start, "an empty place in GROUP BY", ALLOWED_SELECT, hint)
         key = _grouped_key(source, part, selection, fields)
         missing.pop(key.name, None)
     for key in missing.values():
@@ -41,12 +41,12 @@ def _grouped_key(source: Source, part: list[Token], selection: Selection, fields
 
 
 def _no_key(source: Source, token: Token, said: str, selection: Selection) -> UserError:
-    got, mend = f"GROUP BY {said} is no key in the select list", "select it with a name, or use GROUP BY ALL"
+    message, hint = f"GROUP BY {said} is no key in the select list", "select it with a name, or use GROUP BY ALL"
     alike = next((item for item in selection.items if item.name.lower() == said.lower()), None)
     if isinstance(alike, Key):
-        got = f"GROUP BY {said} is the field here, not the key of that name"
-        mend = "use GROUP BY ALL, or rename the key"
+        message = f"GROUP BY {said} is the field here, not the key of that name"
+        hint = "use GROUP BY ALL, or rename the key"
     elif alike is not None:
-        got, mend = f"GROUP BY {said}, which aggregates", "leave it out, or use GROUP BY ALL"
+        message, hint = f"GROUP BY {said}, which aggregates", "leave it out, or use GROUP BY ALL"
     others = [key.name for key in selection.keys if key is not alike]
-    return source.refuse(token.start, got, ", ".join(others) or "no keys", mend)
+    return source.refuse(token.start, message, ", ".join(others) or "no keys", hint)

@@ -64,8 +64,8 @@ def read_header(source: Source, tokens: list[Token]) -> Header:
         raise source.refuse(0, f"a statement that begins {' '.join(filter(None, start))!r}", FORM, f"write {FORM}")
     name = tokens[3].text if word(tokens[3]) == "" else word(tokens[3])
     if not _NAME.fullmatch(name):
-        allowed = "lower-case letters, digits and single underscores, a letter first"
-        raise source.refuse(tokens[3].start, f"view name {name!r}", allowed, "rename the view")
+        detail = "lower-case letters, digits and single underscores, a letter first"
+        raise source.refuse(tokens[3].start, f"view name {name!r}", detail, "rename the view")
     return _Reader(source, tokens, 4).header(name)
 
 
@@ -111,8 +111,8 @@ class _Reader:
                 self.at += 1
                 found[name] = self.text(_LIST)
         if not found or self.kind() != TokenType.R_PAREN:
-            mend = "name columns of the SELECT; their types come from it"
-            raise self.source.refuse(self.start(), "the list of columns cannot be read", _LIST, mend)
+            hint = "name columns of the SELECT; their types come from it"
+            raise self.source.refuse(self.start(), "the list of columns cannot be read", _LIST, hint)
         self.at += 1
 
     def properties(self, found: dict[str, str], places: dict[str, int]) -> None:
@@ -125,25 +125,23 @@ class _Reader:
             found[key.text], places[key.text] = value.text, value.start
             self.at += 4
         if not found or self.kind() != TokenType.R_PAREN:
-            allowed = "TBLPROPERTIES ('key' = 'value', …)"
-            raise self.source.refuse(
-                self.start(), "TBLPROPERTIES cannot be read", allowed, "quote keys and values by '"
-            )
+            detail = "TBLPROPERTIES ('key' = 'value', …)"
+            raise self.source.refuse(self.start(), "TBLPROPERTIES cannot be read", detail, "quote keys and values by '")
         self.at += 1
 
     def check(self, key: Token, value: Token, found: Mapping[str, str]) -> None:
         known = PROPERTIES.get(key.text)
         if known is None:
-            mend = close(key.text, PROPERTIES) or "remove it"
-            raise self.source.refuse(key.start, f"unknown property {key.text!r}", ", ".join(PROPERTIES), mend)
+            hint = close(key.text, PROPERTIES) or "remove it"
+            raise self.source.refuse(key.start, f"unknown property {key.text!r}", ", ".join(PROPERTIES), hint)
         if key.text in found:
             raise self.source.refuse(key.start, f"property {key.text!r} twice", "each once", "remove one of them")
         if not known.accepts(value.text):
-            raise self.source.refuse(value.start, f"{key.text} = {value.text!r}", known.allowed, known.mend)
+            raise self.source.refuse(value.start, f"{key.text} = {value.text!r}", known.detail, known.hint)
 
-    def text(self, allowed: str) -> str:
+    def text(self, detail: str) -> str:
         if self.kind() != TokenType.STRING:
-            raise self.source.refuse(self.start(), "COMMENT without a text", allowed, "write the text between ' and '")
+            raise self.source.refuse(self.start(), "COMMENT without a text", detail, "write the text between ' and '")
         self.at += 1
         return self.tokens[self.at - 1].text
 

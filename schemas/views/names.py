@@ -54,10 +54,10 @@ def _unknown_field(
     source: Source, at: int, name: str, by_name: Mapping[str, str], aliases: Mapping[str, bool], owner: str
 ) -> UserError:
     if aliases.get(name.lower()) is False:
-        mend = f"{name!r} is a column of the view: write its expression out here"
+        hint = f"{name!r} is a column of the view: write its expression out here"
     else:
-        mend = close(name, by_name.values()) or f"add it to {owner}, or correct the name"
-    return source.refuse(at, f"unknown field {name!r}", ", ".join(by_name.values()), mend)
+        hint = close(name, by_name.values()) or f"add it to {owner}, or correct the name"
+    return source.refuse(at, f"unknown field {name!r}", ", ".join(by_name.values()), hint)
 
 
 def named(source: Source, tokens: list[Token], fields: dict[int, WrittenField]) -> tuple[list[Token], str]:
@@ -65,8 +65,8 @@ def named(source: Source, tokens: list[Token], fields: dict[int, WrittenField]) 
     if not tokens:
         raise source.refuse(0, "an empty place in the select list", ALLOWED_SELECT, "remove a comma")
     if TokenType.STAR in (tokens[0].token_type, tokens[-1].token_type):
-        mend = "name the columns that events are grouped by"
-        raise source.refuse(tokens[0].start, "SELECT * is not an aggregate view", ALLOWED_SELECT, mend)
+        hint = "name the columns that events are grouped by"
+        raise source.refuse(tokens[0].start, "SELECT * is not an aggregate view", ALLOWED_SELECT, hint)
     return alias_of(source, tokens, fields)
 
 
@@ -88,8 +88,8 @@ def check_names(source: Source, items: Iterable[Key | Computed]) -> None:
     seen: set[str] = set()
     for item in items:
         if item.name.startswith("_") or "__" in item.name:
-            mend = "choose a name without leading or double underscores"
-            raise source.refuse(item.offset, f"name {item.name!r} is kept for Seamline", "other names", mend)
+            hint = "choose a name without leading or double underscores"
+            raise source.refuse(item.offset, f"name {item.name!r} is kept for Seamline", "other names", hint)
         if not item.name.replace("_", "").isalnum():
             raise source.refuse(item.offset, f"name {item.name!r}", "letters, digits and single underscores")
         if item.name.lower() in seen:

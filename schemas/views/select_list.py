@@ -61,8 +61,8 @@ def read_key(
     """A grouping expression. `own`: the fields; `fields`: these, and the element that stands for an unnest."""
     check_words(source, body, fields)
     if not any(token.start in fields for token in body):
-        mend = "remove it; a query can add constants"
-        raise source.refuse(body[0].start, f"key {name!r} uses no field", "expressions over fields", mend)
+        hint = "remove it; a query can add constants"
+        raise source.refuse(body[0].start, f"key {name!r} uses no field", "expressions over fields", hint)
     bucket = is_bucket(body, cast=is_bare(body[:-2] or body, fields))
     return Key(
         name, render(source, body, fields), render(source, body, own), is_bare(body, fields), body[0].start, bucket
@@ -84,9 +84,9 @@ def read_computed(
     for token in outside:
         field = fields[token.start]
         if field.sql not in keys:
-            mend = "put it inside an aggregate, or select it as a key"
-            got = f"{source.text[field.start : field.end + 1]} is neither a key nor inside an aggregate"
-            raise source.refuse(token.start, got, ", ".join(keys.values()) or "aggregates", mend)
+            hint = "put it inside an aggregate, or select it as a key"
+            message = f"{source.text[field.start : field.end + 1]} is neither a key nor inside an aggregate"
+            raise source.refuse(token.start, message, ", ".join(keys.values()) or "aggregates", hint)
         spans[token.start], ends[token.start] = KeyUse(keys[field.sql]), field.end
     return Computed(name, pieces(source, body, spans, ends), body[0].start)
 
@@ -145,7 +145,7 @@ def _refuse_field(source: Source, field: WrittenField, columns: Mapping[str, str
     said = source.text[field.start : field.end + 1]
     others = ", ".join(name for lower, name in columns.items() if lower != said.lower())
     if said.lower() in columns:
-        got = f"{said} is the field here, not the view's column of that name"
-        return source.refuse(field.start, got, others, "write the column's aggregate again, or rename the column")
-    got = f"{said} is neither a key nor inside an aggregate"
-    return source.refuse(field.start, got, others, "put it inside an aggregate, or name a column of the view")
+        message = f"{said} is the field here, not the view's column of that name"
+        return source.refuse(field.start, message, others, "write the column's aggregate again, or rename the column")
+    message = f"{said} is neither a key nor inside an aggregate"
+    return source.refuse(field.start, message, others, "put it inside an aggregate, or name a column of the view")

@@ -32,9 +32,9 @@ class Source:
         column = offset - before.rfind("\n") if lines else self.column + offset
         return f"{self.file}:{self.line + lines}:{column}"
 
-    def refuse(self, offset: int, got: str, allowed: str = "", mend: str = "") -> UserError:
+    def refuse(self, offset: int, message: str, detail: str = "", hint: str = "") -> UserError:
         """VIEW_INVALID at that character."""
-        return UserError(Condition.VIEW_INVALID, got, allowed=allowed, mend=mend, where=self.place(offset))
+        return UserError(Condition.VIEW_INVALID, message, detail=detail, hint=hint, where=self.place(offset))
 
     def tokens(self) -> list[Token]:
         """The statement's tokens. Raises VIEW_INVALID where a string or comment does not end."""
@@ -42,7 +42,7 @@ class Source:
             return list(tokenize(self.text, dialect="duckdb"))
         except (SqlglotError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise self.refuse(0, reason, mend="close every quote and comment") from error
+            raise self.refuse(0, reason, hint="close every quote and comment") from error
 
     def slice(self, token: Token) -> str:
         """What the user wrote."""

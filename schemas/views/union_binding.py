@@ -64,10 +64,10 @@ def bind_union(source: Source, branches: Iterable[Branch], contracts: Mapping[st
     first = parts[0]
     for part in parts[1:]:
         if part.contract.stream != first.contract.stream:
-            got = f"{part.contract.name} is in stream {part.contract.stream!r}"
-            got += f", and {first.contract.name} in stream {first.contract.stream!r}"
-            mend = "give both contracts one stream, or make a view for each"
-            raise source.refuse(part.branch.clauses.table.start, got, "contracts of one stream", mend)
+            message = f"{part.contract.name} is in stream {part.contract.stream!r}"
+            message += f", and {first.contract.name} in stream {first.contract.stream!r}"
+            hint = "give both contracts one stream, or make a view for each"
+            raise source.refuse(part.branch.clauses.table.start, message, "contracts of one stream", hint)
     types = types_of(source, first.branch.first.start, own)
     return Union({name: kind for name, kind in types.items() if name not in POSITION}, parts)
 
@@ -104,8 +104,8 @@ def _column(
     body, name = alias_of(source, item, found)
     at = body[0].start
     if name.startswith("_"):
-        got = f"name {name!r} is kept for Seamline"
-        raise source.refuse(at, got, "other names", "choose a name without a leading underscore")
+        message = f"name {name!r} is kept for Seamline"
+        raise source.refuse(at, message, "other names", "choose a name without a leading underscore")
     check_times(source, body)
     sql, bare = condition(source, body, found), is_bare(body, found)
     return name, BranchColumn(sql, binder.type_of(sql if bare else f"TRY({sql})", at), bare, at)

@@ -45,8 +45,8 @@ def read_union(source: Source, tokens: list[Token]) -> tuple[list[Token], tuple[
     for branch in branches:
         table = branch.clauses.table
         if table.text.lower() in seen:
-            mend = "read it in one branch: CASE WHEN … THEN … END AS name tells its events apart"
-            raise source.refuse(table.start, f"contract {table.text!r} twice", "each contract once", mend)
+            hint = "read it in one branch: CASE WHEN … THEN … END AS name tells its events apart"
+            raise source.refuse(table.start, f"contract {table.text!r} twice", "each contract once", hint)
         seen.add(table.text.lower())
     first = tokens[at + 1]
     whole = Token(TokenType.VAR, TABLE, first.line, first.col, first.start, tokens[end].end)
@@ -76,24 +76,24 @@ def _refuse_operation(source: Source, tokens: list[Token]) -> UserError:
     said = [word(token) for token in tokens[:4]]
     operation = "UNION ALL" if said[:2] == ["union", "all"] else said[0].upper()
     if operation == "UNION":
-        mend = "write UNION ALL BY NAME: UNION counts events that look alike once"
+        hint = "write UNION ALL BY NAME: UNION counts events that look alike once"
     elif operation == "UNION ALL":
-        mend = "write UNION ALL BY NAME: columns are put together by their names, not by their order"
+        hint = "write UNION ALL BY NAME: columns are put together by their names, not by their order"
     else:
-        mend = "write UNION ALL BY NAME, and leave events out by WHERE"
-    got = f"{operation} BY NAME" if said[1:3] == ["by", "name"] else f"{operation} without BY NAME"
-    return source.refuse(tokens[0].start, got, ALLOWED_UNION, mend)
+        hint = "write UNION ALL BY NAME, and leave events out by WHERE"
+    message = f"{operation} BY NAME" if said[1:3] == ["by", "name"] else f"{operation} without BY NAME"
+    return source.refuse(tokens[0].start, message, ALLOWED_UNION, hint)
 
 
 def _branch(source: Source, tokens: list[Token]) -> Branch:
     if tokens[0].token_type == TokenType.L_PAREN:
-        mend = "write the branches one after the other, without parentheses of their own"
-        raise source.refuse(tokens[0].start, "a branch in parentheses", ALLOWED_UNION, mend)
+        hint = "write the branches one after the other, without parentheses of their own"
+        raise source.refuse(tokens[0].start, "a branch in parentheses", ALLOWED_UNION, hint)
     clauses = read_parts(source, tokens, ALLOWED_BRANCH)
     if clauses.grouped or clauses.having:
         at = next(token for token in tokens if word(token) in ("group by", "having"))
-        mend = "group once, after the union: the same key would come from several branches"
-        raise source.refuse(at.start, f"{word(at).upper()} in a branch of a union", ALLOWED_BRANCH, mend)
+        hint = "group once, after the union: the same key would come from several branches"
+        raise source.refuse(at.start, f"{word(at).upper()} in a branch of a union", ALLOWED_BRANCH, hint)
     if word(tokens[0]) == "from":
         return Branch(clauses, tokens[0], None, star=True)
     columns = [item for item in clauses.items if [t.token_type for t in item] != [TokenType.STAR]]

@@ -1,4 +1,4 @@
-"""`seamline doctor`: one line for each thing that has to be right on this machine, and the mend where it is not."""
+"""`seamline doctor`: one line for each thing that has to be right on this machine, and a hint where it is not."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def doctor(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
 
 
 def _show(check: Check) -> None:
-    mend = f"  -> {check.mend}" if check.mend else ""
+    hint = f"  -> {check.hint}" if check.hint else ""
     if not is_terminal():
-        print(f"{check.health:<8} {check.name:<8} {check.found}{mend}", flush=True)
+        print(f"{check.health:<8} {check.name:<8} {check.found}{hint}", flush=True)
         return
     colour = COLOURS[check.health]
     Console(highlight=False).print(
-        f"[{colour}]{check.health:<8}[/] [bold]{check.name:<8}[/] {escape(check.found)}[dim]{escape(mend)}[/]"
+        f"[{colour}]{check.health:<8}[/] [bold]{check.name:<8}[/] {escape(check.found)}[dim]{escape(hint)}[/]"
     )

@@ -75,5 +75,5 @@ def _told(view: ParsedView, definition: Definition) -> dict[str, Any]:
 
 
 def _error(error: SeamlineError) -> dict[str, str]:
-    said = {"condition": error.condition.value, "where": error.where, "got": error.got}
-    return said | {"allowed": error.allowed, "mend": error.mend}
+    said = {"condition": error.condition.value, "where": error.where, "message": error.message}
+    return said | {"detail": error.detail, "hint": error.hint}

@@ -69,14 +69,14 @@ def make_project(folder: Path) -> Project:
         raise TransientError(
             Condition.INPUT_INVALID,
             f"there is no folder {example.FOLDER}",
-            mend="install Seamline into an environment: a demo does not run out of a zip",
+            hint="install Seamline into an environment: a demo does not run out of a zip",
         )
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise UserError(
             Condition.INPUT_INVALID,
             f"{folder} is not empty, and no demo made it",
-            allowed="a new folder, an empty one, or that of an earlier demo",
-            mend="name another one with --folder",
+            detail="a new folder, an empty one, or that of an earlier demo",
+            hint="name another one with --folder",
         )
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(example.FOLDER, folder, ignore=shutil.ignore_patterns("*.gz", "README.md", ".seamline", "lake"))
@@ -212,6 +212,6 @@ def wait(stack: Stack, condition: Callable[[], bool], what: str) -> None:
             raise TransientError(
                 Condition.PROCESS_FAILED,
                 f"{what}: not within {PROMPT} s",
-                mend=f"look into {stack.project.state / 'logs'}",
+                hint=f"look into {stack.project.state / 'logs'}",
             )
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Looks at each thing that has to be right on this machine and in a project, and how to mend what is not."""
+"""Looks at each thing that has to be right on this machine and in a project, and how to correct what is not."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Health = Literal["ok", "warning", "fault"]
 
 @dataclass(frozen=True)
 class Check:
-    """What one look found, and how to mend it."""
+    """What one look found, and how to correct it."""
 
     name: str
     health: Health
     found: str
-    mend: str = ""
+    hint: str = ""
 
 
 def examine(folder: Path) -> Iterator[Check]:
@@ -56,7 +56,7 @@ def guarded(name: str, look: Callable[[], Check]) -> Check:
         return look()
     except SeamlineError as error:
         where = f"{error.where}: " if error.where else ""
-        return Check(name, "fault", f"{where}{error.got}", error.mend or error.allowed)
+        return Check(name, "fault", f"{where}{error.message}", error.hint or error.detail)
     except Exception as error:  # noqa: BLE001 - whatever a check meets is what it has to say
         return Check(name, "fault", f"{type(error).__name__}: {error}")
 
@@ -112,8 +112,8 @@ def lake(project: Project) -> Check:
     again = put_if_absent(store, path, b"{}")
     obstore.delete(store, path)
     if again:
-        mend = "use a store with conditional writes (If-None-Match)"
-        return Check("lake", "fault", f"{project.lake.uri} overwrites what should be put only if absent", mend)
+        hint = "use a store with conditional writes (If-None-Match)"
+        return Check("lake", "fault", f"{project.lake.uri} overwrites what should be put only if absent", hint)
     return Check("lake", "ok", f"{project.lake.uri} can be written, and puts only if absent")
 
 
@@ -131,7 +131,7 @@ def broker(project: Project) -> Check:
         cluster.topics(topics)
     except SeamlineError as error:
         if error.condition == Condition.TOPIC_MISSING:
-            return Check("broker", "warning", error.got, "'seamline up' and 'seamline replay' make topics")
+            return Check("broker", "warning", error.message, "'seamline up' and 'seamline replay' make topics")
         if not settings.bootstrap_servers:
             return Check("broker", "ok", "the embedded one; it does not run now ('seamline up' starts it)")
         raise
@@ -153,8 +153,8 @@ def port(project: Project) -> Check:
             return Check("port", "ok", f"{host}:{number} is free")
     if _serves(project, number):
         return Check("port", "ok", f"{host}:{number} is this project's serving role's")
-    mend = "set serving.port to another one in seamline.toml (0 takes a free one), or end what listens there"
-    return Check("port", "fault", f"{host}:{number} cannot be had, nor is it this project's: {reason}", mend)
+    hint = "set serving.port to another one in seamline.toml (0 takes a free one), or end what listens there"
+    return Check("port", "fault", f"{host}:{number} cannot be had, nor is it this project's: {reason}", hint)
 
 
 def _serves(project: Project, port: int) -> bool:

@@ -91,8 +91,8 @@ def _judged(project: Project, files: Sequence[Path], contract: Contract, by: tim
         raise UserError(
             Condition.INPUT_INVALID,
             f"a record of {length} bytes",
-            allowed=f"records of at most {LARGEST} bytes, as Kafka takes them",
-            mend="'seamline import' takes larger ones; or split the event",
+            detail=f"records of at most {LARGEST} bytes, as Kafka takes them",
+            hint="'seamline import' takes larger ones; or split the event",
             where=place,
         )
     say_rejected(survey, contract, say)
@@ -127,8 +127,8 @@ def send_files(
                         advance(file.done - before, f"{sent} records")
                         before = file.done
             except UserError as error:
-                got = f"{sent} records were sent, then: {error.got}"
-                raise TerminalError(error.condition, got, mend=error.mend, where=error.where) from error
+                message = f"{sent} records were sent, then: {error.message}"
+                raise TerminalError(error.condition, message, hint=error.hint, where=error.where) from error
     return sent
 
 
@@ -173,15 +173,15 @@ def producer(bootstrap: str, options: Mapping[str, str], topic: str) -> Iterator
 
 
 def _refused(bootstrap: str, topic: str, error: Any, taken: int) -> TransientError | TerminalError:
-    got = f"{type(error).__name__}: {error} ({taken} records and perhaps some after them were taken before)"
+    message = f"{type(error).__name__}: {error} ({taken} records and perhaps some after them were taken before)"
     if getattr(error, "retriable", True):
         return TransientError(
             Condition.BROKER_UNAVAILABLE,
-            f"the cluster at {bootstrap} did not take the records: {got}",
-            mend="see 'seamline doctor'; run again, a replay sends copies, which count once where there is an event id",
+            f"the cluster at {bootstrap} did not take the records: {message}",
+            hint="see 'seamline doctor'; run again, a replay sends copies, which count once where there is an event id",
             where=bootstrap,
         )
-    return TerminalError(Condition.INPUT_INVALID, f"topic {topic} refuses a record: {got}", where=topic)
+    return TerminalError(Condition.INPUT_INVALID, f"topic {topic} refuses a record: {message}", where=topic)
 
 
 def _shift_of(files: Iterable[Path], contract: Contract, now: datetime, say: Say) -> timedelta:

@@ -39,14 +39,14 @@ def log_ends(project: Project) -> tuple[dict[str, Frontier], str]:
     try:
         cluster = Cluster(project.bootstrap, project.settings.kafka.options, patience=ASK_SECONDS)
     except SeamlineError as error:
-        return {}, error.got
+        return {}, error.message
     try:
         return {
             stream: cluster.end(cluster.topics({c.topic for c in project.contracts_of(stream)}).values())
             for stream in project.streams
         }, ""
     except SeamlineError as error:
-        return {}, error.got
+        return {}, error.message
     finally:
         cluster.close()
 

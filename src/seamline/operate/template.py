@@ -27,8 +27,8 @@ def make_project(folder: Path) -> list[Path]:
         raise UserError(
             Condition.INPUT_INVALID,
             f"{folder} holds a project already ({there[0].relative_to(folder)})" if there else f"{folder} is a file",
-            allowed="a new folder, or one that holds no project",
-            mend="choose another folder",
+            detail="a new folder, or one that holds no project",
+            hint="choose another folder",
             where=str(folder),
         )
     for path, content in wanted:

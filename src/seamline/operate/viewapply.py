@@ -27,7 +27,7 @@ def take_out_of_service(project: Project, name: str) -> bool:
         raise UserError(
             Condition.VIEW_INVALID,
             f"view {name} is still in the project",
-            mend="remove it there first: 'seamline up' and 'views apply' put what stands in views/ into service",
+            hint="remove it there first: 'seamline up' and 'views apply' put what stands in views/ into service",
             where=project.views[name].source.place(0),
         )
     return drop_view(project.lake, name, system_clock) is not None
@@ -55,5 +55,5 @@ def _earlier(states: Sequence[Published]) -> tuple[str, int | None]:
     raise UserError(
         Condition.OUT_OF_RETENTION,
         f"view {states[-1].view} never served anything else",
-        mend="'seamline views show' lists the versions there are",
+        hint="'seamline views show' lists the versions there are",
     )

@@ -72,8 +72,8 @@ def _listed(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise UserError(
-                Condition.INPUT_INVALID, f"there is no {path}", allowed="files of views, or folders of them",
-                mend="correct the path, or name the project's folder with --project",
+                Condition.INPUT_INVALID, f"there is no {path}", detail="files of views, or folders of them",
+                hint="correct the path, or name the project's folder with --project",
             )  # fmt: skip
         for file in sorted(path.glob("*.sql")) if path.is_dir() else [path]:
             found.setdefault(file.resolve(), file)

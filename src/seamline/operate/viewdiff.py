@@ -75,8 +75,8 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        allowed = "a file of views, or a view's name"
-        raise UserError(Condition.INPUT_INVALID, f"cannot read {path}: {error}", allowed=allowed) from error
+        detail = "a file of views, or a view's name"
+        raise UserError(Condition.INPUT_INVALID, f"cannot read {path}: {error}", detail=detail) from error
 
 
 def _difference(project: Project, catalogue: Catalogue, name: str, view: ParsedView | None) -> ViewDifference:

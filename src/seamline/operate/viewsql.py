@@ -30,14 +30,14 @@ def spark_view(project: Project, name: str) -> SparkView:
     state = catalogue.history(name).state
     definition, stream = served_definition(catalogue, state) if state else (None, "")
     if state is None or definition is None or state.version is None:
-        mend = f"run 'seamline batch refresh {name}': it makes one"
-        raise TransientError(Condition.VIEW_NOT_READY, f"view {name} has no batch version yet", mend=mend)
+        hint = f"run 'seamline batch refresh {name}': it makes one"
+        raise TransientError(Condition.VIEW_NOT_READY, f"view {name} has no batch version yet", hint=hint)
     batch = batch_of(project, definition.hash)
     cut = version_base(definition, batch, state.version, SpeedHistory(project.lake.speed_log(stream))).cut
     files = [file.path for of_unit in batch.files(state.version).values() for file in of_unit]
     if not files:
-        got = f"batch version {state.version} of view {name} has no rows, so no file says its types"
-        raise TransientError(Condition.VIEW_NOT_READY, got, mend=f"run 'seamline batch refresh {name}' once it has")
+        message = f"batch version {state.version} of view {name} has no rows, so no file says its types"
+        raise TransientError(Condition.VIEW_NOT_READY, message, hint=f"run 'seamline batch refresh {name}' once it has")
     said = f"{name}, definition {definition.hash}, batch version {state.version}: every record below {cut}, none above"
     text = spark_text(definition, [project.lake.absolute(file) for file in files], said)
     return SparkView(definition.hash, state.version, cut, text)

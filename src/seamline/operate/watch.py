@@ -59,7 +59,7 @@ def looks(stack: Stack, stop: threading.Event) -> Iterator[Mapping[str, RoleStat
             raise TerminalError(
                 Condition.PROCESS_FAILED,
                 "no role is left to run",
-                mend="see the logs, mend what they say, start again",
+                hint="see the logs, correct what they say, start again",
                 where=str(stack.project.state / "logs"),
             )
         stop.wait(LOOK_SECONDS)
