@@ -18,8 +18,9 @@ from seamline.kernel import literal, quote
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.decode import decode_statement
 from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.event_columns import EVENT_ID, EVENT_TIME
 from seamline.schemas.views.properties import sort_keys
-from seamline.schemas.views.rowwise import EVENT_ID, EVENT_TIME, key_of
+from seamline.schemas.views.rowwise import key_of
 from seamline.slices import UNMERGED, WHOLE, Merging, Slice
 from seamline.units import Unit
 

@@ -82,7 +82,7 @@ class BoundColumn:
 
 
 @dataclass(frozen=True)
-class Bound:
+class BoundSelect:
     """A view's SELECT with types: its keys and columns in the user's order, its condition, and its HAVING."""
 
     items: tuple[BoundKey | BoundColumn, ...]
@@ -127,7 +127,7 @@ def unnested_events(source: Source, unnested: Unnested, events: str) -> str:
     return unnested.over(f"({events}) AS events")
 
 
-def bind(source: Source, selection: Selection, fields: Mapping[str, str], order: Order) -> Bound:
+def bind(source: Source, selection: Selection, fields: Mapping[str, str], order: Order) -> BoundSelect:
     """Keys and columns with their types. Raises VIEW_INVALID with DuckDB's reason."""
     events = empty_events(fields)
     if selection.unnested:
@@ -146,7 +146,7 @@ def bind(source: Source, selection: Selection, fields: Mapping[str, str], order:
         binder.key(item) if isinstance(item, Key) else BoundColumn(item, measures) for item in selection.items
     )
     having = BoundColumn(selection.having, measures) if selection.having else None
-    return Bound(items, measures, having)
+    return BoundSelect(items, measures, having)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from seamline.schemas.contracts.contract import Contract
-from seamline.schemas.views.binding import Bound, bind
+from seamline.schemas.views.binding import BoundSelect, bind
 from seamline.schemas.views.events import Events, read_events
 from seamline.schemas.views.parsed import ParsedView
 from seamline.schemas.views.select_list import read_selection
@@ -20,7 +20,7 @@ class BoundView:
     parsed: ParsedView
     events: Events
     selection: Selection
-    select: Bound
+    select: BoundSelect
 
 
 def bind_view(parsed: ParsedView, contracts: Iterable[Contract]) -> BoundView:

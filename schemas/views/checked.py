@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seamline.kernel import quote
-from seamline.schemas.views.binding import Bound, BoundMeasure
+from seamline.schemas.views.binding import BoundMeasure, BoundSelect
 from seamline.schemas.views.bound import BoundView
 from seamline.schemas.views.buckets import TIMES
 from seamline.schemas.views.definition import Column, Compared, Original, Output
@@ -60,7 +60,7 @@ def check_view(view: BoundView) -> CheckedView:
 def finish(
     view: ParsedView,
     selection: Selection,
-    bound: Bound,
+    bound: BoundSelect,
     partial: Sequence[Column],
     example: str,
     known: Sequence[str] = (),
@@ -76,7 +76,7 @@ def finish(
 
 
 def _require_bucket(
-    source: Source, selection: Selection, bound: Bound, example: str, known: Sequence[str]
+    source: Source, selection: Selection, bound: BoundSelect, example: str, known: Sequence[str]
 ) -> tuple[str, ...]:
     """The names of the keys that are time buckets or dates. Raises VIEW_INVALID where there is none."""
     found = tuple(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from seamline.kernel import quote
 from seamline.schemas.algebra.forms import fill
-from seamline.schemas.views.binding import Bound
+from seamline.schemas.views.binding import BoundSelect
 from seamline.schemas.views.checked import CheckedView
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.event_columns import POSITION, hidden_columns
@@ -91,7 +91,7 @@ def _as(column: BranchColumn | None, kind: str) -> str:
     return sql if column.sql_type == kind else f"TRY_CAST({sql} AS {kind})"
 
 
-def _partial(bound: Bound, selection: Selection) -> Callable[[str], str]:
+def _partial(bound: BoundSelect, selection: Selection) -> Callable[[str], str]:
     lines = [f"{key.sql} AS {quote(key.name)}" for key in bound.keys]
     lines += [f"{sql} AS {quote(name)}" for name, (_, sql) in bound.parts.items()]
     return lambda events: _select(lines, _counted(selection, events))
@@ -110,7 +110,7 @@ def _counted(selection: Selection, events: str) -> str:
     return f"{events}\n{where}".rstrip()
 
 
-def _merge(bound: Bound, merges: dict[str, str]) -> str:
+def _merge(bound: BoundSelect, merges: dict[str, str]) -> str:
     lines = [f"partials.{quote(key.name)}" for key in bound.keys]
     lines += [f"{sql} AS {quote(name)}" for name, sql in merges.items()]
     return _select(lines, "partials")

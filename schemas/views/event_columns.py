@@ -10,17 +10,17 @@ from seamline.schemas.contracts.contract import Contract
 POSITION = {"_source": "VARCHAR", "_partition": "INTEGER", "_offset": "BIGINT"}
 """Where an event was read: columns of `events` beside the contract's fields."""
 
-TIME = "_event_time"
-"""A union's hidden columns: each event's own time, by its contract,"""
-ID = "_event_id"
-"""and its id as text, NULL where it has none."""
-HIDDEN = {TIME: "TIMESTAMP WITH TIME ZONE", ID: "VARCHAR"}
+EVENT_TIME = "_event_time"
+"""An event's own time, by its contract,"""
+EVENT_ID = "_event_id"
+"""and its id as text, NULL where it has none: columns of a union beside its users', and of rows (`rowwise`)."""
+HIDDEN = {EVENT_TIME: "TIMESTAMP WITH TIME ZONE", EVENT_ID: "VARCHAR"}
 
 
 def hidden_columns(contract: Contract, table: str = "") -> dict[str, str]:
     """What a contract's events give to the hidden columns; `table`: a qualifier with its dot, or ''."""
     id_ = f"{table}{quote(contract.event_id)}" if contract.event_id else "NULL"
-    return {TIME: f"{table}{quote(contract.event_time)}", ID: f"{id_}::VARCHAR"}
+    return {EVENT_TIME: f"{table}{quote(contract.event_time)}", EVENT_ID: f"{id_}::VARCHAR"}
 
 
 def empty_events(fields: Mapping[str, str]) -> str:

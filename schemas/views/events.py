@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from seamline.schemas.contracts.contract import Contract, event_schema
 from seamline.schemas.views.buckets import TIMES
-from seamline.schemas.views.event_columns import HIDDEN, ID, TIME
+from seamline.schemas.views.event_columns import EVENT_ID, EVENT_TIME, HIDDEN
 from seamline.schemas.views.order import Order
 from seamline.schemas.views.original import original_select, over_none, union_edits
 from seamline.schemas.views.parsed import ParsedView
@@ -58,4 +58,4 @@ def read_events(view: ParsedView, contracts: tuple[Contract, ...]) -> Events:
         return Events(contracts, event_schema(contract), order, contract.name)
     own = original_select(source, [table], union_edits(branches, contracts, ordered=False))
     union = bind_union(source, branches, by_name, f"SELECT * FROM {over_none(own, contracts)}")
-    return Events(contracts, union.fields, Order(TIME, ID), union.said, union)
+    return Events(contracts, union.fields, Order(EVENT_TIME, EVENT_ID), union.said, union)

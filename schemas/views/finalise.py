@@ -8,7 +8,7 @@ from functools import cached_property
 
 from seamline.kernel import quote
 from seamline.schemas.algebra.forms import Exactness, failing, fill, storable
-from seamline.schemas.views.binding import Bound, BoundColumn, BoundKey, BoundMeasure
+from seamline.schemas.views.binding import BoundColumn, BoundKey, BoundMeasure, BoundSelect
 from seamline.schemas.views.calls import Measure
 from seamline.schemas.views.definition import EVENTS, EVENTS_COMPARED, Column, Compared, Output
 from seamline.schemas.views.engine import types_of
@@ -27,7 +27,7 @@ class Finaliser:
     """Finishes the columns of one view over its `stored` partial columns. Raises VIEW_INVALID at a column."""
 
     source: Source
-    bound: Bound
+    bound: BoundSelect
     stored: tuple[Column, ...]
 
     @cached_property

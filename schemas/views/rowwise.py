@@ -11,13 +11,10 @@ from dataclasses import dataclass, field
 from seamline.kernel import quote
 from seamline.schemas.algebra.forms import fill
 from seamline.schemas.plainly import PLAINLY
-from seamline.schemas.views.binding import Bound, BoundMeasure
+from seamline.schemas.views.binding import BoundMeasure, BoundSelect
 from seamline.schemas.views.definition import EVENTS, EVENTS_COMPARED, Checked
-from seamline.schemas.views.event_columns import POSITION
+from seamline.schemas.views.event_columns import EVENT_ID, EVENT_TIME, POSITION
 from seamline.schemas.views.order import Order
-
-EVENT_ID, EVENT_TIME = "_event_id", "_event_time"
-"""Columns of a row: by them, copies of one event are known."""
 
 EVENTS_CHECKED = Checked(
     EVENTS_COMPARED, "count", ("BIGINT",), (), (), "", "", f"partials.{quote(EVENTS.name)}", "", (EVENTS.name,)
@@ -59,7 +56,7 @@ class Reading:
             tuple(dict.fromkeys(column for column, _ in measure.parts.values())),
         )
 
-    def lines(self, bound: Bound) -> list[str]:
+    def lines(self, bound: BoundSelect) -> list[str]:
         """The select list over `events`."""
         id_ = f"events.{quote(self.order.event_id)}::VARCHAR" if self.order.event_id else "NULL::VARCHAR"
         return [
