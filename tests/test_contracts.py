@@ -16,7 +16,6 @@ from seamline.kernel import Limits, kernel
 from seamline.schemas.contracts.contract import (
     Contract,
     check_topics,
-    empty_table_statement,
     event_schema,
     load_contracts,
     parse_contract,
@@ -24,6 +23,7 @@ from seamline.schemas.contracts.contract import (
 from seamline.schemas.contracts.custom_properties import KNOWN, Discriminator
 from seamline.schemas.contracts.rules import OPTIONS, PREDICATES
 from seamline.schemas.contracts.types import instant_literal, parse_duration, parse_instant
+from seamline.schemas.views.event_columns import POSITION, empty_events
 
 DOCS = Path(__file__).parents[1] / "docs" / "contracts.md"
 EXAMPLES = Path(__file__).parents[1] / "examples" / "github" / "contracts"
@@ -123,8 +123,8 @@ def test_columns_have_the_documented_types() -> None:
         "total": "DECIMAL(10,2)",
         "lines": 'STRUCT("sku" VARCHAR, "count" BIGINT)[]',
     }
-    empty = kernel(Limits()).run(empty_table_statement(contract))
-    assert (empty.num_rows, empty.column_names) == (0, ["id", "at", "total", "lines"])
+    empty = kernel(Limits()).run(empty_events(event_schema(contract)))
+    assert (empty.num_rows, empty.column_names) == (0, ["id", "at", "total", "lines", *POSITION])
 
 
 def test_the_event_time_is_required_whatever_the_file_says() -> None:
@@ -401,7 +401,7 @@ def test_the_example_in_the_documentation_is_a_contract_and_all_properties_are_d
     for example in re.findall(r"```yaml\n(apiVersion.*?)```", text, re.DOTALL):
         contract = parse(example)
         assert contract.event_id
-        kernel(Limits()).describe(empty_table_statement(contract))
+        kernel(Limits()).describe(empty_events(event_schema(contract)))
     for name in KNOWN:
         assert f"`seamline.{name}`" in text
     for option in (*OPTIONS, *(f"rule {kind}" for kind in PREDICATES)):

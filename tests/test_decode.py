@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from seamline.errors import Condition, UserError
 from seamline.kernel import Limits, kernel
-from seamline.schemas.contracts.contract import Contract, empty_table_statement, event_schema, parse_contract
+from seamline.schemas.contracts.contract import Contract, event_schema, parse_contract
 from seamline.schemas.contracts.decode import (
     METADATA,
     NO_CONTRACT,
@@ -24,6 +24,7 @@ from seamline.schemas.contracts.decode import (
     decode_statement,
     unclaimed_statement,
 )
+from seamline.schemas.views.event_columns import POSITION, empty_events
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "github"
 KAFKA = datetime(2015, 2, 22, 21, 30, tzinfo=UTC)
@@ -380,9 +381,9 @@ def test_metadata_and_bytes_are_kept_whatever_the_record() -> None:
     for row, source in zip(rows, plain(table, "timestamp"), strict=True):
         assert {k: row[f"_{k}"] for k in source} == source
         assert row["_contract_version"] == EVERY.decoding
-    columns = kernel(Limits()).describe(empty_table_statement(EVERY))
+    columns = kernel(Limits()).describe(empty_events(event_schema(EVERY)))
     assert kernel(Limits()).describe(decode_statement(EVERY), {"records": table}) == METADATA | columns
-    assert list(columns) == list(event_schema(EVERY))
+    assert list(columns) == [*event_schema(EVERY), *POSITION]
 
 
 def test_identity_is_contract_event_id_and_event_time() -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from open_data_contract_standard.model import OpenDataContractStandard, Team
 
 from seamline.errors import Condition, UserError
-from seamline.kernel import quote
 from seamline.schemas.contracts import custom_properties
 from seamline.schemas.contracts.custom_properties import CustomProperties, Discriminator
 from seamline.schemas.contracts.fields import read_fields
@@ -193,12 +192,6 @@ def by_topic(contracts: Iterable[Contract]) -> dict[str, list[Contract]]:
 def event_schema(contract: Contract) -> dict[str, str]:
     """The event's columns and DuckDB types, in order: what a view's SELECT may use."""
     return {f.name: f.sql_type for f in contract.fields}
-
-
-def empty_table_statement(contract: Contract) -> str:
-    """A SELECT of no rows with the event's columns and types: to bind a view against."""
-    columns = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in event_schema(contract).items())
-    return f"SELECT {columns} WHERE false"
 
 
 def _check_topic(group: list[Contract]) -> None:
