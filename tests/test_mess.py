@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seamline.demo.demo import make_project
+from seamline.demo.demo import fresh_project
 from seamline.demo.mess import MALFORMED, WINDOW, make_mess
 from seamline.errors import Condition, SeamlineError
 
@@ -61,6 +61,6 @@ def test_live_records_arrive_out_of_order_but_not_far(mess) -> None:
 def test_a_demo_does_not_empty_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "precious").touch()
     with pytest.raises(SeamlineError) as caught:
-        make_project(tmp_path)
+        fresh_project(tmp_path)
     assert caught.value.condition is Condition.INPUT_INVALID
     assert (tmp_path / "precious").exists()

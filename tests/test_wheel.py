@@ -48,9 +48,9 @@ def test_what_is_installed_makes_the_demonstrations_project_in_an_empty_folder(w
         archive.extractall(installed)
     script = (
         "import json, sys; from pathlib import Path; import seamline\n"
-        "from seamline.demo.demo import make_project\n"
+        "from seamline.demo.demo import fresh_project\n"
         "from seamline.demo.example import hours\n"
-        "made = make_project(Path('build/demo'))\n"
+        "made = fresh_project(Path('build/demo'))\n"
         "said = [seamline.__file__, sorted(made.views), sorted(made.contracts), [len(hour) for hour in hours()]]\n"
         "print(json.dumps(said))"
     )

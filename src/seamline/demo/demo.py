@@ -46,7 +46,7 @@ def show(folder: Path, seed: int, rate: int, *, keep: bool = False) -> None:
     `keep` leaves all of it running until Ctrl-C. Raises TerminalError PROOF_FAILED where not everything held.
     """
     began = time.monotonic()
-    project = make_project(folder)
+    project = fresh_project(folder)
     mess = plan_mess(seed)
     with running(project, keep) as stack:
         sent = Sent()
@@ -63,7 +63,7 @@ def show(folder: Path, seed: int, rate: int, *, keep: bool = False) -> None:
         raise TerminalError(Condition.PROOF_FAILED, "not everything held: see the lines marked ✗ above")
 
 
-def make_project(folder: Path) -> Project:
+def fresh_project(folder: Path) -> Project:
     """A fresh copy of the example, with a scheduler that refreshes often enough to be watched."""
     if not example.FOLDER.is_dir():
         raise TransientError(
