@@ -119,6 +119,12 @@ EQUIVALENT = (
         "streaming/epoch.py", "merging = dict(speed.plan.merges)[definition] if len(tables) > 1 else UNMERGED",
         "> becomes >=", _COSTS,
     ),
+    Equivalent("serving/guard.py", 'if key != "cte_map":', "the condition is True", _COSTS),
+    Equivalent(
+        "serving/guard.py",
+        'if len(path) > 1 or any(node.get(key) for key in ("catalog", "catalog_name", "schema", "schema_name")):',
+        "1 becomes 2", "a tree says a qualified name in two ways, and either is enough",
+    ),
     Equivalent(
         "serving/guard.py", "depth, inside = 0, list[int]()", "0 becomes 1", "depths are compared with each other",
     ),
