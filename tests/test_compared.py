@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from handmade import Handmade, Row
 
 from seamline.entries import ColumnDrift
+from seamline.errors import Condition, SeamlineError, TerminalError
 from seamline.jobs.compare import GROUP, compare, explain, largest, not_compared
+from seamline.kernel import Kernel
 
 VIEW = """\
 CREATE MATERIALIZED VIEW sales AS
@@ -69,6 +72,31 @@ def test_rounding_is_measured_by_what_was_added_up(sides: Sides) -> None:
     assert sides([even], [even[n::7] for n in range(7)]) == (1, {}), "of what cancels to 0 only rounding is left"
     odd = [*even[:-1], ("a", 0, even[-1][2] - 9)]
     assert sides([even], [odd])[1].keys() >= {"spread", "lean"}
+
+
+@pytest.mark.parametrize("condition", [Condition.KERNEL_MEMORY, Condition.KERNEL_FAILED])
+def test_files_that_do_not_fit_together_are_merged_first_and_nothing_of_that_is_left(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch, condition: Condition
+) -> None:
+    run, merged = Kernel.run, list[str]()
+
+    def cramped(kernel: Kernel, statement: str, inputs: Any = None, into: Any = None) -> Any:
+        """Compares no more than one file with another."""
+        merged.extend([into] if into is not None and "/audit/" in into else [])
+        if "FULL JOIN" in statement and any(isinstance(of, list) and len(of) > 1 for of in inputs.values()):
+            raise TerminalError(condition, "too much")
+        return run(kernel, statement, inputs, into=into) if into else run(kernel, statement, inputs)
+
+    monkeypatch.setattr(Kernel, "run", cramped)
+    if condition is not Condition.KERNEL_MEMORY:
+        with pytest.raises(SeamlineError, match="too much"):
+            sides([ROWS], [ROWS[:1], ROWS[1:]])
+        assert merged == []
+        return
+    assert sides([ROWS], [ROWS[:1], ROWS[1:]]) == (3, {})
+    assert sides([], [ROWS[:1], ROWS[1:]]) == (3, {GROUP: (3, "")})
+    assert merged
+    assert not list(Path(sides.made.lake.uri).rglob("audit/*.parquet"))
 
 
 def test_the_largest_difference_of_all_slices_is_one_of_them() -> None:

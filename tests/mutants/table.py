@@ -85,6 +85,7 @@ class Equivalent:
 
 
 _WAITS = "how long a store that is away is waited for: no outcome hangs on a second of it"
+_SLICES = "in one slice or in many, the same is found"
 _COSTS = "only more is done for the same outcome"
 
 EQUIVALENT = (
@@ -118,6 +119,16 @@ EQUIVALENT = (
     Equivalent(
         "streaming/epoch.py", "merging = dict(speed.plan.merges)[definition] if len(tables) > 1 else UNMERGED",
         "> becomes >=", _COSTS,
+    ),
+    Equivalent(
+        "jobs/compare.py",
+        'spills = not any(re.search(r"\\[|STRUCT|MAP", column.sql_type) for column in definition.partial_columns)',
+        "not goes", _SLICES,
+    ),
+    Equivalent("jobs/compare.py", "size = 0 if spills else sum(map(weight, inputs.values()))", "0 becomes 1", _SLICES),
+    Equivalent(
+        "jobs/compare.py", "size = 0 if spills else sum(map(weight, inputs.values()))", "the condition is False",
+        _SLICES,
     ),
     Equivalent("serving/guard.py", 'if key != "cte_map":', "the condition is True", _COSTS),
     Equivalent(
