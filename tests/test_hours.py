@@ -80,7 +80,7 @@ def test_hours_hold_together_what_their_date_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30), st.sampled_from([-1, 1, 2])), min_size=1, max_size=8),
     st.lists(st.integers(0, 7), max_size=3),

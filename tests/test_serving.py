@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from handmade import ALL, OTHER, VIEW, Handmade, Row, at, rows
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seamline.entries import Claim
@@ -379,6 +379,7 @@ def test_a_thousand_epochs_are_held_in_few_runs(made: Handmade) -> None:
     assert len(runs) <= 5 * (FANOUT - 1)
 
 
+@settings(max_examples=max(2, settings().max_examples // 2))
 @given(st.data())
 def test_any_history_gives_the_truth_to_a_running_and_a_fresh_reader(shared_folder: Path, data: st.DataObject) -> None:
     made = Handmade(shared_folder)

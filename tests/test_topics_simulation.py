@@ -46,7 +46,7 @@ def perform(world: World, what: str, *about: Any) -> None:
         world.check()
 
 
-MORE = {"quick": 0, "landing": 40, "long": 2000}[os.environ.get("HYPOTHESIS_PROFILE", "landing")]
+MORE = {"quick": 0, "landing": 20, "long": 2000}[os.environ.get("HYPOTHESIS_PROFILE", "landing")]
 
 
 @pytest.mark.parametrize(

@@ -177,8 +177,17 @@ SELECTS = {
 }
 
 
-@pytest.mark.parametrize("name", SELECTS)
-@pytest.mark.parametrize("grain", ["day", pytest.param("hour", marks=pytest.mark.thorough)])
+BY_HOUR = ("having", "sketches", "zones")
+"""Those whose work is tried by the hour, too: a unit knows no aggregate."""
+
+
+@pytest.mark.parametrize(
+    ("name", "grain"),
+    [
+        *((name, "day") for name in SELECTS),
+        *(pytest.param(name, "hour", marks=pytest.mark.thorough) for name in BY_HOUR),
+    ],
+)
 def test_what_is_right_is_found_right(tmp_path: Path, name: str, grain: str) -> None:
     """With copies, rejected records, NULLs and late events, over several dates, epochs and versions."""
     properties = f"TBLPROPERTIES ('partition.grain' = '{grain}')"
