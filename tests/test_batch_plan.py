@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
-from stream_parts import contract, definition
+from stream_parts import contract, definition, memory_lake
 
 from seamline.entries import (
     Archived,
@@ -38,7 +38,8 @@ from seamline.jobs.plan import (
     targets,
     unremembered,
 )
-from seamline.jobs.reserve import check_holds, continued, reservation, resumed, unpublished
+from seamline.jobs.reserve import check_holds, check_stands, continued, reservation, resumed, unpublished
+from seamline.jobs.stages import Target
 from seamline.jobs.unit import TODAY
 from seamline.ledger import Log
 
@@ -288,6 +289,19 @@ def test_a_run_gives_up_when_its_reservation_ends_or_its_files_are_half_as_old_a
         check_holds("per_hour", held, NOW + ends - second)
         with pytest.raises(SeamlineError, match="RESERVATION_EXPIRED"):
             check_holds("per_hour", held, NOW + ends)
+
+
+def test_a_run_gives_up_where_the_epochs_after_its_cut_no_longer_stand() -> None:
+    lake = memory_lake()
+    target = Target(PER_HOUR, (CLICKS,), "main", logs([], []), None)
+    check_stands(lake, "per_hour", target, at(10))  # of imports alone there are no epochs
+    for number in (1, 2, 3):
+        lake.speed_log("main").put(number, epoch(number))
+    check_stands(lake, "per_hour", target, at(10))
+    lake.speed_log("main").remove(2)
+    check_stands(lake, "per_hour", target, at(20))
+    with pytest.raises(SeamlineError, match="RESERVATION_EXPIRED"):
+        check_stands(lake, "per_hour", target, at(10))
 
 
 def test_the_newest_version_is_published_that_a_run_left_while_its_reservation_holds() -> None:
