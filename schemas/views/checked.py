@@ -86,10 +86,12 @@ def _require_bucket(
     )
     if found:
         return found
-    got = "no time bucket among the keys: every group would stay open for ever, so each refresh would touch all of it"
-    got += ", and neither retention nor pruning by time could apply"
+    message = (
+        "no time bucket among the keys: every group would stay open for ever, so each refresh would touch all of it"
+    )
+    message += ", and neither retention nor pruning by time could apply"
     offset = min(item.offset for item in selection.items)
-    raise source.refuse(offset, got, "a key that is time_bucket(…), date_trunc(…) or a date", f"add {example}")
+    raise source.refuse(offset, message, "a key that is time_bucket(…), date_trunc(…) or a date", f"add {example}")
 
 
 def _edits(view: BoundView) -> list[Edit]:

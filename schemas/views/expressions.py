@@ -77,9 +77,9 @@ def check_words(source: Source, tokens: list[Token], fields: dict[int, WrittenFi
 def _refuse_word(source: Source, token: Token) -> UserError:
     if word(token).startswith(CHANGING_WORDS):
         return _refuse_function(source, token)
-    got = f"{source.slice(token)!r} is not allowed in an expression"
-    allowed = "fields, literals, listed functions, casts, CASE, comparisons"
-    return source.refuse(token.start, got, allowed, "docs/views.md lists what an expression may contain")
+    message = f"{source.slice(token)!r} is not allowed in an expression"
+    detail = "fields, literals, listed functions, casts, CASE, comparisons"
+    return source.refuse(token.start, message, detail, "docs/views.md lists what an expression may contain")
 
 
 def _known_word(tokens: list[Token], at: int) -> bool:
@@ -92,12 +92,14 @@ def _known_word(tokens: list[Token], at: int) -> bool:
 def _refuse_function(source: Source, token: Token) -> UserError:
     """Why a function cannot be used, and what can."""
     name = token.text.lower()
-    allowed = "the scalar functions listed in docs/views.md"
+    detail = "the scalar functions listed in docs/views.md"
     if name in ("unnest", "unlist"):
-        got = f"{name}() where each event has to have one value"
-        return source.refuse(token.start, got, "one key such as unnest(tags) AS tag", "filter by the key in the query")
+        message = f"{name}() where each event has to have one value"
+        return source.refuse(
+            token.start, message, "one key such as unnest(tags) AS tag", "filter by the key in the query"
+        )
     if name in CHANGING or name.startswith(CHANGING_WORDS):
-        got = f"{name}() does not give the same value each time, so a recomputed view would differ"
-        return source.refuse(token.start, got, allowed, "use a field of the event, such as its event time")
-    got = f"function {name}() is not in the list" if name in engine_functions() else f"unknown function {name}()"
-    return source.refuse(token.start, got, allowed, close(name, ALLOWED) or "compute it in the query over the view")
+        message = f"{name}() does not give the same value each time, so a recomputed view would differ"
+        return source.refuse(token.start, message, detail, "use a field of the event, such as its event time")
+    message = f"function {name}() is not in the list" if name in engine_functions() else f"unknown function {name}()"
+    return source.refuse(token.start, message, detail, close(name, ALLOWED) or "compute it in the query over the view")
