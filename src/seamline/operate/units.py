@@ -22,6 +22,7 @@ class SparkUnits:
         self.tell: Callable[[str], None] = lambda waits: None
         self._project = project
         self._session: Any = None
+        self._opened = False
 
     def __call__(self, tasks: list[UnitTask]) -> Iterable[UnitResult]:
         return self._runner(step_of(tasks))(tasks)
@@ -38,11 +39,12 @@ class SparkUnits:
 
     @property
     def lost(self) -> bool:
-        """Whether the JVM has ended: no unit can run in this process any more."""
-        return is_lost()
+        """Whether the JVM that this has opened has ended: no unit can run in this process any more."""
+        return self._opened and is_lost()
 
     def _runner(self, step: str) -> Runner:
         if self._session is None:
+            self._opened = True
             settings = self._project.settings.spark
             log = self._project.state / "logs" / "spark-batch.log"
             self._session = session("seamline-batch", settings.master, settings.given, log=log)
