@@ -5,7 +5,6 @@ Nothing is put: what is found goes into the version's entry, and decides whether
 
 from __future__ import annotations
 
-import filecmp
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -28,7 +27,6 @@ from seamline.jobs.verify import verify
 from seamline.lake import Lake
 from seamline.schemas.stored import check_segments, check_version
 from seamline.segment import build_chain
-from seamline.slices import forget
 from seamline.units import whole_name
 
 EPOCHS = "epochs"
@@ -126,10 +124,8 @@ def _differences(
 
 def _is_same(lake: Lake, older: Sequence[DataFile], file: DataFile) -> bool:
     """Whether both hold the same bytes, as they do where nothing new fell into a unit: a kernel with one thread writes
-    the same rows in the same order. Not asked of object stores, where reading both costs as much as comparing them."""
-    if lake.local is None or [one.rows for one in older] != [file.rows]:
-        return False
-    return filecmp.cmp(lake.absolute(older[0].path), lake.absolute(file.path), shallow=False)
+    the same rows in the same order."""
+    return [one.rows for one in older] == [file.rows] and lake.is_same(older[0].path, file.path)
 
 
 def _compare(
@@ -162,7 +158,7 @@ def _expected(resources: Resources, computed: Recomputed) -> tuple[list[str] | N
     except Exception as error:  # noqa: BLE001 - deltalake raises its own kinds for a version that is gone
         return None, f"raw as the older version read it cannot be read any more: {error}"
     finally:
-        forget(resources.lake, scratch)
+        resources.lake.delete(scratch)
     return _written(results), why_differs(computed.reservation, sum(result.beyond for result in results))
 
 

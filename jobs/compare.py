@@ -18,7 +18,7 @@ from seamline.kernel import Input, Kernel, quote
 from seamline.lake import Lake
 from seamline.schemas.algebra.forms import numeric
 from seamline.schemas.views.definition import Compared, Definition
-from seamline.slices import WHOLE, Slice, forget, in_slices, slices_for, useful, weight
+from seamline.slices import WHOLE, Slice, in_slices, slices_for, useful, weight
 
 TOLERANCE = 1e-9
 """Relative to the value and to its scale, for aggregates over DOUBLE, whose result depends on order."""
@@ -49,7 +49,7 @@ def compare(
         merged = {name: [path] if sides[name] else [] for name, path in zip(sides, whole, strict=True)}
         return _compare(lake, engine, definition, merged)
     finally:
-        forget(lake, whole)
+        lake.delete(whole)
 
 
 def _compare(

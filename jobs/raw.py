@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-import obstore
 import pyarrow as pa
 from deltalake import DeltaTable
 
@@ -59,12 +57,7 @@ def fingerprint(lake: Lake, tables: Mapping[str, int | None], dates: Mapping[str
 
 def _stamps(lake: Lake, files: Iterable[str]) -> Iterable[str]:
     for path in files:
-        if lake.local:
-            stood = os.stat(lake.absolute(path))
-            yield f"{path} {stood.st_size} {stood.st_mtime_ns}"
-        else:
-            head = obstore.head(lake.store, path)
-            yield f"{path} {head['size']} {head['e_tag']} {head['last_modified'].isoformat()}"
+        yield f"{path} {lake.stamp(path)}"
 
 
 def _day(value: date | str) -> date:

@@ -13,8 +13,7 @@ from seamline.config import Settings
 from seamline.entries import Version
 from seamline.history import BatchHistory
 from seamline.jobs.reserve import SWEPT_AFTER
-from seamline.lake import Lake
-from seamline.ledger import folders
+from seamline.lake import BATCH, RUNS, Lake
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.properties import Keep, batch_keep
 
@@ -35,7 +34,7 @@ def retain(lake: Lake, settings: Settings, clock: Clock) -> Retained:
     served = {state.served: state.version for state in catalogue.states.values()}
     live = {definition for state in catalogue.states.values() for definition in state.live}
     entries, listed = 0, set[str]()
-    for definition in folders(lake.store, "ledger/batch/"):
+    for definition in lake.batches():
         history = BatchHistory(lake.batch_log(definition))
         own = catalogue.properties(definition)
         keep = batch_keep(own, settings.batch.keep_versions) if definition in live else Keep()
@@ -44,8 +43,8 @@ def retain(lake: Lake, settings: Settings, clock: Clock) -> Retained:
         for number in range(history.log.first(), first):
             history.log.remove(number)
             entries += 1
-    files = _sweep(lake, "batch/", now, listed)
-    return Retained(entries, files, _sweep(lake, "runs/", now, set()))
+    files = _sweep(lake, BATCH, now, listed)
+    return Retained(entries, files, _sweep(lake, RUNS, now, set()))
 
 
 def lowest_needed(history: BatchHistory, keep: Keep, served: int | None, now: datetime) -> int:
@@ -71,9 +70,8 @@ def _files(versions: Iterable[Version]) -> set[str]:
 
 def _sweep(lake: Lake, prefix: str, now: datetime, listed: set[str]) -> int:
     swept = 0
-    for batch in obstore.list(lake.store, prefix=prefix):
-        for item in batch:
-            if item["path"] not in listed and now - item["last_modified"] > SWEPT_AFTER:
-                obstore.delete(lake.store, item["path"])
-                swept += 1
+    for item in lake.listed(prefix):
+        if item["path"] not in listed and now - item["last_modified"] > SWEPT_AFTER:
+            obstore.delete(lake.store, item["path"])
+            swept += 1
     return swept

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple
-from pathlib import Path
 from typing import TypeVar
 
 import obstore
@@ -24,7 +23,7 @@ from seamline.jobs.unit import TODAY, Folding, Runner, UnitResult, UnitTask
 from seamline.kernel import KERNEL_VERSION, Input, Kernel
 from seamline.lake import Lake
 from seamline.schemas.algebra import LAYOUT
-from seamline.slices import WHOLE, Slice, forget, in_slices
+from seamline.slices import WHOLE, Slice, in_slices
 
 T = TypeVar("T")
 
@@ -113,8 +112,8 @@ def _decoded(
     try:
         return work(inputs, tally)
     finally:
-        if scratch and lake.local:
-            Path(lake.absolute(scratch)).unlink(missing_ok=True)
+        if scratch:
+            lake.delete([scratch])
 
 
 def _simple(
@@ -194,7 +193,7 @@ def _write(
         rows = of.merging.write(lake, engine, list(in_slices(work, 2)), path, of.last)
         return DataFile(path=path, rows=rows) if rows else None
     finally:
-        forget(lake, tried)
+        lake.delete(tried)
 
 
 def _row(table: pa.Table) -> tuple[int, ...]:
@@ -204,19 +203,13 @@ def _row(table: pa.Table) -> tuple[int, ...]:
 # --- markers: what a killed run need not do again
 
 
-def marker(run: str, unit: str) -> str:
-    """Where a unit's result stands once it is done, so that a run that is started again does not repeat it."""
-    return f"runs/{run}/{unit}.json"
-
-
 def finished(lake: Lake, run: str) -> dict[str, UnitResult]:
     """The units of a run that are done; not those that another release stored, which are done again."""
     done = {}
-    for batch in obstore.list(lake.store, prefix=f"runs/{run}/"):
-        for item in batch:
-            result = UnitResult.model_validate_json(bytes(obstore.get(lake.store, item["path"]).bytes()))
-            if is_todays(result):
-                done[result.unit] = result
+    for item in lake.listed(lake.marker_prefix(run)):
+        result = UnitResult.model_validate_json(bytes(obstore.get(lake.store, item["path"]).bytes()))
+        if is_todays(result):
+            done[result.unit] = result
     return done
 
 
@@ -227,8 +220,9 @@ def is_todays(stored: Stored) -> bool:
 
 def resume(lake: Lake, task: UnitTask) -> UnitResult:
     """A unit that may have been done before, by a task that died after it: then what its marker says."""
+    marker = lake.marker_path(task.run, task.unit)
     try:
-        result = UnitResult.model_validate_json(bytes(obstore.get(lake.store, marker(task.run, task.unit)).bytes()))
+        result = UnitResult.model_validate_json(bytes(obstore.get(lake.store, marker).bytes()))
     except FileNotFoundError:
         return perform(lake, task)
     return result if is_todays(result) else perform(lake, task)
@@ -238,7 +232,7 @@ def perform(lake: Lake, task: UnitTask) -> UnitResult:
     """Runs one unit and leaves its marker: file first, then the marker that names it."""
     result = run_unit(lake, lake.kernel(task.memory, task.threads), task)
     if task.run:
-        obstore.put(lake.store, marker(task.run, task.unit), result.model_dump_json().encode())
+        obstore.put(lake.store, lake.marker_path(task.run, task.unit), result.model_dump_json().encode())
     reach("batch.after-unit")
     return result
 

@@ -12,6 +12,7 @@ from seamline.lake import Lake
 from seamline.schemas.contracts.contract import Contract, load_contracts
 from seamline.schemas.views.parsed import ParsedView
 from seamline.schemas.views.text import load_views
+from seamline.schemes import scheme
 
 STATE = ".seamline"
 BOOTSTRAP = "bootstrap"
@@ -39,7 +40,7 @@ class Project:
     def lake(self) -> Lake:
         """The lake; a relative URI is relative to the project."""
         uri = self.settings.lake.uri
-        return Lake.open(uri if "://" in uri else str(self.folder / uri))
+        return Lake.open(uri if scheme(uri) else str(self.folder / uri))
 
     @property
     def bootstrap(self) -> str:

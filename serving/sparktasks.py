@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from seamline.errors import Condition, SeamlineError, TransientError, UserError
 from seamline.kernel import Limits, kernel
+from seamline.schemes import filesystem
 
 BUCKET = "_bucket"
 """Which task finishes a row. No column of a view begins with an underscore."""
@@ -90,10 +91,10 @@ def _pieces(paths: Sequence[str], columns: Sequence[str]) -> Iterator[pa.Table]:
 
 
 def _read(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    from pyarrow import dataset, fs
+    from pyarrow import dataset
 
     try:
-        files, inner = fs.FileSystem.from_uri(path)
+        files, inner = filesystem(path)
         whole = dataset.dataset(inner, filesystem=files, format="parquet")
         yield from whole.to_batches(columns=list(columns), batch_size=BATCH, batch_readahead=2, fragment_readahead=1)
     except OSError as error:

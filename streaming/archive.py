@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from seamline.claims import claim_between
@@ -190,10 +191,9 @@ class Archive:
 
     def _sync(self, written: Mapping[str, Sequence[NewRawFile]] | None = None) -> None:
         """Makes all that the next entry names outlast a power loss: files, and what Delta's logs say of them."""
-        paths = [file.path for files in (written or {}).values() for file in files]
-        for path, table in self.tables.items():
-            paths += table.log_files(self.history.tables.get(path, -1))
-        self.lake.sync(paths)
+        files = (file.path for of_table in (written or {}).values() for file in of_table)
+        tables = ((table, self.history.tables.get(path, -1)) for path, table in self.tables.items())
+        self.lake.sync(chain(files, (path for table, since in tables for path in table.log_files(since))))
 
     def take_all(self, inbox: Inbox) -> int:
         """Commits what is asked for; returns how many imports that made. One for a contract not known yet is left."""

@@ -37,7 +37,7 @@ class Inbox:
 
     def __init__(self, lake: Lake, stream: str) -> None:
         self.lake = lake
-        self.prefix = f"inbox/{stream}/"
+        self.prefix = lake.inbox_prefix(stream)
 
     def put(
         self, imported: Imported, files: list[NewRawFile], counts: dict[str, Counts], tables: Iterable[str] = ()
@@ -55,7 +55,7 @@ class Inbox:
 
     def requests(self) -> Iterator[Request]:
         """What is asked for now, in the order of the paths; each stays until it is removed."""
-        paths = [item["path"] for batch in obstore.list(self.lake.store, prefix=self.prefix) for item in batch]
+        paths = [item["path"] for item in self.lake.listed(self.prefix)]
         for path in sorted(paths):
             if (said := self._read(path)) is not None:
                 yield _request(path, said)

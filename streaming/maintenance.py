@@ -81,11 +81,7 @@ class Maintenance:
         """Deletes files and entries nobody can need; returns how many of each."""
         lake, source = self.speed.lake, self.speed.history.log
         now = self.speed.clock()  # before the listing: what is listed young stays, however long this takes
-        listed = [
-            (item["path"], item["last_modified"])
-            for batch in obstore.list(lake.store, prefix=f"speed/{self.speed.stream}/")
-            for item in batch
-        ]
+        listed = [(item["path"], item["last_modified"]) for item in lake.listed(lake.speed_prefix(self.speed.stream))]
         files, numbers = plan_sweep(list(source.entries()), listed, now)
         for path in files:
             obstore.delete(lake.store, path)

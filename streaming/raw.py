@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -96,8 +95,7 @@ def write_raw(engine: Kernel, lake: Lake, table: str, rows: pa.Table) -> list[Ne
         statement = f"SELECT * EXCLUDE ({DATE}) FROM rows WHERE {DATE} = DATE '{day.isoformat()}'"
         written = lake.write(engine, statement, {"rows": rows}, path)
         here = rows.filter(pc.equal(rows[DATE], day)) if files or written < rows.num_rows else rows
-        size = Path(lake.absolute(path)).stat().st_size if lake.local else _remote_size(lake, path)
-        files.append(NewRawFile(table, path, day.isoformat(), size, written, here["_reject"].null_count))
+        files.append(NewRawFile(table, path, day.isoformat(), lake.size(path), written, here["_reject"].null_count))
     return files
 
 
@@ -227,15 +225,12 @@ class RawTable:
             where=self.path,
         )
 
-    def log_files(self, since: int) -> list[str]:
+    def log_files(self, since: int) -> Iterator[str]:
         """What Delta's log holds of the versions after `since`, relative to the lake: commits, checkpoints."""
-        log = f"{self.path}/_delta_log"
-        root, numbers = self.lake.local, range(since + 1, self.version + 1)
-        if root is None:
-            return []
+        log, numbers = f"{self.path}/_delta_log", range(since + 1, self.version + 1)
         checkpoints = [f"{log}/{n:020}.checkpoint.parquet" for n in numbers]
-        made = [path for path in checkpoints if (root / path).exists()]
-        return [*(f"{log}/{n:020}.json" for n in numbers), *made, *([f"{log}/_last_checkpoint"] if made else [])]
+        made = [path for path in checkpoints if self.lake.exists(path)]
+        yield from [*(f"{log}/{n:020}.json" for n in numbers), *made, *([f"{log}/_last_checkpoint"] if made else [])]
 
     def files(self, day: str | None = None) -> list[str]:
         """Paths of its files relative to the lake, of one event date or of all."""
@@ -330,10 +325,3 @@ def _stats(file: NewRawFile) -> str:
 
 def _iso(day: date | str) -> str:
     return day if isinstance(day, str) else day.isoformat()
-
-
-def _remote_size(lake: Lake, path: str) -> int:
-    from pyarrow import fs
-
-    files, inner = fs.FileSystem.from_uri(lake.absolute(path))
-    return int(files.get_file_info(inner).size)

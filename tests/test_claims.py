@@ -218,7 +218,7 @@ def test_who_waits_is_next_and_is_named_to_all_others(tmp_path: Path) -> None:
     with claim(lake, log, "import", clock):
         waiting = threading.Thread(target=lambda: _claims_between(lake, log, clock))
         waiting.start()
-        wait_until(lambda: lake.local is not None and _next(lake).exists(), 30, "the archive to say that it waits")
+        wait_until(lambda: _next(lake).exists(), 30, "the archive to say that it waits")
         with pytest.raises(ConflictError, match="import-"), claim_between(lake, log, "archive", "import", 60, clock):
             pass
     waiting.join()
@@ -245,5 +245,4 @@ def _claims_between(lake: Lake, log: Log, clock: Clock) -> None:
 
 
 def _next(lake: Lake) -> Path:
-    assert lake.local is not None
-    return lake.local / "leases/archive/main.next.json"
+    return Path(lake.uri) / "leases/archive/main.next.json"

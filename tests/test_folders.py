@@ -12,8 +12,8 @@ from pyarrow import fs
 
 from seamline.config import Settings
 from seamline.kernel import Limits, kernel
-from seamline.lake import read_parquet
 from seamline.serving.serving import Serving
+from seamline.stores import read_parquet
 
 ASKED = "SELECT shop, orders, amount, weight FROM sales ORDER BY shop"
 SENT = (order("1", shop="a", amount=5), order("2", shop="b", amount=7, weight=2.5))

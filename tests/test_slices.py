@@ -50,7 +50,7 @@ def bench(tmp_path: Path) -> Bench:
 @pytest.fixture
 def small(bench: Bench, tmp_path: Path) -> Iterator[Kernel]:
     """A kernel of 40 MB that may read and write the bench's lake."""
-    engine = Kernel(Limits((str(bench.lake.local),), "40MB", 1, str(tmp_path / "spill")))
+    engine = Kernel(Limits((bench.lake.uri,), "40MB", 1, str(tmp_path / "spill")))
     yield engine
     engine.close()
 
@@ -81,7 +81,7 @@ def one_group(number: int) -> str:
 def too_small_for(statement: str, bench: Bench, paths: list[str], spill: Path) -> Kernel:
     """A kernel that the statement does not fit into at once: how much that takes is the engine's own affair."""
     for megabytes in (40, 30, 20, 10):
-        engine = Kernel(Limits((str(bench.lake.local),), f"{megabytes}MB", 1, str(spill)))
+        engine = Kernel(Limits((bench.lake.uri,), f"{megabytes}MB", 1, str(spill)))
         try:
             engine.run(statement, {"partials": bench.lake.read(paths)})
         except TerminalError as error:

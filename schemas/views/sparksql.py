@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from seamline.errors import Condition, UserError
 from seamline.schemas.algebra import ALGEBRA
 from seamline.schemas.views.definition import Definition, Output
+from seamline.schemes import spark_uri
 
 REGISTER = "register the view from Python instead: seamline.serving.spark.register has every column"
 
@@ -78,5 +79,4 @@ def _refused(definition: Definition, why: str) -> UserError:
 
 def _path(file: str) -> str:
     """A file as Spark names it: with a scheme, its S3 client's own, and no character taken for a pattern."""
-    uri = f"file://{file}" if "://" not in file else re.sub(r"^s3://", "s3a://", file)
-    return re.sub(r"([\\{}\[\]*?])", r"\\\1", uri).replace("`", "``")
+    return re.sub(r"([\\{}\[\]*?])", r"\\\1", spark_uri(file)).replace("`", "``")

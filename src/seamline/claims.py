@@ -94,7 +94,7 @@ def claim(lake: Lake, log: Log, role: str, clock: Clock = system_clock, lease: t
 
 @contextmanager
 def _claimed(lake: Lake, log: Log, mine: Lease, clock: Clock, lease: timedelta) -> Iterator[Holder]:
-    lock = _lock(lake, log)
+    lock = lake.lock(log.name)
     free = _acquired(lock)
     try:
         held, now = read_lease(lake, log), clock()
@@ -256,20 +256,12 @@ def _is_mine(lake: Lake, path: str, mine: Lease) -> bool:
 
 
 def _path(log: Log) -> str:
-    return f"leases/{log.name}.json"
+    return Lake.lease_path(log.name)
 
 
 def _path_of_next(log: Log) -> str:
     """Where who waits for a log says so."""
-    return f"leases/{log.name}.next.json"
-
-
-def _lock(lake: Lake, log: Log) -> FileLock | None:
-    if lake.local is None:
-        return None
-    path = lake.local / "leases" / f"{log.name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(str(path), thread_local=False)
+    return Lake.lease_path(f"{log.name}.next")
 
 
 def _acquired(lock: FileLock | None) -> bool:

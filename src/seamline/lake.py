@@ -7,6 +7,8 @@ ledger/batch/<definition>/<n>.json ledger/views/<view>/<n>.json
 raw/<contract>-<layout>/           a Delta table, partitioned by event date
 speed/<stream>/<definition>/<attempt>.parquet   speed/<stream>/ids/<attempt>.parquet
 batch/<definition>/<unit>/<attempt>.parquet
+runs/<run>/<unit>.json             the result of a unit that is done, so that nobody repeats it
+inbox/<stream>/<hash>.json         what an import asks of the archive
 leases/<log>.json                  who holds a log now: advisory, the claim entry decides
 leases/<log>.next.json             who waits for a log and is next: advisory too
 ```
@@ -15,24 +17,26 @@ leases/<log>.next.json             who waits for a log and is next: advisory too
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 import obstore
-import pyarrow as pa
-from obstore.exceptions import BaseError
+from filelock import FileLock
 from obstore.store import LocalStore, from_url
 
-from seamline.disk import disk
 from seamline.errors import Condition, UserError
-from seamline.kernel import GROUP_BYTES, Input, Kernel, Limits, kernel
-from seamline.ledger import Log, folders, unavailable
-from seamline.portions import cut
+from seamline.kernel import Input, Kernel, Limits, kernel
+from seamline.ledger import Log, folders
 from seamline.private import made
+from seamline.schemes import scheme
+from seamline.stores import Files, Folder, Objects
+
+RAW, SPEED, BATCH, RUNS, INBOX, LEASES = "raw/", "speed/", "batch/", "runs/", "inbox/", "leases/"
+"""What the paths of each kind of file begin with; those of entries are a log's own (ledger.py)."""
 
 UNCLAIMED = "_unclaimed"
 """The raw table of records that no contract claims."""
@@ -42,7 +46,7 @@ UNCLAIMED = "_unclaimed"
 class Lake:
     """A lake by its URI (a local path, file://, s3://, gs://, abfss://). `store` holds the ledger.
 
-    Data files are read and written by the kernel in place where the lake is a local folder, else through pyarrow.
+    Data files lie in the folder itself, or in the object store: who calls need not know which.
     """
 
     uri: str
@@ -51,16 +55,10 @@ class Lake:
     @classmethod
     def open(cls, uri: str) -> Lake:
         """Opens a lake; a local folder is made if it is missing, and is closed to others. Raises CONFIG_INVALID."""
-        parsed = urlparse(uri)
-        if parsed.scheme in ("", "file"):
-            root = Path(parsed.path if parsed.scheme else uri).absolute()
+        if scheme(uri) in ("", "file"):
+            root = Path(urlparse(uri).path if scheme(uri) else uri).absolute()
             return cls(str(root), LocalStore(str(made(_usable(root)))))
         return cls(uri.rstrip("/"), from_url(uri))
-
-    @property
-    def local(self) -> Path | None:
-        """The folder, where the lake is local."""
-        return Path(self.uri) if "://" not in self.uri else None
 
     # logs
 
@@ -88,94 +86,131 @@ class Lake:
         """Every view that was ever applied, by name."""
         return folders(self.store, "ledger/views/")
 
+    def batches(self) -> list[str]:
+        """Every definition that has a batch log, by its hash."""
+        return folders(self.store, "ledger/batch/")
+
     # paths, relative to the lake
 
     @staticmethod
     def raw_path(contract: str, layout: str) -> str:
         """The raw Delta table of a contract; another layout (event time, id, discriminator) is another table."""
-        return f"raw/{contract}-{layout}"
+        return f"{RAW}{contract}-{layout}"
 
     @staticmethod
     def unclaimed_path(stream: str) -> str:
         """The raw Delta table of a stream's records that no contract claims."""
-        return f"raw/{UNCLAIMED}-{stream}"
+        return f"{RAW}{UNCLAIMED}-{stream}"
 
     @staticmethod
     def speed_path(stream: str, definition: str, attempt: str) -> str:
         """One segment's file. `definition` may be `ids` for the ids an epoch counted."""
-        return f"speed/{stream}/{definition}/{attempt}.parquet"
+        return f"{Lake.speed_prefix(stream)}{definition}/{attempt}.parquet"
+
+    @staticmethod
+    def speed_prefix(stream: str) -> str:
+        """What the paths of all speed files of a stream begin with."""
+        return f"{SPEED}{stream}/"
 
     @staticmethod
     def batch_path(definition: str, unit: str, attempt: str) -> str:
         """One unit's file of one attempt."""
-        return f"batch/{definition}/{unit}/{attempt}.parquet"
+        return f"{Lake.batch_prefix(definition)}{unit}/{attempt}.parquet"
+
+    @staticmethod
+    def batch_prefix(definition: str) -> str:
+        """What the paths of all batch files of a definition begin with."""
+        return f"{BATCH}{definition}/"
+
+    @staticmethod
+    def marker_path(run: str, unit: str) -> str:
+        """Where a unit's result stands once it is done, so that a run that is started again does not repeat it."""
+        return f"{Lake.marker_prefix(run)}{unit}.json"
+
+    @staticmethod
+    def marker_prefix(run: str) -> str:
+        """What the paths of all markers of a run begin with."""
+        return f"{RUNS}{run}/"
+
+    @staticmethod
+    def inbox_prefix(stream: str) -> str:
+        """What the paths of all that is asked of a stream's archive begin with."""
+        return f"{INBOX}{stream}/"
+
+    @staticmethod
+    def lease_path(log: str) -> str:
+        """Who holds a log, or for `<log>.next`, who waits for it."""
+        return f"{LEASES}{log}.json"
+
+    @staticmethod
+    def lock_path(log: str) -> str:
+        """What the processes of one machine lock while they hold a log."""
+        return f"{LEASES}{log}.lock"
 
     def absolute(self, path: str) -> str:
         """A path in the lake as a full path or URI."""
         return f"{self.uri}/{path}"
 
-    # data
+    # objects
+
+    def listed(self, prefix: str) -> Iterator[Mapping[str, Any]]:
+        """What stands under a prefix: `path`, `size`, `last_modified`."""
+        for batch in obstore.list(self.store, prefix=prefix):
+            yield from batch
+
+    # data files: what is another in a folder and in an object store is in stores.py
+
+    @cached_property
+    def _files(self) -> Files:
+        return Objects(self.uri, self.store) if scheme(self.uri) else Folder(Path(self.uri))
 
     def kernel(self, memory: str = "1GB", threads: int = 2) -> Kernel:
         """This process's kernel, allowed to read and write this lake's folder."""
-        folders = (str(self.local),) if self.local else ()
-        return kernel(Limits(folders, memory, threads))
+        return kernel(Limits(self._files.allowed, memory, threads))
 
     def write(self, engine: Kernel, statement: str, inputs: dict[str, Input], path: str) -> int:
         """Runs a statement into one new Parquet file at `path`; returns its rows. Invisible until an entry lists it."""
-        if self.local:
-            Path(self.absolute(path)).parent.mkdir(parents=True, exist_ok=True)
-            return engine.run(statement, inputs, into=self.absolute(path))
-        from pyarrow import fs, parquet
-
-        table = engine.run(statement, inputs)
-        files, inner = fs.FileSystem.from_uri(self.absolute(path))
-        with parquet.ParquetWriter(inner, table.schema, filesystem=files, compression="zstd") as writer:
-            for group in cut(table, GROUP_BYTES):
-                writer.write_table(group)
-        return int(table.num_rows)
+        return self._files.write(engine, statement, inputs, path)
 
     def sync(self, paths: Iterable[str]) -> None:
-        """Makes files that an entry will name outlast a power loss, all at once. An object store's do already."""
-        if self.local:
-            disk(self.local).sync(paths)
+        """Makes files that an entry will name outlast a power loss, all at once. An object store's do already, and
+        there `paths` is not even asked for."""
+        self._files.sync(paths)
 
     def delete(self, paths: Iterable[str]) -> None:
         """Deletes data files; one that is gone already is well. Raises TransientError STORE_UNAVAILABLE."""
-        if self.local:
-            for path in paths:
-                (self.local / path).unlink(missing_ok=True)
-            return
-        try:
-            obstore.delete(self.store, list(paths))
-        except BaseError as error:
-            raise unavailable(error, self.uri) from error
+        self._files.delete(paths)
 
     def read(self, paths: Iterable[str], columns: Sequence[str] | None = None) -> Input:
         """Parquet files of the lake as a kernel input: their paths where local, else Arrow through pyarrow.
 
         Raises TransientError STORE_UNAVAILABLE.
         """
-        paths = list(paths)
-        if self.local:
-            return [self.absolute(path) for path in paths]
-        from pyarrow import fs
-
-        files, _ = fs.FileSystem.from_uri(self.uri)
-        inner = [fs.FileSystem.from_uri(self.absolute(path))[1] for path in paths]
-        try:
-            return read_parquet(files, inner, columns)
-        except OSError as error:
-            raise unavailable(error, ", ".join(paths[:3])) from error
+        return self._files.read(list(paths), columns)
 
     def footer(self, path: str) -> Any:
         """What a Parquet file says of itself: pyarrow's FileMetaData."""
-        from pyarrow import fs, parquet
+        return self._files.footer(path)
 
-        if self.local:
-            return parquet.read_metadata(self.absolute(path))
-        files, inner = fs.FileSystem.from_uri(self.absolute(path))
-        return parquet.read_metadata(inner, filesystem=files)
+    def size(self, path: str) -> int:
+        """Bytes of a data file."""
+        return self._files.size(path)
+
+    def stamp(self, path: str) -> str:
+        """Says when and how a data file was last written: another one, where it was put in place again."""
+        return self._files.stamp(path)
+
+    def exists(self, path: str) -> bool:
+        """Whether a data file stands."""
+        return self._files.exists(path)
+
+    def is_same(self, one: str, other: str) -> bool:
+        """Whether two data files are seen to hold the same bytes. Never in an object store: it is not worth a look."""
+        return self._files.same(one, other)
+
+    def lock(self, log: str) -> FileLock | None:
+        """What one process of a machine holds with a log, and its death frees; None in an object store."""
+        return self._files.lock(self.lock_path(log))
 
 
 UNUSABLE = re.compile(r"[*?\[\]^|\\\x00-\x1f]")
@@ -194,21 +229,3 @@ def _usable(root: Path) -> Path:
             where=str(root),
         )
     return root
-
-
-FETCHED = 16
-"""Files whose footers are read from a store at once."""
-
-
-def read_parquet(files: Any, paths: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
-    """Parquet files of a pyarrow file system as one table, with the columns of every file: those that a file lacks are
-    NULL there. Names of folders say nothing."""
-    from pyarrow import dataset  # it imports pandas: a third of a second, for object stores only
-
-    form = dataset.ParquetFileFormat()
-    fragments = [form.make_fragment(path, files) for path in paths]
-    with ThreadPoolExecutor(FETCHED) as pool:
-        schemas = list(pool.map(lambda one: one.physical_schema, fragments))
-    schema = pa.unify_schemas(schemas, promote_options="permissive")
-    table = dataset.FileSystemDataset(fragments, schema, form, files).to_table(columns=columns)
-    return pa.concat_tables(cut(table, GROUP_BYTES))  # the kernel reads no more than one piece at once

@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-import obstore
 import pyarrow as pa
 
 from seamline.entries import new_attempt
@@ -151,7 +148,7 @@ class Merging:
             self.write(lake, engine, parts[middle:], halves[1])
             return self.write(lake, engine, halves, path, last)
         finally:
-            forget(lake, halves)
+            lake.delete(halves)
 
     def _write(self, lake: Lake, engine: Kernel, source: Input, path: str, last: str) -> int:
         try:
@@ -171,21 +168,11 @@ class Merging:
             done = list(in_slices(work, 2, lambda: most))
             return lake.write(engine, f"SELECT * FROM partials{last}", {"partials": lake.read(done)}, path)
         finally:
-            forget(lake, tried)
+            lake.delete(tried)
 
 
 UNMERGED = Merging("SELECT * FROM partials", ())
 """Rows put together as they are."""
-
-
-def forget(lake: Lake, paths: Sequence[str]) -> None:
-    """Deletes files that were put aside; those that are not there, too. What a killed process leaves is swept."""
-    for path in paths:
-        if lake.local:
-            Path(lake.absolute(path)).unlink(missing_ok=True)
-        else:
-            with suppress(FileNotFoundError):
-                obstore.delete(lake.store, path)
 
 
 def _aside(path: str) -> str:

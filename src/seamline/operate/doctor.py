@@ -104,7 +104,7 @@ def project_files(folder: Path, loaded: list[Project]) -> Check:
 
 def lake(project: Project) -> Check:
     """The lake takes a new object, and refuses a second one of the same name: what the ledger stands on."""
-    store, path = project.lake.store, f"leases/doctor-{new_attempt()}.json"
+    store, path = project.lake.store, project.lake.lease_path(f"doctor-{new_attempt()}")
     if not put_if_absent(store, path, b"{}"):
         return Check(
             "lake", "fault", f"{project.lake.uri} says that a new name is taken", "use a store without a cache"

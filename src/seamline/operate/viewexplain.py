@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import obstore
-
 from seamline.operate.views import batch_of, definition_of
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
@@ -53,6 +51,6 @@ def _measured(project: Project, definition: Definition) -> VersionSize | None:
         return None
     number = max(history.versions)
     files = {file.path: file.rows for of_unit in history.files(number).values() for file in of_unit}
-    listing = obstore.list(project.lake.store, prefix=f"batch/{definition.hash}/")
-    sizes = {item["path"]: item["size"] for batch in listing for item in batch if item["path"] in files}
+    listed = project.lake.listed(project.lake.batch_prefix(definition.hash))
+    sizes = {item["path"]: item["size"] for item in listed if item["path"] in files}
     return VersionSize(number, len(files), sum(files.values()), sum(sizes.values()))

@@ -1,0 +1,195 @@
+"""A lake's data files, in a local folder or in an object store: the one place that knows the difference.
+
+A folder's files are read and written by the kernel in place; an object store's go through pyarrow. `Lake` says what
+each call promises.
+"""
+
+from __future__ import annotations
+
+import filecmp
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import obstore
+import pyarrow as pa
+from filelock import FileLock
+from obstore.exceptions import BaseError
+
+from seamline.disk import disk
+from seamline.kernel import GROUP_BYTES, Input, Kernel
+from seamline.ledger import unavailable
+from seamline.portions import cut
+from seamline.schemes import filesystem
+
+FETCHED = 16
+"""Files whose footers are read from a store at once."""
+
+
+class Files(Protocol):
+    """The data files of one lake, by their paths in it."""
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The folders that a kernel may read and write by itself."""
+
+    def write(self, engine: Kernel, statement: str, inputs: dict[str, Input], path: str) -> int: ...
+
+    def read(self, paths: Sequence[str], columns: Sequence[str] | None) -> Input: ...
+
+    def sync(self, paths: Iterable[str]) -> None: ...
+
+    def delete(self, paths: Iterable[str]) -> None: ...
+
+    def footer(self, path: str) -> Any: ...
+
+    def size(self, path: str) -> int: ...
+
+    def stamp(self, path: str) -> str: ...
+
+    def exists(self, path: str) -> bool: ...
+
+    def same(self, one: str, other: str) -> bool: ...
+
+    def lock(self, path: str) -> FileLock | None: ...
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Files in a folder of this machine, or of a disk that several share."""
+
+    root: Path
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        return (str(self.root),)
+
+    def write(self, engine: Kernel, statement: str, inputs: dict[str, Input], path: str) -> int:
+        file = self._made(path)
+        return engine.run(statement, inputs, into=str(file))
+
+    def read(self, paths: Sequence[str], columns: Sequence[str] | None) -> Input:
+        return [str(self.root / path) for path in paths]
+
+    def sync(self, paths: Iterable[str]) -> None:
+        disk(self.root).sync(paths)
+
+    def delete(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            (self.root / path).unlink(missing_ok=True)
+
+    def footer(self, path: str) -> Any:
+        from pyarrow import parquet
+
+        return parquet.read_metadata(self.root / path)
+
+    def size(self, path: str) -> int:
+        return (self.root / path).stat().st_size
+
+    def stamp(self, path: str) -> str:
+        stood = (self.root / path).stat()
+        return f"{stood.st_size} {stood.st_mtime_ns}"
+
+    def exists(self, path: str) -> bool:
+        return (self.root / path).exists()
+
+    def same(self, one: str, other: str) -> bool:
+        return filecmp.cmp(self.root / one, self.root / other, shallow=False)
+
+    def lock(self, path: str) -> FileLock | None:
+        return FileLock(str(self._made(path)), thread_local=False)
+
+    def _made(self, path: str) -> Path:
+        """A file's path, whose folder stands."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Files in an object store, by its URI and its client."""
+
+    uri: str
+    store: Any
+    allowed: tuple[str, ...] = ()
+
+    def write(self, engine: Kernel, statement: str, inputs: dict[str, Input], path: str) -> int:
+        from pyarrow import parquet
+
+        table = engine.run(statement, inputs)
+        files, inner = self._found(path)
+        with parquet.ParquetWriter(inner, table.schema, filesystem=files, compression="zstd") as writer:
+            for group in cut(table, GROUP_BYTES):
+                writer.write_table(group)
+        return int(table.num_rows)
+
+    def read(self, paths: Sequence[str], columns: Sequence[str] | None) -> Input:
+        files, _ = filesystem(self.uri)
+        inner = [self._found(path)[1] for path in paths]
+        try:
+            return read_parquet(files, inner, columns)
+        except OSError as error:
+            raise unavailable(error, ", ".join(paths[:3])) from error
+
+    def sync(self, paths: Iterable[str]) -> None:
+        """What an object store has taken is durable already."""
+
+    def delete(self, paths: Iterable[str]) -> None:
+        paths = list(paths)
+        try:
+            with suppress(FileNotFoundError):  # some stores say so
+                obstore.delete(self.store, paths)
+                return
+            for path in paths:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self.store, path)
+        except BaseError as error:
+            raise unavailable(error, self.uri) from error
+
+    def footer(self, path: str) -> Any:
+        from pyarrow import parquet
+
+        files, inner = self._found(path)
+        return parquet.read_metadata(inner, filesystem=files)
+
+    def size(self, path: str) -> int:
+        files, inner = self._found(path)
+        return int(files.get_file_info(inner).size)
+
+    def stamp(self, path: str) -> str:
+        head = obstore.head(self.store, path)
+        return f"{head['size']} {head['e_tag']} {head['last_modified'].isoformat()}"
+
+    def exists(self, path: str) -> bool:
+        from pyarrow import fs
+
+        files, inner = self._found(path)
+        return bool(files.get_file_info(inner).type is not fs.FileType.NotFound)
+
+    def same(self, one: str, other: str) -> bool:
+        """Not looked at: reading both costs as much as comparing their rows."""
+        return False
+
+    def lock(self, path: str) -> FileLock | None:
+        return None
+
+    def _found(self, path: str) -> tuple[Any, str]:
+        return filesystem(f"{self.uri}/{path}")
+
+
+def read_parquet(files: Any, paths: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+    """Parquet files of a pyarrow file system as one table, with the columns of every file: those that a file lacks are
+    NULL there. Names of folders say nothing."""
+    from pyarrow import dataset  # it imports pandas: a third of a second, for object stores only
+
+    form = dataset.ParquetFileFormat()
+    fragments = [form.make_fragment(path, files) for path in paths]
+    with ThreadPoolExecutor(FETCHED) as pool:
+        schemas = list(pool.map(lambda one: one.physical_schema, fragments))
+    schema = pa.unify_schemas(schemas, promote_options="permissive")
+    table = dataset.FileSystemDataset(fragments, schema, form, files).to_table(columns=columns)
+    return pa.concat_tables(cut(table, GROUP_BYTES))  # the kernel reads no more than one piece at once

@@ -1,0 +1,121 @@
+"""What a lake promises of its data files, in a folder and in an object store alike."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from obstore.store import LocalStore
+from pyarrow import parquet
+
+import seamline
+from seamline.errors import Condition, UserError
+from seamline.lake import BATCH, INBOX, LEASES, RAW, RUNS, SPEED, Lake
+from seamline.schemes import SCHEMES, spark_uri
+
+ROWS = pa.table({"a": [1, 2, 3]})
+ONE, OTHER = (Lake.batch_path("d", "u", name) for name in ("one", "other"))
+
+
+@pytest.fixture(params=["", "file://"], ids=["folder", "object store"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    """A URI with a scheme is read and written through pyarrow and the store's client, as that of any object store."""
+    (tmp_path / ONE).parent.mkdir(parents=True)  # an object store has no folders that must stand
+    return Lake(f"{request.param}{tmp_path}", LocalStore(str(tmp_path)))
+
+
+def write(lake: Lake, path: str, rows: pa.Table = ROWS) -> None:
+    assert lake.write(lake.kernel(), "SELECT * FROM t", {"t": rows}, path) == rows.num_rows
+
+
+def test_what_is_written_is_read_and_measured_alike(lake: Lake, tmp_path: Path) -> None:
+    write(lake, ONE)
+    assert parquet.read_table(tmp_path / ONE, partitioning=None).equals(ROWS)
+    assert lake.kernel().run("SELECT * FROM t ORDER BY a", {"t": lake.read([ONE])}).equals(ROWS)
+    assert lake.size(ONE) == (tmp_path / ONE).stat().st_size
+    assert lake.footer(ONE).num_rows == 3
+    assert (lake.exists(ONE), lake.exists(OTHER)) == (True, False)
+    assert {item["path"]: item["size"] for item in lake.listed(lake.batch_prefix("d"))} == {ONE: lake.size(ONE)}
+
+
+def test_a_file_that_is_gone_may_be_deleted(lake: Lake, tmp_path: Path) -> None:
+    write(lake, ONE)
+    write(lake, OTHER)
+    lake.delete([ONE])
+    assert not (tmp_path / ONE).exists()
+    lake.delete([ONE, OTHER])
+    assert not (tmp_path / OTHER).exists()
+    lake.delete([])
+
+
+def test_a_file_put_in_place_again_has_another_stamp(lake: Lake) -> None:
+    write(lake, ONE)
+    first = lake.stamp(ONE)
+    assert lake.stamp(ONE) == first
+    lake.delete([ONE])
+    write(lake, ONE, ROWS.slice(1))
+    assert lake.stamp(ONE) != first
+
+
+def test_the_same_bytes_are_seen_in_a_folder_only(lake: Lake) -> None:
+    write(lake, ONE)
+    write(lake, OTHER)
+    assert lake.is_same(ONE, OTHER) is ("://" not in lake.uri)
+    lake.delete([OTHER])
+    write(lake, OTHER, ROWS.slice(1))
+    assert not lake.is_same(ONE, OTHER)
+
+
+def test_an_object_store_is_not_asked_what_to_sync(tmp_path: Path) -> None:
+    lake = Lake(f"file://{tmp_path}", LocalStore(str(tmp_path)))
+    lake.sync(1 / 0 for _ in range(1))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        ("/lake/a", "file:///lake/a"), ("file:///lake/a", "file:///lake/a"), ("s3://bucket/a", "s3a://bucket/a"),
+        ("gs://bucket/a", "gs://bucket/a"), ("abfss://c@a.dfs.core.windows.net/a", "abfss://c@a.dfs.core.windows.net/a"),
+    ],
+)  # fmt: skip
+def test_spark_is_told_of_a_place_by_its_own_clients_scheme(place: str, named: str) -> None:
+    assert spark_uri(place) == named
+
+
+@pytest.mark.parametrize("uri", ["http://host/lake", "gcs://bucket", "S4://bucket"])
+def test_a_store_that_not_every_reader_knows_is_refused(uri: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Lake.open(uri)
+    assert caught.value.condition is Condition.CONFIG_INVALID
+
+
+def test_paths_in_the_lake_are_named_in_one_place() -> None:
+    """Any string of the package, f-strings' parts too, that begins as a path in the lake does."""
+    begins = re.compile(rf"/?({'|'.join(one.rstrip('/') for one in (RAW, SPEED, BATCH, RUNS, INBOX, LEASES))})/")
+    ledger = re.compile("/?ledger/")
+    named = {
+        (file.name, node.value)
+        for folder in seamline.__path__
+        for file in Path(folder).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if (begins.match(node.value) and file.name != "lake.py")
+        or (ledger.match(node.value) and file.name not in ("lake.py", "ledger.py"))
+    }
+    assert not named
+
+
+def test_only_one_place_asks_what_kind_of_store_a_uri_names() -> None:
+    kinds = re.compile(rf"(\^?({'|'.join(SCHEMES)}|s3a))?://")
+    asked = {
+        file.name
+        for folder in seamline.__path__
+        for file in Path(folder).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if (isinstance(node, ast.Attribute) and node.attr == "from_uri")
+        or (isinstance(node, ast.Constant) and isinstance(node.value, str) and kinds.fullmatch(node.value))
+    }
+    assert asked == {"schemes.py", "gate.py"}, "the gate's is an HTTP origin"
