@@ -31,7 +31,7 @@ class Evidence:
 class Witness:
     """Asks one counting query again and again in a thread of its own, until stopped.
 
-    `failures` are answers whose chain is broken; `unanswered` counts requests that got no answer (a restart).
+    `failures` are answers whose chain is broken. A request that gets no answer (a role starts again) is none.
     """
 
     def __init__(self, address: str, view: str, select: str, pause: float = 0.2) -> None:
@@ -39,7 +39,6 @@ class Witness:
         self.select = select
         self.testimonies: list[Evidence] = []
         self.failures: list[str] = []
-        self.unanswered = 0
         self._client = httpx.Client(base_url=address, timeout=20)
         self._pause = pause
         self._stop = threading.Event()
@@ -73,12 +72,10 @@ class Witness:
                 self.testimonies.append(self.ask())
             except httpx.HTTPStatusError as error:
                 text = error.response.text
-                if "VIEW_NOT_READY" in text or error.response.status_code == 503:
-                    self.unanswered += 1
-                else:
+                if "VIEW_NOT_READY" not in text and error.response.status_code != 503:
                     self.failures.append(text)
             except httpx.HTTPError:
-                self.unanswered += 1
+                continue
             except Exception as error:  # noqa: BLE001 - whatever is wrong with an answer is what a witness reports
                 self.failures.append(f"{type(error).__name__}: {error}")
 

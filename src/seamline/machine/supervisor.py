@@ -22,9 +22,8 @@ import psutil
 from filelock import FileLock, Timeout
 
 from seamline.clock import Clock, system_clock
-from seamline.errors import Condition, ConflictError, TransientError
+from seamline.errors import Condition, ConflictError
 from seamline.machine import process
-from seamline.machine.signals import stopping
 
 FINAL_CODES = {2: "its input is wrong", 3: "an operator has to decide", 4: "another writer holds its log"}
 """Exit codes of UserError, TerminalError and ConflictError: trying again would not help."""
@@ -141,23 +140,6 @@ class Supervisor:
         with self._mutex:
             return dict(self._states)
 
-    def wait_ready(self, seconds: float) -> None:
-        """Polls until every role is ready. Raises TransientError PROCESS_FAILED naming the ones that are not."""
-
-        def settled() -> bool:
-            states = self.poll().values()
-            return all(s.state is State.RUNNING for s in states) or any(s.state is State.FAILED for s in states)
-
-        process.until(settled, seconds, every=0.1)
-        behind = [state for state in self.poll().values() if state.state is not State.RUNNING]
-        if behind:
-            words = "; ".join(f"{s.role} is {s.state} {s.reason} {tail(Path(s.log))}".strip() for s in behind)
-            raise TransientError(
-                Condition.PROCESS_FAILED,
-                f"not every role started within {seconds:.0f} s: {words}",
-                hint="see the logs: " + ", ".join(s.log for s in behind),
-            )
-
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Stops the roles: SIGTERM to all in reverse order, SIGKILL after `seconds`. Returns when all are gone.
 
@@ -187,13 +169,6 @@ class Supervisor:
                 stop.wait(every)
         finally:
             self.stop()
-
-    def run_until_stopped(self) -> None:
-        """Starts, and runs until SIGINT or SIGTERM. For the main thread."""
-        stop = threading.Event()
-        with stopping(stop):
-            self.start()
-            self.run(stop)
 
     def _look_at(self, name: str) -> None:
         state, child, now = self._states[name], self._children.get(name), self._clock()
