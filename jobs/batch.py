@@ -57,15 +57,15 @@ class Batch(Resources):
             detail = ", ".join(state.live)
             raise UserError(Condition.VIEW_UNKNOWN, f"definition {chosen} of {view} is not live", detail=detail)
         speed = SpeedHistory(self.lake.speed_log(catalogue.stream(chosen)))
-        cut = speed.origin or Frontier()
+        cut, lowest = speed.origin or Frontier(), None
         if version is not None:
             history = BatchHistory(self.lake.batch_log(chosen))
             check_version(catalogue.definition(chosen), history, version)
-            cut = history.versions[version].cut
+            cut, lowest = history.versions[version].cut, history.lowest(version)
         until = speed.frontier if speed.last_epoch else cut
         chain = build_chain(chosen, version, cut, speed.segments(chosen), until)
         check_segments(catalogue.definition(chosen), chain.segments)
-        return publish(self.lake, state, chosen, version, "chosen by an operator", self.clock())
+        return publish(self.lake, state, chosen, version, "chosen by an operator", self.clock(), lowest)
 
     def _run(self, view: str, *, rebuild: bool) -> Outcome:
         for attempt in range(1, ATTEMPTS + 1):

@@ -34,10 +34,10 @@ def publish(resources: Resources, made: Audited | Unpublished) -> Outcome:
 def put(resources: Resources, audited: Audited) -> Unpublished:
     """Puts the version entry; one that a twin of this run has put is as good."""
     reservation = audited.computed.reservation
-    target, state, now = reservation.target, reservation.decision.state, resources.clock()
-    check_holds(state.view, reservation.entry, now)
+    target, state = reservation.target, reservation.decision.state
     batch = target.logs.batch
     since = dict(batch.log.after(batch.number))
+    check_holds(state.view, reservation.entry, resources.clock())  # after the look: a sweep since then takes the number
     versions = {**batch.versions, **{n: entry for n, entry in since.items() if isinstance(entry, Version)}}
     number = next((n for n, version in versions.items() if version.run == reservation.entry.run), None)
     if number is None:
@@ -46,6 +46,7 @@ def put(resources: Resources, audited: Audited) -> Unpublished:
         raw = "" if audit.clean else raw_read(resources.lake, target.contracts, reservation.plan, archive)
         versions[number] = version_entry(audited, raw, resources.clock())
         resources.lake.sync(result.file.path for result in audited.computed.results if result.file)
+        reach("batch.before-version")
         batch.log.put_last(number, versions[number])
     return Unpublished(state, target, number, versions[number], reservation.entry)
 
@@ -87,8 +88,10 @@ def serve(resources: Resources, made: Unpublished) -> Outcome:
     check_holds(view, made.reserved, now)
     check_stands(resources.lake, view, made.target, version.cut)
     definition = made.target.definition.hash
+    base = None if version.complete else version.base
+    lowest = made.number if base is None else made.target.logs.batch.lowest(base)
     reason = f"run {version.run}"
-    catalogue.publish(resources.lake, made.state, definition, made.number, reason, resources.clock())
+    catalogue.publish(resources.lake, made.state, definition, made.number, reason, resources.clock(), lowest)
     reach("batch.after-publish")
     return Outcome(
         view, definition, made.number, "published", version.cut, len(version.units), version.counts, version.audit

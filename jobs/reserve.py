@@ -36,7 +36,7 @@ def reserve(resources: Resources, decision: Decided) -> Reservation:
     entry = continued(plan, decision.view, batch, now)
     if entry is None:
         lasting = timedelta(minutes=resources.settings.reservation_minutes)
-        entry = reservation(plan, new_attempt(), now, lasting, decision.view.number)
+        entry = reservation(plan, new_attempt(), now, lasting, max(decision.view.states))
         batch.log.put_last(batch.number + 1, entry)
     reach("batch.after-reserve")
     check_stands(resources.lake, decision.state.view, target, entry.cut)

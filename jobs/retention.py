@@ -1,21 +1,38 @@
-"""Retention of the batch layer: old versions stop being restorable, then what no entry lists is swept."""
+"""Retention of the batch layer: versions are withdrawn, then removed; then what no entry lists is swept.
+
+What is withdrawn is decided in the view's log, between two of its states, so that it is never what is served. Then the
+definition's batch log says it too: a run that had not seen it is refused its next put. Only what both say is removed,
+and only files that were unlisted then. So a process that is frozen anywhere in between, for however long, and wakes
+when others have served, reserved and put, removes nothing that anybody came to need.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import obstore
 
 from seamline.clock import Clock
+from seamline.commitpoint import reach
 from seamline.config import Settings
-from seamline.entries import Version
+from seamline.entries import Published, Version, Withdrawn
+from seamline.errors import ConflictError
 from seamline.history import BatchHistory
 from seamline.jobs.reserve import SWEPT_AFTER
 from seamline.lake import BATCH, RUNS, Lake
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.properties import Keep, batch_keep
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+"""How often a definition is decided on, where others put meanwhile; then the next pass does."""
 
 
 @dataclass(frozen=True)
@@ -27,24 +44,70 @@ class Retained:
     markers: int
 
 
+@dataclass(frozen=True)
+class Settled:
+    """What may be removed of a definition, as its logs say: entries below a number, and files."""
+
+    history: BatchHistory
+    below: int = 0
+    files: Sequence[str] = ()
+
+
 def retain(lake: Lake, settings: Settings, clock: Clock) -> Retained:
     """One pass over the batch logs, files and markers of a lake. Safe beside running jobs and queries."""
     now = clock()
-    catalogue = Catalogue(lake)
-    served = {state.served: state.version for state in catalogue.states.values()}
-    live = {definition for state in catalogue.states.values() for definition in state.live}
-    entries, listed = 0, set[str]()
+    one_pass = _Pass(Catalogue(lake), settings, now)
+    old = _old_files(lake, now)
+    settled, listed = [], set[str]()
     for definition in lake.batches():
         history = BatchHistory(lake.batch_log(definition))
-        own = catalogue.properties(definition)
-        keep = batch_keep(own, settings.batch.keep_versions) if definition in live else Keep()
-        first = lowest_needed(history, keep, served.get(definition), now)
-        listed |= _files(history.versions.values())  # of removed entries too: their files go a day after they went
-        for number in range(history.log.first(), first):
-            history.log.remove(number)
-            entries += 1
-    files = _sweep(lake, BATCH, now, listed)
-    return Retained(entries, files, _sweep(lake, RUNS, now, set()))
+        settled.append(one_pass.settle(history, definition, old.pop(definition, ())))
+        listed |= files_of(history.versions.values())
+    reach("retention.after-settled")
+    entries = sum(_remove(one) for one in settled)
+    strays = [path for paths in old.values() for path in paths if path not in listed]  # of no log: nobody puts them
+    files = _delete(lake, [path for one in settled for path in one.files] + strays)
+    return Retained(entries, files, _delete(lake, [item["path"] for item in lake.listed(RUNS) if _is_old(item, now)]))
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What one pass decides by."""
+
+    catalogue: Catalogue
+    settings: Settings
+    now: datetime
+
+    def settle(self, history: BatchHistory, definition: str, old: Sequence[str]) -> Settled:
+        """Puts what is withdrawn of a definition into its logs, as far as nobody else puts meanwhile."""
+        for _ in range(ATTEMPTS):
+            with suppress(ConflictError):
+                return self._settled(history, definition, old)
+        logger.info("definition %s is worked on: its old versions and files are left to the next pass", definition)
+        return Settled(history)
+
+    def _settled(self, history: BatchHistory, definition: str, old: Sequence[str]) -> Settled:
+        view, below = self.catalogue.history_of(definition), history.withdrawn
+        if view is not None:
+            view.catch_up()  # before the batch log: what is served by now stands there
+            history.catch_up()
+            below = max(history.withdrawn, lowest_needed(history, *self._kept(view.state, definition), self.now))
+            reach("retention.before-view")
+            if below > view.withdrawn.get(definition, 0):
+                view.log.put(view.number + 1, Withdrawn(at=self.now, definition=definition, below=below))
+        reach("retention.after-view")
+        listed = files_of(history.versions.values())  # of withdrawn ones too: their files go in the pass after
+        files = [path for path in old if path not in listed]
+        if below > history.withdrawn or files:
+            history.log.put_last(history.number + 1, Withdrawn(at=self.now, definition=definition, below=below))
+        return Settled(history, below, files)
+
+    def _kept(self, state: Published | None, definition: str) -> tuple[Keep, int | None]:
+        """Which versions of a definition are restorable, and which is served."""
+        if state is None or definition not in state.live:
+            return Keep(), None
+        keep = batch_keep(self.catalogue.properties(definition), self.settings.batch.keep_versions)
+        return keep, state.version if state.served == definition else None
 
 
 def lowest_needed(history: BatchHistory, keep: Keep, served: int | None, now: datetime) -> int:
@@ -53,7 +116,7 @@ def lowest_needed(history: BatchHistory, keep: Keep, served: int | None, now: da
     holding = {number: reserved for number, reserved in history.reserved.items() if reserved.until > now}
     wanted = {*keep.of(history.versions, now), served, *(reserved.base for reserved in holding.values())}
     needed = [n for number in wanted for n in _down(history, number)]
-    return min([*needed, *holding], default=history.number)
+    return min([*needed, *holding], default=max([*history.versions, *history.reserved], default=history.number))
 
 
 def _down(history: BatchHistory, number: int | None) -> Iterable[int]:
@@ -64,14 +127,34 @@ def _down(history: BatchHistory, number: int | None) -> Iterable[int]:
         number = None if version.complete else version.base
 
 
-def _files(versions: Iterable[Version]) -> set[str]:
+def _remove(settled: Settled) -> int:
+    log = settled.history.log
+    numbers = [number for number in log.numbers() if number < settled.below]
+    for number in numbers:
+        log.remove(number)
+    return len(numbers)
+
+
+def files_of(versions: Iterable[Version]) -> set[str]:
+    """The files that some versions list."""
     return {file.path for version in versions for files in version.units.values() for file in files}
 
 
-def _sweep(lake: Lake, prefix: str, now: datetime, listed: set[str]) -> int:
-    swept = 0
-    for item in lake.listed(prefix):
-        if item["path"] not in listed and now - item["last_modified"] > SWEPT_AFTER:
-            obstore.delete(lake.store, item["path"])
-            swept += 1
-    return swept
+def _old_files(lake: Lake, now: datetime) -> dict[str, list[str]]:
+    """Data files old enough for a sweep, by their definition."""
+    found = defaultdict[str, list[str]](list)
+    for item in lake.listed(BATCH):
+        if _is_old(item, now):
+            found[item["path"].removeprefix(BATCH).partition("/")[0]].append(item["path"])
+    return found
+
+
+def _is_old(item: Mapping[str, Any], now: datetime) -> bool:
+    return bool(now - item["last_modified"] > SWEPT_AFTER)
+
+
+def _delete(lake: Lake, paths: Sequence[str]) -> int:
+    for path in paths:
+        with suppress(FileNotFoundError):  # another pass was first
+            obstore.delete(lake.store, path)
+    return len(paths)

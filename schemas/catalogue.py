@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import Literal
 
 from seamline.clock import Clock
+from seamline.commitpoint import reach
 from seamline.entries import DefinitionRecord, Published
-from seamline.errors import Condition, ConflictError, SeamlineError, UserError
+from seamline.errors import Condition, ConflictError, SeamlineError, TerminalError, UserError
 from seamline.history import ViewHistory
 from seamline.lake import Lake
 from seamline.schemas.contracts.contract import Contract, parse_contract
@@ -70,6 +71,13 @@ class Catalogue:
         if view not in self._histories:
             raise unknown_view(view, list(self._histories))
         return self._histories[view]
+
+    def history_of(self, hash_: str) -> ViewHistory | None:
+        """Every state of the view that a definition is of, or was; None where no view has ever named it."""
+        for history in self._histories.values():
+            if any(record.definition == hash_ for state in history.states.values() for record in state.definitions):
+                return history
+        return None
 
     def definition(self, hash_: str) -> Definition:
         """A recorded definition, compiled."""
@@ -220,19 +228,34 @@ def dropped_state(state: Published, now: datetime) -> Published | None:
     )  # fmt: skip
 
 
-def decide(lake: Lake, view: str, decision: Decision) -> Published | None:
-    """Puts a view's next state, deciding again whenever another put came first. None where there was nothing to put."""
+def decide(lake: Lake, view: str, decision: Decision, lowest: int = 0) -> Published | None:
+    """Puts a view's next state, deciding again whenever another put came first. None where there was nothing to put.
+
+    `lowest`: the lowest version that what it serves is made of. Raises OUT_OF_RETENTION where that is withdrawn.
+    """
     history = ViewHistory(lake.view_log(view))
     while True:
         following = decision(history.state)
         if following is None:
             return None
+        _check_restorable(history, following, lowest)
+        reach("view.before-entry")
         try:
             history.log.put(history.number + 1, following)
         except ConflictError:
             history.catch_up()
             continue
         return following
+
+
+def _check_restorable(history: ViewHistory, following: Published, lowest: int) -> None:
+    """Between the newest entry of the view and the put after it: so nothing can be withdrawn meanwhile."""
+    if lowest and following.served is not None and lowest < history.withdrawn.get(following.served, 0):
+        raise TerminalError(
+            Condition.OUT_OF_RETENTION,
+            f"batch version {following.version} of {following.view} is withdrawn",
+            hint="choose a version that 'seamline views show' lists",
+        )
 
 
 def drop_view(lake: Lake, view: str, clock: Clock) -> Published | None:
@@ -276,10 +299,19 @@ def _change(put: Published | None) -> Change:
     return "new" if put.reason == FIRST else "described" if put.reason == DESCRIBED else "changed"
 
 
-def publish(lake: Lake, seen: Published, definition: str, version: int | None, reason: str, now: datetime) -> Published:
+def publish(
+    lake: Lake,
+    seen: Published,
+    definition: str,
+    version: int | None,
+    reason: str,
+    now: datetime,
+    lowest: int | None = None,
+) -> Published:
     """Serves a definition at a version, if the view still stands as it was `seen`: an operator's word wins.
 
-    Raises LEDGER_CONFLICT where the view was changed meanwhile.
+    `lowest`: the lowest version that it builds on, if any. Raises LEDGER_CONFLICT where the view was changed meanwhile,
+    OUT_OF_RETENTION where the version is withdrawn.
     """
 
     def decision(state: Published | None) -> Published:
@@ -291,7 +323,7 @@ def publish(lake: Lake, seen: Published, definition: str, version: int | None, r
             )
         return served_state(state, definition, version, reason, now)
 
-    published = decide(lake, seen.view, decision)
+    published = decide(lake, seen.view, decision, lowest or version or 0)
     if published is None:
         raise AssertionError("a decision to publish always puts")
     return published

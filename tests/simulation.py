@@ -30,6 +30,7 @@ from seamline.frontier import Frontier, Partition, Position
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
 from seamline.jobs.batch import Batch, Outcome
 from seamline.jobs.raw import raw_files
+from seamline.jobs.retention import retain
 from seamline.jobs.unit import Runner, UnitResult
 from seamline.kernel import KERNEL_VERSION, kernel, quote
 from seamline.lake import Lake
@@ -403,6 +404,10 @@ class World:
         except SeamlineError as error:
             allowed = (Condition.SEAM_HOLE, Condition.OUT_OF_RETENTION)
             assert error.condition in (allowed if choices else (Condition.VIEW_UNKNOWN,)), error
+
+    def retain(self) -> None:
+        """Retention of the batch layer; what is served, restorable or reserved is there afterwards."""
+        retain(self.lake, SETTINGS, self.clock)
 
     def second_speed(self) -> None:
         """Another speed process takes the claim; the first one's next entry is refused, and changes nothing."""

@@ -19,10 +19,14 @@ from seamline.frontier import START
 from seamline.history import BatchHistory
 from seamline.jobs.retention import Retained, lowest_needed, retain
 from seamline.ledger import Log
+from seamline.schemas.catalogue import Catalogue, drop_view
 from seamline.schemas.views.properties import Keep
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 A_DAY = timedelta(days=1)
+UNKNOWN = "0123456789abcdef"
+"""A definition that no view has ever named."""
+
 NONE, NEWEST = Keep(), Keep(versions=1)
 
 
@@ -66,6 +70,13 @@ def test_the_last_entry_stays_where_nothing_is_needed() -> None:
     assert lowest(version(), reserved(lasting=timedelta(0))) == 2
 
 
+def dropped(made: Handmade) -> str:
+    """The definition of a view that is served no more."""
+    made.view("CREATE MATERIALIZED VIEW gone AS SELECT placed::DATE AS day, count(*) AS orders FROM orders GROUP BY 1")
+    drop_view(made.lake, "gone", made.clock)
+    return Catalogue(made.lake).states["gone"].definitions[0].definition
+
+
 def made(folder: Path) -> Handmade:
     """A view with five versions that list a file each, the third of them served, and files that none lists."""
     made = Handmade(folder)
@@ -74,9 +85,9 @@ def made(folder: Path) -> Handmade:
         log.put(number, version(None, f"batch/listed{number}"))
         obstore.put(made.lake.store, f"batch/listed{number}", b"")
     made.publish(3)
-    gone = made.lake.batch_log("0123456789abcdef")  # of a view that was dropped: its last entry stays
-    for number in (1, 2, 3):
-        gone.put(number, version())
+    for hash_ in (dropped(made), UNKNOWN):
+        for number in (1, 2, 3):
+            made.lake.batch_log(hash_).put(number, version())
     for path in ("speed/stray", "runs/r/done", "batch/stray"):
         obstore.put(made.lake.store, path, b"")
     made.clock.advance(obstore.head(made.lake.store, path)["last_modified"] - made.clock())
@@ -96,7 +107,9 @@ def test_older_versions_go_and_what_is_served_stays(tmp_path: Path) -> None:
     lake = made(tmp_path)
     assert retain(lake.lake, SETTINGS, lake.clock) == Retained(entries=2 + 2, files=0, markers=0)
     assert sorted(BatchHistory(lake.lake.batch_log(lake.served().hash)).versions) == [3, 4, 5]
-    assert lake.lake.batch_log("0123456789abcdef").numbers() == [3]
+    dropped = Catalogue(lake.lake).states["gone"].definitions[0].definition
+    assert sorted(BatchHistory(lake.lake.batch_log(dropped)).versions) == [3], "its last entry stays"
+    assert lake.lake.batch_log(UNKNOWN).numbers() == [1, 2, 3], "no view's log says what of it may go"
     assert retain(lake.lake, SETTINGS, lake.clock) == Retained(entries=0, files=0, markers=0)
 
 

@@ -81,6 +81,7 @@ ahead of the broker's time; None: it has none."""
 TAKES = st.lists(st.sampled_from([0, 1, 2, 5, 99]), min_size=3, max_size=3)
 """How many records of each partition one micro-batch reads."""
 
+AGAIN = ["lose_memory", "second_speed", "second_archive", "serve_afresh", "another_release", "retain"]
 DEATH = st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5, 6])
 """The commit point at which everything in memory is lost; mostly none."""
 
@@ -223,7 +224,7 @@ class Stream(RuleBasedStateMachine):
         else:
             self.world.drop("sales")
 
-    @rule(what=st.sampled_from(["lose_memory", "second_speed", "second_archive", "serve_afresh", "another_release"]))
+    @rule(what=st.sampled_from(AGAIN))
     def start_again(self, what: str) -> None:
         event = self._named(Event("7", BEGIN))
         self.world.send(0, event.encode(), event)  # so that a writer who was displaced has something to write
@@ -301,6 +302,7 @@ def day(world: World, texts: Sequence[str], at: str = "", view: str = "sales") -
             lambda: world.maintenance.compact(),
             *(lambda text=text: world.apply(text) for text in texts),  # type: ignore[misc]
             lambda: world.refresh(view),
+            lambda: world.retain(),
         ]
         for step in steps:
             world.perform(step, at if not world.deaths else 0)

@@ -30,10 +30,15 @@ POINTS = frozenset(
         "batch.after-reserve",
         "batch.after-unit",
         "batch.after-files",
+        "batch.before-version",
         "batch.after-version",
         "batch.after-publish",
         "compact.after-files",
         "compact.after-entry",
+        "view.before-entry",
+        "retention.before-view",
+        "retention.after-view",
+        "retention.after-settled",
     }
 )
 

@@ -360,7 +360,19 @@ class Published(EntryBase):
     reason: str = ""
 
 
+class Withdrawn(EntryBase):
+    """Batch versions of a definition with numbers below `below` are never served again, and may be removed.
+
+    It stands twice, and retention removes only what both say: in the view's log, between two states, so that what is
+    served next has seen it; then in the definition's batch log, so that a run that had not seen it puts nothing.
+    """
+
+    kind: Literal["withdrawn"] = "withdrawn"
+    definition: str
+    below: int
+
+
 Entry = Annotated[
-    Claim | Epoch | Compacted | Retired | Archived | Maintained | Topics | Reserved | Version | Published,
+    Claim | Epoch | Compacted | Retired | Archived | Maintained | Topics | Reserved | Version | Published | Withdrawn,
     Field(discriminator="kind"),
 ]

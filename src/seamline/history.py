@@ -27,6 +27,7 @@ from seamline.entries import (
     TopicRead,
     Topics,
     Version,
+    Withdrawn,
 )
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import START, Frontier, Partition, joined
@@ -233,9 +234,13 @@ class TopicsHistory(History):
 
 
 class BatchHistory(History):
-    """Versions of one definition, and the reservations that still hold."""
+    """Versions of one definition that are not withdrawn, and the reservations that still hold.
+
+    Versions below `withdrawn` are gone, whether or not their entries are removed by now.
+    """
 
     def __init__(self, log: Log) -> None:
+        self.withdrawn = 0
         self.versions: dict[int, Version] = {}
         self.reserved: dict[int, Reserved] = {}
         super().__init__(log)
@@ -245,6 +250,9 @@ class BatchHistory(History):
             self.versions[number] = entry
         elif isinstance(entry, Reserved):
             self.reserved[number] = entry
+        elif isinstance(entry, Withdrawn):
+            self.withdrawn = max(self.withdrawn, entry.below)
+            self.versions = {n: version for n, version in self.versions.items() if n >= self.withdrawn}
 
     def held(self, now: datetime) -> list[Reserved]:
         """Reservations that have neither expired nor led to a version."""
@@ -272,6 +280,10 @@ class BatchHistory(History):
             found.append((base, self.versions[base]))
         return found
 
+    def lowest(self, number: int) -> int:
+        """The lowest version whose files still stand in a version. Raises OUT_OF_RETENTION where it is gone."""
+        return self.lineage(number)[-1][0]
+
     def unit_counts(self, number: int | None) -> dict[str, Counts]:
         """Law 3's counts of every unit that stands in a version; none for no version."""
         version = self.versions.get(number) if number is not None else None
@@ -281,15 +293,18 @@ class BatchHistory(History):
 
 
 class ViewHistory(History):
-    """The states of one view, newest last."""
+    """The states of one view, newest last, and below which number the versions of a definition are withdrawn."""
 
     def __init__(self, log: Log) -> None:
         self.states: dict[int, Published] = {}
+        self.withdrawn: dict[str, int] = {}
         super().__init__(log)
 
     def apply(self, number: int, entry: EntryBase) -> None:
         if isinstance(entry, Published):
             self.states[number] = entry
+        elif isinstance(entry, Withdrawn):
+            self.withdrawn[entry.definition] = max(self.withdrawn.get(entry.definition, 0), entry.below)
 
     @property
     def state(self) -> Published | None:

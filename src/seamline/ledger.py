@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -113,8 +114,12 @@ class Log:
         self.put(number, entry)
 
     def remove(self, number: int) -> None:
-        """Retention only: oldest first, never a claim, and never what a served or restorable version needs."""
-        obstore.delete(self.store, self.path(number))
+        """Retention only: oldest first, never a claim, and never what a served or restorable version needs.
+
+        One that is gone already is well.
+        """
+        with suppress(FileNotFoundError):
+            obstore.delete(self.store, self.path(number))
 
     def _payload(self, number: int) -> bytes | None:
         try:

@@ -25,7 +25,7 @@ JUDGES: dict[str, tuple[str, ...]] = {
     "jobs/reserve.py": ("test_batch_plan.py", "test_run.py", "test_batch.py"),
     "jobs/publish.py": ("test_run.py", "test_batch.py"),
     "jobs/compare.py": ("test_compared.py", "test_slices.py", "test_audit.py"),
-    "jobs/retention.py": ("test_retention.py", "test_spared.py"),
+    "jobs/retention.py": ("test_retention.py", "test_retention_frozen.py", "test_spared.py"),
     "serving/guard.py": ("test_guard.py", "test_query.py", "test_named.py", "test_confined.py"),
 }
 """Tests without Spark and broker, the quickest first: the first that fails ends a mutant."""
