@@ -34,7 +34,7 @@ def decide(resources: Resources, view: str, *, rebuild: bool) -> Decided | Unpub
 
 def newest_state(catalogue: Catalogue, view: str) -> Published:
     """A view's newest state. Raises VIEW_UNKNOWN."""
-    state = catalogue.history(view).state
+    state = catalogue.states.get(view)
     if state is None:
         raise unknown_view(view, list(catalogue.states))
     return state

@@ -10,10 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from batch_parts import archived, epoch, with_entries
 from stream_parts import NOW, contract, event, open_archive, open_speed, records, tasks
 
-from seamline.entries import Claim
+from seamline.entries import Audit, Claim, Counts, DataFile
 from seamline.frontier import Frontier
+from seamline.jobs.decide import decide
+from seamline.jobs.publish import put
+from seamline.jobs.reserve import reserve
+from seamline.jobs.resources import Resources
+from seamline.jobs.stages import Audited, Decided, Recomputed
+from seamline.jobs.unit import TODAY, UnitResult
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.streaming.compact import cover, plan_compaction
@@ -91,3 +98,20 @@ def test_every_file_of_the_archive_and_of_deltas_logs_is_on_the_disk_before_its_
     assert archive.maintain() is not None
     assert power.lost == []
     assert archive.frontier != Frontier()
+
+
+def test_every_file_of_a_version_is_on_the_disk_before_its_entry(power: PowerLoss) -> None:
+    lake = with_entries(Lake.open(str(power.root)), [epoch(1)], [archived(0, 10)])
+    resources = Resources(lake, clock=lambda: NOW)
+    decision = decide(resources, "per_hour", rebuild=False)
+    assert isinstance(decision, Decided)
+    reservation = reserve(resources, decision)
+    (power.root / "batch.parquet").write_bytes(b"partials")
+    file = DataFile(path="batch.parquet", rows=1)
+    results = [
+        UnitResult(unit=f"2026-01-0{n}", file=one, counts=Counts(), **TODAY) for n, one in enumerate((file, None), 1)
+    ]
+    made = put(resources, Audited(Recomputed(reservation, (), tuple(results)), Audit(compared=False)))
+    assert made.version.units["2026-01-01"] == (file,)
+    assert power.lost == []
+    assert all(power.is_safe(path) for path in power.files())
