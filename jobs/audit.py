@@ -17,7 +17,6 @@ from seamline.history import TopicsHistory
 from seamline.jobs.compare import compare, explain, not_compared
 from seamline.jobs.compute import raw_tasks
 from seamline.jobs.plan import ArchiveAt, table_of
-from seamline.jobs.raw import by_day, raw_files
 from seamline.jobs.reading import foreign, reading
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Audited, Recomputed, Reservation
@@ -25,6 +24,7 @@ from seamline.jobs.statements import Served, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.verify import verify
 from seamline.lake import Lake
+from seamline.raw import by_day, raw_files
 from seamline.schemas.stored import check_segments, check_version
 from seamline.segment import build_chain
 from seamline.units import whole_name

@@ -14,13 +14,13 @@ from seamline.commitpoint import reach
 from seamline.entries import new_attempt
 from seamline.jobs.fold import fold_tasks
 from seamline.jobs.plan import table_of
-from seamline.jobs.raw import RawFile, by_day, raw_files
 from seamline.jobs.repack import repacked
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Recomputed, Reservation
 from seamline.jobs.statements import mended_statement, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.work import finished
+from seamline.raw import RawFile, by_day, raw_files
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.views.properties import by_hour
 from seamline.units import HOURS, Unit
@@ -94,7 +94,7 @@ def _of_contract(
     if dates is None:
         wanted = frozenset(days) | mended_days
     else:
-        fresh = tuple(file for file in files if file.day in dates)
+        fresh = tuple(file for file in files if file.date in dates)
         wanted = dates | (_write_mended(resources, reservation, contract, fresh)[1] if mended else set())
     return [
         unit_task(resources, reservation, unit, days.get(day, ()), mended if day in mended_days else "")

@@ -9,11 +9,11 @@ from seamline.entries import Published
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
 from seamline.jobs.fold import plan_fold, source_of
 from seamline.jobs.plan import Logs, Nothing, Plan, plan_run, table_of, targets
-from seamline.jobs.raw import fingerprint
 from seamline.jobs.reserve import unpublished
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Decided, Target, Unpublished
 from seamline.lake import Lake
+from seamline.raw import fingerprint
 from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.stored import unread

@@ -27,6 +27,7 @@ from seamline.kernel import Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.machine.signals import stopping
+from seamline.raw import RawFile
 from seamline.schemas.project import Project
 from seamline.streaming import refile
 from seamline.streaming.entrypoint import main_of, opened
@@ -36,7 +37,7 @@ from seamline.streaming.inbox import Inbox
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.pulse import Pulse
 from seamline.streaming.query import Prepared, Runner, StreamReading
-from seamline.streaming.raw import Fence, NewRawFile, RawTable
+from seamline.streaming.raw import Fence, RawTable
 from seamline.streaming.reading import ReadTopics
 from seamline.streaming.refile import Holdings
 from seamline.streaming.shelves import FilingJob, Shelf, filing_task, fitted, make_shelves
@@ -149,7 +150,7 @@ class Archive:
             label: Counts(read=read, rejected=seen.rejected[label], counted=read - seen.rejected[label])
             for label, read in sorted(seen.read.items())
         }
-        files = [NewRawFile(**one) for one in seen.files]
+        files = [RawFile(**one) for one in seen.files]
         entry = Archived(
             at=began, claim=self.writer.claim, start=self.frontier, end=self.frontier.join(seen.end), tables={},
             dates={}, counts=counts, newest=seen.latest,
@@ -166,10 +167,10 @@ class Archive:
         )  # fmt: skip
         return self.commit(entry, [])
 
-    def commit(self, entry: Archived, files: Sequence[NewRawFile]) -> Archived:
+    def commit(self, entry: Archived, files: Sequence[RawFile]) -> Archived:
         """Adds files to their tables, one Delta commit each, then puts the entry, which names the versions."""
         reach("archive.before-delta")
-        by_table: dict[str, list[NewRawFile]] = {}
+        by_table: dict[str, list[RawFile]] = {}
         for file in files:
             by_table.setdefault(file.table, []).append(file)
         with self._writing():
@@ -189,7 +190,7 @@ class Archive:
         self._touched |= by_table.keys()
         return entry
 
-    def _sync(self, written: Mapping[str, Sequence[NewRawFile]] | None = None) -> None:
+    def _sync(self, written: Mapping[str, Sequence[RawFile]] | None = None) -> None:
         """Makes all that the next entry names outlast a power loss: files, and what Delta's logs say of them."""
         files = (file.path for of_table in (written or {}).values() for file in of_table)
         tables = ((table, self.history.tables.get(path, -1)) for path, table in self.tables.items())
@@ -208,13 +209,13 @@ class Archive:
         return taken
 
     def take_import(
-        self, imported: Imported, files: Sequence[NewRawFile], counts: Mapping[str, Counts]
+        self, imported: Imported, files: Sequence[RawFile], counts: Mapping[str, Counts]
     ) -> Archived | None:
         """Makes a whole file part of the archive; None where it is already."""
         known = imported.source in self.history.imports
         return None if known else self.commit(self._beside(counts, (imported,)), files)
 
-    def _file_again(self, files: Sequence[NewRawFile], counts: Mapping[str, Counts]) -> None:
+    def _file_again(self, files: Sequence[RawFile], counts: Mapping[str, Counts]) -> None:
         """Commits records that were read before; nothing where there are none."""
         if files:
             self.commit(self._beside(counts), files)

@@ -20,12 +20,13 @@ from seamline.entries import Counts, Imported
 from seamline.errors import Condition, ConflictError, TransientError, UserError
 from seamline.history import ArchiveHistory
 from seamline.portions import lists_of
+from seamline.raw import RawFile
 from seamline.schemas.project import Project
 from seamline.streaming.archive import IMPORTING, VACUUM_HOURS, Archive
 from seamline.streaming.epoch import check_age
 from seamline.streaming.following import Following
 from seamline.streaming.inbox import Inbox
-from seamline.streaming.raw import NewRawFile, clashing_columns
+from seamline.streaming.raw import clashing_columns
 from seamline.streaming.shelves import Shelf, file_records, make_shelves
 from seamline.streaming.tasks import RECORDS, gather
 
@@ -106,7 +107,7 @@ def _hashed(values: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
 
 def _write(
     project: Project, contract: str, shelves: Iterable[Shelf], source: str, values: Iterable[bytes], now: datetime
-) -> tuple[list[NewRawFile], dict[str, Counts]]:
+) -> tuple[list[RawFile], dict[str, Counts]]:
     kernel = project.settings.kernel
     engine = project.lake.kernel(kernel.memory, kernel.threads)
     topic = project.contract(contract).topic
@@ -115,11 +116,11 @@ def _write(
         for shelf in shelves
         if shelf.contract == contract or (not shelf.contract and topic in shelf.topics)
     ]
-    files: list[NewRawFile] = []
+    files: list[RawFile] = []
     counts: dict[str, Counts] = {}
     for records in _chunks(source, values, now):
         seen = gather(file_records(engine, project.lake, mine, records))
-        files += [NewRawFile(**one) for one in seen.files]
+        files += [RawFile(**one) for one in seen.files]
         for label, read in seen.read.items():
             rejected = seen.rejected[label]
             more = Counts(read=read, rejected=rejected, counted=read - rejected)

@@ -16,7 +16,7 @@ import obstore
 
 from seamline.entries import Counts, Imported
 from seamline.lake import Lake
-from seamline.streaming.raw import NewRawFile
+from seamline.raw import RawFile
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Request:
 
     path: str
     imported: Imported
-    files: Sequence[NewRawFile]
+    files: Sequence[RawFile]
     counts: Mapping[str, Counts]
     tables: frozenset[str]
 
@@ -40,7 +40,7 @@ class Inbox:
         self.prefix = lake.inbox_prefix(stream)
 
     def put(
-        self, imported: Imported, files: list[NewRawFile], counts: dict[str, Counts], tables: Iterable[str] = ()
+        self, imported: Imported, files: list[RawFile], counts: dict[str, Counts], tables: Iterable[str] = ()
     ) -> str:
         """Asks for one import, whose rows were written for these tables; returns the request's path."""
         request = {
@@ -78,7 +78,7 @@ class Inbox:
 
 
 def _request(path: str, said: Mapping[str, Any]) -> Request:
-    files = [NewRawFile(**one) for one in said["files"]]
+    files = [RawFile(**one) for one in said["files"]]
     counts = {label: Counts(**one) for label, one in said["counts"].items()}
     tables = frozenset(said.get("tables", ())) or frozenset(file.table for file in files)
     return Request(path, Imported(**said["imported"]), files, counts, tables)

@@ -1,4 +1,4 @@
-"""Raw tables: Delta tables partitioned by event date, whose Parquet files the kernel writes in place. The Delta rim.
+"""Writing raw tables: the kernel writes their Parquet files in place. The Delta rim.
 
 Files first, invisible; a Delta commit makes them part of a table's newest version; only the ledger's entry, which names
 that version, makes them part of the archive. A table that is ahead of the ledger is restored.
@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import date
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,8 +26,8 @@ from seamline.errors import Condition, ConflictError
 from seamline.kernel import GROUP_BYTES, Kernel
 from seamline.lake import Lake
 from seamline.ledger import Writer
+from seamline.raw import DATE, REJECT, RawFile, exists, files_of, opened
 
-DATE = "_event_date"
 SMALL = 32 << 20
 """Files below this many bytes are worth putting together."""
 
@@ -75,27 +73,15 @@ class Fence:
         return CommitProperties(app_transactions=[Transaction(self.app, self.claim)])
 
 
-@dataclass(frozen=True)
-class NewRawFile:
-    """One Parquet file of a raw table, not yet part of it. `path` is relative to the lake."""
-
-    table: str
-    path: str
-    day: str
-    size: int
-    rows: int
-    accepted: int
-
-
-def write_raw(engine: Kernel, lake: Lake, table: str, rows: pa.Table) -> list[NewRawFile]:
+def write_raw(engine: Kernel, lake: Lake, table: str, rows: pa.Table) -> list[RawFile]:
     """Decoded rows (with `_event_date`) as one Parquet file for each event date."""
-    files: list[NewRawFile] = []
+    files: list[RawFile] = []
     for day in pc.unique(rows[DATE]).to_pylist():
         path = f"{table}/{DATE}={day.isoformat()}/{new_attempt()}.parquet"
         statement = f"SELECT * EXCLUDE ({DATE}) FROM rows WHERE {DATE} = DATE '{day.isoformat()}'"
         written = lake.write(engine, statement, {"rows": rows}, path)
         here = rows.filter(pc.equal(rows[DATE], day)) if files or written < rows.num_rows else rows
-        files.append(NewRawFile(table, path, day.isoformat(), lake.size(path), written, here["_reject"].null_count))
+        files.append(RawFile(table, path, day.isoformat(), lake.size(path), written, here[REJECT].null_count))
     return files
 
 
@@ -118,15 +104,15 @@ class RawTable:
         self.path = path
         self.fence = fence
         uri = lake.absolute(path)
-        if schema is None or DeltaTable.is_deltatable(uri):
-            self._delta = DeltaTable(uri, version=version)
+        if schema is None or exists(lake, path):
+            self._delta = opened(lake, path, version)
             return
         try:
             self._delta = DeltaTable.create(
                 uri, schema, partition_by=[DATE], configuration=CONFIGURATION, commit_properties=self._carried
             )
         except DeltaError as error:
-            if not DeltaTable.is_deltatable(uri):
+            if not exists(lake, path):
                 raise
             raise self._conflict("is made already") from error
 
@@ -172,7 +158,7 @@ class RawTable:
                 )
         return clashing(self._delta, schema)
 
-    def add(self, files: Sequence[NewRawFile]) -> int:
+    def add(self, files: Sequence[RawFile]) -> int:
         """Commits files in one version and returns it."""
         now = int(time.time() * 1000)
         with self._commit():
@@ -234,18 +220,18 @@ class RawTable:
 
     def files(self, day: str | None = None) -> list[str]:
         """Paths of its files relative to the lake, of one event date or of all."""
-        return [f"{self.path}/{one['path']}" for one in self._actions() if day is None or one["day"] == day]
+        return [one.path for one in self._files if day is None or one.day == day]
 
     def days(self) -> list[str]:
         """Its event dates."""
-        return sorted({one["day"] for one in self._actions()})
+        return sorted({one.day for one in self._files})
 
     def crowded(self, files: int) -> list[str]:
         """Event dates with at least this many small files."""
         small: dict[str, int] = {}
-        for one in self._actions():
-            if one["size"] < SMALL:
-                small[one["day"]] = small.get(one["day"], 0) + 1
+        for one in self._files:
+            if one.size < SMALL:
+                small[one.day] = small.get(one.day, 0) + 1
         return sorted(day for day, number in small.items() if number >= files)
 
     def compact(self, days: Iterable[str]) -> int:
@@ -254,8 +240,8 @@ class RawTable:
         Row groups are bounded by bytes, as the kernel bounds them, by what a row of the date takes.
         """
         for day in days:
-            of_day = [one for one in self._actions() if one["day"] == day]
-            rows, size = sum(one["rows"] for one in of_day), sum(self._unpacked(one["path"]) for one in of_day)
+            of_day = [one for one in self._files if one.day == day]
+            rows, size = sum(one.rows for one in of_day), sum(self._unpacked(one.path) for one in of_day)
             group = max(1, min(GROUP_ROWS, GROUP_BYTES * rows // max(1, size)))
             before = self.version
             with self._conflicts():
@@ -282,28 +268,17 @@ class RawTable:
 
     def _unpacked(self, path: str) -> int:
         """Bytes of a file's rows before they were packed, as its footer says."""
-        metadata = self.lake.footer(f"{self.path}/{path}")
+        metadata = self.lake.footer(path)
         return sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
 
-    def _actions(self) -> list[dict[str, Any]]:
-        actions = pa.table(self._delta.get_add_actions(flatten=True)).select(
-            ["path", "size_bytes", "num_records", f"partition.{DATE}"]
-        )
-        return [
-            {
-                "path": row["path"],
-                "size": row["size_bytes"],
-                "rows": row["num_records"],
-                "day": _iso(row[f"partition.{DATE}"]),
-            }
-            for row in actions.to_pylist()
-        ]
+    @property
+    def _files(self) -> tuple[RawFile, ...]:
+        return files_of(self._delta, self.path)
 
 
 def clashing_columns(lake: Lake, path: str, schema: pa.Schema) -> tuple[str, ...]:
     """Columns of `schema` that a table, where there is one, has with another type."""
-    uri = lake.absolute(path)
-    return clashing(DeltaTable(uri), schema) if DeltaTable.is_deltatable(uri) else ()
+    return clashing(opened(lake, path), schema) if exists(lake, path) else ()
 
 
 def clashing(table: DeltaTable, schema: pa.Schema) -> tuple[str, ...]:
@@ -313,15 +288,11 @@ def clashing(table: DeltaTable, schema: pa.Schema) -> tuple[str, ...]:
     return tuple(f.name for f in wanted if f.name.lower() in mine and mine[f.name.lower()] != f.type)
 
 
-def files_table(files: Sequence[NewRawFile]) -> pa.Table:
+def files_table(files: Sequence[RawFile]) -> pa.Table:
     """Files as Arrow, to travel from a task to the driver."""
     return pa.Table.from_pylist([asdict(file) for file in files])
 
 
-def _stats(file: NewRawFile) -> str:
+def _stats(file: RawFile) -> str:
     """What readers may skip a file by: its rows, and how many were not rejected."""
-    return json.dumps({"numRecords": file.rows, "nullCount": {"_reject": file.accepted}})
-
-
-def _iso(day: date | str) -> str:
-    return day if isinstance(day, str) else day.isoformat()
+    return json.dumps({"numRecords": file.rows, "nullCount": {REJECT: file.accepted}})

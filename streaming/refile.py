@@ -17,9 +17,10 @@ from seamline.history import ArchiveHistory
 from seamline.kernel import Input, Kernel, literal
 from seamline.lake import Lake
 from seamline.portions import in_portions, portion_bytes
+from seamline.raw import RawFile
 from seamline.streaming.inbox import Request
 from seamline.streaming.plan import UNCLAIMED
-from seamline.streaming.raw import NewRawFile, RawTable, write_raw
+from seamline.streaming.raw import RawTable, write_raw
 from seamline.streaming.shelves import Shelf, file_records
 from seamline.streaming.tasks import gather
 
@@ -27,7 +28,7 @@ _RECORDS = """SELECT _source AS source, _partition AS "partition", _offset AS "o
   _key AS key, _value AS value"""
 _POSITION = ("_source", "_partition", "_offset")
 
-Filed = tuple[list[NewRawFile], dict[str, Counts]]
+Filed = tuple[list[RawFile], dict[str, Counts]]
 """Files that are written, and law 3's counts of what is in them."""
 
 
@@ -44,7 +45,7 @@ class Holdings:
 
 def mended(holdings: Holdings) -> Filed:
     """What an older decoding rejected, or no contract claimed, and the present one accepts."""
-    files, counts = list[NewRawFile](), dict[str, Counts]()
+    files, counts = list[RawFile](), dict[str, Counts]()
     for shelf in holdings.shelves:
         if shelf.label == UNCLAIMED:
             continue
@@ -62,7 +63,7 @@ def mended(holdings: Holdings) -> Filed:
 
 def filled(holdings: Holdings, new: Iterable[str]) -> Filed:
     """All bytes of a contract's former tables, for those of its tables that are `new`. None of it is counted again."""
-    tables, files = set(new), list[NewRawFile]()
+    tables, files = set(new), list[RawFile]()
     for shelf in holdings.shelves:
         if shelf.table in tables and shelf.label != UNCLAIMED:
             files += _filled(holdings, shelf)
@@ -81,7 +82,7 @@ def requested(holdings: Holdings, request: Request) -> Filed | None:
     return _imported(holdings, contract, request.files)
 
 
-def _imported(holdings: Holdings, contract: str, files: Sequence[NewRawFile]) -> Filed:
+def _imported(holdings: Holdings, contract: str, files: Sequence[RawFile]) -> Filed:
     """From files that were written for other tables."""
     prefix = Lake.raw_path(contract, "")
     former = sorted({file.table for file in files if file.table.startswith(prefix)})
@@ -92,25 +93,25 @@ def _imported(holdings: Holdings, contract: str, files: Sequence[NewRawFile]) ->
         for shelf in holdings.shelves
         if shelf.contract == contract or (shelf.label == UNCLAIMED and topics.intersection(shelf.topics))
     ]
-    made, counts = list[NewRawFile](), dict[str, Counts]()
+    made, counts = list[RawFile](), dict[str, Counts]()
     for file in files:
         if file.table in (*former[:1], *unclaimed):
             raw: dict[str, Input] = {"raw": holdings.lake.read([file.path])}
             seen = gather(
                 file_records(holdings.engine, holdings.lake, shelves, holdings.engine.run(f"{_RECORDS} FROM raw", raw))
             )
-            made += [NewRawFile(**one) for one in seen.files]
+            made += [RawFile(**one) for one in seen.files]
             for label, read in seen.read.items():
                 rejected = seen.rejected[label]
                 _count(counts, label, Counts(read=read, rejected=rejected, counted=read - rejected))
     return made, counts
 
 
-def _filled(holdings: Holdings, shelf: Shelf) -> list[NewRawFile]:
+def _filled(holdings: Holdings, shelf: Shelf) -> list[RawFile]:
     """One former table after the other, date by date; a position that an earlier one held is not filed twice."""
     prefix = Lake.raw_path(shelf.contract, "")
     former = sorted(path for path in holdings.history.tables if path.startswith(prefix) and path != shelf.table)
-    written: list[NewRawFile] = []
+    written: list[RawFile] = []
     done: list[str] = []
     for path in former:
         table = RawTable(holdings.lake, path, version=holdings.history.tables[path])
@@ -164,7 +165,7 @@ def _of_topic(holdings: Holdings, shelf: Shelf, unclaimed: Shelf) -> str:
     return f"(split_part(_source, '@', 1) = {literal(topic)}{listed})"
 
 
-def _written(holdings: Holdings, shelf: Shelf, rows: pa.Table) -> Sequence[NewRawFile]:
+def _written(holdings: Holdings, shelf: Shelf, rows: pa.Table) -> Sequence[RawFile]:
     return write_raw(holdings.engine, holdings.lake, shelf.table, rows) if rows.num_rows else []
 
 

@@ -29,12 +29,12 @@ from seamline.errors import Condition, ConflictError, SeamlineError, TransientEr
 from seamline.frontier import Frontier, Partition, Position
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
 from seamline.jobs.batch import Batch, Outcome
-from seamline.jobs.raw import raw_files
 from seamline.jobs.retention import retain
 from seamline.jobs.unit import Runner, UnitResult
 from seamline.kernel import KERNEL_VERSION, kernel, quote
 from seamline.lake import Lake
 from seamline.ledger import Writer
+from seamline.raw import RawFile, raw_files
 from seamline.schemas.catalogue import Catalogue, apply_views, drop_view
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.views.text import parse_views
@@ -46,7 +46,6 @@ from seamline.streaming.archive import Archive
 from seamline.streaming.epoch import Speed
 from seamline.streaming.maintenance import Maintenance
 from seamline.streaming.plan import make_plan
-from seamline.streaming.raw import NewRawFile
 from seamline.streaming.shelves import file_records, make_shelves
 from seamline.streaming.tasks import KEPT_BYTES, RECORDS, Row, Task, gather
 
@@ -269,7 +268,7 @@ class World:
                   for label, read in seen.read.items()}  # fmt: skip
         imported = Imported(source=source, contract="orders", rows=len(records))
         try:
-            archive.take_import(imported, [NewRawFile(**one) for one in seen.files], counts)
+            archive.take_import(imported, [RawFile(**one) for one in seen.files], counts)
         except ConflictError:
             self._archive = None
 

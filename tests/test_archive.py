@@ -18,12 +18,13 @@ from seamline.entries import Counts, Imported
 from seamline.errors import Condition, ConflictError, TransientError, UserError
 from seamline.history import ArchiveHistory
 from seamline.lake import Lake
+from seamline.raw import RawFile
 from seamline.schemas.project import Project, load_project
 from seamline.streaming.archive import Archive, run_archive
 from seamline.streaming.epoch import no_check
 from seamline.streaming.imports import import_events
 from seamline.streaming.inbox import Inbox
-from seamline.streaming.raw import NewRawFile, RawTable
+from seamline.streaming.raw import RawTable
 from seamline.streaming.shelves import file_records, make_shelves
 from seamline.streaming.tasks import gather
 
@@ -273,7 +274,7 @@ def test_an_import_that_waits_while_the_event_id_changes_is_filed_by_the_one_in_
     written = open_archive(lake, [older])
     (mine,) = (shelf for shelf in written.shelves if shelf.contract)
     seen = gather(file_records(written.engine, lake, [mine], records(values, source="import:f")))
-    imported, files = Imported(source="import:f", contract="clicks", rows=3), [NewRawFile(**one) for one in seen.files]
+    imported, files = Imported(source="import:f", contract="clicks", rows=3), [RawFile(**one) for one in seen.files]
     Inbox(lake, "main").put(
         imported, files, {"clicks": Counts(read=3, rejected=1, counted=2)}, [mine.table] if says else []
     )

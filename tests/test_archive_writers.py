@@ -25,10 +25,11 @@ from seamline.errors import Condition, ConflictError, SeamlineError, TransientEr
 from seamline.history import ArchiveHistory
 from seamline.lake import Lake
 from seamline.ledger import Writer
+from seamline.raw import RawFile
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.streaming.archive import Archive
 from seamline.streaming.inbox import Inbox
-from seamline.streaming.raw import Fence, NewRawFile, RawTable
+from seamline.streaming.raw import Fence, RawTable
 from seamline.streaming.shelves import file_records, make_shelves
 from seamline.streaming.tasks import gather
 
@@ -153,8 +154,8 @@ def fence(lake: Lake) -> Fence:
     return Fence.of(Writer.take(lake.archive_log("main"), Claim(at=system_clock(), holder="test")))
 
 
-def written(lake: Lake, name: str) -> list[NewRawFile]:
-    return [NewRawFile(TABLE, f"{TABLE}/_event_date=2026-01-01/{name}.parquet", "2026-01-01", 10, 1, 1)]
+def written(lake: Lake, name: str) -> list[RawFile]:
+    return [RawFile(TABLE, f"{TABLE}/_event_date=2026-01-01/{name}.parquet", "2026-01-01", 10, 1, 1)]
 
 
 ACTIONS: dict[str, Callable[[Lake, RawTable], object]] = {
@@ -320,7 +321,7 @@ def test_only_what_is_old_and_nobody_asks_for_is_deleted(lake: Lake) -> None:
     file(archive, 0)
     shelves = [shelf for shelf in archive.shelves if shelf.contract]
     seen = gather(file_records(archive.engine, lake, shelves, records([event(5)], source="import:f")))
-    asked = [NewRawFile(**one) for one in seen.files]
+    asked = [RawFile(**one) for one in seen.files]
     inbox.put(
         Imported(source="import:f", contract="clicks", rows=1), asked, {"clicks": Counts(read=1, counted=1)}, [TABLE]
     )

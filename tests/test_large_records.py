@@ -24,12 +24,13 @@ from seamline.jobs.unit import UnitTask
 from seamline.jobs.work import run_unit
 from seamline.kernel import GROUP_BYTES, Kernel, Limits, kernel
 from seamline.portions import cut, in_portions, lists_of
+from seamline.raw import RawFile
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import parse_contract
 from seamline.schemas.contracts.decode import LARGEST, decode_statement, unclaimed_statement
 from seamline.streaming.plan import make_plan
 from seamline.streaming.query import in_bytes_of
-from seamline.streaming.raw import NewRawFile, RawTable
+from seamline.streaming.raw import RawTable
 from seamline.streaming.shelves import FilingJob, filing_task, make_shelves
 from seamline.streaming.tasks import RECORDS, Job, decode_task, gather
 from seamline.units import Unit
@@ -128,7 +129,7 @@ def test_small_files_of_large_records_are_put_together_into_small_row_groups(ben
         seen = gather(
             filing_task(records, FilingJob(bench.lake.uri, shelves, Frontier(), Limits((str(bench.folder),))))
         )
-        table.add([NewRawFile(**one) for one in seen.files])
+        table.add([RawFile(**one) for one in seen.files])
     table.compact([DAY.date().isoformat()])
     (path,) = table.files(DAY.date().isoformat())
     metadata = parquet.read_metadata(bench.lake.absolute(path))

@@ -309,7 +309,7 @@ class Version(EntryBase, Stored):
     others still stand in `base`.
     With `complete` every unit is listed. `imports` are the sources of whole imports it holds.
     `folded`: of a view over a view, the version of its base definition whose units it was folded from; None: from raw.
-    `raw`: where its audit found drift, the raw files that it was computed from (`jobs.raw.fingerprint`): while they
+    `raw`: where its audit found drift, the raw files that it was computed from (`raw.fingerprint`): while they
     stand, computing it again would give the same.
     `unit_counts` are law 3's counts of the units listed here, `counts` of all units that stand.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 from seamline.entries import Published
 from seamline.errors import Condition, UserError
 from seamline.history import ArchiveHistory
-from seamline.jobs.raw import RawFile, by_day, raw_files
+from seamline.raw import RawFile, by_day, raw_files
 from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import Project
