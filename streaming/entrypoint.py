@@ -46,7 +46,7 @@ def opened(
 
 
 def main_of(run: Callable[[Project, str], None], arguments: list[str] | None = None) -> int:
-    """`python -m seamline.streaming.ROLE --project DIR --stream NAME`; returns the exit code."""
+    """`python -m seamline.streaming.speed` or `….archiving`, `--project DIR --stream NAME`; returns the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--project", type=Path, default=Path())
     parser.add_argument("--stream", default="main")

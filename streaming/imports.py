@@ -22,7 +22,8 @@ from seamline.history import ArchiveHistory
 from seamline.portions import lists_of
 from seamline.raw import RawFile
 from seamline.schemas.project import Project
-from seamline.streaming.archive import IMPORTING, VACUUM_HOURS, Archive
+from seamline.streaming.archive import VACUUM_HOURS, Archive
+from seamline.streaming.archiving import IMPORTING
 from seamline.streaming.epoch import check_age
 from seamline.streaming.following import Following
 from seamline.streaming.inbox import Inbox

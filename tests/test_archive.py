@@ -20,7 +20,8 @@ from seamline.history import ArchiveHistory
 from seamline.lake import Lake
 from seamline.raw import RawFile
 from seamline.schemas.project import Project, load_project
-from seamline.streaming.archive import Archive, run_archive
+from seamline.streaming.archive import Archive
+from seamline.streaming.archiving import run_archive
 from seamline.streaming.epoch import no_check
 from seamline.streaming.imports import import_events
 from seamline.streaming.inbox import Inbox

@@ -15,7 +15,7 @@ from seamline.jobs.spark import spark_runner
 from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.project import load_project
 from seamline.serving.serving import Serving
-from seamline.streaming.archive import run_archive
+from seamline.streaming.archiving import run_archive
 from seamline.streaming.speed import run_speed
 from tests.stream_parts import event, make_project, produce, running
 from tests.waiting import wait_until

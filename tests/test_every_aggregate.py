@@ -25,7 +25,7 @@ from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.project import Project, load_project
 from seamline.schemas.views.definition import Definition
 from seamline.serving.serving import Serving
-from seamline.streaming.archive import run_archive
+from seamline.streaming.archiving import run_archive
 from seamline.streaming.speed import run_speed
 from tests.algebra_laws import same
 from tests.stream_parts import running

@@ -13,7 +13,7 @@ from waiting import wait_until
 from seamline.history import ArchiveHistory
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project, load_project
-from seamline.streaming.archive import run_archive
+from seamline.streaming.archiving import run_archive
 from seamline.streaming.speed import run_speed
 
 

@@ -22,7 +22,7 @@ from seamline.kernel import kernel
 from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.project import Project, load_project
 from seamline.serving.serving import Serving
-from seamline.streaming.archive import run_archive
+from seamline.streaming.archiving import run_archive
 from seamline.streaming.imports import import_events
 from seamline.streaming.speed import run_speed
 from tests.stream_parts import running

@@ -30,7 +30,7 @@ from seamline.jobs.batch import Batch
 from seamline.jobs.spark import spark_runner
 from seamline.schemas.catalogue import apply_views
 from seamline.schemas.project import Project, load_project
-from seamline.streaming.archive import run_archive
+from seamline.streaming.archiving import run_archive
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.speed import run_speed
 

@@ -14,7 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from seamline.claims import claim
 from seamline.clock import system_clock
 from seamline.frontier import Frontier, Partition
-from seamline.streaming.archive import ArchiveRole
+from seamline.streaming.archiving import ArchiveRole
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.speed import SpeedRole
 from seamline.streaming.tasks import RECORDS

@@ -20,7 +20,7 @@ from seamline.frontier import Frontier, Partition, joined
 from seamline.history import ArchiveHistory, SpeedHistory, TopicsHistory
 from seamline.jobs.batch import Batch
 from seamline.serving.serving import Serving
-from seamline.streaming.archive import ArchiveRole
+from seamline.streaming.archiving import ArchiveRole
 from seamline.streaming.imports import import_events
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.reading import accept

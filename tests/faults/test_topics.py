@@ -15,7 +15,7 @@ from seamline.commitpoint import hooked
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import Frontier, Partition
 from seamline.history import ArchiveHistory, SpeedHistory
-from seamline.streaming.archive import run_archive
+from seamline.streaming.archiving import run_archive
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.speed import run_speed
 

@@ -27,7 +27,7 @@ def run_role(project: Project, role: RoleName, stream: str) -> None:
 
 
 def _archive(project: Project, stream: str) -> None:
-    from seamline.streaming.archive import run_archive
+    from seamline.streaming.archiving import run_archive
 
     run_archive(project, stream)
 

@@ -1,0 +1,130 @@
+"""The archive process: its claim, Spark, the cluster's topics, the inbox of imports, and upkeep while it is idle."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from seamline.claims import claim_between
+from seamline.clock import Clock, system_clock
+from seamline.frontier import Frontier
+from seamline.ledger import Writer
+from seamline.machine.signals import stopping
+from seamline.schemas.project import Project
+from seamline.streaming.archive import Archive
+from seamline.streaming.entrypoint import main_of, opened
+from seamline.streaming.following import Following
+from seamline.streaming.inbox import Inbox
+from seamline.streaming.kafka import Cluster
+from seamline.streaming.pulse import Pulse
+from seamline.streaming.query import Prepared, Runner, StreamReading
+from seamline.streaming.reading import ReadTopics
+from seamline.streaming.shelves import Shelf, make_shelves
+from seamline.streaming.tasks import Tasks
+
+IMPORTING = "import"
+IMPORT_SECONDS = 60.0
+"""How long the role waits, as it starts, for a moment between imports that claim the log."""
+
+
+class ArchiveRole:
+    """Binds `Archive` to the project's contracts, the cluster's topics and the inbox of imports."""
+
+    def __init__(self, project: Project, stream: str, writer: Writer, cluster: Cluster, clock: Clock) -> None:
+        self._cluster = cluster
+        self._following = Following(project, stream)
+        self._reading = ReadTopics(project, stream, "archive", self._following, cluster)
+        self._stream = stream
+        self._sources: Iterable[str] = ()
+        self._read: set[str] = set()
+        self._inbox = Inbox(project.lake, stream)
+        self._vacuumed_at = self._maintained_at = clock()
+        self._clock = clock
+        kernel = project.settings.kernel
+        engine = project.lake.kernel(kernel.memory, kernel.threads)
+        self.archive = Archive(
+            project.lake, stream, writer, self._shelves(), engine=engine, clock=clock, check=self._check
+        )
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return tuple(sorted({topic for shelf in self.archive.shelves for topic in shelf.topics}))
+
+    @property
+    def frontier(self) -> Frontier:
+        return self.archive.frontier
+
+    def prepare(self) -> Prepared:
+        prepared = self._reading.prepare(self.archive.history.frontier, self._clock)
+        self._reshelve()
+        return prepared
+
+    def begin(self, prepared: Prepared) -> None:
+        self._read = set(prepared.topics)
+        self._sources = [topic.source for topic in prepared.topics.values()]
+        self.archive.origin = prepared.positions
+        self.archive.begin()
+
+    def batch(self, tasks: Tasks) -> None:
+        self.archive.run_batch(tasks)
+
+    def idle(self) -> None:
+        self.archive.writer.check()
+        frontier = self.archive.history.frontier
+        if self._following.reload() | self._following.look() | self._reading.look(frontier):
+            self._reshelve()
+        if self._read == set(self.topics):
+            self.archive.advance(self._reading.passed(frontier))
+        self.archive.take_all(self._inbox)
+        now = self._clock()
+        if (now - self._maintained_at).total_seconds() > 60:
+            self._maintained_at = now
+            self.archive.maintain()
+        if (now - self._vacuumed_at).total_seconds() > 86_400:
+            self._vacuumed_at = now
+            self.archive.vacuum(self._inbox.files)
+
+    def _reshelve(self) -> None:
+        shelves = self._shelves()
+        self.archive.stop = self._reading.stop
+        if [_shelved(s) for s in shelves] != [_shelved(s) for s in self.archive.shelves]:
+            self.archive.use(shelves)
+
+    def _shelves(self) -> tuple[Shelf, ...]:
+        following = self._following
+        return make_shelves(following.contracts, following.lived_by, self._stream, self._reading.leaving)
+
+    def _check(self) -> None:
+        self._cluster.check_ids(self._sources)
+
+
+def _shelved(shelf: Shelf) -> tuple[object, ...]:
+    return shelf.table, shelf.version, shelf.topics
+
+
+def run_archive(
+    project: Project,
+    stream: str,
+    *,
+    spark: Any = None,
+    stop: threading.Event | None = None,
+    clock: Clock = system_clock,
+) -> None:
+    """Runs the archive of a stream until SIGTERM, SIGINT or `stop`. Raises what `run_speed` raises."""
+    stop = stop or threading.Event()
+    settings = project.settings
+    reading = StreamReading(settings.archive.trigger_ms, settings.archive.max_records, settings.kafka.options)
+    cluster = Cluster(project.bootstrap, settings.kafka.options)
+    log = project.lake.archive_log(stream)
+    claimed = claim_between(project.lake, log, "archive", IMPORTING, IMPORT_SECONDS, clock)
+    with stopping(stop), claimed as writer:
+        role = ArchiveRole(project, stream, writer, cluster, clock)
+        with opened(project, f"archive-{stream}", spark, writer.tell, stop) as session:
+            pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
+            Runner(session, pulse, role, reading, stop).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main_of(run_archive))
