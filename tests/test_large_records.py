@@ -27,7 +27,8 @@ from seamline.portions import cut, in_portions, lists_of
 from seamline.raw import RawFile
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import parse_contract
-from seamline.schemas.contracts.decode import LARGEST, decode_statement, unclaimed_statement
+from seamline.schemas.contracts.decode import decode_statement, unclaimed_statement
+from seamline.schemas.contracts.json_records import LARGEST
 from seamline.streaming.plan import make_plan
 from seamline.streaming.query import in_bytes_of
 from seamline.streaming.raw import RawTable

@@ -16,20 +16,10 @@ from datetime import timedelta
 
 from seamline.errors import Condition, UserError
 from seamline.kernel import literal, quote
-from seamline.schemas.contracts.checks import (
-    Place,
-    Reason,
-    convert,
-    first_of,
-    paths,
-    rule_reasons,
-    shape_reasons,
-    step,
-    structure,
-)
+from seamline.schemas.contracts.checks import convert, first_of, rule_reasons
 from seamline.schemas.contracts.contract import Contract, check_topics
-from seamline.schemas.contracts.custom_properties import Discriminator
-from seamline.schemas.contracts.types import Field, instant_literal
+from seamline.schemas.contracts.json_records import claim, documents, parsed, read, shapeless, unclaimed
+from seamline.schemas.contracts.types import instant_literal
 
 METADATA: dict[str, str] = {
     "_source": "VARCHAR",
@@ -50,18 +40,6 @@ NO_TIMESTAMP_BELOW = 1_000_000
 """A Kafka timestamp within the first second of 1970, or before it, is none: 0 and -1 milliseconds say so."""
 
 NO_CONTRACT = "no contract claims this record"
-LARGEST = 16 << 20
-"""Bytes of a record that is decoded. Kafka takes 1 MB unless told otherwise; decoding takes 16 times a record's bytes,
-so this fits into the kernel's default memory. It is a constant: what a record is must not depend on a setting."""
-
-_UNREADABLE = (
-    f"CASE WHEN _value IS NULL THEN 'null value' WHEN octet_length(_value) > {LARGEST} THEN 'record too large'"
-    " WHEN _text IS NULL THEN 'bad UTF-8'"
-    " WHEN _doc IS NULL THEN 'bad JSON' END"
-)
-_STRINGS = r'"[^"\\]*(?:\\.[^"\\]*)*"'
-_SUSPECT = r",[ \t\r\n]*[}\]]|(?:^|[:\[, \t\r\n-])(?i:nan|inf)"
-_NOT_JSON = r",[ \t\r\n]*[}\]]|(?i:nan|inf)"
 
 
 def decode_statement(contract: Contract, siblings: Sequence[Contract] = ()) -> str:
@@ -71,11 +49,11 @@ def decode_statement(contract: Contract, siblings: Sequence[Contract] = ()) -> s
     `siblings` are the other contracts of the topic. Raises UserError CONTRACT_INVALID where they cannot be told apart.
     """
     check_topics([contract, *(c for c in siblings if c.topic == contract.topic and c.name != contract.name)])
-    claim = _claim(contract.discriminator, [contract]) if contract.discriminator else ""
+    claimed = claim(contract.discriminator, [contract]) if contract.discriminator else ""
     event = _value(contract, contract.event_time)
     ctes = [
-        *_documents(),
-        ("_parsed", _parsed(contract, claim)),
+        *documents(),
+        ("_parsed", parsed(contract.fields, claimed)),
         ("_typed", _typed(contract)),
         ("_judged", f"SELECT *, {_reject(contract)} AS _reject\n  FROM _typed"),
     ]
@@ -104,13 +82,8 @@ def unclaimed_statement(contracts: Sequence[Contract]) -> str:
     shared = contracts[0].discriminator
     reject, where = "NULL::VARCHAR", "WHERE false"
     if shared:
-        path = literal(_discriminator_path(shared))
-        where = f"WHERE NOT {_claim(shared, contracts)}"
-        unreadable = f"coalesce(json_type(_doc, {path}), 'NULL') = 'NULL'"
-        reject = (
-            f"coalesce({_UNREADABLE}, CASE WHEN json_type(_doc) <> 'OBJECT' THEN 'not an object' WHEN {unreadable}"
-            f" THEN {literal('no discriminator: ' + '.'.join(shared.path))} ELSE {literal(NO_CONTRACT)} END)"
-        )
+        where = f"WHERE NOT {claim(shared, contracts)}"
+        reject = unclaimed(shared, NO_CONTRACT)
     columns = [
         *_positions(),
         f"{literal(claims_version(contracts))} AS _contract_version",
@@ -118,7 +91,7 @@ def unclaimed_statement(contracts: Sequence[Contract]) -> str:
         f"{_record_date()} AS _event_date",
         *_id_columns("NULL::UHUGEINT"),
     ]
-    return _statement(_documents(), columns, "_documents", where)
+    return _statement(documents(), columns, "_documents", where)
 
 
 def claims_version(contracts: Sequence[Contract]) -> str:
@@ -127,67 +100,14 @@ def claims_version(contracts: Sequence[Contract]) -> str:
     return hashlib.sha256("\n".join(claims).encode()).hexdigest()[:16]
 
 
-def _documents() -> list[tuple[str, str]]:
-    """`_doc` is the record's text where it is JSON as RFC 8259 has it, else NULL.
-
-    DuckDB's parser takes NaN, Infinity and trailing commas too: a text that may hold one is looked at again without
-    its strings.
-    """
-    positions = (
-        'source AS _source, "partition" AS _partition, "offset" AS _offset, "timestamp" AS _timestamp,\n'
-        "    key AS _key, value AS _value,\n"
-        f"    CASE WHEN octet_length(value) <= {LARGEST} THEN TRY(decode(value)) END AS _text"
-    )
-    lenient = f"regexp_matches(regexp_replace(_text, {literal(_STRINGS)}, '', 'g'), {literal(_NOT_JSON)})"
-    suspect = f"CASE WHEN regexp_matches(_text, {literal(_SUSPECT)}) THEN {lenient} ELSE false END"
-    return [
-        ("_texts", f"SELECT {positions}\n  FROM records"),
-        (
-            "_documents",
-            f"SELECT *, CASE WHEN json_valid(_text) AND NOT {suspect} THEN _text END AS _doc\n  FROM _texts",
-        ),
-    ]
-
-
-def _claim(shared: Discriminator, contracts: Sequence[Contract]) -> str:
-    """The condition, never NULL, that one of the contracts claims the record."""
-    path = literal(_discriminator_path(shared))
-    values = ", ".join(literal(c.discriminator.value) for c in contracts if c.discriminator)
-    scalar = f"json_type(_doc, {path}) IN ('VARCHAR', 'UBIGINT', 'BIGINT', 'BOOLEAN')"
-    return f"coalesce({scalar} AND json_extract_string(_doc, {path}) IN ({values}), false)"
-
-
-def _discriminator_path(shared: Discriminator) -> str:
-    path = "$"
-    for key in shared.path:
-        path = step(path, key)
-    return path
-
-
-def _parsed(contract: Contract, claim: str) -> str:
-    """The document is read twice: for the kinds of all fields (its own first), and for their values."""
-    listed = ", ".join(literal(path) for path in ("$", *paths(contract.fields)))
-    shape = "{" + ",".join(f'"{f.key}":{structure(f)}' for f in contract.fields) + "}"
-    return (
-        f"SELECT * EXCLUDE (_text), {_UNREADABLE} AS _unreadable,\n    json_type(_doc, [{listed}]) AS _kinds,\n"
-        f"    TRY(json_transform(_doc, {literal(shape)})) AS _raw\n  FROM _documents"
-        + (f"\n  WHERE {claim}" if claim else "")
-    )
-
-
 def _typed(contract: Contract) -> str:
-    columns = (f"{convert(field, _raw(field))} AS _f{number}" for number, field in enumerate(contract.fields))
+    columns = (f"{convert(field, read(field))} AS _f{number}" for number, field in enumerate(contract.fields))
     return "SELECT *,\n    " + ",\n    ".join(columns) + "\n  FROM _parsed"
 
 
 def _reject(contract: Contract) -> str:
     """The first reason, in documented order: the document, each field's shape, the event time's bounds, the rules."""
-    kinds = {path: f"_kinds[{number}]" for number, path in enumerate(paths(contract.fields), 2)}
-    reasons: list[Reason] = ["_unreadable", ("_kinds[1] <> 'OBJECT' OR _raw IS NULL", "not an object")]
-    for number, field in enumerate(contract.fields):
-        path = step("$", field.key)
-        place = Place(field.name, kinds[path], _raw(field), f"_f{number}", "_doc", path, kinds)
-        reasons += shape_reasons(field, place)
+    reasons = [*shapeless(contract.fields, [f"_f{number}" for number in range(len(contract.fields))])]
     event = _value(contract, contract.event_time)
     ahead = contract.ahead // timedelta(microseconds=1)
     reasons.append((f"{event} < {instant_literal(contract.earliest)}", "event time too early"))
@@ -227,10 +147,6 @@ def _record_date() -> str:
 def _date(instant: str) -> str:
     """The date in UTC; through epoch_us, five times as fast as AT TIME ZONE."""
     return f"make_timestamp(epoch_us({instant}))::DATE"
-
-
-def _raw(field: Field) -> str:
-    return f"_raw[{literal(field.key)}]"
 
 
 def _value(contract: Contract, name: str) -> str:
