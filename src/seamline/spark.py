@@ -63,7 +63,7 @@ DYING = 2.0
 _NAMED = "|".join(
     (Condition.KERNEL_FAILED, Condition.KERNEL_MEMORY, Condition.STORE_UNAVAILABLE, Condition.VALUE_OUT_OF_RANGE)
 )
-_RAISED = re.compile(rf"\[(?P<condition>{_NAMED})\] (?P<got>.*)")
+_RAISED = re.compile(rf"\[(?P<condition>{_NAMED})\] (?P<message>.*)")
 
 LOG4J = """\
 rootLogger.level = WARN
