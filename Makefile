@@ -48,7 +48,7 @@ SEED ?= 1
 KILLS ?= 20
 
 chaos: setup ## kills, freezes and changes from a seed while every answer is checked (SEED=1 KILLS=20): docs/chaos.md
-	@PYTHONPATH=tests:tests/faults $(PY) tests/chaos --seed $(SEED) --kills $(KILLS) $(ARGS)
+	@PYTHONPATH=tests/support:tests/faults $(PY) tests/chaos --seed $(SEED) --kills $(KILLS) $(ARGS)
 
 mutants: setup ## changes the source one thing at a time: do tests without Spark notice? (ARGS="--modules … --most 40 --seed 1")
 	@nice $(PY) tests/mutants $(ARGS)

@@ -117,10 +117,10 @@ def judged(case: Case, folder: Path) -> int:
     os.dup2(silent, 2)
     os.environ |= {"PYTHONPATH": str(folder), "HYPOTHESIS_PROFILE": "quick", "PYTHONDONTWRITEBYTECODE": "1"}
     sys.dont_write_bytecode = True
-    sys.path[:0] = [str(folder), str(ROOT / "tests")]
+    sys.path[:0] = [str(folder), str(ROOT / "tests/support")]
     os.chdir(ROOT)
     chosen = ["-m", "not spark and not broker and not thorough"]
-    tests = [f"tests/{one}" for one in case.judges]
+    tests = [str(file) for one in case.judges for file in ROOT.glob(f"tests/*/{one}")]
     return int(pytest.main(["-x", "-q", *chosen, *tests]))
 
 
