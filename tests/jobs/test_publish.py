@@ -29,7 +29,7 @@ from batch_parts import (
 
 from seamline.commitpoint import hooked
 from seamline.config import BatchSection
-from seamline.entries import Audit, ColumnDrift, Counts, DataFile, EntryBase, Verified, Version
+from seamline.entries import Audit, ColumnDrift, Counts, DataFile, EntryBase, Verified, Version, Withdrawn
 from seamline.errors import Condition, ConflictError, SeamlineError
 from seamline.history import ViewHistory
 from seamline.jobs.decide import decide, raw_read
@@ -37,7 +37,7 @@ from seamline.jobs.plan import Plan
 from seamline.jobs.publish import publish, put, serve, version_entry
 from seamline.jobs.reserve import reserve
 from seamline.jobs.resources import Resources
-from seamline.jobs.stages import Audited, Decided, Recomputed, Reservation
+from seamline.jobs.stages import Audited, Decided, Recomputed, Reservation, Unpublished
 from seamline.jobs.unit import TODAY, UnitResult
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue
@@ -153,11 +153,14 @@ def lose_epochs(lake: Lake) -> None:
 
 def test_a_reservation_is_put_next_or_the_one_that_holds_is_gone_on_with() -> None:
     lake, reached = lake_of(SPEED, ARCHIVE, version(10, run="other")), list[str]()
+    state = Catalogue(lake).states["per_hour"]
+    lake.view_log("per_hour").put(2, state.model_copy(update={"attempt": "another"}))
+    lake.view_log("per_hour").put(3, Withdrawn(at=NOW, definition=D, below=1))
     with hooked(reached.append):
         first = reserve(resources(lake), decided(lake))
     assert list(entries(lake)) == [1, 2]
     assert entries(lake)[2] == first.entry
-    assert (first.entry.cut, first.entry.until, first.entry.view_entry) == (at(20), NOW + HOUR, 1)
+    assert (first.entry.cut, first.entry.until, first.entry.view_entry) == (at(20), NOW + HOUR, 2)
     assert reached == ["batch.after-reserve"]
     assert reserve(resources(lake), decided(lake)).entry == first.entry
     assert list(entries(lake)) == [1, 2]
@@ -221,13 +224,30 @@ def test_a_version_whose_epochs_are_lost_is_not_served() -> None:
     expired(lambda: serve(resources(lake), made))
 
 
+def test_a_version_is_not_served_once_anything_that_it_is_made_of_is_withdrawn() -> None:
+    def serves(made: Version, below: int) -> int | None:
+        lake = lake_of(SPEED, ARCHIVE)
+        state, of = Catalogue(lake).states["per_hour"], target(logs(SPEED, ARCHIVE, [version(10), made]))
+        lake.view_log("per_hour").put(2, Withdrawn(at=NOW, definition=D, below=below))
+        return serve(resources(lake), Unpublished(state, of, 2, made, reserved("a"))).version
+
+    on_a_base, whole = version(20, 1), version(20, 1, complete=True)
+    assert serves(on_a_base, 1) == serves(whole, 2) == 2
+    for made, below in ((on_a_base, 2), (whole, 3)):
+        with pytest.raises(SeamlineError) as raised:
+            serves(made, below)
+        assert raised.value.condition is Condition.OUT_OF_RETENTION
+
+
 def test_a_run_puts_its_version_and_serves_it_and_one_that_is_put_is_only_served() -> None:
     for is_put in (False, True):
         lake, reached = lake_of(SPEED, ARCHIVE), list[str]()
         run = run_over(lake)
+        made = put(resources(lake), run) if is_put else run
         with hooked(reached.append):
-            outcome = publish(resources(lake), put(resources(lake), run) if is_put else run)
-        assert reached == [*([] if is_put else ["batch.after-version"]), "batch.after-publish"]
+            outcome = publish(resources(lake), made)
+        puts = [] if is_put else ["batch.before-version", "batch.after-version"]
+        assert reached == [*puts, "view.before-entry", "batch.after-publish"]
         state = Catalogue(lake).states["per_hour"]
         assert (state.served, state.version) == (outcome.definition, outcome.version) == (D, 2)
         assert (outcome.view, outcome.cut, outcome.units, outcome.counts.read) == ("per_hour", at(20), 2, 1)
