@@ -130,6 +130,8 @@ EQUIVALENT = (
         "jobs/compare.py", "size = 0 if spills else sum(map(weight, inputs.values()))", "the condition is False",
         _SLICES,
     ),
+    Equivalent("jobs/retention.py", "ATTEMPTS = 3", "3 becomes 4", "what one pass leaves, the next pass does"),
+    Equivalent("jobs/retention.py", "below: int = 0", "0 becomes 1", "a log's first entry is 1: none is below either"),
     Equivalent("serving/guard.py", 'if key != "cte_map":', "the condition is True", _COSTS),
     Equivalent(
         "serving/guard.py",
