@@ -8,15 +8,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import batch_parts
 import obstore
 import pytest
+from batch_parts import lake_of
 from handmade import Handmade
 from obstore.store import MemoryStore
 
+from seamline.commitpoint import hooked
 from seamline.config import Settings
 from seamline.entries import DataFile, Reserved, Version
 from seamline.frontier import START
-from seamline.history import BatchHistory
+from seamline.history import BatchHistory, ViewHistory
 from seamline.jobs.retention import Retained, lowest_needed, retain
 from seamline.ledger import Log
 from seamline.schemas.catalogue import Catalogue, drop_view
@@ -128,3 +131,21 @@ def test_files_that_no_entry_lists_go_once_they_are_older_than_a_day(tmp_path: P
     unlisted = {"batch/stray"} if young else set()
     assert paths(lake) == listed | unlisted | {"speed/stray"}, "a file goes a pass after the entry that listed it"
     assert retain(lake.lake, SETTINGS, lake.clock).files == 2
+
+
+def test_a_pass_withdraws_once_and_looks_again_where_another_put_first() -> None:
+    lake = lake_of([], [], *(batch_parts.version(10) for _ in range(9)))
+    settings, view = Settings(), lake.view_log("per_hour")
+    others = [Catalogue(lake).states["per_hour"]]
+
+    def put_first(point: str) -> None:
+        if point == "retention.before-view" and others:
+            view.put(2, others.pop().model_copy(update={"attempt": "another"}))
+
+    with hooked(put_first):
+        retain(lake, settings, lambda: NOW)
+    withdrawn = ViewHistory(view).withdrawn
+    assert (others, list(withdrawn)) == ([], [batch_parts.D])
+    assert withdrawn[batch_parts.D] == 10 - settings.batch.keep_versions
+    retain(lake, settings, lambda: NOW)
+    assert view.last() == 3
