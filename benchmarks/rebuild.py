@@ -17,7 +17,7 @@ from lakes import GROUPS, Clicks
 
 from seamline.history import BatchHistory
 from seamline.jobs.batch import Batch
-from seamline.jobs.spark import spark_runner
+from seamline.jobs.spark_runner import spark_runner
 from seamline.spark import session
 
 CORES = 2

@@ -29,9 +29,9 @@ from seamline.machine.broker import Broker
 from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.project import BOOTSTRAP, Project, load_project
 from seamline.serving.serving import Serving
-from seamline.streaming.epoch import Speed
 from seamline.streaming.kafka import Cluster
-from seamline.streaming.plan import make_plan
+from seamline.streaming.speed.epoch import Speed
+from seamline.streaming.stream_plan import make_plan
 from seamline.streaming.tasks import RECORDS
 
 SIZES = {Size.SMALL: ((20, 500), 1), Size.WHOLE: ((100, 5_000), 3)}

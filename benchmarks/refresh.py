@@ -12,7 +12,7 @@ from figures import Cost, Figure, Size, median, ratios, timed
 from lakes import Clicks
 
 from seamline.jobs.batch import Batch
-from seamline.jobs.spark import spark_runner
+from seamline.jobs.spark_runner import spark_runner
 from seamline.spark import session
 
 SIZES = {Size.SMALL: (2_000_000, 100, 3), Size.WHOLE: (30_000_000, 100, 5)}

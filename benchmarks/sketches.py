@@ -22,7 +22,7 @@ from rebuild import CORES, FAIR
 from seamline.config import KernelSection, Settings
 from seamline.history import BatchHistory
 from seamline.jobs.batch import Batch
-from seamline.jobs.spark import spark_runner
+from seamline.jobs.spark_runner import spark_runner
 from seamline.kernel import Limits, kernel, quote
 from seamline.schemas.algebra import ALGEBRA, Call
 from seamline.schemas.algebra.forms import evaluated, fill

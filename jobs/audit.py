@@ -17,7 +17,7 @@ from seamline.history import TopicsHistory
 from seamline.jobs.compare import compare, explain, not_compared
 from seamline.jobs.compute import raw_tasks
 from seamline.jobs.plan import ArchiveAt, table_of
-from seamline.jobs.reading import foreign, reading
+from seamline.jobs.read_order import foreign, reading
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Audited, Recomputed, Reservation
 from seamline.jobs.statements import Served, unit_statements

@@ -2,7 +2,7 @@
 
 The inputs are `raw` (the unit's Parquet files), `again` (rows of other decodings, decoded again), `mended`
 (records that another decoding had rejected and this one accepts, of every date), `known` (the unit's files as a base
-read them) and `reading` (how speed has read what lies beyond the base: `seamline.jobs.reading`).
+read them) and `reading` (how speed has read what lies beyond the base: `seamline.jobs.read_order`).
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class UnitTask:
     """A file of records that another decoding rejected."""
 
     reading: str = ""
-    """A file of how speed has read (`seamline.jobs.reading`)."""
+    """A file of how speed has read (`seamline.jobs.read_order`)."""
 
     groups: int = 0
     """Of how many groups the result says the hash."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from seamline.kernel import fold, quote
 from seamline.schemas.views.definition import Definition
-from seamline.serving.values import values
+from seamline.serving.json_values import values
 
 NAMED = 3
 """Groups that are named."""

@@ -15,13 +15,13 @@ from seamline.errors import Condition, TerminalError, UserError
 from seamline.kernel import parquet, quote
 from seamline.schemas.views.definition import Definition
 from seamline.serving import beyond
-from seamline.serving.bound import Text, bind
 from seamline.serving.deadline import deadline
 from seamline.serving.exported import exported
 from seamline.serving.failures import said, undefined
 from seamline.serving.guard import TREE, too_deep
 from seamline.serving.measure import Parser
 from seamline.serving.named import Names
+from seamline.serving.rebound import Text, bind
 from seamline.serving.remerge import tiles
 from seamline.serving.reserved import BATCH, SPEED, TILES
 from seamline.serving.snapshot import ServedView

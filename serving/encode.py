@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import ipc
 
+from seamline.serving.json_values import values
 from seamline.serving.provenance import Answer
-from seamline.serving.values import values
 
 PROVENANCE = "seamline.provenance"
 WARNINGS = "seamline.warnings"

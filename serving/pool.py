@@ -13,8 +13,7 @@ from functools import lru_cache
 
 from seamline.kernel import Limits, quote
 from seamline.schemas.views.definition import Definition
-from seamline.serving import bound
-from seamline.serving.bound import Text
+from seamline.serving import rebound
 from seamline.serving.cursor import Cursor, finished, unread
 from seamline.serving.guard import Reference, check, check_text, too_deep
 from seamline.serving.instances import Files, Instances
@@ -22,6 +21,7 @@ from seamline.serving.measure import Measured, measured
 from seamline.serving.named import Names, named
 from seamline.serving.once import repeated
 from seamline.serving.plain import PlainCall, plain_calls
+from seamline.serving.rebound import Text
 from seamline.serving.remerge import tiles
 from seamline.serving.reserved import TILES
 
@@ -37,7 +37,7 @@ class Pool:
     def __init__(self, limits: Limits, seconds: float) -> None:
         self.seconds = seconds
         self._instances = Instances(limits, seconds)
-        self._empty = Instances(replace(limits, memory=BINDING, threads=1), seconds, bound.SETTINGS)
+        self._empty = Instances(replace(limits, memory=BINDING, threads=1), seconds, rebound.SETTINGS)
         self.close = weakref.finalize(self, _close, self._instances, self._empty)  # also when the interpreter ends
         self.asked = lru_cache(maxsize=512)(self._asked)
         self.measured = lru_cache(maxsize=512)(self._measured)

@@ -9,13 +9,13 @@ from difflib import get_close_matches
 from seamline.clock import Clock
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.serving import beyond
-from seamline.serving.bound import Text
 from seamline.serving.cursor import Cursor, light, statement
 from seamline.serving.guard import Reference
 from seamline.serving.once import once
 from seamline.serving.plain import warnings
 from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer, Provenances
+from seamline.serving.rebound import Text
 from seamline.serving.reserved import TILES
 from seamline.serving.snapshot import ServedView, Snapshot
 

@@ -16,10 +16,10 @@ from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.project import Project
 from seamline.streaming.following import Following
 from seamline.streaming.kafka import Cluster
-from seamline.streaming.plan import Leaving
-from seamline.streaming.query import Prepared
 from seamline.streaming.reach import Reach
 from seamline.streaming.resting import Resting
+from seamline.streaming.runner import Prepared
+from seamline.streaming.stream_plan import Leaving
 from seamline.streaming.topics import (
     Found,
     Loss,

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from seamline.frontier import START, Frontier, Partition, topic_of
 from seamline.kernel import Kernel, Limits, kernel
 from seamline.portions import in_portions, portion_bytes
-from seamline.streaming.plan import UNCLAIMED, DecodingPlan, StreamPlan
+from seamline.streaming.stream_plan import UNCLAIMED, DecodingPlan, StreamPlan
 
 RECORDS = pa.schema(
     [

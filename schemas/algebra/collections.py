@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from seamline.schemas.algebra import inspark
-from seamline.schemas.algebra.floats import LISTED, divided
+from seamline.schemas.algebra.float_parts import LISTED, divided
 from seamline.schemas.algebra.forms import (
     AT,
     FLOATS,

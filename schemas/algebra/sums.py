@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from seamline.schemas.algebra import floats, inspark
+from seamline.schemas.algebra import float_parts as floats
+from seamline.schemas.algebra import inspark
 from seamline.schemas.algebra.forms import (
     FLOATS,
     INTEGERS,

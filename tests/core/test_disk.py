@@ -23,8 +23,8 @@ from seamline.jobs.stages import Audited, Decided, Recomputed
 from seamline.jobs.unit import TODAY, UnitResult
 from seamline.lake import Lake
 from seamline.ledger import Writer
-from seamline.streaming.compact import cover, plan_compaction
-from seamline.streaming.maintenance import compact_run
+from seamline.streaming.speed.compact import cover, plan_compaction
+from seamline.streaming.speed.maintenance import compact_run
 
 CLICKS = contract()
 

@@ -19,7 +19,7 @@ from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier, Partition
 from seamline.history import History, SpeedHistory
 from seamline.ledger import Log, Writer
-from seamline.streaming.compact import plan_sweep
+from seamline.streaming.speed.compact import plan_sweep
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

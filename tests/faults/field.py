@@ -27,12 +27,12 @@ from seamline.clock import Clock, system_clock
 from seamline.errors import Condition
 from seamline.history import ArchiveHistory
 from seamline.jobs.batch import Batch
-from seamline.jobs.spark import spark_runner
+from seamline.jobs.spark_runner import spark_runner
 from seamline.schemas.catalogue import apply_views
 from seamline.schemas.project import Project, load_project
-from seamline.streaming.archiving import run_archive
+from seamline.streaming.archive.role import run_archive
 from seamline.streaming.kafka import Cluster
-from seamline.streaming.speed import run_speed
+from seamline.streaming.speed.role import run_speed
 
 CONTRACT = """\
 apiVersion: v3.1.0

@@ -14,9 +14,9 @@ from kafka import KafkaConsumer, TopicPartition
 from seamline.claims import claim
 from seamline.clock import system_clock
 from seamline.frontier import Frontier, Partition
-from seamline.streaming.archiving import ArchiveRole
+from seamline.streaming.archive.role import ArchiveRole
 from seamline.streaming.kafka import Cluster
-from seamline.streaming.speed import SpeedRole
+from seamline.streaming.speed.role import SpeedRole
 from seamline.streaming.tasks import RECORDS
 
 

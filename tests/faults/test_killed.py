@@ -18,7 +18,7 @@ from seamline.frontier import Position
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
 from seamline.jobs.work import finished
 from seamline.schemas.catalogue import Catalogue
-from seamline.streaming.raw import RawTable
+from seamline.streaming.archive.tables import RawTable
 
 DAYS = 4
 """More event dates than units run at once."""

@@ -20,11 +20,11 @@ from seamline.frontier import Frontier, Partition, joined
 from seamline.history import ArchiveHistory, SpeedHistory, TopicsHistory
 from seamline.jobs.batch import Batch
 from seamline.serving.serving import Serving
-from seamline.streaming.archiving import ArchiveRole
-from seamline.streaming.imports import import_events
+from seamline.streaming.archive.imports import import_events
+from seamline.streaming.archive.role import ArchiveRole
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.reading import accept
-from seamline.streaming.speed import SpeedRole
+from seamline.streaming.speed.role import SpeedRole
 
 Make = Callable[..., Field]
 COUNTED = "SELECT sum(orders)::BIGINT AS n FROM sales"

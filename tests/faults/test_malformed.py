@@ -14,7 +14,7 @@ from truth import Event
 from waiting import wait_until
 
 from seamline.history import ArchiveHistory
-from seamline.streaming.raw import RawTable
+from seamline.streaming.archive.tables import RawTable
 
 DEEP = 2000
 LONG = 5 << 20

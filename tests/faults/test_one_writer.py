@@ -18,8 +18,8 @@ from seamline.claims import LEASE
 from seamline.clock import system_clock
 from seamline.errors import Condition, ConflictError
 from seamline.history import ArchiveHistory, SpeedHistory
-from seamline.streaming.compact import files_of
-from seamline.streaming.raw import RawTable
+from seamline.streaming.archive.tables import RawTable
+from seamline.streaming.speed.compact import files_of
 
 DAY = timedelta(days=1)
 

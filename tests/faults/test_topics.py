@@ -15,9 +15,9 @@ from seamline.commitpoint import hooked
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import Frontier, Partition
 from seamline.history import ArchiveHistory, SpeedHistory
-from seamline.streaming.archiving import run_archive
+from seamline.streaming.archive.role import run_archive
 from seamline.streaming.kafka import Cluster
-from seamline.streaming.speed import run_speed
+from seamline.streaming.speed.role import run_speed
 
 Make = Callable[..., Field]
 

@@ -15,7 +15,7 @@ from lakes import CONTRACT, VIEW, Bench, order, orders
 from obstore.store import LocalStore
 from places import ROOT
 
-from seamline.jobs.spark import spark_runner
+from seamline.jobs.spark_runner import spark_runner
 from seamline.machine.java import find_java
 
 PACKAGES = {

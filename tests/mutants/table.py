@@ -16,10 +16,11 @@ JUDGES: dict[str, tuple[str, ...]] = {
         "test_segment.py",
         "test_spared.py",
     ),
-    "streaming/compact.py": ("test_compact.py", "test_needed.py", "test_spared.py", "test_speed.py"),
-    "streaming/remembered.py": ("test_remembered.py", "test_recall.py"),
-    "streaming/epoch.py": ("test_epoch.py", "test_speed.py", "test_spared.py", "test_disk.py", "test_recall.py"),
-    "streaming/plan.py": ("test_stream_plan.py", "test_derived_layers.py", "test_speed.py", "test_recall.py"),
+    "streaming/speed/compact.py": ("test_compact.py", "test_needed.py", "test_spared.py", "test_speed.py"),
+    "streaming/speed/dedup.py": ("test_dedup.py", "test_recall.py"),
+    "streaming/attempts.py": ("test_epoch.py", "test_spared.py"),
+    "streaming/speed/epoch.py": ("test_epoch.py", "test_speed.py", "test_spared.py", "test_disk.py", "test_recall.py"),
+    "streaming/stream_plan.py": ("test_stream_plan.py", "test_derived_layers.py", "test_speed.py", "test_recall.py"),
     "jobs/plan.py": ("test_batch_plan.py", "test_batch.py"),
     "jobs/decide.py": ("test_decide.py", "test_run.py", "test_batch.py"),
     "jobs/reserve.py": ("test_batch_plan.py", "test_publish.py", "test_run.py", "test_batch.py"),
@@ -44,19 +45,19 @@ class Known:
 
 KNOWN = (
     Known(
-        "compaction crosses a reserved cut", "streaming/compact.py",
+        "compaction crosses a reserved cut", "streaming/speed/compact.py",
         "        cuts += [reserved.cut for reserved in batch.held(now)]\n", "", ("test_spared.py",),
     ),
     Known(
-        "compaction crosses any cut", "streaming/compact.py",
+        "compaction crosses any cut", "streaming/speed/compact.py",
         "not any(_inside(cut, run[0].start, link.end) for cut in cuts)", "True", ("test_spared.py",),
     ),
     Known(
-        "a writer never gives up by age", "streaming/epoch.py",
+        "a writer never gives up by age", "streaming/attempts.py",
         "    if now - began > swept_after / 2:\n", "    if False:\n", ("test_spared.py",),
     ),
     Known(
-        "no writer asks for its age", "streaming/epoch.py",
+        "no writer asks for its age", "streaming/speed/epoch.py",
         "    check_age(began, speed.clock())\n", "", ("test_spared.py",),
     ),
     Known(
@@ -69,7 +70,8 @@ KNOWN = (
         ("test_spared.py",),
     ),
     Known(
-        "no grace", "streaming/compact.py", "GRACE = timedelta(hours=1)", "GRACE = timedelta(0)", ("test_spared.py",),
+        "no grace", "streaming/speed/compact.py",
+        "GRACE = timedelta(hours=1)", "GRACE = timedelta(0)", ("test_spared.py",),
     ),
 )  # fmt: skip
 
@@ -99,25 +101,25 @@ EQUIVALENT = (
         "> becomes >=", "at this very number a whole entry stands by then, and such a one is not set aside",
     ),
     Equivalent(
-        "streaming/remembered.py", "MOST = 50_000_000", "50000000 becomes 50000001", "one id more in 1 GB of memory",
+        "streaming/speed/dedup.py", "MOST = 50_000_000", "50000000 becomes 50000001", "one id more in 1 GB of memory",
     ),
     Equivalent(
-        "streaming/remembered.py", "needed: int = 0", "0 becomes 1", "the first second of 1970 is as long ago as none",
+        "streaming/speed/dedup.py", "needed: int = 0", "0 becomes 1", "the first second of 1970 is as long ago as none",
     ),
     Equivalent(
-        "streaming/epoch.py", "self._forgot_at = clock() - FORGET_EVERY", "- becomes +",
+        "streaming/speed/epoch.py", "self._forgot_at = clock() - FORGET_EVERY", "- becomes +",
         "a minute ahead is as far off as a minute ago: the first batch looks",
     ),
     Equivalent(
-        "streaming/epoch.py", "return tuple(one for one in self.plan.decodings if one.decoding in found)",
+        "streaming/speed/epoch.py", "return tuple(one for one in self.plan.decodings if one.decoding in found)",
         "the comprehension's condition is True", _COSTS,
     ),
     Equivalent(
-        "streaming/epoch.py", "merging = dict(speed.plan.merges)[definition] if len(tables) > 1 else UNMERGED",
+        "streaming/speed/epoch.py", "merging = dict(speed.plan.merges)[definition] if len(tables) > 1 else UNMERGED",
         "the condition is True", _COSTS,
     ),
     Equivalent(
-        "streaming/epoch.py", "merging = dict(speed.plan.merges)[definition] if len(tables) > 1 else UNMERGED",
+        "streaming/speed/epoch.py", "merging = dict(speed.plan.merges)[definition] if len(tables) > 1 else UNMERGED",
         "> becomes >=", _COSTS,
     ),
     Equivalent(

@@ -15,7 +15,7 @@ import pytest
 
 from seamline.errors import Condition, TerminalError, UserError
 from seamline.kernel import kernel
-from seamline.operate.events import EventFile, event_time, shift
+from seamline.operate.event_files import EventFile, event_time, shift
 from seamline.operate.replay import send_files
 from seamline.operate.survey import check_files, judge_files, say_rejected
 from seamline.schemas.contracts.contract import Contract, parse_contract

@@ -15,7 +15,7 @@ from stream_parts import event, make_project
 
 from seamline.cli.main import execute
 from seamline.errors import Condition, UserError
-from seamline.operate.events import EventFile, event_time, newest, read_event, shift
+from seamline.operate.event_files import EventFile, event_time, newest, read_event, shift
 from seamline.operate.replay import producer, send_files
 from seamline.schemas.contracts.contract import Contract, parse_contract
 

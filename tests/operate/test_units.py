@@ -14,11 +14,11 @@ from seamline.entries import Counts
 from seamline.frontier import START, Frontier, Partition
 from seamline.history import ArchiveHistory
 from seamline.jobs.conditions import within
-from seamline.jobs.spark import SHARES, share_out
+from seamline.jobs.spark_runner import SHARES, share_out
 from seamline.jobs.statements import Served, Tally, mended_statement, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.work import local_runner, run_unit
-from seamline.operate.units import step_of
+from seamline.operate.spark_units import step_of
 from seamline.raw import by_day, raw_files
 from seamline.schemas.catalogue import Catalogue
 from seamline.units import Unit

@@ -28,7 +28,7 @@ from seamline.schemas.views.compiler import compile_view
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.properties import Keep, batch_keep, sort_keys, speed_retention, tags
 from seamline.schemas.views.text import parse_views
-from seamline.streaming.maintenance import Maintenance
+from seamline.streaming.speed.maintenance import Maintenance
 from seamline.units import Unit
 
 SELECT = "SELECT shop, time_bucket(INTERVAL '1 hour', placed) AS hour, count(*) AS n, sum(amount) AS Total"

@@ -16,7 +16,7 @@ from seamline.jobs.statements import unit_statements
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.compiler import compile_view
 from seamline.schemas.views.text import parse_views
-from seamline.streaming.plan import make_plan
+from seamline.streaming.stream_plan import make_plan
 from seamline.units import Unit
 
 pytestmark = pytest.mark.thorough

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from seamline.errors import Condition, UserError
 from seamline.kernel import kernel
-from seamline.operate.events import event_time, shift
+from seamline.operate.event_files import event_time, shift
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.contracts.decode import decode_statement
 from seamline.schemas.contracts.types import parse_instant

@@ -20,9 +20,9 @@ from pyarrow import csv, parquet
 
 from seamline.errors import Condition, SeamlineError
 from seamline.kernel import Limits
-from seamline.serving.bound import Text
 from seamline.serving.guard import TREE, check
 from seamline.serving.instances import Instances
+from seamline.serving.rebound import Text
 from seamline.serving.serving import Serving
 
 SECRET = "SECRET-OF-ANOTHER"

@@ -20,7 +20,7 @@ from waiting import wait_until
 from seamline.clock import system_clock
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
 from seamline.jobs.batch import Batch
-from seamline.jobs.spark import spark_runner
+from seamline.jobs.spark_runner import spark_runner
 from seamline.kernel import kernel
 from seamline.schemas.algebra import ALGEBRA, Call
 from seamline.schemas.algebra.forms import evaluated
@@ -28,8 +28,8 @@ from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.project import Project, load_project
 from seamline.schemas.views.definition import Definition
 from seamline.serving.serving import Serving
-from seamline.streaming.archiving import run_archive
-from seamline.streaming.speed import run_speed
+from seamline.streaming.archive.role import run_archive
+from seamline.streaming.speed.role import run_speed
 
 CONTRACT = """\
 apiVersion: v3.1.0

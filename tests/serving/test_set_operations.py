@@ -20,9 +20,9 @@ from seamline.errors import Condition, SeamlineError
 from seamline.kernel import Limits
 from seamline.schemas.algebra import ALGEBRA, Call
 from seamline.schemas.algebra.forms import fill
-from seamline.serving.bound import Text
 from seamline.serving.functions import MACROS, WHOLE
 from seamline.serving.pool import Pool
+from seamline.serving.rebound import Text
 from seamline.serving.serving import Serving
 
 pytestmark = pytest.mark.thorough

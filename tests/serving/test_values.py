@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from seamline.cli.query import distinct
 from seamline.errors import Condition, SeamlineError
 from seamline.serving import encode
+from seamline.serving.json_values import day_text, instant_text, interval_text, time_text
 from seamline.serving.serving import Serving
-from seamline.serving.values import day_text, instant_text, interval_text, time_text
 from seamline.wording import cell as shown
 
 NESTED = (

@@ -20,13 +20,13 @@ from seamline.history import ArchiveHistory
 from seamline.lake import Lake
 from seamline.raw import RawFile
 from seamline.schemas.project import Project, load_project
-from seamline.streaming.archive import Archive
-from seamline.streaming.archiving import run_archive
-from seamline.streaming.epoch import no_check
-from seamline.streaming.imports import import_events
-from seamline.streaming.inbox import Inbox
-from seamline.streaming.raw import RawTable
-from seamline.streaming.shelves import file_records, make_shelves
+from seamline.streaming.archive.archive import Archive
+from seamline.streaming.archive.filing import file_records, make_shelves
+from seamline.streaming.archive.imports import import_events
+from seamline.streaming.archive.inbox import Inbox
+from seamline.streaming.archive.role import run_archive
+from seamline.streaming.archive.tables import RawTable
+from seamline.streaming.attempts import no_check
 from seamline.streaming.tasks import gather
 
 CLICKS = contract()
@@ -227,7 +227,7 @@ def test_an_import_whose_files_have_grown_old_is_not_asked_for(tmp_path: Path) -
 def test_an_import_waits_for_the_running_archive_to_take_it(tmp_path: Path) -> None:
     import threading
 
-    from seamline.streaming.inbox import Inbox
+    from seamline.streaming.archive.inbox import Inbox
 
     project = project_of(tmp_path / "p")
     with claim(project.lake, project.lake.archive_log("main"), "archive") as writer:

@@ -27,10 +27,10 @@ from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.raw import RawFile
 from seamline.schemas.contracts.contract import Contract, parse_contract
-from seamline.streaming.archive import Archive
-from seamline.streaming.inbox import Inbox
-from seamline.streaming.raw import Fence, RawTable
-from seamline.streaming.shelves import file_records, make_shelves
+from seamline.streaming.archive.archive import Archive
+from seamline.streaming.archive.filing import file_records, make_shelves
+from seamline.streaming.archive.inbox import Inbox
+from seamline.streaming.archive.tables import Fence, RawTable
 from seamline.streaming.tasks import gather
 
 CLICKS = contract()

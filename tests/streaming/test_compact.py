@@ -13,7 +13,7 @@ from seamline.entries import Claim, Compacted, DataFile, EntryBase, Epoch, Retir
 from seamline.frontier import Frontier, Partition
 from seamline.history import SpeedHistory
 from seamline.ledger import Log
-from seamline.streaming.compact import (
+from seamline.streaming.speed.compact import (
     Link,
     cover,
     first_cut,

@@ -34,8 +34,8 @@ from seamline.kernel import Limits
 from seamline.lake import Lake
 from seamline.ledger import Log
 from seamline.schemas.contracts.contract import parse_contract
-from seamline.streaming.epoch import check_balance, check_same, commit_epoch, count, is_owed
-from seamline.streaming.plan import StreamPlan, make_plan
+from seamline.streaming.speed.epoch import check_balance, check_same, commit_epoch, count, is_owed
+from seamline.streaming.stream_plan import StreamPlan, make_plan
 from seamline.streaming.tasks import KEPT_BYTES, POSITIONS, Gathered, Task
 
 CLICKS = contract()

@@ -14,9 +14,9 @@ import os, signal, sys, threading
 from pathlib import Path
 from pyspark import SparkContext
 from seamline.errors import TransientError
-from seamline.operate.units import SparkUnits
+from seamline.operate.spark_units import SparkUnits
 from seamline.schemas.project import load_project
-from seamline.streaming.entrypoint import opened
+from seamline.streaming.session import opened
 
 project = load_project(Path(sys.argv[1]))
 said = []

@@ -14,7 +14,7 @@ from seamline.history import BatchHistory, SpeedHistory
 from seamline.kernel import KERNEL_VERSION
 from seamline.ledger import Log, Writer
 from seamline.schemas.views.properties import Keep
-from seamline.streaming.compact import needed_cuts, plan_retirement
+from seamline.streaming.speed.compact import needed_cuts, plan_retirement
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 WEEK = timedelta(days=7)

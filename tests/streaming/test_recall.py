@@ -12,10 +12,10 @@ from seamline.entries import Epoch, Memory, Retired
 from seamline.frontier import START
 from seamline.history import SpeedHistory
 from seamline.lake import Lake
-from seamline.streaming.compact import cover, plan_compaction
-from seamline.streaming.epoch import Speed
-from seamline.streaming.maintenance import compact_run
-from seamline.streaming.plan import make_plan
+from seamline.streaming.speed.compact import cover, plan_compaction
+from seamline.streaming.speed.epoch import Speed
+from seamline.streaming.speed.maintenance import compact_run
+from seamline.streaming.stream_plan import make_plan
 
 CLICKS = contract()
 MENDED = contract(more="      - {property: seamline.ahead, value: 2 days}\n")

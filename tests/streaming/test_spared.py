@@ -21,9 +21,9 @@ from seamline.errors import Condition, SeamlineError
 from seamline.history import BatchHistory, SpeedHistory
 from seamline.jobs.retention import lowest_needed, retain
 from seamline.schemas.views.properties import Keep
-from seamline.streaming.compact import cover, plan_compaction, plan_sweep, standing
-from seamline.streaming.epoch import check_age
+from seamline.streaming.attempts import check_age
 from seamline.streaming.kafka import Cluster
+from seamline.streaming.speed.compact import cover, plan_compaction, plan_sweep, standing
 
 HOUR = timedelta(hours=1)
 A_DAY = timedelta(days=1)

@@ -42,11 +42,11 @@ from seamline.history import SpeedHistory
 from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.project import load_project
 from seamline.segment import build_chain
-from seamline.streaming.compact import Link, cover, plan_compaction, plan_retirement, plan_sweep
-from seamline.streaming.epoch import SWEPT_AFTER
-from seamline.streaming.maintenance import Maintenance, compact_run
-from seamline.streaming.plan import make_plan
-from seamline.streaming.speed import run_speed
+from seamline.streaming.attempts import SWEPT_AFTER
+from seamline.streaming.speed.compact import Link, cover, plan_compaction, plan_retirement, plan_sweep
+from seamline.streaming.speed.maintenance import Maintenance, compact_run
+from seamline.streaming.speed.role import run_speed
+from seamline.streaming.stream_plan import make_plan
 from seamline.streaming.tasks import KEPT_BYTES, Task
 
 CLICKS = contract()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from stream_parts import VIEW, contract, definition
 
 from seamline.schemas.contracts.contract import Contract, Discriminator
-from seamline.streaming.plan import DecodingPlan, StreamPlan, make_plan
+from seamline.streaming.stream_plan import DecodingPlan, StreamPlan, make_plan
 
 CLICKS = contract()
 MENDED = contract(more="      - {property: seamline.ahead, value: 2 days}\n")

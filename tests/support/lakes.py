@@ -30,8 +30,8 @@ from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.contracts.decode import decode_statement
 from seamline.schemas.views.text import parse_views
 from seamline.segment import build_chain
-from seamline.streaming.epoch import Speed
-from seamline.streaming.plan import make_plan
+from seamline.streaming.speed.epoch import Speed
+from seamline.streaming.stream_plan import make_plan
 from seamline.streaming.tasks import RECORDS
 
 CONTRACT = """\

@@ -42,11 +42,11 @@ from seamline.segment import build_chain, check_seam
 from seamline.serving.chains import topics_only
 from seamline.serving.serving import Serving
 from seamline.serving.snapshot import ServedView, Snapshot
-from seamline.streaming.archive import Archive
-from seamline.streaming.epoch import Speed
-from seamline.streaming.maintenance import Maintenance
-from seamline.streaming.plan import make_plan
-from seamline.streaming.shelves import file_records, make_shelves
+from seamline.streaming.archive.archive import Archive
+from seamline.streaming.archive.filing import file_records, make_shelves
+from seamline.streaming.speed.epoch import Speed
+from seamline.streaming.speed.maintenance import Maintenance
+from seamline.streaming.stream_plan import make_plan
 from seamline.streaming.tasks import KEPT_BYTES, RECORDS, Row, Task, gather
 
 T = TypeVar("T")

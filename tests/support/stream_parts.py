@@ -26,10 +26,10 @@ from seamline.schemas.project import Project, load_project
 from seamline.schemas.views.compiler import compile_view
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.text import parse_views
-from seamline.streaming.archive import Archive
-from seamline.streaming.epoch import Speed
-from seamline.streaming.plan import make_plan
-from seamline.streaming.shelves import make_shelves
+from seamline.streaming.archive.archive import Archive
+from seamline.streaming.archive.filing import make_shelves
+from seamline.streaming.speed.epoch import Speed
+from seamline.streaming.stream_plan import make_plan
 from seamline.streaming.tasks import RECORDS, Task, Tasks
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -29,10 +29,10 @@ from seamline.ledger import Writer
 from seamline.schemas.catalogue import apply_views
 from seamline.schemas.project import Project, load_project
 from seamline.serving.serving import Serving
-from seamline.streaming.archiving import ArchiveRole
+from seamline.streaming.archive.role import ArchiveRole
 from seamline.streaming.kafka import Cluster, Topic
 from seamline.streaming.reading import accept
-from seamline.streaming.speed import SpeedRole
+from seamline.streaming.speed.role import SpeedRole
 from seamline.streaming.tasks import RECORDS
 
 RoleName = Literal["speed", "archive"]

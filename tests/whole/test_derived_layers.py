@@ -22,7 +22,7 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import parse_contract
 from seamline.schemas.views.project_views import compile_all
 from seamline.schemas.views.text import parse_views
-from seamline.streaming.plan import DecodingPlan, make_plan
+from seamline.streaming.stream_plan import DecodingPlan, make_plan
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ from waiting import wait_until
 from seamline.clock import system_clock
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
 from seamline.jobs.batch import Batch
-from seamline.jobs.spark import spark_runner
+from seamline.jobs.spark_runner import spark_runner
 from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.project import load_project
 from seamline.serving.serving import Serving
-from seamline.streaming.archiving import run_archive
-from seamline.streaming.speed import run_speed
+from seamline.streaming.archive.role import run_archive
+from seamline.streaming.speed.role import run_speed
 
 PER_DAY = """\
 CREATE MATERIALIZED VIEW per_day AS

@@ -29,10 +29,10 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import parse_contract
 from seamline.schemas.contracts.decode import decode_statement, unclaimed_statement
 from seamline.schemas.contracts.json_records import LARGEST
-from seamline.streaming.plan import make_plan
-from seamline.streaming.query import in_bytes_of
-from seamline.streaming.raw import RawTable
-from seamline.streaming.shelves import FilingJob, filing_task, make_shelves
+from seamline.streaming.archive.filing import FilingJob, filing_task, make_shelves
+from seamline.streaming.archive.tables import RawTable
+from seamline.streaming.runner import in_bytes_of
+from seamline.streaming.stream_plan import make_plan
 from seamline.streaming.tasks import RECORDS, Job, decode_task, gather
 from seamline.units import Unit
 

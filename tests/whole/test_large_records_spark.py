@@ -13,8 +13,8 @@ from waiting import wait_until
 from seamline.history import ArchiveHistory
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project, load_project
-from seamline.streaming.archiving import run_archive
-from seamline.streaming.speed import run_speed
+from seamline.streaming.archive.role import run_archive
+from seamline.streaming.speed.role import run_speed
 
 
 def test_a_backlog_of_large_records_is_read_by_both_roles_in_little_memory(

@@ -19,14 +19,14 @@ from seamline.clock import system_clock
 from seamline.entries import Counts
 from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
 from seamline.jobs.batch import Batch, Outcome
-from seamline.jobs.spark import spark_runner
+from seamline.jobs.spark_runner import spark_runner
 from seamline.kernel import kernel
 from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.project import Project, load_project
 from seamline.serving.serving import Serving
-from seamline.streaming.archiving import run_archive
-from seamline.streaming.imports import import_events
-from seamline.streaming.speed import run_speed
+from seamline.streaming.archive.imports import import_events
+from seamline.streaming.archive.role import run_archive
+from seamline.streaming.speed.role import run_speed
 
 CONTRACT = """\
 apiVersion: v3.1.0

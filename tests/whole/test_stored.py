@@ -24,7 +24,7 @@ from seamline.kernel import KERNEL_VERSION
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue
 from seamline.serving.serving import Serving
-from seamline.streaming.maintenance import Maintenance
+from seamline.streaming.speed.maintenance import Maintenance
 
 OFTEN = VIEW.replace("approx_count_distinct(id) AS ids", "mode(shop) AS often")
 PLAIN = VIEW.replace("approx_count_distinct(id) AS ids", "count(id) AS ids")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from seamline.advance import Advance, Say, Show, unsaid, unshown
 from seamline.entries import Counts
-from seamline.operate.events import EventFile
+from seamline.operate.event_files import EventFile
 from seamline.operate.survey import check_files
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import Project
-from seamline.streaming.imports import import_events
+from seamline.streaming.archive.imports import import_events
 
 
 @dataclass(frozen=True)

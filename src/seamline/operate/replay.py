@@ -18,7 +18,7 @@ from seamline.advance import Advance, Say, Show, unsaid, unseen, unshown
 from seamline.clock import system_clock
 from seamline.errors import Condition, TerminalError, TransientError, UserError
 from seamline.kernel import Limits, kernel
-from seamline.operate.events import EventFile, newest, read_event, shift
+from seamline.operate.event_files import EventFile, newest, read_event, shift
 from seamline.operate.survey import Survey, check_names, judge_files, say_rejected
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import Project

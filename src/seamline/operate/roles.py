@@ -27,13 +27,13 @@ def run_role(project: Project, role: RoleName, stream: str) -> None:
 
 
 def _archive(project: Project, stream: str) -> None:
-    from seamline.streaming.archiving import run_archive
+    from seamline.streaming.archive.role import run_archive
 
     run_archive(project, stream)
 
 
 def _speed(project: Project, stream: str) -> None:
-    from seamline.streaming.speed import run_speed
+    from seamline.streaming.speed.role import run_speed
 
     run_speed(project, stream)
 

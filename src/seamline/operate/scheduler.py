@@ -23,7 +23,7 @@ from seamline.history import ArchiveHistory, BatchHistory
 from seamline.jobs.batch import Batch
 from seamline.jobs.plan import imports_of
 from seamline.jobs.retention import retain
-from seamline.operate.units import SparkUnits
+from seamline.operate.spark_units import SparkUnits
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
 

@@ -23,7 +23,7 @@ from seamline.private import made
 from seamline.schemas.catalogue import apply_views
 from seamline.schemas.project import ADDRESS, BOOTSTRAP, Project
 from seamline.streaming.kafka import Cluster
-from seamline.streaming.pulse import is_outage
+from seamline.streaming.liveness import is_outage
 
 logger = logging.getLogger(__name__)
 

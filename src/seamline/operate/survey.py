@@ -13,7 +13,7 @@ import pyarrow as pa
 from seamline.advance import Advance, Say, unsaid, unseen
 from seamline.kernel import Kernel
 from seamline.operate.csvrows import CsvHeader
-from seamline.operate.events import EventFile, shift
+from seamline.operate.event_files import EventFile, shift
 from seamline.portions import in_portions, lists_of, portion_bytes
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.decode import decode_statement

@@ -17,8 +17,8 @@ from seamline.lake import Lake
 from seamline.portions import in_portions, portion_bytes
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.decode import claims_version, decode_statement, unclaimed_statement
-from seamline.streaming.plan import UNCLAIMED, Leaving, sharing, topics_read
-from seamline.streaming.raw import RawTable, files_table, write_raw
+from seamline.streaming.archive.tables import RawTable, files_table, write_raw
+from seamline.streaming.stream_plan import UNCLAIMED, Leaving, sharing, topics_read
 from seamline.streaming.tasks import RECORDS, Row, above, below, ranges_of, tally, to_ipc
 
 BYTES = "bytes:"

@@ -1,18 +1,15 @@
-"""How a streaming role is run as a process of its own, and where its Spark session comes from."""
+"""Where a streaming role's Spark session comes from."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from seamline.errors import SeamlineError
 from seamline.executors import await_executors
-from seamline.schemas.project import Project, load_project
+from seamline.schemas.project import Project
 from seamline.spark import DYING, is_lost, lost, session
 
 
@@ -43,17 +40,3 @@ def opened(
     finally:
         if not is_lost():
             opened_here.stop()
-
-
-def main_of(run: Callable[[Project, str], None], arguments: list[str] | None = None) -> int:
-    """`python -m seamline.streaming.speed` or `….archiving`, `--project DIR --stream NAME`; returns the exit code."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--project", type=Path, default=Path())
-    parser.add_argument("--stream", default="main")
-    given = parser.parse_args(arguments)
-    try:
-        run(load_project(given.project), given.stream)
-    except SeamlineError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0

@@ -24,7 +24,7 @@ from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.frontier import Frontier
 from seamline.spark import from_task, settle_worker
 from seamline.streaming.kafka import Topic, starting_offsets
-from seamline.streaming.pulse import Pulse, is_outage
+from seamline.streaming.liveness import Pulse, is_outage
 from seamline.streaming.tasks import Row, Task, Tasks, records_table
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seamline.frontier import START, Frontier, Partition
-from seamline.streaming import remembered as module
-from seamline.streaming.plan import DecodingPlan
-from seamline.streaming.remembered import Generation, Kept, Remembered, generations
-from seamline.streaming.runs import GROWTH, IdentityRun
+from seamline.streaming.speed import dedup as module
+from seamline.streaming.speed.dedup import Generation, Kept, Remembered, generations
+from seamline.streaming.speed.runs import GROWTH, IdentityRun
+from seamline.streaming.stream_plan import DecodingPlan
 from seamline.streaming.tasks import IDS
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

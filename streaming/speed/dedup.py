@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from seamline.entries import Memory
 from seamline.frontier import Frontier, topic_of
 from seamline.streaming.logtime import ALLOWANCE, second
-from seamline.streaming.plan import DecodingPlan
-from seamline.streaming.runs import IdentityRun, added, later_copies, together
+from seamline.streaming.speed.runs import IdentityRun, added, later_copies, together
+from seamline.streaming.stream_plan import DecodingPlan
 from seamline.streaming.tasks import POSITIONS
 
 MOST = 50_000_000

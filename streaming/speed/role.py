@@ -7,7 +7,6 @@ batches.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from typing import Any
 
@@ -19,15 +18,15 @@ from seamline.kernel import Limits
 from seamline.ledger import Writer
 from seamline.machine.signals import stopping
 from seamline.schemas.project import Project
-from seamline.streaming.entrypoint import main_of, opened
-from seamline.streaming.epoch import Speed
 from seamline.streaming.following import Following
 from seamline.streaming.kafka import Cluster, Topic
-from seamline.streaming.maintenance import Maintenance
-from seamline.streaming.plan import StreamPlan, make_plan
-from seamline.streaming.pulse import Pulse
-from seamline.streaming.query import Prepared, Runner, StreamReading
+from seamline.streaming.liveness import Pulse
 from seamline.streaming.reading import ReadTopics
+from seamline.streaming.runner import Prepared, Runner, StreamReading
+from seamline.streaming.session import opened
+from seamline.streaming.speed.epoch import Speed
+from seamline.streaming.speed.maintenance import Maintenance
+from seamline.streaming.stream_plan import StreamPlan, make_plan
 from seamline.streaming.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -137,7 +136,3 @@ def run_speed(
         with opened(project, f"speed-{stream}", spark, writer.tell, stop) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
             Runner(session, pulse, role, reading, stop).run()
-
-
-if __name__ == "__main__":
-    sys.exit(main_of(run_speed))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -13,15 +12,15 @@ from seamline.frontier import Frontier
 from seamline.ledger import Writer
 from seamline.machine.signals import stopping
 from seamline.schemas.project import Project
-from seamline.streaming.archive import Archive
-from seamline.streaming.entrypoint import main_of, opened
+from seamline.streaming.archive.archive import Archive
+from seamline.streaming.archive.filing import Shelf, make_shelves
+from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.following import Following
-from seamline.streaming.inbox import Inbox
 from seamline.streaming.kafka import Cluster
-from seamline.streaming.pulse import Pulse
-from seamline.streaming.query import Prepared, Runner, StreamReading
+from seamline.streaming.liveness import Pulse
 from seamline.streaming.reading import ReadTopics
-from seamline.streaming.shelves import Shelf, make_shelves
+from seamline.streaming.runner import Prepared, Runner, StreamReading
+from seamline.streaming.session import opened
 from seamline.streaming.tasks import Tasks
 
 IMPORTING = "import"
@@ -124,7 +123,3 @@ def run_archive(
         with opened(project, f"archive-{stream}", spark, writer.tell, stop) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
             Runner(session, pulse, role, reading, stop).run()
-
-
-if __name__ == "__main__":
-    sys.exit(main_of(run_archive))

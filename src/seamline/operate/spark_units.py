@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from seamline.executors import await_executors
-from seamline.jobs.spark import spark_runner
+from seamline.jobs.spark_runner import spark_runner
 from seamline.jobs.unit import Runner, UnitResult, UnitTask
 from seamline.schemas.project import Project
 from seamline.spark import is_lost, session

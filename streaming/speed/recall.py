@@ -15,8 +15,8 @@ from seamline.history import SpeedHistory
 from seamline.kernel import Kernel
 from seamline.lake import Lake
 from seamline.streaming.logtime import ALLOWANCE, second
-from seamline.streaming.plan import DecodingPlan
-from seamline.streaming.remembered import Generation, Kept, generations
+from seamline.streaming.speed.dedup import Generation, Kept, generations
+from seamline.streaming.stream_plan import DecodingPlan
 
 Load = Callable[[int], pa.Table]
 """The ids read from an epoch on: decoding, hi, lo, seen, epoch."""

@@ -6,7 +6,7 @@ checker that asks whether the topics are still the same ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,10 +25,11 @@ from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.algebra import LAYOUT
 from seamline.slices import UNMERGED
+from seamline.streaming.attempts import Check, check_age, no_check
 from seamline.streaming.logtime import Ends, LogTime, no_ends
-from seamline.streaming.plan import UNCLAIMED, DecodingPlan, StreamPlan
-from seamline.streaming.recall import begin, loader
-from seamline.streaming.remembered import Kept, Remembered
+from seamline.streaming.speed.dedup import Kept, Remembered
+from seamline.streaming.speed.recall import begin, loader
+from seamline.streaming.stream_plan import UNCLAIMED, DecodingPlan, StreamPlan
 from seamline.streaming.tasks import (
     KEPT_BYTES,
     ONE_THREAD,
@@ -46,18 +47,9 @@ from seamline.streaming.tasks import (
 IDS = "ids"
 """Where id files stand beside the definitions' folders."""
 
-SWEPT_AFTER = timedelta(days=1)
-"""Files that no entry lists are swept once they are this old; a writer gives up at half of it."""
-
 FORGET_EVERY = timedelta(minutes=1)
 
 _IDS = "SELECT DISTINCT decoding, hi, lo, seen, {epoch}::UINTEGER AS epoch FROM ids WHERE hi IS NOT NULL"
-
-Check = Callable[[], None]
-
-
-def no_check() -> None:
-    """Where there are no topics that could be made again."""
 
 
 class Speed:
@@ -267,16 +259,6 @@ def check_balance(epoch: Epoch) -> None:
                 hint="this is a defect: report it with the range; nothing was committed",
                 where=f"({epoch.start}] to ({epoch.end}]",
             )
-
-
-def check_age(began: datetime, now: datetime, swept_after: timedelta = SWEPT_AFTER) -> None:
-    """A writer whose files are half as old as a sweep allows gives up before its put."""
-    if now - began > swept_after / 2:
-        raise TransientError(
-            Condition.STORE_UNAVAILABLE,
-            f"this attempt began at {began.isoformat()}, and its files may be swept before its entry stands",
-            hint="start again: what has no entry is read again",
-        )
 
 
 def check_same(first: Gathered, second: Gathered) -> None:

@@ -18,10 +18,10 @@ from seamline.kernel import Input, Kernel, literal
 from seamline.lake import Lake
 from seamline.portions import in_portions, portion_bytes
 from seamline.raw import RawFile
-from seamline.streaming.inbox import Request
-from seamline.streaming.plan import UNCLAIMED
-from seamline.streaming.raw import RawTable, write_raw
-from seamline.streaming.shelves import Shelf, file_records
+from seamline.streaming.archive.filing import Shelf, file_records
+from seamline.streaming.archive.inbox import Request
+from seamline.streaming.archive.tables import RawTable, write_raw
+from seamline.streaming.stream_plan import UNCLAIMED
 from seamline.streaming.tasks import gather
 
 _RECORDS = """SELECT _source AS source, _partition AS "partition", _offset AS "offset", _timestamp AS "timestamp",

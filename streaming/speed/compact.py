@@ -18,7 +18,7 @@ from seamline.frontier import START, Frontier
 from seamline.history import BatchHistory, SpeedHistory, expired, unretirable
 from seamline.schemas.views.properties import Keep
 from seamline.segment import build_chain
-from seamline.streaming.epoch import SWEPT_AFTER
+from seamline.streaming.attempts import SWEPT_AFTER
 
 GRACE = timedelta(hours=1)
 """What was retired stays readable for this long: longer than the longest query."""

@@ -19,10 +19,10 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.stored import unread
 from seamline.schemas.views.properties import batch_keep, speed_retention
 from seamline.slices import UNMERGED, Merging
-from seamline.streaming.compact import Link, cover, needed_cuts, plan_compaction, plan_retirement, plan_sweep
-from seamline.streaming.epoch import IDS, Speed
 from seamline.streaming.reach import Reach
-from seamline.streaming.recall import READ_IDS
+from seamline.streaming.speed.compact import Link, cover, needed_cuts, plan_compaction, plan_retirement, plan_sweep
+from seamline.streaming.speed.epoch import IDS, Speed
+from seamline.streaming.speed.recall import READ_IDS
 
 log = logging.getLogger(__name__)
 

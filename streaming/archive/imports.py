@@ -22,13 +22,13 @@ from seamline.history import ArchiveHistory
 from seamline.portions import lists_of
 from seamline.raw import RawFile
 from seamline.schemas.project import Project
-from seamline.streaming.archive import VACUUM_HOURS, Archive
-from seamline.streaming.archiving import IMPORTING
-from seamline.streaming.epoch import check_age
+from seamline.streaming.archive.archive import VACUUM_HOURS, Archive
+from seamline.streaming.archive.filing import Shelf, file_records, make_shelves
+from seamline.streaming.archive.inbox import Inbox
+from seamline.streaming.archive.role import IMPORTING
+from seamline.streaming.archive.tables import clashing_columns
+from seamline.streaming.attempts import check_age
 from seamline.streaming.following import Following
-from seamline.streaming.inbox import Inbox
-from seamline.streaming.raw import clashing_columns
-from seamline.streaming.shelves import Shelf, file_records, make_shelves
 from seamline.streaming.tasks import RECORDS, gather
 
 CHUNK = 100_000

@@ -10,7 +10,7 @@ from waiting import wait_until
 
 from seamline.errors import Condition
 from seamline.streaming.kafka import Cluster
-from seamline.streaming.pulse import Pulse
+from seamline.streaming.liveness import Pulse
 
 NOWHERE = "127.0.0.1:1"
 
@@ -34,7 +34,7 @@ def test_a_cluster_that_is_away_is_told_once_it_is_felt_and_no_more_once_it_answ
 
 
 def test_who_waits_can_be_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seamline.streaming.pulse.EVERY", 0.1)
+    monkeypatch.setattr("seamline.streaming.liveness.EVERY", 0.1)
     stop = threading.Event()
     pulse = Pulse(Cluster(NOWHERE), lambda: NOWHERE, lambda waits: stop.set())
     assert not pulse.wait(stop)

@@ -23,12 +23,12 @@ from seamline.kernel import Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.raw import RawFile
-from seamline.streaming import refile
-from seamline.streaming.epoch import Check, check_age, no_check
-from seamline.streaming.inbox import Inbox
-from seamline.streaming.raw import Fence, RawTable
-from seamline.streaming.refile import Holdings
-from seamline.streaming.shelves import FilingJob, Shelf, filing_task, fitted
+from seamline.streaming.archive import refile
+from seamline.streaming.archive.filing import FilingJob, Shelf, filing_task, fitted
+from seamline.streaming.archive.inbox import Inbox
+from seamline.streaming.archive.refile import Holdings
+from seamline.streaming.archive.tables import Fence, RawTable
+from seamline.streaming.attempts import Check, check_age, no_check
 from seamline.streaming.tasks import Tasks, gather
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""The archive: every record ever read, filed in raw tables."""
