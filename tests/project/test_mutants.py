@@ -44,7 +44,7 @@ def test_each_thing_that_can_be_changed_is_changed_once() -> None:
 def test_a_mutant_is_another_file_that_is_python(module: str) -> None:
     source = (ROOT / module).read_text()
     found = list(mutants(source))
-    assert len(found) > 10
+    assert len(found) > 5
     before = ast.dump(ast.parse(source))
     assert all(ast.dump(ast.parse(found[at].applied(source))) != before for at in range(0, len(found), len(found) // 5))
     assert all(len([*ROOT.glob(f"tests/*/{judge}")]) == 1 for judge in JUDGES[module])
