@@ -93,7 +93,7 @@ class _Pass:
             history.catch_up()
             below = max(history.withdrawn, lowest_needed(history, *self._kept(view.state, definition), self.now))
             reach("retention.before-view")
-            if below > view.withdrawn.get(definition, 0):
+            if below > view.withdrawn.get(definition, 1):  # below the first stands nothing
                 view.log.put(view.number + 1, Withdrawn(at=self.now, definition=definition, below=below))
         reach("retention.after-view")
         listed = files_of(history.versions.values())  # of withdrawn ones too: their files go in the pass after
