@@ -246,7 +246,7 @@ def import_into(running: Played, here: Field, values: list[bytes]) -> None:
     with pytest.raises(TransientError):
         import_events(here.project, "orders", lambda: values, wait_seconds=0)
     assert isinstance(running.role, ArchiveRole)
-    running.role._inbox.take_all(running.role.archive)
+    running.role.archive.take_all(running.role._inbox)
 
 
 def test_a_topic_made_again_is_gone_on_with_under_its_name_by_an_operators_word(field: Make) -> None:

@@ -153,7 +153,7 @@ def test_what_cannot_be_read_whole_is_refused_by_line_before_anything_goes(
 def test_a_line_or_row_without_end_is_refused_before_it_fills_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, got: str
 ) -> None:
-    for module in ("packing", "csvrows", "events"):
+    for module in ("packing", "csvrows", "event_files"):
         monkeypatch.setattr(f"seamline.operate.{module}.LONGEST", 1000)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=got):
