@@ -102,7 +102,7 @@ def _claimed(lake: Lake, log: Log, mine: Lease, clock: Clock, lease: timedelta) 
         if (held is not None and not held.is_over(now)) if free else (held is None or not held.is_frozen(now)):
             raise _refused(log, held)
         waiting = _read(lake, _path_of_next(log))
-        if waiting is not None and waiting.holder != mine.holder and not waiting.is_over(now):
+        if _is_anothers(waiting, mine, now):
             raise _refused(log, waiting)
         _write(lake, _path(log), mine, clock() + lease)
         try:
@@ -163,10 +163,15 @@ def _wait_for(
     """Says that `mine` is next; raises `refused` where the holder does not go by itself, or where another is next."""
     now, path = clock(), _path_of_next(log)
     waiting = _read(lake, path)
-    another = waiting is not None and waiting.holder != mine.holder and not waiting.is_over(now)
-    if another or not _is_passing(read_lease(lake, log), passing, now):
+    if _is_anothers(waiting, mine, now) or not _is_passing(read_lease(lake, log), passing, now):
         raise refused
-    _write(lake, path, mine, until)
+    if waiting is None or waiting.holder != mine.holder:  # once: it holds for longer than this waits
+        _write(lake, path, mine, until)
+
+
+def _is_anothers(waiting: Lease | None, mine: Lease, now: datetime) -> bool:
+    """Whether somebody else is next, whose process is there."""
+    return waiting is not None and waiting.holder != mine.holder and not waiting.is_over(now)
 
 
 def _is_passing(held: Lease | None, passing: str, now: datetime) -> bool:
