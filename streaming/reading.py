@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from seamline.clock import Clock
@@ -38,9 +39,30 @@ LOOK_SECONDS = 60.0
 """How often is looked whether the other role has read further in a topic that this one has left."""
 
 
+@dataclass(frozen=True)
+class Settled:
+    """What `prepare` has settled, and `look` since."""
+
+    prepared: Prepared = field(default_factory=lambda: Prepared({}, START))
+    """What a query reads, from where."""
+
+    until: Mapping[str, Frontier] = field(default_factory=dict)
+    """Recorded ends of the topics that are being left, by source."""
+
+    missing: frozenset[str] = frozenset()
+    """Those of them that are not there, or that nobody reads."""
+
+    owed: Frontier = START
+    """Up to where there is nothing to read but what was accepted as gone."""
+
+
 class ReadTopics:
     """The topics of one stream as one of its roles reads them. `mine`, wherever it is asked for: the role's frontier in
-    the ledger, the start where it has no entry yet."""
+    the ledger, the start where it has no entry yet.
+
+    What changes, by `prepare` and `look` alone: the ledger's word as followed, what is settled from it (one value), and
+    when the other role is looked at next.
+    """
 
     def __init__(
         self, project: Project, stream: str, role: Literal["speed", "archive"], following: Following, cluster: Cluster
@@ -53,22 +75,24 @@ class ReadTopics:
         other = project.lake.archive_log if role == "speed" else project.lake.speed_log
         self._other = Reach(other(stream))
         self._resting = Resting(cluster)
-        self._prepared = Prepared({}, START)
-        self._until: dict[str, Frontier] = {}
-        self._missing: set[str] = set()
-        self._owed = START
+        self._settled = Settled()
         self._look_at = 0.0
+
+    @property
+    def prepared(self) -> Prepared:
+        """What was prepared last; nothing before that."""
+        return self._settled.prepared
 
     @property
     def leaving(self) -> Leaving:
         """The topics that are read up to a recorded end only; those that are not there are not."""
-        left = sorted(self._until.keys() - self._missing)
+        left = sorted(self._settled.until.keys() - self._settled.missing)
         return {topic_of(source): contracts_of(self.history.read[source]) for source in left}
 
     @property
     def stop(self) -> Frontier:
         """Those ends."""
-        return joined(self._until.values())
+        return joined(self._settled.until.values())
 
     def prepare(self, mine: Frontier, clock: Clock) -> Prepared:
         """Says in the ledger what is read from now on, and gives what of it has to be read, from where.
@@ -84,35 +108,36 @@ class ReadTopics:
         reached = Reached(mine, self._other.load(), self._begun())
         found = find(self._cluster, {*wanted, *self.history.read, *reached.both.sources})
         self._settle(wanted, found, reached, clock)
-        self._until = leaving(self.history, reached)
-        read = {s for s in found.topics if s in wanted or (s in self._until and self.history.read[s].contracts)}
+        until = leaving(self.history, reached)
+        read = {s for s in found.topics if s in wanted or (s in until and self.history.read[s].contracts)}
         found = found.only(read)
-        self._missing = self._until.keys() - read
         self._cluster.check_compaction(found.topics.values())
-        at = positions(self.history, mine, self._until, found)
-        self._owed = owed(self.history, reached, found, at)
-        self._prepared = Prepared({topic.name: topic for topic in found.topics.values()}, at)
-        return self._prepared
+        at = positions(self.history, mine, until, found)
+        prepared = Prepared({topic.name: topic for topic in found.topics.values()}, at)
+        missing = frozenset(until.keys() - read)
+        self._settled = Settled(prepared, until, missing, owed(self.history, reached, found, at))
+        return prepared
 
     def look(self, mine: Frontier) -> bool:
         """Reads the ledger on; True where that changes what is being left."""
         changed, left = self.history.catch_up(), any(read.end is not None for read in self.history.read.values())
         if not changed and not left:
             return False
-        if self._until or time.monotonic() >= self._look_at:
+        if self._settled.until or time.monotonic() >= self._look_at:
             self._other.catch_up()
             self._look_at = time.monotonic() + LOOK_SECONDS
-        before, self._until = self._until, leaving(self.history, Reached(mine, self._other.frontier))
-        return before != self._until
+        before, until = self._settled.until, leaving(self.history, Reached(mine, self._other.frontier))
+        self._settled = replace(self._settled, until=until)
+        return before != until
 
     def passed(self, mine: Frontier) -> Frontier:
         """How far there is nothing to read: over what was accepted as gone, and over offsets that hold no record."""
-        at = self._prepared.positions
+        at = self.prepared.positions
         at = Frontier({partition: max(offset, mine[partition]) for partition, offset in at.items()})
-        found = self._resting.passed(at, self._prepared.topics.values())
+        found = self._resting.passed(at, self.prepared.topics.values())
         stop = self.stop
         held = {p: min(offset, stop[p]) if p.source in stop.sources else offset for p, offset in found.items()}
-        return self._owed.join(Frontier(held))
+        return self._settled.owed.join(Frontier(held))
 
     def _begun(self) -> Frontier:
         """Where a stream began whose topics no version has recorded yet."""

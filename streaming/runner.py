@@ -70,10 +70,18 @@ class StreamReading:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Topics by name, and the next offset to read of every partition of theirs."""
+    """What one query is to read, and from where."""
 
     topics: Mapping[str, Topic]
+    """By name."""
+
     positions: Frontier
+    """The next offset to read of every partition of theirs."""
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The topics' names to their sources."""
+        return {name: topic.source for name, topic in self.topics.items()}
 
 
 class StreamingRole(Protocol):
@@ -191,7 +199,7 @@ class Runner:
     @contextmanager
     def _query(self, prepared: Prepared) -> Iterator[Any]:
         checkpoint = tempfile.mkdtemp(prefix="seamline-checkpoint-")
-        sources = {name: topic.source for name, topic in prepared.topics.items()}
+        sources = prepared.sources
         self._closing = False
         query = (
             self._source(prepared)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -84,38 +83,6 @@ class Job:
     limits: Limits = field(default=ONE_THREAD)
     kept_bytes: int = KEPT_BYTES
     stop: Frontier = START
-
-
-@dataclass
-class Gathered:
-    """All tasks' results: the driver's view of one micro-batch. `partials` are by definition and decoding."""
-
-    partials: dict[tuple[str, str], list[pa.Table]] = field(default_factory=dict)
-    events: dict[str, list[pa.Table]] = field(default_factory=dict)
-    ids: pa.Table = field(default_factory=IDS.empty_table)
-    read: dict[str, int] = field(default_factory=dict)
-    rejected: dict[str, int] = field(default_factory=dict)
-    end: Frontier = field(default_factory=Frontier)
-    newest: dict[Partition, datetime] = field(default_factory=dict)
-    files: list[dict[str, Any]] = field(default_factory=list)
-
-    def count(self, label: str, read: int, rejected: int) -> None:
-        """Adds one task's tally."""
-        self.read[label] = self.read.get(label, 0) + read
-        self.rejected[label] = self.rejected.get(label, 0) + rejected
-
-    def reach(self, ranges: pa.Table) -> None:
-        """Adds what one task has read, like `ranges_of`."""
-        for one in ranges.to_pylist():
-            partition = Partition(one["source"], one["partition"])
-            self.end = self.end.join(Frontier({partition: one["offset_max"] + 1}))
-            if one["timestamp_max"] is not None:
-                self.newest[partition] = max(one["timestamp_max"], self.newest.get(partition, one["timestamp_max"]))
-
-    @property
-    def latest(self) -> datetime | None:
-        """The latest Kafka timestamp read."""
-        return max(self.newest.values(), default=None)
 
 
 def decode_task(records: pa.Table, job: Job) -> list[Row]:
@@ -196,30 +163,6 @@ def _partials(engine: Kernel, plan: DecodingPlan, events: pa.Table) -> list[Row]
 _PLACE = ("_source", "_partition", "_offset")
 _WITHOUT = """SELECT * FROM events ANTI JOIN without
 ON _source = without.source AND _partition = without."partition" AND _offset = without."offset\""""
-
-
-def gather(rows: Iterable[Row]) -> Gathered:
-    """Puts the rows of all tasks together."""
-    result, ids = Gathered(), []
-    for kind, name, payload in rows:
-        table = from_ipc(payload)
-        if kind == "partial":
-            if table.num_rows:
-                definition, _, decoding = name.partition("/")
-                result.partials.setdefault((definition, decoding), []).append(table)
-        elif kind == "events":
-            result.events.setdefault(name, []).append(table)
-        elif kind == "ids":
-            ids.append(table)
-        elif kind == "file":
-            result.files += table.to_pylist()
-        elif kind == "tally":
-            result.count(name, **table.to_pylist()[0])
-        else:
-            result.reach(table)
-    if ids:
-        result.ids = pa.concat_tables(ids)
-    return result
 
 
 def to_ipc(table: pa.Table) -> bytes:

@@ -29,7 +29,8 @@ from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.refile import Holdings
 from seamline.streaming.archive.tables import Fence, RawTable
 from seamline.streaming.attempts import Check, check_age, no_check
-from seamline.streaming.tasks import Tasks, gather
+from seamline.streaming.gathered import gather
+from seamline.streaming.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,10 @@ VACUUM_HOURS = 168
 class Archive:
     """The archive of one stream between its claim and its end. Not safe to use from several threads at once.
 
-    `origin`: where a stream without entries begins; `stop`: where topics are left; `check` raises where a topic is not
-    the one it was.
+    `origin`: where a stream without entries begins; `check` raises where a topic is not the one it was.
+
+    What changes: `history` and `tables` with each entry; `origin` by `begin`; `shelves`, and the tables for them, by
+    `use`. Between a commit to a raw table and the entry that names it, memory may be ahead of the ledger.
     """
 
     def __init__(
@@ -65,7 +68,6 @@ class Archive:
         self.clock = clock
         self.check = check
         self.origin = origin or Frontier()
-        self.stop = START
         self.engine = engine or lake.kernel()
         self.history = ArchiveHistory(lake.archive_log(stream))
         self.tables: dict[str, RawTable] = {}
@@ -100,8 +102,10 @@ class Archive:
         self._file_again(*refile.mended(self.holdings))
         self._maintained()
 
-    def begin(self) -> None:
-        """After an attempt that did not come to its entry: as a new process would begin."""
+    def begin(self, origin: Frontier) -> None:
+        """A stream that has no entry yet begins at `origin`. After an attempt that did not come to its entry: as a new
+        process would begin."""
+        self.origin = origin
         if self._unfinished:
             self.use(self.shelves)
 
@@ -122,11 +126,14 @@ class Archive:
             self.writer.check()
             raise TransientError(error.condition, error.message, hint=error.hint, where=error.where) from error
 
-    def run_batch(self, tasks: Tasks) -> Archived | None:
-        """Files and commits what `tasks` read. None, and nothing committed, where they read nothing."""
+    def run_batch(self, tasks: Tasks, stop: Frontier = START) -> Archived | None:
+        """Files and commits what `tasks` read. None, and nothing committed, where they read nothing.
+
+        `stop`: where topics are left.
+        """
         began = self.clock()
         limits = Limits(self.engine.limits.folders, self.engine.limits.memory, 1)
-        job = FilingJob(self.lake.uri, self.shelves, self.frontier, limits, self.stop)
+        job = FilingJob(self.lake.uri, self.shelves, self.frontier, limits, stop)
         seen = gather(tasks(partial(filing_task, job=job)))
         if not seen.read:
             return None

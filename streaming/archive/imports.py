@@ -29,7 +29,8 @@ from seamline.streaming.archive.role import IMPORTING
 from seamline.streaming.archive.tables import clashing_columns
 from seamline.streaming.attempts import check_age
 from seamline.streaming.following import Following
-from seamline.streaming.tasks import RECORDS, gather
+from seamline.streaming.gathered import gather
+from seamline.streaming.tasks import RECORDS
 
 CHUNK = 100_000
 CHUNK_BYTES = 64 << 20

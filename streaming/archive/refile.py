@@ -21,8 +21,8 @@ from seamline.raw import RawFile
 from seamline.streaming.archive.filing import Shelf, file_records
 from seamline.streaming.archive.inbox import Request
 from seamline.streaming.archive.tables import RawTable, write_raw
+from seamline.streaming.gathered import gather
 from seamline.streaming.stream_plan import UNCLAIMED
-from seamline.streaming.tasks import gather
 
 _RECORDS = """SELECT _source AS source, _partition AS "partition", _offset AS "offset", _timestamp AS "timestamp",
   _key AS key, _value AS value"""

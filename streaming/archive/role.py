@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 from typing import Any
 
 from seamline.claims import claim_between
@@ -29,15 +28,16 @@ IMPORT_SECONDS = 60.0
 
 
 class ArchiveRole:
-    """Binds `Archive` to the project's contracts, the cluster's topics and the inbox of imports."""
+    """Binds `Archive` to the project's contracts, the cluster's topics and the inbox of imports.
+
+    What is read is `ReadTopics`' to say, what is filed `Archive`'s; of its own it knows when upkeep was done last.
+    """
 
     def __init__(self, project: Project, stream: str, writer: Writer, cluster: Cluster, clock: Clock) -> None:
         self._cluster = cluster
         self._following = Following(project, stream)
         self._reading = ReadTopics(project, stream, "archive", self._following, cluster)
         self._stream = stream
-        self._sources: Iterable[str] = ()
-        self._read: set[str] = set()
         self._inbox = Inbox(project.lake, stream)
         self._vacuumed_at = self._maintained_at = clock()
         self._clock = clock
@@ -61,20 +61,17 @@ class ArchiveRole:
         return prepared
 
     def begin(self, prepared: Prepared) -> None:
-        self._read = set(prepared.topics)
-        self._sources = [topic.source for topic in prepared.topics.values()]
-        self.archive.origin = prepared.positions
-        self.archive.begin()
+        self.archive.begin(prepared.positions)
 
     def batch(self, tasks: Tasks) -> None:
-        self.archive.run_batch(tasks)
+        self.archive.run_batch(tasks, self._reading.stop)
 
     def idle(self) -> None:
         self.archive.writer.check()
         frontier = self.archive.history.frontier
         if self._following.reload() | self._following.look() | self._reading.look(frontier):
             self._reshelve()
-        if self._read == set(self.topics):
+        if self._reading.prepared.topics.keys() == set(self.topics):
             self.archive.advance(self._reading.passed(frontier))
         self.archive.take_all(self._inbox)
         now = self._clock()
@@ -87,7 +84,6 @@ class ArchiveRole:
 
     def _reshelve(self) -> None:
         shelves = self._shelves()
-        self.archive.stop = self._reading.stop
         if [_shelved(s) for s in shelves] != [_shelved(s) for s in self.archive.shelves]:
             self.archive.use(shelves)
 
@@ -96,7 +92,7 @@ class ArchiveRole:
         return make_shelves(following.contracts, following.lived_by, self._stream, self._reading.leaving)
 
     def _check(self) -> None:
-        self._cluster.check_ids(self._sources)
+        self._cluster.check_ids(self._reading.prepared.sources.values())
 
 
 def _shelved(shelf: Shelf) -> tuple[object, ...]:

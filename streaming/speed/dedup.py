@@ -141,7 +141,7 @@ class Kept:
 
 
 class Remembered:
-    """The ids of one stream, by decoding."""
+    """The ids of one stream, by decoding. `kept` is changed by `keep`, `read` and `forget` alone."""
 
     def __init__(self) -> None:
         self.kept: dict[str, Kept] = {}
@@ -155,6 +155,10 @@ class Remembered:
     def entries(self) -> dict[str, Memory]:
         """What the next epoch says."""
         return {decoding: kept.entry() for decoding, kept in sorted(self.kept.items())}
+
+    def keep(self, kept: dict[str, Kept]) -> None:
+        """Remembers these from now on, and no others."""
+        self.kept = kept
 
     def find_duplicates(self, ids: pa.Table) -> pa.Table:
         """Positions (like POSITIONS) of copies in `ids` (like IDS): within it, and of what is remembered."""

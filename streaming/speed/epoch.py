@@ -26,6 +26,7 @@ from seamline.ledger import Writer
 from seamline.schemas.algebra import LAYOUT
 from seamline.slices import UNMERGED
 from seamline.streaming.attempts import Check, check_age, no_check
+from seamline.streaming.gathered import Gathered, gather
 from seamline.streaming.logtime import Ends, LogTime, no_ends
 from seamline.streaming.speed.dedup import Kept, Remembered
 from seamline.streaming.speed.recall import begin, loader
@@ -34,12 +35,10 @@ from seamline.streaming.tasks import (
     KEPT_BYTES,
     ONE_THREAD,
     POSITIONS,
-    Gathered,
     Job,
     Row,
     Tasks,
     decode_task,
-    gather,
     partials_without,
     to_ipc,
 )
@@ -55,9 +54,12 @@ _IDS = "SELECT DISTINCT decoding, hi, lo, seen, {epoch}::UINTEGER AS epoch FROM 
 class Speed:
     """The speed layer of one stream between its claim and its end: what it remembers, and how it commits.
 
-    `origin`: where a stream without epochs begins (its partitions' earliest offsets); `stop`: where topics are left.
-    `check` raises where a topic is not the one it was; it is asked before each entry. `ends` says where the partitions
-    end. Not safe to use from several threads at once.
+    `origin`: where a stream without epochs begins (its partitions' earliest offsets). `check` raises where a topic is
+    not the one it was; it is asked before each entry. `ends` says where the partitions end. Not safe to use from
+    several threads at once.
+
+    What changes: `history` and `remembered` with each entry; `origin` by `begin`; `plan`, and what is remembered for
+    it, by `use`.
     """
 
     def __init__(
@@ -86,7 +88,6 @@ class Speed:
         self.kept_bytes = kept_bytes
         self.history = SpeedHistory(lake.speed_log(stream))
         self.origin = origin or Frontier()
-        self.stop = START
         self.remembered = Remembered()
         self._time = LogTime()
         self._forgot_at = clock() - FORGET_EVERY
@@ -98,6 +99,10 @@ class Speed:
         """Where the next epoch starts."""
         return self.history.frontier if self.history.last_epoch else self.origin
 
+    def begin(self, origin: Frontier) -> None:
+        """A stream that has no epoch yet begins here."""
+        self.origin = origin
+
     def use(self, plan: StreamPlan) -> None:
         """Goes by another plan from the next batch on; the ids of decodings that are new to it are recalled."""
         load, before, kept = loader(self.lake, self.engine, self.history), self.remembered.kept, dict[str, Kept]()
@@ -106,20 +111,21 @@ class Speed:
                 kept[one.decoding] = before[one.decoding].followed(one)
             elif one.has_id:
                 kept[one.decoding] = begin(one, self.history, self.frontier, before | kept, load, self.clock())
-        self.remembered.kept = kept
+        self.remembered.keep(kept)
         self.plan = plan
 
-    def run_batch(self, tasks: Tasks) -> Epoch | None:
+    def run_batch(self, tasks: Tasks, stop: Frontier = START) -> Epoch | None:
         """Decodes, deduplicates and commits what `tasks` read. None, and nothing committed, where they read nothing.
 
-        Dedup is optimistic: partials are made again only where copies were found, from the events that the tasks sent
-        along, or, where those were too large, by applying `tasks` a second time. Raises what `check` raises,
-        WRITER_CONFLICT where the claim is lost, and TransientError where the second reading differs from the first.
+        `stop`: where topics are left. Dedup is optimistic: partials are made again only where copies were found, from
+        the events that the tasks sent along, or, where those were too large, by applying `tasks` a second time. Raises
+        what `check` raises, WRITER_CONFLICT where the claim is lost, and TransientError where the second reading differs
+        from the first.
         """
         self._check_whole()
         began = self.clock()
         self._forget(began)
-        job = Job(self.plan, self.frontier, limits=self.task_limits, kept_bytes=self.kept_bytes, stop=self.stop)
+        job = Job(self.plan, self.frontier, limits=self.task_limits, kept_bytes=self.kept_bytes, stop=stop)
         seen = gather(tasks(partial(decode_task, job=job)))
         if not seen.read:
             return None
@@ -130,8 +136,8 @@ class Speed:
             again = gather(tasks(partial(decode_task, job=replace(job, without=to_ipc(copies)))))
             check_same(seen, again)
         remade = {one.decoding for one in touched}  # a definition's partials of other contracts stand
-        seen.partials = {of: t for of, t in seen.partials.items() if of[1] not in remade} | again.partials
-        return commit_epoch(self, seen, copies, began)
+        partials = {of: t for of, t in seen.partials.items() if of[1] not in remade}
+        return commit_epoch(self, replace(seen, partials={**partials, **again.partials}), copies, began)
 
     def announce(self, passed: Frontier = START) -> Epoch | None:
         """Commits an epoch without records where one is owed (`is_owed`), or up to `passed`, below which there is none

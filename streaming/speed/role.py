@@ -19,7 +19,7 @@ from seamline.ledger import Writer
 from seamline.machine.signals import stopping
 from seamline.schemas.project import Project
 from seamline.streaming.following import Following
-from seamline.streaming.kafka import Cluster, Topic
+from seamline.streaming.kafka import Cluster
 from seamline.streaming.liveness import Pulse
 from seamline.streaming.reading import ReadTopics
 from seamline.streaming.runner import Prepared, Runner, StreamReading
@@ -36,16 +36,16 @@ FEW = 5_000
 
 
 class SpeedRole:
-    """Binds `Speed` to the project's contracts, the lake's views and the cluster's topics."""
+    """Binds `Speed` to the project's contracts, the lake's views and the cluster's topics.
+
+    It changes nothing of its own: what is read is `ReadTopics`' to say, what is made of it `Speed`'s.
+    """
 
     def __init__(self, project: Project, stream: str, writer: Writer, cluster: Cluster, clock: Clock) -> None:
         kernel = project.settings.kernel
         self._cluster = cluster
         self._following = Following(project, stream)
         self._reading = ReadTopics(project, stream, "speed", self._following, cluster)
-        self._sources: tuple[str, ...] = ()
-        self._topics: tuple[Topic, ...] = ()
-        self._read: frozenset[str] = frozenset()
         self.speed = Speed(
             project.lake,
             stream,
@@ -73,10 +73,7 @@ class SpeedRole:
         return prepared
 
     def begin(self, prepared: Prepared) -> None:
-        self._topics = tuple(prepared.topics.values())
-        self._sources = tuple(topic.source for topic in self._topics)
-        self._read = frozenset(prepared.topics)
-        self.speed.origin = prepared.positions
+        self.speed.begin(prepared.positions)
 
     def batch(self, tasks: Tasks) -> None:
         if self._following.look() | self._reading.look(self.speed.history.frontier):
@@ -84,7 +81,7 @@ class SpeedRole:
             self._replan()
             if self.topics != before:
                 return  # the query starts again, and reads this batch with what it lacked
-        if self.speed.run_batch(tasks) is not None:
+        if self.speed.run_batch(tasks, self._reading.stop) is not None:
             self._maintenance.after_epoch()
 
     def idle(self) -> None:
@@ -92,26 +89,25 @@ class SpeedRole:
         frontier = self.speed.history.frontier
         if self._following.reload() | self._following.look() | self._reading.look(frontier):
             self._replan()
-        if self._read == set(self.topics):
+        if self._reading.prepared.topics.keys() == set(self.topics):
             self.speed.announce(self._reading.passed(frontier))
         self._maintenance.between_batches()
 
     def _replan(self) -> None:
         self.speed.use(self._plan())
-        self.speed.stop = self._reading.stop
 
     def _plan(self) -> StreamPlan:
         return make_plan(self._following.contracts, self._following.live, self._reading.leaving)
 
     def _ends(self) -> Frontier | None:
         try:
-            return self._cluster.end(self._topics)
+            return self._cluster.end(self._reading.prepared.topics.values())
         except TransientError as error:
             log.info("no ids are forgotten now, since nobody says where the partitions end: %s", error)
             return None
 
     def _check(self) -> None:
-        self._cluster.check_ids(self._sources)
+        self._cluster.check_ids(self._reading.prepared.sources.values())
 
 
 def run_speed(

@@ -25,11 +25,12 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.definition import Definition
 from seamline.serving.tail import Partials
 from seamline.slices import MOST, Slice, in_slices, slices_for
+from seamline.streaming.gathered import Gathered
 from seamline.streaming.speed.compact import cover, files_of
 from seamline.streaming.speed.epoch import Speed, commit_epoch
 from seamline.streaming.speed.maintenance import compact_run
 from seamline.streaming.stream_plan import make_plan
-from seamline.streaming.tasks import POSITIONS, Gathered
+from seamline.streaming.tasks import POSITIONS
 from seamline.units import Unit
 
 VIEW = """\

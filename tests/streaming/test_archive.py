@@ -27,7 +27,7 @@ from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.role import run_archive
 from seamline.streaming.archive.tables import RawTable
 from seamline.streaming.attempts import no_check
-from seamline.streaming.tasks import gather
+from seamline.streaming.gathered import gather
 
 CLICKS = contract()
 TABLE = Lake.raw_path("clicks", CLICKS.layout)
@@ -130,9 +130,9 @@ def test_an_attempt_that_lost_the_broker_before_its_entry_is_given_up_by_the_sam
     with pytest.raises(TransientError):
         archive.run_batch(batch)
     archive.check = no_check
-    archive.begin()
+    archive.begin(archive.origin)
     archive.run_batch(batch)
-    archive.begin()
+    archive.begin(archive.origin)
     archive.run_batch(tasks(records([event(1)], first=1)))
     assert [row["_offset"] for row in raw(lake)] == [0, 1]
 

@@ -31,7 +31,7 @@ from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.filing import file_records, make_shelves
 from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.tables import Fence, RawTable
-from seamline.streaming.tasks import gather
+from seamline.streaming.gathered import gather
 
 CLICKS = contract()
 WIDER = CLICKS.text.replace(
@@ -142,7 +142,7 @@ def test_who_wakes_and_begins_anew_restores_nothing(lake: Lake) -> None:
     file(new, 1)
     stood = newest(lake)
     with pytest.raises(ConflictError) as caught:
-        old.begin()
+        old.begin(old.origin)
     assert refused(caught.value)
     assert newest(lake) == stood
     file(new, 2)
@@ -272,7 +272,7 @@ def test_an_attempt_without_an_entry_is_given_up_before_changed_contracts_are_fi
     archive.check = lambda: None
     archive.use(make_shelves([contract(n="string")], [CLICKS], "main"))
     assert offsets(lake) == [0, 1, 1], "filed again by the mended contract, and nothing that has no entry"
-    archive.begin()
+    archive.begin(archive.origin)
     file(archive, 2)
     assert offsets(lake) == [0, 1, 1, 2]
 

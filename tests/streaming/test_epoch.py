@@ -34,9 +34,10 @@ from seamline.kernel import Limits
 from seamline.lake import Lake
 from seamline.ledger import Log
 from seamline.schemas.contracts.contract import parse_contract
+from seamline.streaming.gathered import Gathered
 from seamline.streaming.speed.epoch import check_balance, check_same, commit_epoch, count, is_owed
 from seamline.streaming.stream_plan import StreamPlan, make_plan
-from seamline.streaming.tasks import KEPT_BYTES, POSITIONS, Gathered, Task
+from seamline.streaming.tasks import KEPT_BYTES, POSITIONS, Task
 
 CLICKS = contract()
 PER_HOUR = definition(CLICKS)

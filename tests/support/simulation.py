@@ -44,10 +44,11 @@ from seamline.serving.serving import Serving
 from seamline.serving.snapshot import ServedView, Snapshot
 from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.filing import file_records, make_shelves
+from seamline.streaming.gathered import gather
 from seamline.streaming.speed.epoch import Speed
 from seamline.streaming.speed.maintenance import Maintenance
 from seamline.streaming.stream_plan import make_plan
-from seamline.streaming.tasks import KEPT_BYTES, RECORDS, Row, Task, gather
+from seamline.streaming.tasks import KEPT_BYTES, RECORDS, Row, Task
 
 T = TypeVar("T")
 

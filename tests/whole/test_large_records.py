@@ -31,9 +31,10 @@ from seamline.schemas.contracts.decode import decode_statement, unclaimed_statem
 from seamline.schemas.contracts.json_records import LARGEST
 from seamline.streaming.archive.filing import FilingJob, filing_task, make_shelves
 from seamline.streaming.archive.tables import RawTable
+from seamline.streaming.gathered import gather
 from seamline.streaming.runner import in_bytes_of
 from seamline.streaming.stream_plan import make_plan
-from seamline.streaming.tasks import RECORDS, Job, decode_task, gather
+from seamline.streaming.tasks import RECORDS, Job, decode_task
 from seamline.units import Unit
 
 MEMORY = "128MB"
