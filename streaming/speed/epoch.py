@@ -118,9 +118,10 @@ class Speed:
         """Decodes, deduplicates and commits what `tasks` read. None, and nothing committed, where they read nothing.
 
         `stop`: where topics are left. Dedup is optimistic: partials are made again only where copies were found, from
-        the events that the tasks sent along, or, where those were too large, by applying `tasks` a second time. Raises
-        what `check` raises, WRITER_CONFLICT where the claim is lost, and TransientError where the second reading differs
-        from the first.
+        the events that the tasks sent along, or, where those were too large, by applying `tasks` a second time.
+
+        Raises what `check` raises, WRITER_CONFLICT where the claim is lost, and TransientError where the second reading
+        differs from the first.
         """
         self._check_whole()
         began = self.clock()
