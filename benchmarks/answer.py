@@ -19,9 +19,11 @@ import duckdb
 from figures import Cost, Figure, Size, ratios, side_by_side
 from lakes import FIRST_DATE, SOURCE, Clicks
 
+from seamline.attempts import new_attempt
 from seamline.clock import system_clock
 from seamline.config import Settings
-from seamline.entries import DataFile, Version, new_attempt
+from seamline.entries.base import DataFile
+from seamline.entries.batch import Version
 from seamline.frontier import Frontier, Partition
 from seamline.jobs.unit import TODAY
 from seamline.kernel import quote

@@ -12,8 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
+from seamline.attempts import new_attempt
 from seamline.clock import system_clock
-from seamline.entries import Archived, Claim, DataFile, Epoch, new_attempt
+from seamline.entries.archive import Archived
+from seamline.entries.base import Claim, DataFile
+from seamline.entries.speed import Epoch
 from seamline.frontier import START, Frontier, Partition, topic_source
 from seamline.kernel import KERNEL_VERSION
 from seamline.lake import Lake

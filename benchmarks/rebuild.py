@@ -15,7 +15,7 @@ import duckdb
 from figures import Figure, Size, ratios, side_by_side
 from lakes import GROUPS, Clicks
 
-from seamline.history import BatchHistory
+from seamline.history.batch import BatchHistory
 from seamline.jobs.batch import Batch
 from seamline.jobs.spark_runner import spark_runner
 from seamline.spark import session

@@ -22,7 +22,7 @@ from kafka import KafkaProducer
 from lakes import CONTRACT, VIEW
 
 from seamline.clock import system_clock
-from seamline.entries import Claim
+from seamline.entries.base import Claim
 from seamline.frontier import Frontier, Partition
 from seamline.ledger import Writer
 from seamline.machine.broker import Broker

@@ -20,7 +20,7 @@ from lakes import Clicks
 from rebuild import CORES, FAIR
 
 from seamline.config import KernelSection, Settings
-from seamline.history import BatchHistory
+from seamline.history.batch import BatchHistory
 from seamline.jobs.batch import Batch
 from seamline.jobs.spark_runner import spark_runner
 from seamline.kernel import Limits, kernel, quote

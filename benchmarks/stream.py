@@ -24,7 +24,7 @@ from lakes import CONTRACT, EVENT_ID, VIEW
 from producer import COPY_EVERY, EPOCH
 
 from seamline.clock import system_clock
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 from seamline.machine.broker import Broker
 from seamline.schemas.catalogue import apply_views
 from seamline.schemas.project import BOOTSTRAP, Project, load_project

@@ -10,10 +10,13 @@ from dataclasses import replace
 
 from pyarrow import Table
 
-from seamline.entries import Audit, ColumnDrift, DataFile, Gone, new_attempt
+from seamline.attempts import new_attempt
+from seamline.entries.base import DataFile
+from seamline.entries.batch import Audit, ColumnDrift
+from seamline.entries.topics import Gone
 from seamline.errors import SeamlineError, TerminalError
 from seamline.frontier import START, Frontier, Partition, topic_of
-from seamline.history import TopicsHistory
+from seamline.history.topics import TopicsHistory
 from seamline.jobs.compare import compare, explain, not_compared
 from seamline.jobs.compute import raw_tasks
 from seamline.jobs.plan import ArchiveAt, table_of

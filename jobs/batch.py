@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seamline.entries import Published
+from seamline.entries.views import Published
 from seamline.errors import Condition, ConflictError, UserError
 from seamline.frontier import Frontier
-from seamline.history import BatchHistory, SpeedHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
 from seamline.jobs.decide import newest_state
 from seamline.jobs.resources import Resources
 from seamline.jobs.run import run

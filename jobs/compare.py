@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from seamline.entries import Audit, ColumnDrift, new_attempt
+from seamline.attempts import new_attempt
+from seamline.entries.batch import Audit, ColumnDrift
 from seamline.errors import Condition, SeamlineError
 from seamline.kernel import Input, Kernel, quote
 from seamline.lake import Lake

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
+from seamline.attempts import new_attempt
 from seamline.commitpoint import reach
-from seamline.entries import new_attempt
 from seamline.jobs.fold import fold_tasks
 from seamline.jobs.plan import table_of
 from seamline.jobs.repack import repacked

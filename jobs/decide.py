@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from seamline.entries import Published
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
+from seamline.entries.views import Published
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
+from seamline.history.views import ViewHistory
 from seamline.jobs.fold import plan_fold, source_of
 from seamline.jobs.plan import Logs, Nothing, Plan, plan_run, table_of, targets
 from seamline.jobs.reserve import unpublished

@@ -10,10 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from seamline.entries import Counts, Published, Version
+from seamline.entries.base import Counts
+from seamline.entries.batch import Version
+from seamline.entries.views import Published
 from seamline.errors import TerminalError
 from seamline.frontier import Frontier
-from seamline.history import BatchHistory, SpeedHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
 from seamline.jobs.plan import (
     Logs,
     Nothing,

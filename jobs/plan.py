@@ -10,9 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from seamline.entries import Archived, EntryBase, Epoch, Published, Version
+from seamline.entries.archive import Archived
+from seamline.entries.base import EntryBase
+from seamline.entries.batch import Version
+from seamline.entries.speed import Epoch
+from seamline.entries.views import Published
 from seamline.frontier import START, Frontier
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
 from seamline.lake import Lake
 from seamline.ledger import Log
 from seamline.schemas.contracts.contract import Contract

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from seamline.commitpoint import reach
-from seamline.entries import Audit, Counts, DataFile, Version
+from seamline.entries.base import Counts, DataFile
+from seamline.entries.batch import Audit, Version
 from seamline.errors import Condition, TerminalError
 from seamline.jobs.decide import raw_read
 from seamline.jobs.reserve import check_holds, check_stands

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from seamline.entries import Epoch
+from seamline.entries.speed import Epoch
 from seamline.frontier import Frontier
 from seamline.schemas.contracts.contract import Contract
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pyarrow import Table, parquet
 
-from seamline.entries import new_attempt
+from seamline.attempts import new_attempt
 from seamline.errors import Condition, SeamlineError
 from seamline.kernel import GROUP_BYTES, Input, Kernel
 from seamline.lake import Lake

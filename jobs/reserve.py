@@ -9,20 +9,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from seamline.attempts import check_age, new_attempt
 from seamline.commitpoint import reach
-from seamline.entries import Reserved, new_attempt
+from seamline.entries.batch import Reserved
 from seamline.errors import Condition, TerminalError, TransientError
 from seamline.frontier import Frontier
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
+from seamline.history.views import ViewHistory
 from seamline.jobs.plan import ArchiveAt, Plan, dirty_dates, imports_of
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Decided, Reservation, Target
 from seamline.lake import Lake
 from seamline.schemas.contracts.contract import Contract
 from seamline.segment import build_chain
-
-SWEPT_AFTER = timedelta(days=1)
-"""Files that no entry lists are swept once they are this old; a run half as old gives up before its put."""
 
 
 def reserve(resources: Resources, decision: Decided) -> Reservation:
@@ -106,10 +107,10 @@ def check_stands(lake: Lake, view: str, target: Target, cut: Frontier) -> None:
 
 
 def check_holds(view: str, reserved: Reserved, now: datetime) -> None:
-    """A reservation has not run out, nor may its files be swept soon. Raises RESERVATION_EXPIRED."""
-    ends = min(reserved.until, reserved.at + SWEPT_AFTER / 2)
-    if now >= ends:
-        raise _expired(view, f"its reservation ended at {ends.isoformat()}")
+    """A reservation has not run out (RESERVATION_EXPIRED), nor may its files be swept soon (`check_age`)."""
+    if now >= reserved.until:
+        raise _expired(view, f"its reservation ended at {reserved.until.isoformat()}")
+    check_age(reserved.at, now)
 
 
 def _expired(view: str, why: str) -> TransientError:

@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import obstore
-
+from seamline.attempts import may_be_swept
 from seamline.clock import Clock
 from seamline.commitpoint import reach
 from seamline.config import Settings
-from seamline.entries import Published, Version, Withdrawn
+from seamline.entries.batch import Version, Withdrawn
+from seamline.entries.views import Published
 from seamline.errors import ConflictError
-from seamline.history import BatchHistory
-from seamline.jobs.reserve import SWEPT_AFTER
+from seamline.history.batch import BatchHistory
 from seamline.lake import BATCH, RUNS, Lake
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.properties import Keep, batch_keep
@@ -66,8 +65,10 @@ def retain(lake: Lake, settings: Settings, clock: Clock) -> Retained:
     reach("retention.after-settled")
     entries = sum(_remove(one) for one in settled)
     strays = [path for paths in old.values() for path in paths if path not in listed]  # of no log: nobody puts them
-    files = _delete(lake, [path for one in settled for path in one.files] + strays)
-    return Retained(entries, files, _delete(lake, [item["path"] for item in lake.listed(RUNS) if _is_old(item, now)]))
+    files = [path for one in settled for path in one.files] + strays
+    markers = [item["path"] for item in lake.listed(RUNS) if _is_old(item, now)]
+    lake.delete(files + markers)
+    return Retained(entries, len(files), len(markers))
 
 
 @dataclass(frozen=True)
@@ -150,11 +151,4 @@ def _old_files(lake: Lake, now: datetime) -> dict[str, list[str]]:
 
 
 def _is_old(item: Mapping[str, Any], now: datetime) -> bool:
-    return bool(now - item["last_modified"] > SWEPT_AFTER)
-
-
-def _delete(lake: Lake, paths: Sequence[str]) -> int:
-    for path in paths:
-        with suppress(FileNotFoundError):  # another pass was first
-            obstore.delete(lake.store, path)
-    return len(paths)
+    return may_be_swept(item["last_modified"], now)

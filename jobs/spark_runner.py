@@ -17,7 +17,7 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark import TaskContext
 from pyspark.errors import PySparkException
 
-from seamline.entries import new_attempt
+from seamline.attempts import new_attempt
 from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.jobs.unit import Runner, UnitResult, UnitTask
 from seamline.jobs.work import perform, resume

@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 
-from seamline.entries import Audit, Counts, Published, Reserved, Version
+from seamline.entries.base import Counts
+from seamline.entries.batch import Audit, Reserved, Version
+from seamline.entries.views import Published
 from seamline.frontier import Frontier
-from seamline.history import ArchiveHistory, ViewHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.views import ViewHistory
 from seamline.jobs.fold import FoldSource
 from seamline.jobs.plan import Logs, Plan
 from seamline.jobs.unit import UnitResult, UnitTask

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from seamline.entries import Counts, DataFile, Stored
+from seamline.entries.base import Counts, DataFile, Stored
 from seamline.jobs.sample import Wanted
 from seamline.jobs.statements import Statements
 from seamline.kernel import KERNEL_VERSION

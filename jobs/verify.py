@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from seamline.entries import ColumnDrift, DataFile, Verified
+from seamline.entries.base import DataFile
+from seamline.entries.batch import ColumnDrift, Verified
 from seamline.errors import TransientError
 from seamline.jobs.compare import GROUP
 from seamline.jobs.compute import raw_by_day, raw_tasks

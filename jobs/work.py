@@ -13,8 +13,9 @@ import obstore
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from seamline.attempts import new_attempt
 from seamline.commitpoint import reach
-from seamline.entries import Counts, DataFile, Stored, new_attempt
+from seamline.entries.base import Counts, DataFile, Stored
 from seamline.errors import Condition, SeamlineError
 from seamline.jobs.repack import repacked
 from seamline.jobs.sample import Wanted, least_statement

@@ -13,9 +13,9 @@ from typing import Literal
 
 from seamline.clock import Clock
 from seamline.commitpoint import reach
-from seamline.entries import DefinitionRecord, Published
+from seamline.entries.views import DefinitionRecord, Published
 from seamline.errors import Condition, ConflictError, SeamlineError, TerminalError, UserError
-from seamline.history import ViewHistory
+from seamline.history.views import ViewHistory
 from seamline.lake import Lake
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.views.definition import Definition

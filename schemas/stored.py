@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from seamline.entries import Stored
+from seamline.entries.base import Stored
 from seamline.errors import Condition, TerminalError
-from seamline.history import BatchHistory
+from seamline.history.batch import BatchHistory
 from seamline.kernel import KERNEL_VERSION
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.views.definition import EVENTS, EVENTS_COMPARED, Column, Definition

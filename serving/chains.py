@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from seamline.entries import Published, Verified
+from seamline.entries.batch import Verified
+from seamline.entries.views import Published
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.frontier import START, Frontier
-from seamline.history import BatchHistory, SpeedHistory, segment_of
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory, segment_of
 from seamline.schemas.catalogue import Catalogue, dropped_view
 from seamline.schemas.stored import check_version
 from seamline.schemas.views.definition import Definition

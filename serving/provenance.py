@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from seamline.entries import Gone, Verified
+from seamline.entries.batch import Verified
+from seamline.entries.topics import Gone
 from seamline.frontier import Frontier
 from seamline.schemas.views.definition import Output
 from seamline.segment import Segment, check_seam

@@ -13,10 +13,15 @@ from datetime import datetime, timedelta
 from seamline.claims import Lease, read_lease
 from seamline.clock import Clock, system_clock
 from seamline.config import Settings
-from seamline.entries import Gone, Published
+from seamline.entries.topics import Gone
+from seamline.entries.views import Published
 from seamline.errors import SeamlineError, TransientError
 from seamline.frontier import Frontier
-from seamline.history import ArchiveHistory, BatchHistory, History, SpeedHistory, TopicsHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.base import History
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
+from seamline.history.topics import TopicsHistory
 from seamline.kernel import Input, Limits
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue

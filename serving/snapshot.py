@@ -12,7 +12,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from seamline.entries import Gone
+from seamline.entries.topics import Gone
 from seamline.errors import SeamlineError
 from seamline.kernel import Input
 from seamline.schemas.catalogue import unknown_view

@@ -17,9 +17,13 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BinaryType, IntegerType, StructField, StructType
 
 from seamline.clock import Clock, system_clock
-from seamline.entries import DataFile, Gone, Verified
+from seamline.entries.base import DataFile
+from seamline.entries.batch import Verified
+from seamline.entries.topics import Gone
 from seamline.errors import Condition, SeamlineError, UserError
-from seamline.history import BatchHistory, SpeedHistory, TopicsHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
+from seamline.history.topics import TopicsHistory
 from seamline.kernel import kernel, quote
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue, unknown_view

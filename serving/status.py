@@ -8,10 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from seamline.claims import Lease
-from seamline.entries import Audit, Counts, Gone, Published, TopicRead
+from seamline.entries.base import Counts
+from seamline.entries.batch import Audit
+from seamline.entries.topics import Gone, TopicRead
+from seamline.entries.views import Published
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import START, Frontier
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, TopicsHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
+from seamline.history.topics import TopicsHistory
 from seamline.schemas.views.definition import Definition
 from seamline.serving.snapshot import ServedView
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from seamline.entries import Archived, Epoch
+from seamline.entries.archive import Archived
+from seamline.entries.speed import Epoch
 from seamline.frontier import START, Frontier
 from seamline.ledger import Log
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from seamline.clock import Clock
-from seamline.entries import Gone, TopicRead, Topics
+from seamline.entries.topics import Gone, TopicRead, Topics
 from seamline.errors import ConflictError
 from seamline.frontier import START, Frontier, joined, topic_of
-from seamline.history import SpeedHistory, TopicsHistory
+from seamline.history.speed import SpeedHistory
+from seamline.history.topics import TopicsHistory
 from seamline.lake import Lake
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.project import Project

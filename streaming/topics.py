@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from seamline.entries import Gone, TopicRead
+from seamline.entries.topics import Gone, TopicRead
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import START, Frontier, Partition, joined, topic_of
-from seamline.history import TopicsHistory
+from seamline.history.topics import TopicsHistory
 from seamline.streaming.kafka import Topic, expired, recreated
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from seamline.entries import Version
+from seamline.entries.batch import Version
 
 OWNER, DESCRIPTION, TAGS = "owner", "description", "tags"
 SPEED_RETENTION, BATCH_RETENTION = "speed.retention", "batch.retention"

@@ -25,11 +25,14 @@ import psutil
 from filelock import FileLock, Timeout
 from obstore.exceptions import BaseError
 
+from seamline.attempts import new_attempt
 from seamline.clock import Clock, system_clock
-from seamline.entries import Claim, Epoch, new_attempt
+from seamline.entries.base import Claim
+from seamline.entries.speed import Epoch
 from seamline.errors import ConflictError, TransientError
 from seamline.lake import Lake
-from seamline.ledger import Log, Writer, unavailable, writer_conflict
+from seamline.ledger import Log, Writer, writer_conflict
+from seamline.objects import unavailable
 
 logger = logging.getLogger(__name__)
 

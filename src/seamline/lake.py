@@ -28,12 +28,13 @@ import obstore
 from filelock import FileLock
 from obstore.store import LocalStore, from_url
 
+from seamline import objects
 from seamline.errors import Condition, UserError
 from seamline.kernel import Input, Kernel, Limits, kernel
-from seamline.ledger import Log, folders
+from seamline.ledger import Log
 from seamline.private import made
 from seamline.schemes import scheme
-from seamline.stores import Files, Folder, Objects
+from seamline.stores import Bucket, Files, Folder
 
 RAW, SPEED, BATCH, RUNS, INBOX, LEASES = "raw/", "speed/", "batch/", "runs/", "inbox/", "leases/"
 """What the paths of each kind of file begin with; those of entries are a log's own (ledger.py)."""
@@ -84,11 +85,11 @@ class Lake:
 
     def views(self) -> list[str]:
         """Every view that was ever applied, by name."""
-        return folders(self.store, "ledger/views/")
+        return objects.folders(self.store, "ledger/views/")
 
     def batches(self) -> list[str]:
         """Every definition that has a batch log, by its hash."""
-        return folders(self.store, "ledger/batch/")
+        return objects.folders(self.store, "ledger/batch/")
 
     # paths, relative to the lake
 
@@ -158,11 +159,16 @@ class Lake:
         for batch in obstore.list(self.store, prefix=prefix):
             yield from batch
 
+    def delete(self, paths: Iterable[str]) -> None:
+        """Deletes what stands at some paths, all at once; one that is gone already is well. Raises TransientError
+        STORE_UNAVAILABLE."""
+        objects.delete(self.store, list(paths))
+
     # data files: what is another in a folder and in an object store is in stores.py
 
     @cached_property
     def _files(self) -> Files:
-        return Objects(self.uri, self.store) if scheme(self.uri) else Folder(Path(self.uri))
+        return Bucket(self.uri, self.store) if scheme(self.uri) else Folder(Path(self.uri))
 
     def kernel(self, memory: str = "1GB", threads: int = 2) -> Kernel:
         """This process's kernel, allowed to read and write this lake's folder."""
@@ -176,10 +182,6 @@ class Lake:
         """Makes files that an entry will name outlast a power loss, all at once. An object store's do already, and
         there `paths` is not even asked for."""
         self._files.sync(paths)
-
-    def delete(self, paths: Iterable[str]) -> None:
-        """Deletes data files; one that is gone already is well. Raises TransientError STORE_UNAVAILABLE."""
-        self._files.delete(paths)
 
     def read(self, paths: Iterable[str], columns: Sequence[str] | None = None) -> Input:
         """Parquet files of the lake as a kernel input: their paths where local, else Arrow through pyarrow.

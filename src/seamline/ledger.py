@@ -11,23 +11,15 @@ In a local folder an entry is durable before it counts. One that is not whole, a
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Self, cast
 
-import obstore
-from obstore.exceptions import AlreadyExistsError
-from obstore.store import LocalStore
 from pydantic import TypeAdapter, ValidationError
-from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from seamline.disk import Disk, disk
-from seamline.entries import FORMAT, Claim, Entry, EntryBase
-from seamline.errors import Condition, ConflictError, TerminalError, TransientError
-
-logger = logging.getLogger(__name__)
+from seamline import objects
+from seamline.entries import Entry
+from seamline.entries.base import FORMAT, Claim, EntryBase
+from seamline.errors import Condition, ConflictError, TerminalError
 
 _ENTRY: TypeAdapter[Any] = TypeAdapter(Entry)
 WIDTH = 20
@@ -39,7 +31,7 @@ class Log:
     def __init__(self, store: Any, name: str) -> None:
         self.store = store
         self.name = name
-        self._disk = local_disk(store)
+        self._disk = objects.local_disk(store)
 
     def path(self, number: int) -> str:
         """Zero-padded, so that names sort as numbers where a store sorts."""
@@ -85,9 +77,9 @@ class Log:
         Safe to repeat: an entry of the same attempt that already stands is this one, its answer was lost.
         """
         payload = entry.model_dump_json().encode()
-        if put_if_absent(self.store, self.path(number), payload):
+        if objects.put_if_absent(self.store, self.path(number), payload):
             return
-        if self._freed(number) and put_if_absent(self.store, self.path(number), payload):
+        if self._freed(number) and objects.put_if_absent(self.store, self.path(number), payload):
             return
         standing = self.read(number)
         if standing is not None and standing.attempt == entry.attempt:
@@ -118,14 +110,10 @@ class Log:
 
         One that is gone already is well.
         """
-        with suppress(FileNotFoundError):
-            obstore.delete(self.store, self.path(number))
+        objects.delete(self.store, [self.path(number)])
 
     def _payload(self, number: int) -> bytes | None:
-        try:
-            return bytes(_get(self.store, self.path(number)))
-        except FileNotFoundError:
-            return None
+        return objects.get(self.store, self.path(number))
 
     def _is_torn(self, payload: bytes) -> bool:
         """Whether an entry's bytes are not whole: only a disk that lost power holds such."""
@@ -140,7 +128,7 @@ class Log:
         return True
 
     def _named(self) -> Iterator[int]:
-        for path in _paths(self.store, f"ledger/{self.name}/"):
+        for path in objects.paths(self.store, f"ledger/{self.name}/"):
             name = path.rpartition("/")[2]
             if name.endswith(".json") and name[:-5].isdigit():
                 yield int(name[:-5])
@@ -221,93 +209,12 @@ def decode(payload: bytes, where: str) -> EntryBase:
         ) from error
 
 
-_retrying = retry(
-    retry=retry_if_exception_type(TransientError),
-    wait=wait_exponential_jitter(multiplier=0.05, max=2),
-    stop=stop_after_delay(20),
-    before_sleep=before_sleep_log(logger, logging.WARNING),
-    reraise=True,
-)
-
-
-def local_disk(store: Any) -> Disk | None:
-    """The folder of a local store."""
-    return disk(Path(store.prefix)) if isinstance(store, LocalStore) and store.prefix is not None else None
-
-
-@_retrying
-def put_if_absent(store: Any, path: str, payload: bytes) -> bool:
-    """True where the object was put; False where one stands there, perhaps by an earlier try whose answer was lost.
-
-    A store may refuse a put because of another one under way (S3: 409), and then nothing stands: it is tried again.
-    """
-    local = local_disk(store)
-    try:
-        if local is not None:
-            return local.put_new(path, payload)
-        obstore.put(store, path, payload, mode="create")
-    except AlreadyExistsError as error:
-        if _stands(store, path):
-            return False
-        raise unavailable(error, path) from error
-    except (obstore.exceptions.BaseError, OSError) as error:
-        raise unavailable(error, path) from error
-    return True
-
-
-@_retrying
-def _stands(store: Any, path: str) -> bool:
-    try:
-        obstore.head(store, path)
-    except FileNotFoundError:
-        return False
-    except obstore.exceptions.BaseError as error:
-        raise unavailable(error, path) from error
-    return True
-
-
-@_retrying
-def _get(store: Any, path: str) -> Any:
-    try:
-        return obstore.get(store, path).bytes()
-    except FileNotFoundError:
-        raise
-    except obstore.exceptions.BaseError as error:
-        raise unavailable(error, path) from error
-
-
-@_retrying
-def _paths(store: Any, prefix: str) -> list[str]:
-    try:
-        return [item["path"] for batch in obstore.list(store, prefix=prefix) for item in batch]
-    except obstore.exceptions.BaseError as error:
-        raise unavailable(error, prefix) from error
-
-
-@_retrying
-def folders(store: Any, prefix: str) -> list[str]:
-    """The names of what stands below a prefix, as of folders."""
-    try:
-        found = obstore.list_with_delimiter(store, prefix=prefix)["common_prefixes"]
-    except obstore.exceptions.BaseError as error:
-        raise unavailable(error, prefix) from error
-    return sorted(one.rstrip("/").rpartition("/")[2] for one in found)
-
-
 def _is_json(payload: bytes) -> bool:
     try:
         json.loads(payload)
     except ValueError:
         return False
     return True
-
-
-def unavailable(error: Exception, path: str) -> TransientError:
-    """What a store's own error means: it may be there again later."""
-    said = str(error).strip().splitlines() or [type(error).__name__]
-    return TransientError(
-        Condition.STORE_UNAVAILABLE, said[0], hint="see to the store (is it full, or away?)", where=path
-    )
 
 
 def _describe(entry: EntryBase | None) -> str:

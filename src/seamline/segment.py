@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from seamline.entries import BEFORE, Stored
+from seamline.entries.base import BEFORE, Stored
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import Frontier
 

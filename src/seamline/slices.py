@@ -16,7 +16,7 @@ from typing import TypeAlias, TypeVar
 
 import pyarrow as pa
 
-from seamline.entries import new_attempt
+from seamline.attempts import new_attempt
 from seamline.errors import Condition, SeamlineError
 from seamline.kernel import Input, Kernel, in_bytes, quote
 from seamline.lake import Lake

@@ -9,7 +9,6 @@ from __future__ import annotations
 import filecmp
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,11 +16,10 @@ from typing import Any, Protocol
 import obstore
 import pyarrow as pa
 from filelock import FileLock
-from obstore.exceptions import BaseError
 
 from seamline.disk import disk
 from seamline.kernel import GROUP_BYTES, Input, Kernel
-from seamline.ledger import unavailable
+from seamline.objects import unavailable
 from seamline.portions import cut
 from seamline.schemes import filesystem
 
@@ -41,8 +39,6 @@ class Files(Protocol):
     def read(self, paths: Sequence[str], columns: Sequence[str] | None) -> Input: ...
 
     def sync(self, paths: Iterable[str]) -> None: ...
-
-    def delete(self, paths: Iterable[str]) -> None: ...
 
     def footer(self, path: str) -> Any: ...
 
@@ -77,10 +73,6 @@ class Folder:
     def sync(self, paths: Iterable[str]) -> None:
         disk(self.root).sync(paths)
 
-    def delete(self, paths: Iterable[str]) -> None:
-        for path in paths:
-            (self.root / path).unlink(missing_ok=True)
-
     def footer(self, path: str) -> Any:
         from pyarrow import parquet
 
@@ -110,7 +102,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Objects:
+class Bucket:
     """Files in an object store, by its URI and its client."""
 
     uri: str
@@ -137,18 +129,6 @@ class Objects:
 
     def sync(self, paths: Iterable[str]) -> None:
         """What an object store has taken is durable already."""
-
-    def delete(self, paths: Iterable[str]) -> None:
-        paths = list(paths)
-        try:
-            with suppress(FileNotFoundError):  # some stores say so
-                obstore.delete(self.store, paths)
-                return
-            for path in paths:
-                with suppress(FileNotFoundError):
-                    obstore.delete(self.store, path)
-        except BaseError as error:
-            raise unavailable(error, self.uri) from error
 
     def footer(self, path: str) -> Any:
         from pyarrow import parquet

@@ -13,12 +13,14 @@ from datetime import date
 from functools import partial
 from itertools import chain
 
+from seamline.attempts import check_age
 from seamline.clock import Clock, system_clock
 from seamline.commitpoint import reach
-from seamline.entries import Archived, Counts, Imported, Maintained
+from seamline.entries.archive import Archived, Imported, Maintained
+from seamline.entries.base import Counts
 from seamline.errors import ConflictError, TransientError
 from seamline.frontier import START, Frontier
-from seamline.history import ArchiveHistory
+from seamline.history.archive import ArchiveHistory
 from seamline.kernel import Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
@@ -28,7 +30,7 @@ from seamline.streaming.archive.filing import FilingJob, Shelf, filing_task, fit
 from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.refile import Holdings
 from seamline.streaming.archive.tables import Fence, RawTable
-from seamline.streaming.attempts import Check, check_age, no_check
+from seamline.streaming.checks import Check, no_check
 from seamline.streaming.gathered import gather
 from seamline.streaming.tasks import Tasks
 

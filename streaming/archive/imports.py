@@ -14,11 +14,13 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
+from seamline.attempts import check_age
 from seamline.claims import claim
 from seamline.clock import Clock, system_clock
-from seamline.entries import Counts, Imported
+from seamline.entries.archive import Imported
+from seamline.entries.base import Counts
 from seamline.errors import Condition, ConflictError, TransientError, UserError
-from seamline.history import ArchiveHistory
+from seamline.history.archive import ArchiveHistory
 from seamline.portions import lists_of
 from seamline.raw import RawFile
 from seamline.schemas.project import Project
@@ -27,7 +29,6 @@ from seamline.streaming.archive.filing import Shelf, file_records, make_shelves
 from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.role import IMPORTING
 from seamline.streaming.archive.tables import clashing_columns
-from seamline.streaming.attempts import check_age
 from seamline.streaming.following import Following
 from seamline.streaming.gathered import gather
 from seamline.streaming.tasks import RECORDS

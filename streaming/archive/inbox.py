@@ -14,7 +14,8 @@ from typing import Any
 
 import obstore
 
-from seamline.entries import Counts, Imported
+from seamline.entries.archive import Imported
+from seamline.entries.base import Counts
 from seamline.lake import Lake
 from seamline.raw import RawFile
 

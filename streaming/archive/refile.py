@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seamline.entries import Counts
-from seamline.history import ArchiveHistory
+from seamline.entries.base import Counts
+from seamline.history.archive import ArchiveHistory
 from seamline.kernel import Input, Kernel, literal
 from seamline.lake import Lake
 from seamline.portions import in_portions, portion_bytes

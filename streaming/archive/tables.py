@@ -21,7 +21,7 @@ from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Sc
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
-from seamline.entries import new_attempt
+from seamline.attempts import new_attempt
 from seamline.errors import Condition, ConflictError
 from seamline.kernel import GROUP_BYTES, Kernel
 from seamline.lake import Lake

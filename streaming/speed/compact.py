@@ -11,14 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
 
-from seamline.entries import BEFORE, Claim, Compacted, DataFile, EntryBase, Epoch, Published, Retired, Stored
+from seamline.attempts import may_be_swept
+from seamline.entries.base import BEFORE, Claim, DataFile, EntryBase, Stored
+from seamline.entries.speed import Compacted, Epoch, Retired
+from seamline.entries.views import Published
 from seamline.errors import TerminalError
 from seamline.frontier import START, Frontier
-from seamline.history import BatchHistory, SpeedHistory, expired, unretirable
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
 from seamline.schemas.views.properties import Keep
 from seamline.segment import build_chain
-from seamline.streaming.attempts import SWEPT_AFTER
 
 GRACE = timedelta(hours=1)
 """What was retired stays readable for this long: longer than the longest query."""
@@ -166,11 +170,11 @@ def plan_retirement(
     `since`: the first epoch whose ids are remembered, if any are: it stays, unless they were compacted too. The newest
     epoch always stays.
     """
-    bound = unretirable(cuts, history.frontier)
+    bound = reduce(Frontier.meet, cuts, history.frontier)
     last = 0
     for number in sorted(history.epochs):
         epoch = history.epochs[number]
-        old = expired(epoch.at, now, retention) and (since is None or number < since)
+        old = now - epoch.at > retention and (since is None or number < since)
         if number >= history.last_epoch or not (old and epoch.end <= bound):
             break
         last = number
@@ -217,7 +221,7 @@ def plan_sweep(
     """
     kept = standing(entries, now)
     used = files_of(kept.values())
-    swept = [path for path, written in files if path not in used and now - written > SWEPT_AFTER]
+    swept = [path for path, written in files if path not in used and may_be_swept(written, now)]
     newest = max((n for n, e in entries if isinstance(e, Epoch)), default=0)
     first = min([*kept, newest])
     return swept, [number for number, entry in entries if number < first and not isinstance(entry, Claim)]

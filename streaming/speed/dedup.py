@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seamline.entries import Memory
+from seamline.entries.speed import Memory
 from seamline.frontier import Frontier, topic_of
 from seamline.streaming.logtime import ALLOWANCE, second
 from seamline.streaming.speed.runs import IdentityRun, added, later_copies, together

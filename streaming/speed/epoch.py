@@ -14,18 +14,20 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from seamline.attempts import check_age, new_attempt
 from seamline.clock import Clock, system_clock
 from seamline.commitpoint import reach
-from seamline.entries import Counts, DataFile, Epoch, new_attempt
+from seamline.entries.base import Counts, DataFile
+from seamline.entries.speed import Epoch
 from seamline.errors import Condition, TerminalError, TransientError
 from seamline.frontier import START, Frontier
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 from seamline.kernel import KERNEL_VERSION, Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.algebra import LAYOUT
 from seamline.slices import UNMERGED
-from seamline.streaming.attempts import Check, check_age, no_check
+from seamline.streaming.checks import Check, no_check
 from seamline.streaming.gathered import Gathered, gather
 from seamline.streaming.logtime import Ends, LogTime, no_ends
 from seamline.streaming.speed.dedup import Kept, Remembered

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-import obstore
-
+from seamline.attempts import new_attempt
 from seamline.commitpoint import reach
 from seamline.config import Settings
-from seamline.entries import Compacted, DataFile, Retired, new_attempt
+from seamline.entries.base import DataFile
+from seamline.entries.speed import Compacted, Retired
 from seamline.errors import SeamlineError
 from seamline.frontier import Frontier
-from seamline.history import BatchHistory
+from seamline.history.batch import BatchHistory
 from seamline.kernel import KERNEL_VERSION
 from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue
@@ -83,8 +83,7 @@ class Maintenance:
         now = self.speed.clock()  # before the listing: what is listed young stays, however long this takes
         listed = [(item["path"], item["last_modified"]) for item in lake.listed(lake.speed_prefix(self.speed.stream))]
         files, numbers = plan_sweep(list(source.entries()), listed, now)
-        for path in files:
-            obstore.delete(lake.store, path)
+        lake.delete(files)
         for number in numbers:
             source.remove(number)
         return len(files), len(numbers)

@@ -9,9 +9,9 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seamline.entries import Epoch, Memory
+from seamline.entries.speed import Epoch, Memory
 from seamline.frontier import Frontier, topic_of
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 from seamline.kernel import Kernel
 from seamline.lake import Lake
 from seamline.streaming.logtime import ALLOWANCE, second

@@ -20,7 +20,7 @@ from world import Broken, World
 
 from seamline.console import note
 from seamline.frontier import Frontier
-from seamline.history import ArchiveHistory
+from seamline.history.archive import ArchiveHistory
 
 CHECK_EVERY = 20
 """Kills after which everything that was answered so far is checked."""

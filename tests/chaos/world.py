@@ -14,11 +14,12 @@ from field import CONTRACT
 from waiting import wait_until
 
 from seamline.frontier import Frontier
-from seamline.history import BatchHistory, ViewHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.views import ViewHistory
 from seamline.jobs.plan import targets
-from seamline.ledger import folders
 from seamline.machine import process
 from seamline.machine.supervisor import RoleState, State, read_state
+from seamline.objects import folders
 from seamline.operate.stack import ROLES, serving_address
 from seamline.schemas.project import load_project
 from seamline.schemas.views.project_views import compile_for

@@ -23,7 +23,7 @@ from waiting import wait_until
 
 from seamline.claims import LEASE, Lease, claim, claim_between, is_claimed, read_lease
 from seamline.clock import Clock, ManualClock, system_clock
-from seamline.entries import Epoch
+from seamline.entries.speed import Epoch
 from seamline.errors import Condition, ConflictError, TransientError
 from seamline.frontier import Frontier, Partition
 from seamline.lake import Lake

@@ -13,7 +13,8 @@ import pytest
 from batch_parts import archived, epoch, with_entries
 from stream_parts import NOW, contract, event, open_archive, open_speed, records, tasks
 
-from seamline.entries import Audit, Claim, Counts, DataFile
+from seamline.entries.base import Claim, Counts, DataFile
+from seamline.entries.batch import Audit
 from seamline.frontier import Frontier
 from seamline.jobs.decide import decide
 from seamline.jobs.publish import put

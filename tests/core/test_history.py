@@ -9,36 +9,19 @@ import obstore
 import pytest
 from obstore.store import MemoryStore
 
-from seamline.entries import (
-    Archived,
-    Claim,
-    Compacted,
-    Counts,
-    DataFile,
-    EntryBase,
-    Epoch,
-    Gone,
-    Imported,
-    Maintained,
-    Memory,
-    Published,
-    Reserved,
-    Retired,
-    TopicRead,
-    Topics,
-    Version,
-)
+from seamline.entries.archive import Archived, Imported, Maintained
+from seamline.entries.base import Claim, Counts, DataFile, EntryBase
+from seamline.entries.batch import Reserved, Version
+from seamline.entries.speed import Compacted, Epoch, Memory, Retired
+from seamline.entries.topics import Gone, TopicRead, Topics
+from seamline.entries.views import Published
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import START, Frontier, Partition
-from seamline.history import (
-    ArchiveHistory,
-    BatchHistory,
-    SpeedHistory,
-    TopicsHistory,
-    ViewHistory,
-    expired,
-    unretirable,
-)
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
+from seamline.history.topics import TopicsHistory
+from seamline.history.views import ViewHistory
 from seamline.ledger import Log
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -290,10 +273,3 @@ def test_a_views_state_is_its_newest() -> None:
     states = [served("d", number) for number in (None, 1, 2)]
     assert ViewHistory(log_of(*states)).state == states[-1]
     assert ViewHistory(log_of()).state is None
-
-
-def test_epochs_may_go_below_every_cut_and_what_is_as_old_as_its_retention_stays() -> None:
-    assert unretirable([at(30), at(20)], at(40)) == at(20)
-    assert unretirable([], at(40)) == at(40)
-    assert not expired(NOW, NOW + HOUR, HOUR)
-    assert expired(NOW, NOW + HOUR + timedelta(seconds=1), HOUR)

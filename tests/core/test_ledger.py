@@ -13,11 +13,14 @@ from obstore.exceptions import AlreadyExistsError, GenericError
 from obstore.store import LocalStore, MemoryStore
 from tenacity import stop_after_attempt, wait_none
 
-from seamline import ledger
-from seamline.entries import Claim, Epoch, Published, Retired
+from seamline import objects
+from seamline.entries.base import Claim
+from seamline.entries.speed import Epoch, Retired
+from seamline.entries.views import Published
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier, Partition
-from seamline.history import History, SpeedHistory
+from seamline.history.base import History
+from seamline.history.speed import SpeedHistory
 from seamline.ledger import Log, Writer
 from seamline.streaming.speed.compact import plan_sweep
 
@@ -210,7 +213,7 @@ def test_a_put_that_is_refused_where_nothing_stands_is_tried_again_under_the_sam
     assert (tries, log.last()) == (3, 1)
 
 
-@pytest.mark.parametrize("call", ["put", "get", "list", "list_with_delimiter", "head"])
+@pytest.mark.parametrize("call", ["put", "get", "list", "list_with_delimiter", "head", "delete"])
 @pytest.mark.parametrize("lasts", [False, True])
 def test_a_store_that_fails_is_asked_again_and_one_that_fails_for_long_is_told(
     monkeypatch: pytest.MonkeyPatch, call: str, lasts: bool
@@ -225,17 +228,18 @@ def test_a_store_that_fails_is_asked_again_and_one_that_fails_for_long_is_told(
             raise GenericError("away\nand more of it")
         return whole(*given, **named)
 
-    for one in (ledger.put_if_absent, ledger._get, ledger._paths, ledger.folders, ledger._stands):
+    for one in (objects.put_if_absent, objects.get, objects.paths, objects.folders, objects.stands, objects.delete):
         monkeypatch.setattr(one.retry, "wait", wait_none())  # type: ignore[attr-defined]
         monkeypatch.setattr(one.retry, "stop", stop_after_attempt(3))  # type: ignore[attr-defined]
     monkeypatch.setattr(obstore, call, failing)
     uses = {
         "put": lambda: log.put(2, epoch(2)), "get": lambda: log.read(1), "list": log.last,
-        "list_with_delimiter": lambda: ledger.folders(log.store, "ledger/"), "head": lambda: log.put(1, epoch(1)),
+        "list_with_delimiter": lambda: objects.folders(log.store, "ledger/"), "head": lambda: log.put(1, epoch(1)),
+        "delete": lambda: log.remove(1),
     }  # fmt: skip
     if not lasts and call != "head":
         uses[call]()
-        assert (asked, log.last()) == (2, 2 if call == "put" else 1)
+        assert (asked, log.last()) == (2, {"put": 2, "delete": 0}.get(call, 1))
         return
     with pytest.raises(SeamlineError) as caught:
         uses[call]()
@@ -248,7 +252,7 @@ def test_a_store_that_fails_is_asked_again_and_one_that_fails_for_long_is_told(
 
 
 def test_a_store_without_a_folder_has_no_disk() -> None:
-    assert ledger.local_disk(LocalStore()) is ledger.local_disk(MemoryStore()) is None
+    assert objects.local_disk(LocalStore()) is objects.local_disk(MemoryStore()) is None
 
 
 def test_a_writer_that_wakes_after_retention_has_passed_it_is_refused(store: Any) -> None:

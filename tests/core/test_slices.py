@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lakes import DAY, Bench
+from obstore.store import LocalStore
 
-from seamline.entries import Claim
+from seamline.entries.base import Claim
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import Frontier, Partition
 from seamline.jobs.compare import GROUP, compare, largest
@@ -45,7 +46,7 @@ AT = "TIMESTAMPTZ '2024-05-01 12:00:00+00'"
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path, view=VIEW)
+    return Bench(tmp_path, view=VIEW, store=LocalStore(str(tmp_path)))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from truth import Event, Topic
 
 from seamline.clock import Clock, system_clock
 from seamline.errors import Condition
-from seamline.history import ArchiveHistory
+from seamline.history.archive import ArchiveHistory
 from seamline.jobs.batch import Batch
 from seamline.jobs.spark_runner import spark_runner
 from seamline.schemas.catalogue import apply_views

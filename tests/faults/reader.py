@@ -21,7 +21,7 @@ from waiting import wait_until
 from seamline.clock import Clock, system_clock
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 from seamline.lake import Lake
 from seamline.schemas.project import Project
 from seamline.serving.encode import rows, to_json

@@ -14,8 +14,8 @@ from reader import library
 from truth import Event
 from waiting import wait_until
 
-from seamline.entries import Counts
-from seamline.history import SpeedHistory
+from seamline.entries.base import Counts
+from seamline.history.speed import SpeedHistory
 
 KIND = "  - {{property: seamline.discriminator, value: {{path: kind, value: {kind}}}}}\n"
 RETURNED = SALES.replace("sales", "returned").replace("FROM orders", "FROM returns")

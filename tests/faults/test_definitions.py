@@ -18,8 +18,8 @@ from reader import Reader
 from waiting import wait_until
 
 from seamline.commitpoint import hooked
-from seamline.entries import Epoch
-from seamline.history import SpeedHistory
+from seamline.entries.speed import Epoch
+from seamline.history.speed import SpeedHistory
 from seamline.schemas.catalogue import Catalogue
 
 BY_SHOP = """CREATE MATERIALIZED VIEW sales AS

@@ -15,7 +15,9 @@ from waiting import wait_until
 
 from seamline.errors import TransientError
 from seamline.frontier import Position
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
 from seamline.jobs.work import finished
 from seamline.schemas.catalogue import Catalogue
 from seamline.streaming.archive.tables import RawTable

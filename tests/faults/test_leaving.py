@@ -17,7 +17,9 @@ from seamline.clock import system_clock
 from seamline.config import Settings
 from seamline.errors import Condition, TerminalError, TransientError
 from seamline.frontier import Frontier, Partition, joined
-from seamline.history import ArchiveHistory, SpeedHistory, TopicsHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.speed import SpeedHistory
+from seamline.history.topics import TopicsHistory
 from seamline.jobs.batch import Batch
 from seamline.serving.serving import Serving
 from seamline.streaming.archive.imports import import_events

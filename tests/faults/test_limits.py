@@ -14,7 +14,7 @@ from truth import Event
 from waiting import wait_until
 
 from seamline.errors import Condition, SeamlineError
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 
 SUMS = """CREATE MATERIALIZED VIEW sums AS
 SELECT placed::DATE AS day, shop, count(*) AS orders, sum(amount) AS amount, sum(buyer::DECIMAL(38,0)) AS vast

@@ -13,7 +13,7 @@ from field import Field, Written, orders
 from truth import Event
 from waiting import wait_until
 
-from seamline.history import ArchiveHistory
+from seamline.history.archive import ArchiveHistory
 from seamline.streaming.archive.tables import RawTable
 
 DEEP = 2000

@@ -17,7 +17,8 @@ from waiting import wait_until
 from seamline.claims import LEASE
 from seamline.clock import system_clock
 from seamline.errors import Condition, ConflictError
-from seamline.history import ArchiveHistory, SpeedHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.speed import SpeedHistory
 from seamline.streaming.archive.tables import RawTable
 from seamline.streaming.speed.compact import files_of
 

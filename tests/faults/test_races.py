@@ -13,9 +13,12 @@ from field import CONTRACT, SALES, Field, orders
 from waiting import wait_until
 
 from seamline.commitpoint import hooked
-from seamline.entries import Published, Version
+from seamline.entries.batch import Version
+from seamline.entries.views import Published
 from seamline.errors import Condition, SeamlineError
-from seamline.history import BatchHistory, SpeedHistory, ViewHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
+from seamline.history.views import ViewHistory
 from seamline.jobs.batch import Batch, Outcome
 
 CHANGED = SALES.replace("count(*) AS orders", "count(*) AS orders, max(amount) AS most")

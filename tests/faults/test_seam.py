@@ -12,10 +12,11 @@ from field import Field, orders
 from reader import Ask, Reader, as_seen, library
 from waiting import wait_until
 
+from seamline.attempts import new_attempt
 from seamline.cli.main import execute
-from seamline.entries import Epoch, new_attempt
+from seamline.entries.speed import Epoch
 from seamline.errors import Condition, SeamlineError
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 from seamline.ledger import Log
 
 WHOLE = 'SELECT * FROM "sales"'

@@ -19,7 +19,7 @@ from waiting import wait_until
 
 from seamline.disk import Disk
 from seamline.errors import Condition, TransientError
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 
 
 def lose(folder: Path) -> None:

@@ -14,7 +14,8 @@ from waiting import wait_until
 from seamline.commitpoint import hooked
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import Frontier, Partition
-from seamline.history import ArchiveHistory, SpeedHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.speed import SpeedHistory
 from seamline.streaming.archive.role import run_archive
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.speed.role import run_speed

@@ -17,7 +17,7 @@ from obstore.store import LocalStore
 from seamline.config import BatchSection, Settings
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier, Partition
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 from seamline.jobs.compare import GROUP, compare, compare_statement
 from seamline.jobs.retention import retain
 from seamline.schemas.catalogue import Catalogue

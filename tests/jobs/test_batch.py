@@ -14,7 +14,7 @@ from lakes import CONTRACT, DAY, VIEW, Bench, Counting, contract, order, orders
 
 from seamline.commitpoint import hooked
 from seamline.config import BatchSection
-from seamline.entries import Counts
+from seamline.entries.base import Counts
 from seamline.errors import Condition, SeamlineError
 from seamline.schemas.contracts.contract import parse_contract
 

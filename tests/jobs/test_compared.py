@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from handmade import Handmade, Row
 
-from seamline.entries import ColumnDrift
+from seamline.entries.batch import ColumnDrift
 from seamline.errors import Condition, SeamlineError, TerminalError
 from seamline.jobs.compare import GROUP, compare, explain, largest, not_compared
 from seamline.kernel import Kernel
+from seamline.lake import Lake
 
 VIEW = """\
 CREATE MATERIALIZED VIEW sales AS
@@ -27,7 +28,7 @@ class Sides:
     """Compares two lists of files, each given as its rows."""
 
     def __init__(self, folder: Path) -> None:
-        self.made = Handmade(folder, VIEW)
+        self.made = Handmade(folder, VIEW, lake=Lake.open(str(folder)))
 
     def __call__(
         self, served: Sequence[Sequence[Row]], recomputed: Sequence[Sequence[Row]]

@@ -27,9 +27,12 @@ from batch_parts import (
     version,
 )
 
-from seamline.entries import Audit, ColumnDrift, EntryBase
+from seamline.entries.base import EntryBase
+from seamline.entries.batch import Audit, ColumnDrift
 from seamline.errors import Condition, SeamlineError
-from seamline.history import ArchiveHistory, BatchHistory, ViewHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.views import ViewHistory
 from seamline.jobs.decide import choose, decide, made_before, newest_state, plan_of, raw_read
 from seamline.jobs.fold import FoldSource
 from seamline.jobs.plan import Nothing, Plan

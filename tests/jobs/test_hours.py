@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from lakes import DAY, VIEW, Bench, contract, order
 
 from seamline.commitpoint import hooked
-from seamline.entries import Counts, Version
+from seamline.entries.base import Counts
+from seamline.entries.batch import Version
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.work import local_runner
 from seamline.units import Unit, standing, whole_name

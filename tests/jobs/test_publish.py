@@ -29,9 +29,10 @@ from batch_parts import (
 
 from seamline.commitpoint import hooked
 from seamline.config import BatchSection
-from seamline.entries import Audit, ColumnDrift, Counts, DataFile, EntryBase, Verified, Version, Withdrawn
+from seamline.entries.base import Counts, DataFile, EntryBase
+from seamline.entries.batch import Audit, ColumnDrift, Verified, Version, Withdrawn
 from seamline.errors import Condition, ConflictError, SeamlineError
-from seamline.history import ViewHistory
+from seamline.history.views import ViewHistory
 from seamline.jobs.decide import decide, raw_read
 from seamline.jobs.plan import Plan
 from seamline.jobs.publish import publish, put, serve, version_entry

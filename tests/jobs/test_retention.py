@@ -17,9 +17,11 @@ from obstore.store import MemoryStore
 
 from seamline.commitpoint import hooked
 from seamline.config import Settings
-from seamline.entries import DataFile, Reserved, Version
+from seamline.entries.base import DataFile
+from seamline.entries.batch import Reserved, Version
 from seamline.frontier import START
-from seamline.history import BatchHistory, ViewHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.views import ViewHistory
 from seamline.jobs.retention import Retained, lowest_needed, retain
 from seamline.ledger import Log
 from seamline.schemas.catalogue import Catalogue, drop_view

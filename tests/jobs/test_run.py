@@ -12,7 +12,7 @@ import pytest
 from lakes import Bench, Counting, order, orders
 
 import seamline.jobs
-from seamline.entries import Counts
+from seamline.entries.base import Counts
 from seamline.errors import Condition, ConflictError, SeamlineError
 from seamline.jobs.audit import audit
 from seamline.jobs.compute import compute

@@ -14,7 +14,7 @@ import pytest
 from lakes import DAY, VIEW, Bench, contract, order, orders
 
 from seamline.config import BatchSection, Settings
-from seamline.entries import Verified, Version
+from seamline.entries.batch import Verified, Version
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier
 from seamline.jobs.sample import FEWEST, LARGE, MOST, UNREAD, Sample, SampleLimits, Wanted, choose

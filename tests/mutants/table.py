@@ -8,17 +8,21 @@ from dataclasses import dataclass
 
 JUDGES: dict[str, tuple[str, ...]] = {
     "src/seamline/frontier.py": ("test_frontier.py", "test_segment.py"),
+    "src/seamline/attempts.py": ("test_spared.py", "test_batch_plan.py", "test_retention.py", "test_compact.py"),
+    "src/seamline/objects.py": ("test_ledger.py", "test_disk.py", "test_lake_files.py"),
     "src/seamline/ledger.py": ("test_ledger.py", "test_disk.py", "test_claims.py"),
-    "src/seamline/history.py": (
-        "test_history.py",
-        "test_ledger.py",
-        "test_needed.py",
-        "test_segment.py",
-        "test_spared.py",
-    ),
+    **{
+        f"src/seamline/history/{log}.py": (
+            "test_history.py",
+            "test_ledger.py",
+            "test_needed.py",
+            "test_segment.py",
+            "test_spared.py",
+        )
+        for log in ("base", "speed", "archive", "topics", "batch", "views")
+    },
     "streaming/speed/compact.py": ("test_compact.py", "test_needed.py", "test_spared.py", "test_speed.py"),
     "streaming/speed/dedup.py": ("test_dedup.py", "test_recall.py"),
-    "streaming/attempts.py": ("test_epoch.py", "test_spared.py"),
     "streaming/speed/epoch.py": ("test_epoch.py", "test_speed.py", "test_spared.py", "test_disk.py", "test_recall.py"),
     "streaming/stream_plan.py": ("test_stream_plan.py", "test_derived_layers.py", "test_speed.py", "test_recall.py"),
     "jobs/plan.py": ("test_batch_plan.py", "test_batch.py"),
@@ -53,7 +57,7 @@ KNOWN = (
         "not any(_inside(cut, run[0].start, link.end) for cut in cuts)", "True", ("test_spared.py",),
     ),
     Known(
-        "a writer never gives up by age", "streaming/attempts.py",
+        "a writer never gives up by age", "src/seamline/attempts.py",
         "    if now - began > swept_after / 2:\n", "    if False:\n", ("test_spared.py",),
     ),
     Known(
@@ -92,9 +96,9 @@ _COSTS = "only more is done for the same outcome"
 
 EQUIVALENT = (
     Equivalent(
-        "src/seamline/ledger.py", "wait=wait_exponential_jitter(multiplier=0.05, max=2),", "2 becomes 3", _WAITS,
+        "src/seamline/objects.py", "wait=wait_exponential_jitter(multiplier=0.05, max=2),", "2 becomes 3", _WAITS,
     ),
-    Equivalent("src/seamline/ledger.py", "stop=stop_after_delay(20),", "20 becomes 21", _WAITS),
+    Equivalent("src/seamline/objects.py", "stop=stop_after_delay(20),", "20 becomes 21", _WAITS),
     Equivalent(
         "src/seamline/ledger.py",
         "if self._disk is None or payload is None or not self._is_torn(payload) or self.last() > number:",

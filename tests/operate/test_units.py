@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from lakes import DAY, Bench, contract, order, orders
 
-from seamline.entries import Counts
+from seamline.entries.base import Counts
 from seamline.frontier import START, Frontier, Partition
-from seamline.history import ArchiveHistory
+from seamline.history.archive import ArchiveHistory
 from seamline.jobs.conditions import within
 from seamline.jobs.spark_runner import SHARES, share_out
 from seamline.jobs.statements import Served, Tally, mended_statement, unit_statements

@@ -10,7 +10,7 @@ from obstore.store import MemoryStore
 from places import ROOT
 
 from seamline.clock import ManualClock
-from seamline.entries import Published
+from seamline.entries.views import Published
 from seamline.errors import Condition, SeamlineError
 from seamline.lake import Lake
 from seamline.schemas.catalogue import KEPT, Catalogue, apply_views, decide, drop_view, publish

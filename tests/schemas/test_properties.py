@@ -16,10 +16,10 @@ from obstore.store import LocalStore
 from pyarrow import parquet
 
 from seamline.config import BatchSection, Settings, SpeedSection
-from seamline.entries import Version
+from seamline.entries.batch import Version
 from seamline.errors import Condition, UserError
 from seamline.frontier import START
-from seamline.history import BatchHistory
+from seamline.history.batch import BatchHistory
 from seamline.jobs.retention import retain
 from seamline.jobs.statements import unit_statements
 from seamline.kernel import Limits, kernel

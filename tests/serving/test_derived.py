@@ -11,7 +11,7 @@ import pytest
 from handmade import CONTRACT, VIEW, Handmade, rows
 from test_measure import ALL, COLUMNS, SHOPS, TILES, ask, same, truth
 
-from seamline.entries import Counts
+from seamline.entries.base import Counts
 from seamline.errors import Condition, UserError
 from seamline.jobs.unit import Folding
 from seamline.schemas.catalogue import Catalogue

@@ -16,7 +16,7 @@ from obstore.exceptions import GenericError
 from obstore.store import MemoryStore
 from tenacity import stop_after_attempt
 
-from seamline import ledger
+from seamline import objects
 from seamline.config import Settings
 from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.lake import Lake
@@ -31,8 +31,8 @@ class Failing:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.made, self.at = 0, 0
-        for name in ("_get", "_paths", "folders", "_stands"):
-            patch.setattr(getattr(ledger, name).retry, "stop", stop_after_attempt(1))
+        for name in ("get", "paths", "folders", "stands"):
+            patch.setattr(getattr(objects, name).retry, "stop", stop_after_attempt(1))
         for name in CALLS:
             patch.setattr(obstore, name, self._counted(getattr(obstore, name)))
 

@@ -11,7 +11,7 @@ from handmade import ALL, OTHER, VIEW, Handmade, Row, at, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seamline.entries import Claim
+from seamline.entries.base import Claim
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import START
 from seamline.segment import Segment, build_chain, check_seam

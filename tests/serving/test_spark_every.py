@@ -9,8 +9,11 @@ import pyarrow as pa
 from algebra_laws import same
 from test_every_aggregate import Place, things
 
+from seamline.attempts import new_attempt
 from seamline.clock import system_clock
-from seamline.entries import Counts, DataFile, Epoch, Version, new_attempt
+from seamline.entries.base import Counts, DataFile
+from seamline.entries.batch import Version
+from seamline.entries.speed import Epoch
 from seamline.frontier import Frontier, Partition
 from seamline.jobs.unit import TODAY
 from seamline.schemas.catalogue import decide, served_state

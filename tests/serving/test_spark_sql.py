@@ -175,7 +175,7 @@ def value_of(high: Decimal, low: Decimal, scale: int) -> Decimal:
 
 
 def files_of(made: Any, definition: Definition, version: int) -> list[str]:
-    from seamline.history import BatchHistory
+    from seamline.history.batch import BatchHistory
 
     units = BatchHistory(made.lake.batch_log(definition.hash)).files(version)
     return [made.lake.absolute(file.path) for files in units.values() for file in files]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from handmade import OTHER, VIEW, Handmade, Row, rows
 
-from seamline.entries import DataFile
+from seamline.entries.base import DataFile
 from seamline.errors import Condition, SeamlineError
 from seamline.serving.provenance import check_json
 from seamline.serving.spark import Registered, finishing_statement, register, share_out, spark_types

@@ -14,9 +14,10 @@ from waiting import wait_until
 
 from seamline.claims import claim
 from seamline.commitpoint import hooked
-from seamline.entries import Counts, Imported
+from seamline.entries.archive import Imported
+from seamline.entries.base import Counts
 from seamline.errors import Condition, ConflictError, TransientError, UserError
-from seamline.history import ArchiveHistory
+from seamline.history.archive import ArchiveHistory
 from seamline.lake import Lake
 from seamline.raw import RawFile
 from seamline.schemas.project import Project, load_project
@@ -26,7 +27,7 @@ from seamline.streaming.archive.imports import import_events
 from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.role import run_archive
 from seamline.streaming.archive.tables import RawTable
-from seamline.streaming.attempts import no_check
+from seamline.streaming.checks import no_check
 from seamline.streaming.gathered import gather
 
 CLICKS = contract()

@@ -20,9 +20,10 @@ from stream_parts import contract, event, open_archive, records, tasks
 
 from seamline.clock import system_clock
 from seamline.commitpoint import hooked
-from seamline.entries import Claim, Counts, Imported
+from seamline.entries.archive import Imported
+from seamline.entries.base import Claim, Counts
 from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
-from seamline.history import ArchiveHistory
+from seamline.history.archive import ArchiveHistory
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.raw import RawFile

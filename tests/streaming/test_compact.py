@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from obstore.store import MemoryStore
 
-from seamline.entries import Claim, Compacted, DataFile, EntryBase, Epoch, Retired
+from seamline.entries.base import Claim, DataFile, EntryBase
+from seamline.entries.speed import Compacted, Epoch, Retired
 from seamline.frontier import Frontier, Partition
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 from seamline.ledger import Log
 from seamline.streaming.speed.compact import (
     Link,

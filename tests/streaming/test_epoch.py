@@ -26,10 +26,11 @@ from stream_parts import (
 )
 
 from seamline.clock import ManualClock
-from seamline.entries import Counts, Epoch
+from seamline.entries.base import Counts
+from seamline.entries.speed import Epoch
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import START, Frontier, Partition
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 from seamline.kernel import Limits
 from seamline.lake import Lake
 from seamline.ledger import Log

@@ -8,9 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from obstore.store import MemoryStore
 
-from seamline.entries import Claim, Compacted, Epoch, Published, Reserved, Version
+from seamline.entries.base import Claim
+from seamline.entries.batch import Reserved, Version
+from seamline.entries.speed import Compacted, Epoch
+from seamline.entries.views import Published
 from seamline.frontier import START, Frontier, Partition
-from seamline.history import BatchHistory, SpeedHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
 from seamline.kernel import KERNEL_VERSION
 from seamline.ledger import Log, Writer
 from seamline.schemas.views.properties import Keep

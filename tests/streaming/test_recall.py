@@ -8,9 +8,9 @@ import pytest
 from stream_parts import NOW, contract, definition, event, memory_lake, open_speed, records, tasks
 
 from seamline.clock import ManualClock
-from seamline.entries import Epoch, Memory, Retired
+from seamline.entries.speed import Epoch, Memory, Retired
 from seamline.frontier import START
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 from seamline.lake import Lake
 from seamline.streaming.speed.compact import cover, plan_compaction
 from seamline.streaming.speed.epoch import Speed

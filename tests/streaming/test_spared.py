@@ -14,14 +14,15 @@ from stream_parts import memory_lake, open_speed, records, tasks
 from test_needed import NOW, Stream, end
 from test_speed import CLICKS, event
 
+from seamline.attempts import check_age
 from seamline.clock import ManualClock
 from seamline.config import Settings
-from seamline.entries import Epoch, Retired
+from seamline.entries.speed import Epoch, Retired
 from seamline.errors import Condition, SeamlineError
-from seamline.history import BatchHistory, SpeedHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
 from seamline.jobs.retention import lowest_needed, retain
 from seamline.schemas.views.properties import Keep
-from seamline.streaming.attempts import check_age
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.speed.compact import cover, plan_compaction, plan_sweep, standing
 

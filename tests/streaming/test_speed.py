@@ -32,17 +32,17 @@ from stream_parts import (
 )
 from waiting import wait_until
 
+from seamline.attempts import SWEPT_AFTER
 from seamline.clock import ManualClock, system_clock
 from seamline.commitpoint import hooked
 from seamline.config import Settings
-from seamline.entries import Counts
+from seamline.entries.base import Counts
 from seamline.errors import Condition, ConflictError, SeamlineError, TerminalError, TransientError
 from seamline.frontier import START, Frontier, Partition
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 from seamline.schemas.catalogue import Catalogue, apply_views
 from seamline.schemas.project import load_project
 from seamline.segment import build_chain
-from seamline.streaming.attempts import SWEPT_AFTER
 from seamline.streaming.speed.compact import Link, cover, plan_compaction, plan_retirement, plan_sweep
 from seamline.streaming.speed.maintenance import Maintenance, compact_run
 from seamline.streaming.speed.role import run_speed

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from seamline.cli.main import execute
-from seamline.entries import Gone, TopicRead, Topics
+from seamline.entries.topics import Gone, TopicRead, Topics
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import START, Frontier, Partition
-from seamline.history import TopicsHistory
+from seamline.history.topics import TopicsHistory
 from seamline.ledger import Log
 from seamline.schemas.project import load_project
 from seamline.streaming.kafka import Topic

@@ -8,9 +8,15 @@ from typing import Any
 from obstore.store import MemoryStore
 from stream_parts import VIEW, contract, definition, memory_lake
 
-from seamline.entries import Archived, EntryBase, Epoch, Imported, Memory, Published, Reserved, Stored, Version
+from seamline.entries.archive import Archived, Imported
+from seamline.entries.base import EntryBase, Stored
+from seamline.entries.batch import Reserved, Version
+from seamline.entries.speed import Epoch, Memory
+from seamline.entries.views import Published
 from seamline.frontier import START, Frontier, Partition
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
 from seamline.jobs.plan import Logs, Plan, table_of
 from seamline.jobs.stages import Target
 from seamline.jobs.unit import TODAY

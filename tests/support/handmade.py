@@ -13,9 +13,12 @@ from typing import Any
 import pyarrow as pa
 from obstore.store import MemoryStore
 
+from seamline.attempts import new_attempt
 from seamline.clock import ManualClock
 from seamline.config import Settings
-from seamline.entries import Compacted, Counts, DataFile, Epoch, Retired, Version, new_attempt
+from seamline.entries.base import Counts, DataFile
+from seamline.entries.batch import Version
+from seamline.entries.speed import Compacted, Epoch, Retired
 from seamline.frontier import Frontier, Partition
 from seamline.jobs.unit import TODAY
 from seamline.kernel import KERNEL_VERSION, Input

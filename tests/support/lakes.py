@@ -17,9 +17,13 @@ from obstore.store import MemoryStore
 
 from seamline.clock import ManualClock
 from seamline.config import BatchSection
-from seamline.entries import Archived, Claim, Imported
+from seamline.entries.archive import Archived, Imported
+from seamline.entries.base import Claim
 from seamline.frontier import Frontier, Partition, topic_source
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory, ViewHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
+from seamline.history.views import ViewHistory
 from seamline.jobs.batch import Batch
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.work import local_runner

@@ -24,10 +24,16 @@ from truth import NO_TIME, RETURNS, Counting, Event, Record, Tally, Topic, diffe
 from seamline.clock import ManualClock
 from seamline.commitpoint import hooked
 from seamline.config import ArchiveSection, BatchSection, Settings, SpeedSection
-from seamline.entries import Audit, Claim, Counts, Epoch, Imported, Published
+from seamline.entries.archive import Imported
+from seamline.entries.base import Claim, Counts
+from seamline.entries.batch import Audit
+from seamline.entries.speed import Epoch
+from seamline.entries.views import Published
 from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
 from seamline.frontier import Frontier, Partition, Position
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
 from seamline.jobs.batch import Batch, Outcome
 from seamline.jobs.retention import retain
 from seamline.jobs.unit import Runner, UnitResult

@@ -15,8 +15,9 @@ import pyarrow as pa
 from obstore.store import MemoryStore
 
 from seamline.clock import Clock, system_clock
-from seamline.entries import Claim, Epoch
-from seamline.history import SpeedHistory
+from seamline.entries.base import Claim
+from seamline.entries.speed import Epoch
+from seamline.history.speed import SpeedHistory
 from seamline.kernel import kernel
 from seamline.lake import Lake
 from seamline.ledger import Writer

@@ -18,10 +18,13 @@ from obstore.store import MemoryStore
 from seamline.clock import ManualClock, system_clock
 from seamline.commitpoint import hooked
 from seamline.config import load_settings
-from seamline.entries import Claim, Gone
+from seamline.entries.base import Claim
+from seamline.entries.topics import Gone
 from seamline.errors import Condition, SeamlineError, TerminalError
 from seamline.frontier import Frontier, Partition
-from seamline.history import ArchiveHistory, SpeedHistory, TopicsHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.speed import SpeedHistory
+from seamline.history.topics import TopicsHistory
 from seamline.jobs.batch import Batch
 from seamline.jobs.retention import retain
 from seamline.lake import Lake

@@ -15,7 +15,7 @@ from test_simulation import DEATH, HISTORIES, TAKES
 from truth import Event
 
 from seamline.commitpoint import POINTS
-from seamline.history import BatchHistory
+from seamline.history.batch import BatchHistory
 from seamline.jobs.unit import Folding, UnitTask
 from seamline.jobs.work import local_runner
 from seamline.schemas.catalogue import Catalogue

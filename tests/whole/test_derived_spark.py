@@ -12,7 +12,9 @@ from stream_parts import event, make_project, produce, running
 from waiting import wait_until
 
 from seamline.clock import system_clock
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
 from seamline.jobs.batch import Batch
 from seamline.jobs.spark_runner import spark_runner
 from seamline.schemas.catalogue import Catalogue, apply_views

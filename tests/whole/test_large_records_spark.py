@@ -10,7 +10,7 @@ from typing import Any
 from stream_parts import answer, event, make_project, produce, read_so_far, running
 from waiting import wait_until
 
-from seamline.history import ArchiveHistory
+from seamline.history.archive import ArchiveHistory
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project, load_project
 from seamline.streaming.archive.role import run_archive

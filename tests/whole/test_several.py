@@ -16,8 +16,10 @@ from stream_parts import running
 from waiting import wait_until
 
 from seamline.clock import system_clock
-from seamline.entries import Counts
-from seamline.history import ArchiveHistory, BatchHistory, SpeedHistory
+from seamline.entries.base import Counts
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
 from seamline.jobs.batch import Batch, Outcome
 from seamline.jobs.spark_runner import spark_runner
 from seamline.kernel import kernel

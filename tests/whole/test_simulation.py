@@ -27,7 +27,7 @@ from simulation import BEGIN, BY_DAY, BY_HOUR, CHANGED, CHANGED_AGAIN, DAILY, HO
 from truth import Event, answer, differences, events_table, ordered
 
 from seamline.commitpoint import POINTS
-from seamline.entries import Counts
+from seamline.entries.base import Counts
 from seamline.kernel import Limits, kernel
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.definition import Definition

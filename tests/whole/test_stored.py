@@ -15,9 +15,9 @@ from lakes import VIEW, Bench, order, orders
 
 from seamline.commitpoint import hooked
 from seamline.config import Settings
-from seamline.entries import Stored
+from seamline.entries.base import Stored
 from seamline.errors import Condition, SeamlineError
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.work import local_runner
 from seamline.kernel import KERNEL_VERSION

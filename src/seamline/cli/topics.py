@@ -8,7 +8,7 @@ import typer
 
 from seamline.cli.options import HERE, JsonOption, ProjectOption, StreamOption, examples, group
 from seamline.console import note, say, show_json, show_table
-from seamline.entries import Gone, TopicRead
+from seamline.entries.topics import Gone, TopicRead
 from seamline.operate.topics import accept_gone, topics_of
 from seamline.schemas.project import load_project
 

@@ -10,7 +10,8 @@ from seamline.demo import example
 from seamline.demo.mess import Mess
 from seamline.demo.truth import Deviation, Prefixes, differences, true_answer
 from seamline.demo.witness import Evidence, Witness
-from seamline.history import BatchHistory, SpeedHistory
+from seamline.history.batch import BatchHistory
+from seamline.history.speed import SpeedHistory
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
 from seamline.schemas.views.definition import Definition

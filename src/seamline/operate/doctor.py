@@ -13,11 +13,11 @@ from typing import Literal
 import obstore
 import psutil
 
-from seamline.entries import new_attempt
+from seamline.attempts import new_attempt
 from seamline.errors import Condition, SeamlineError
-from seamline.ledger import put_if_absent
 from seamline.machine.jars import ensure_jars, jars_folder
 from seamline.machine.java import find_java
+from seamline.objects import put_if_absent
 from seamline.schemas.project import ADDRESS, Project, load_project
 from seamline.schemas.views.project_views import compile_all
 from seamline.streaming.kafka import Cluster

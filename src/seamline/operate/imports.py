@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seamline.advance import Advance, Say, Show, unsaid, unshown
-from seamline.entries import Counts
+from seamline.entries.base import Counts
 from seamline.operate.event_files import EventFile
 from seamline.operate.survey import check_files
 from seamline.schemas.catalogue import Catalogue

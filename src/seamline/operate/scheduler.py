@@ -19,7 +19,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from seamline.clock import system_clock
 from seamline.errors import Condition, SeamlineError, TransientError
-from seamline.history import ArchiveHistory, BatchHistory
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
 from seamline.jobs.batch import Batch
 from seamline.jobs.plan import imports_of
 from seamline.jobs.retention import retain

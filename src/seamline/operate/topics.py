@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seamline.clock import system_clock
-from seamline.entries import Gone, TopicRead
-from seamline.history import TopicsHistory
+from seamline.entries.topics import Gone, TopicRead
+from seamline.history.topics import TopicsHistory
 from seamline.schemas.project import Project
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.reading import accept

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seamline.clock import system_clock
-from seamline.entries import Published
+from seamline.entries.views import Published
 from seamline.errors import Condition, UserError
 from seamline.jobs.batch import Batch
 from seamline.operate.views import batch_of

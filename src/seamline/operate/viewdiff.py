@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamline.entries import Published
+from seamline.entries.views import Published
 from seamline.errors import Condition, UserError
-from seamline.history import ArchiveHistory
+from seamline.history.archive import ArchiveHistory
 from seamline.raw import RawFile, by_day, raw_files
 from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.contracts.contract import Contract

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from seamline.entries import Audit, Published
-from seamline.history import BatchHistory
+from seamline.entries.batch import Audit
+from seamline.entries.views import Published
+from seamline.history.batch import BatchHistory
 from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.project import Project
 from seamline.schemas.views.definition import Definition

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from seamline.errors import Condition, TransientError
 from seamline.frontier import Frontier
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 from seamline.operate.views import batch_of
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project

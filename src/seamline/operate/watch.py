@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from seamline.errors import Condition, TerminalError
-from seamline.history import SpeedHistory
+from seamline.history.speed import SpeedHistory
 from seamline.machine.supervisor import RoleState
 from seamline.operate.stack import Stack
 from seamline.schemas.project import Project

@@ -1,0 +1,22 @@
+"""The kinds of ledger entries, by log: frozen, self-describing JSON. Entries are never edited.
+
+Every entry says its format version, kind, the attempt that put it (to tell a lost answer from a lost race), and when.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from seamline.entries.archive import Archived, Maintained
+from seamline.entries.base import Claim
+from seamline.entries.batch import Reserved, Version, Withdrawn
+from seamline.entries.speed import Compacted, Epoch, Retired
+from seamline.entries.topics import Topics
+from seamline.entries.views import Published
+
+Entry = Annotated[
+    Claim | Epoch | Compacted | Retired | Archived | Maintained | Topics | Reserved | Version | Published | Withdrawn,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,74 @@
+"""What every entry says of itself, the values that entries of several logs hold, and the claim of a log's writer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from seamline.attempts import new_attempt
+
+FORMAT = 1
+"""Major version of the entries' format; a reader refuses a newer one."""
+
+
+class Value(BaseModel):
+    """A frozen value inside an entry; keys from a newer minor version are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class EntryBase(Value):
+    """What every entry says of itself."""
+
+    format: int = FORMAT
+    attempt: str = Field(default_factory=new_attempt)
+    at: datetime
+
+
+class Claim(EntryBase):
+    """From this entry on, only `holder` may put entries into this log."""
+
+    kind: Literal["claim"] = "claim"
+    holder: str
+
+
+class Counts(Value):
+    """Law 3 for one contract and one range: read = counted + rejected + duplicate."""
+
+    read: int = 0
+    counted: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            read=self.read + other.read,
+            counted=self.counted + other.counted,
+            rejected=self.rejected + other.rejected,
+            duplicate=self.duplicate + other.duplicate,
+        )
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the identity of law 3 holds."""
+        return self.read == self.counted + self.rejected + self.duplicate
+
+
+class Stored(Value):
+    """What stored the partials in an entry's files: the kernel, and the layout of the algebra (its `LAYOUT`). The
+    defaults are what wrote the entries that do not say so."""
+
+    kernel: str = "duckdb-2.0"
+    layout: int = 4
+
+
+BEFORE = Stored()
+
+
+class DataFile(Value):
+    """A Parquet file in the lake: its path relative to the lake, and its rows."""
+
+    path: str
+    rows: int

@@ -1,0 +1,90 @@
+"""Entries of a speed log: epochs, what was put together of them, and what was dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from seamline.entries.base import Counts, DataFile, EntryBase, Stored, Value
+from seamline.frontier import Frontier
+
+
+class Memory(Value):
+    """Which ids of one decoding were remembered while an epoch was made: those read at or after `start`.
+
+    horizon: in seconds; identity: what its ids are made of; spans: from which epoch on it goes by the ids of which
+    decoding, oldest first: those of the decoding that it takes the place of, then its own; start: where the first of
+    these epochs begins, of the contract's topic alone; whole: nothing below it lies within a horizon of what follows.
+    """
+
+    horizon: int
+    identity: str
+    spans: tuple[tuple[int, str], ...]
+    start: Frontier
+    whole: bool
+
+    @property
+    def since(self) -> int:
+        """The first epoch whose ids are remembered."""
+        return self.spans[0][0]
+
+
+class Epoch(EntryBase, Stored):
+    """One committed micro-batch: a segment for each live definition (None where it has no rows), one range.
+
+    `decodings` are the contract decodings that were read; `memories` are those of them that have ids (written before:
+    none, and the ids of every epoch that stands). `counts` by contract; records that no contract claims stand under the
+    empty name. `newest` is the latest Kafka timestamp read.
+    """
+
+    kind: Literal["epoch"] = "epoch"
+    number: int
+    claim: int
+    decodings: tuple[str, ...] = ()
+    memories: dict[str, Memory] = {}
+    start: Frontier
+    end: Frontier
+    files: dict[str, DataFile | None]
+    ids: DataFile | None = None
+    counts: dict[str, Counts] = {}
+    newest: datetime | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files it names."""
+        return _paths(self.files, self.ids)
+
+
+class Compacted(EntryBase, Stored):
+    """Epochs `first` to `last` as one segment a definition. The epochs stay until they are retired."""
+
+    kind: Literal["compacted"] = "compacted"
+    claim: int
+    first: int
+    last: int
+    start: Frontier
+    end: Frontier
+    files: dict[str, DataFile | None]
+    ids: DataFile | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files it names."""
+        return _paths(self.files, self.ids)
+
+
+def _paths(files: Mapping[str, DataFile | None], ids: DataFile | None) -> tuple[str, ...]:
+    return tuple(file.path for file in (*files.values(), ids) if file is not None)
+
+
+class Retired(EntryBase):
+    """Epochs up to `last` (and compacted segments within) are dropped from the log's readable past.
+
+    `replaced` lists epochs dropped because a compacted segment stands for them: first, last of each.
+    """
+
+    kind: Literal["retired"] = "retired"
+    claim: int
+    last: int
+    replaced: tuple[tuple[int, int], ...] = ()

@@ -1,0 +1,37 @@
+"""Entries of a view's log: its definitions, and what of them is served. `Withdrawn` (`batch.py`) stands here too."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from seamline.entries.base import EntryBase, Value
+
+
+class DefinitionRecord(Value):
+    """What is needed to compile a definition again: its SQL, and its contracts' YAML by their names.
+
+    `bases`: the SQL of what a view over a view is derived from, nearest first.
+    """
+
+    definition: str
+    sql: str
+    contracts: dict[str, str]
+    bases: tuple[str, ...] = ()
+
+
+class Published(EntryBase):
+    """The whole state of one view: its definitions, and which definition and batch version is served.
+
+    `served` None: nothing is served yet. `version` None: served from the stream's origin by epochs alone.
+    A definition in `live` gets epochs; a dropped view has none, and `dropped` is what it served at last (definition,
+    version): the same definition, applied again, goes on from there.
+    """
+
+    kind: Literal["published"] = "published"
+    view: str
+    definitions: tuple[DefinitionRecord, ...]
+    live: tuple[str, ...]
+    served: str | None
+    version: int | None
+    dropped: tuple[str, int | None] | None = None
+    reason: str = ""
