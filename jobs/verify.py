@@ -36,7 +36,7 @@ ELSEWHERE = "lies in other dates too"
 READING = 0.25
 """What reading a unit for a sample costs, over computing it: 0.1 without copies, 0.35 with them and few columns."""
 
-Key = tuple[Any, ...]
+Group = tuple[Any, ...]
 """A group: its hash, and its keys as text."""
 
 
@@ -197,7 +197,7 @@ class _Rows:
         self._table = table
         self._columns: dict[str, list[Any] | None] = {}
         keys = [name for name in table.column_names if name == "_h" or name.startswith("_key")]
-        self.groups: dict[Key, list[int]] = {}
+        self.groups: dict[Group, list[int]] = {}
         for at, key in enumerate(zip(*(table[name].to_pylist() for name in keys), strict=True)):
             self.groups.setdefault(key, []).append(at)
 
@@ -235,7 +235,7 @@ def compare_rows(definition: Definition, rows: _Rows, served: _Rows, but: set[in
     return Verified(checked=len(both) + len(alone), unchecked=unchecked, wrong=tuple(wrong))
 
 
-def _differing(one: Checked, number: int, rows: _Rows, served: _Rows, keys: Sequence[Key]) -> tuple[str, list[str]]:
+def _differing(one: Checked, number: int, rows: _Rows, served: _Rows, keys: Sequence[Group]) -> tuple[str, list[str]]:
     """Why an aggregate cannot be checked, or ''; and what is said of each group where it differs."""
     arguments = [rows.column(name) for name in one.arguments]
     where = rows.column(one.where) if one.where else None

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -54,17 +55,32 @@ class Ask(BaseModel):
     as_of: int | None = None
 
 
+@dataclass(frozen=True)
+class Followed:
+    """How far a follower has come."""
+
+    serving: Serving | None = None
+    """None until the first snapshot is made."""
+
+    looked: datetime | None = None
+    """When the ledger was looked at last without a failure."""
+
+    failure: SeamlineError | None = None
+    """What has kept the looks since then from it."""
+
+
 class Follower:
-    """Keeps one `Serving` up to date, in a thread. A look that fails leaves the snapshot before; /healthz tells."""
+    """Keeps one `Serving` up to date, in a thread. A look that fails leaves the snapshot before; /healthz tells.
+
+    What other threads see changes as one value, at the end of each look.
+    """
 
     def __init__(self, lake: Lake, settings: Settings, clock: Clock = system_clock) -> None:
         self._open: Callable[[], Serving] = partial(Serving, lake, settings, clock)
         self._pause = settings.serving.poll_ms / 1000
         self._clock = clock
         self._stop = threading.Event()
-        self._serving: Serving | None = None
-        self._looked: datetime | None = None
-        self._failure: SeamlineError | None = None
+        self._followed = Followed()
         self._thread = threading.Thread(target=self._run, name="follow-ledger", daemon=True)
 
     def start(self) -> None:
@@ -75,50 +91,52 @@ class Follower:
         """Ends the thread, after the look it is at."""
         self._stop.set()
         self._thread.join(timeout=10)
-        if self._serving is not None:
-            self._serving.close()
+        if self._followed.serving is not None:
+            self._followed.serving.close()
 
     @property
     def serving(self) -> Serving:
         """Raises VIEW_NOT_READY until the first snapshot is made, or what keeps it from being made."""
-        if self._serving is None:
-            raise self._failure or TransientError(
+        followed = self._followed
+        if followed.serving is None:
+            raise followed.failure or TransientError(
                 Condition.VIEW_NOT_READY, "the first snapshot is being loaded", hint="ask again in a moment"
             )
-        return self._serving
+        return followed.serving
 
     def health(self) -> tuple[int, dict[str, Any]]:
         """Status code and body of /healthz: ready once a snapshot is loaded."""
-        ready = self._serving is not None
-        body: dict[str, Any] = {"ready": ready, "looked": self._looked.isoformat() if self._looked else None}
-        if self._failure is not None:
-            body["failing"] = error_body(self._failure)
+        followed = self._followed
+        ready, looked = followed.serving is not None, followed.looked
+        body: dict[str, Any] = {"ready": ready, "looked": looked.isoformat() if looked else None}
+        if followed.failure is not None:
+            body["failing"] = error_body(followed.failure)
         return (200 if ready else 503), body
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._look()
+            self._followed = self._look(self._followed)
             self._stop.wait(self._pause)
 
-    def _look(self) -> None:
+    def _look(self, before: Followed) -> Followed:
         try:
-            if self._serving is None:
-                serving = self._open()
-                serving.prepare()
-                self._serving = serving
-            elif self._serving.catch_up():
-                self._serving.prepare()
+            return Followed(self._caught_up(before.serving), self._clock())
         except SeamlineError as error:
-            self._fail(error)
+            failure = error
         except Exception as error:  # noqa: BLE001 - a thread that dies in silence would serve stale answers for ever
-            self._fail(TerminalError(Condition.KERNEL_FAILED, f"{type(error).__name__}: {error}"))
-        else:
-            self._looked, self._failure = self._clock(), None
+            failure = TerminalError(Condition.KERNEL_FAILED, f"{type(error).__name__}: {error}")
+        if str(failure) != str(before.failure):
+            _log.error("cannot follow the ledger: %s", failure)
+        return replace(before, failure=failure)
 
-    def _fail(self, error: SeamlineError) -> None:
-        if str(error) != str(self._failure):
-            _log.error("cannot follow the ledger: %s", error)
-        self._failure = error
+    def _caught_up(self, serving: Serving | None) -> Serving:
+        """Ready for queries over the newest snapshot; it is opened where there is none yet."""
+        if serving is None:
+            serving = self._open()
+            serving.prepare()
+        elif serving.catch_up():
+            serving.prepare()
+        return serving
 
 
 def status_code(error: SeamlineError) -> int:

@@ -125,8 +125,7 @@ class Cursor:
                 return _read(reader)
         except (duckdb.Error, pa.ArrowException, OSError) as error:  # rows that are made fail in pyarrow's words
             told = said(error, seconds)
-            told.where = "" if text.plain else told.where  # it would be the place in the text that was written out
-            raise told from error
+            raise (told.but(where="") if text.plain else told) from error  # the place is in the text written out
 
     def beyond(self, column: str, served: ServedView, seconds: float) -> pa.Table:
         """The keys of groups of a view in which a column is out of range. Raises like `run`."""

@@ -27,13 +27,13 @@ STANDING = 3
 KEPT = 8
 """Idle cursors that an instance keeps."""
 
-Files = frozenset[str]
+FileNames = frozenset[str]
 
 
 class Instance:
-    """One hardened DuckDB, and its cursors."""
+    """One hardened DuckDB, and its cursors; `users` have one of them now."""
 
-    def __init__(self, limits: Limits, files: Files, settings: Sequence[str] = ()) -> None:
+    def __init__(self, limits: Limits, files: FileNames, settings: Sequence[str] = ()) -> None:
         self.users = 0
         self._spill = tempfile.mkdtemp(dir=spill_folder())  # what other kernels of this process spill is not seen
         self._root = connect(replace(limits, files=tuple(sorted(files)), spill=self._spill), settings)
@@ -43,11 +43,13 @@ class Instance:
 
     def take(self, names: frozenset[str]) -> Cursor:
         """A cursor with no views but, perhaps, these."""
+        self.users += 1
         fitting = [number for number, one in enumerate(self._idle) if one.names <= names]
         return self._idle.pop(fitting[-1]) if fitting else Cursor(self._root.cursor())
 
     def give(self, cursor: Cursor) -> None:
         """Takes a cursor back."""
+        self.users -= 1
         self._idle.append(cursor)
         if len(self._idle) > KEPT:
             self._idle.pop(0).close()
@@ -67,25 +69,23 @@ class Instances:
         self._limits = limits
         self._settings = settings
         self._seconds = seconds
-        self._standing: dict[Files, Instance] = {}  # the one used last is the last
+        self._standing: dict[FileNames, Instance] = {}  # the one used last is the last
         self._changed = threading.Condition()
 
     @contextmanager
-    def cursor(self, files: Files, names: frozenset[str]) -> Iterator[Cursor]:
+    def cursor(self, files: FileNames, names: frozenset[str]) -> Iterator[Cursor]:
         """A cursor for one query over views of these names. Raises STORE_UNAVAILABLE where none becomes free."""
         with self._changed:
             instance = self._instance(files)
-            instance.users += 1
             cursor = instance.take(names)
         try:
             yield cursor
         finally:
             with self._changed:
                 instance.give(cursor)
-                instance.users -= 1
                 self._changed.notify_all()
 
-    def prepare(self, files: Files) -> None:
+    def prepare(self, files: FileNames) -> None:
         """Makes the instance that a new snapshot needs, where there is room for it: its first query need not wait."""
         with self._changed:
             if files in self._standing:
@@ -104,7 +104,7 @@ class Instances:
                 one.close()
             self._standing.clear()
 
-    def _instance(self, files: Files) -> Instance:
+    def _instance(self, files: FileNames) -> Instance:
         until = time.monotonic() + self._seconds
         while files not in self._standing and not self._room():
             if not self._changed.wait(max(0.0, until - time.monotonic())):

@@ -50,7 +50,7 @@ class Parser:
 def measured(sql: str, definitions: Mapping[str, Definition], parser: Parser) -> Measured:
     """A checked query with its MEASURE calls written out. Raises QUERY_INVALID with line:column."""
     tree = json.loads(parser.tree(sql))
-    work = _Work(sql, definitions, parser)
+    work = _Writing(sql, definitions, parser)
     work.walk(tree["statements"][0]["node"], {}, None)
     written = parser.text(json.dumps(tree))
     if not _used(json.loads(parser.tree(written))) <= _used(tree):
@@ -73,7 +73,7 @@ class _Select:
 
 
 @dataclass
-class _Work:
+class _Writing:
     """Writes out one tree, in place."""
 
     sql: str

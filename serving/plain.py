@@ -14,7 +14,7 @@ from seamline.kernel import fold
 from seamline.schemas.algebra import NAMES
 from seamline.schemas.views.definition import Definition, Output
 from seamline.serving.guard import place
-from seamline.serving.sources import STAR, Node, Path, QuerySource, Scope, path, sources, within
+from seamline.serving.sources import STAR, ColumnName, Node, QuerySource, Scope, path, sources, within
 
 _WORDS = """
 approx_quantile avg bit_and bit_or bit_xor bool_and bool_or corr count_if countif entropy favg fsum geomean
@@ -32,7 +32,7 @@ class PlainCall:
     """One aggregate over a column as named: what its SELECT reads, the columns that are grouped by, and the place."""
 
     function: str
-    column: Path
+    column: ColumnName
     sources: tuple[QuerySource, ...]
     grouped: frozenset[str]
     window: bool
@@ -69,7 +69,7 @@ def _calls(
                 yield from _calls(sql, value, scope, reads, grouped)
 
 
-def _column(call: Node) -> Path:
+def _column(call: Node) -> ColumnName:
     """The column that is the first argument, perhaps cast; empty where it is something else."""
     if not call.get("arguments"):
         return ()
@@ -123,7 +123,7 @@ _Founds = tuple[_Found, ...]
 """The views' columns that a column's values may be of: several after a union."""
 
 
-def _resolve(reads: tuple[QuerySource, ...], column: Path, definitions: Mapping[str, Definition]) -> _Founds:
+def _resolve(reads: tuple[QuerySource, ...], column: ColumnName, definitions: Mapping[str, Definition]) -> _Founds:
     """The views' columns behind a name, where there is no doubt."""
     *qualifier, name = column[-2:]
     entries = [source for source in reads if not qualifier or source.alias == qualifier[0]]

@@ -16,7 +16,7 @@ from seamline.schemas.views.definition import Definition
 from seamline.serving import rebound
 from seamline.serving.cursor import Cursor, finished, unread
 from seamline.serving.guard import Reference, check, check_text, too_deep
-from seamline.serving.instances import Files, Instances
+from seamline.serving.instances import FileNames, Instances
 from seamline.serving.measure import Measured, measured
 from seamline.serving.named import Names, named
 from seamline.serving.once import repeated
@@ -25,7 +25,7 @@ from seamline.serving.rebound import Text
 from seamline.serving.remerge import tiles
 from seamline.serving.reserved import TILES
 
-NOTHING: Files = frozenset()
+NOTHING: FileNames = frozenset()
 
 BINDING = "256MB"
 """Memory for parsing and binding, beside what queries have."""
@@ -45,12 +45,12 @@ class Pool:
         self._columns = lru_cache(maxsize=512)(self._described)
 
     @contextmanager
-    def cursor(self, files: Files = NOTHING, names: frozenset[str] = NOTHING) -> Iterator[Cursor]:
+    def cursor(self, files: FileNames = NOTHING, names: frozenset[str] = NOTHING) -> Iterator[Cursor]:
         """A cursor for one query over views of these names, which can open these files."""
         with self._instances.cursor(files, names) as cursor:
             yield cursor
 
-    def prepare(self, files: Files) -> None:
+    def prepare(self, files: FileNames) -> None:
         """Makes ready for a snapshot of these files."""
         self._instances.prepare(files)
 

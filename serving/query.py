@@ -46,16 +46,17 @@ class Query:
             try:
                 return Answer(cursor.run(text, self._pool.seconds), proofs, said)
             except SeamlineError as error:
-                if error.condition is Condition.VALUE_OUT_OF_RANGE:
-                    self._name_groups(error, served, cursor)
-                raise
+                if error.condition is not Condition.VALUE_OUT_OF_RANGE:
+                    raise
+                groups = self._groups_beyond(error, served, cursor)
+                raise (error.but(message=f"{error.message}; so it is in {groups}") if groups else error) from error
 
-    def _name_groups(self, error: SeamlineError, served: dict[str, ServedView], cursor: Cursor) -> None:
-        """Adds which groups of the views are out of range, where that can be found in a query's time."""
+    def _groups_beyond(self, error: SeamlineError, served: dict[str, ServedView], cursor: Cursor) -> str:
+        """Which groups of the views are out of range; '' where that cannot be found in a query's time."""
         column = beyond.column_of(error.message)
         with suppress(SeamlineError):  # what is to be told is the error that there is
-            groups = beyond.told((name, cursor.beyond(column, one, self._pool.seconds)) for name, one in served.items())
-            error.message += f"; so it is in {groups}" if groups else ""
+            return beyond.told((name, cursor.beyond(column, one, self._pool.seconds)) for name, one in served.items())
+        return ""
 
     def explain(self, snapshot: Snapshot) -> str:
         """The kernel's plan."""

@@ -91,9 +91,7 @@ def _placed(connection: duckdb.DuckDBPyConnection, text: Text, error: duckdb.Err
         except duckdb.Error as again:
             return said(again, seconds, before=1)
     told = said(error, seconds, before=1)
-    if text.plain:
-        told.where = ""  # it would be the place in the text that was written out
-    return told
+    return told.but(where="") if text.plain else told  # the place is in the text that was written out
 
 
 def _leaves(node: Any) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 from seamline.kernel import fold
 
 Node = dict[str, Any]
-Path = tuple[str, ...]
+ColumnName = tuple[str, ...]
 """A column as it is named: `(column,)` or `(alias, column)`, in lower case."""
 
 
@@ -26,7 +26,7 @@ class QuerySource:
     view: str = ""
     names: tuple[str, ...] = ()
     inner: tuple[QuerySource, ...] = ()
-    items: tuple[tuple[str, Path], ...] = ()
+    items: tuple[tuple[str, ColumnName], ...] = ()
     branches: tuple[QuerySource, ...] = ()
     by_name: bool = False
 
@@ -104,7 +104,7 @@ def derived(alias: str, node: Node, scope: Scope) -> QuerySource:
     return QuerySource(alias, inner=tuple(sources(node.get("from_table", {}), scope)), items=items)
 
 
-def _item(item: Node) -> tuple[str, Path]:
+def _item(item: Node) -> tuple[str, ColumnName]:
     """One of a SELECT's items: its name, and its path where it is a column."""
     if item.get("class") == "COLUMN_REF":
         names = path(item)
@@ -113,6 +113,6 @@ def _item(item: Node) -> tuple[str, Path]:
     return (STAR if item.get("class") == "STAR" and plain else fold(item.get("alias", ""))), ()
 
 
-def path(reference: Node) -> Path:
+def path(reference: Node) -> ColumnName:
     """A COLUMN_REF's names."""
     return tuple(map(fold, reference.get("column_names", [])))

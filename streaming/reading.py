@@ -16,17 +16,17 @@ from seamline.history.topics import TopicsHistory
 from seamline.lake import Lake
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.project import Project
+from seamline.streaming.batches import NOTHING, Prepared
 from seamline.streaming.following import Following
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.reach import Reach
 from seamline.streaming.resting import Resting
-from seamline.streaming.runner import Prepared
 from seamline.streaming.stream_plan import Leaving
 from seamline.streaming.topics import (
     Found,
     Loss,
     Reached,
-    Wanted,
+    WantedTopics,
     decide,
     given_up,
     gone_now,
@@ -41,10 +41,10 @@ LOOK_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Settled:
+class ReadNow:
     """What `prepare` has settled, and `look` since."""
 
-    prepared: Prepared = field(default_factory=lambda: Prepared({}, START))
+    prepared: Prepared = NOTHING
     """What a query reads, from where."""
 
     until: Mapping[str, Frontier] = field(default_factory=dict)
@@ -76,24 +76,24 @@ class ReadTopics:
         other = project.lake.archive_log if role == "speed" else project.lake.speed_log
         self._other = Reach(other(stream))
         self._resting = Resting(cluster)
-        self._settled = Settled()
+        self._now = ReadNow()
         self._look_at = 0.0
 
     @property
     def prepared(self) -> Prepared:
         """What was prepared last; nothing before that."""
-        return self._settled.prepared
+        return self._now.prepared
 
     @property
     def leaving(self) -> Leaving:
         """The topics that are read up to a recorded end only; those that are not there are not."""
-        left = sorted(self._settled.until.keys() - self._settled.missing)
+        left = sorted(self._now.until.keys() - self._now.missing)
         return {topic_of(source): contracts_of(self.history.read[source]) for source in left}
 
     @property
     def stop(self) -> Frontier:
         """Those ends."""
-        return joined(self._settled.until.values())
+        return joined(self._now.until.values())
 
     def prepare(self, mine: Frontier, clock: Clock) -> Prepared:
         """Says in the ledger what is read from now on, and gives what of it has to be read, from where.
@@ -116,7 +116,7 @@ class ReadTopics:
         at = positions(self.history, mine, until, found)
         prepared = Prepared({topic.name: topic for topic in found.topics.values()}, at)
         missing = frozenset(until.keys() - read)
-        self._settled = Settled(prepared, until, missing, owed(self.history, reached, found, at))
+        self._now = ReadNow(prepared, until, missing, owed(self.history, reached, found, at))
         return prepared
 
     def look(self, mine: Frontier) -> bool:
@@ -124,11 +124,11 @@ class ReadTopics:
         changed, left = self.history.catch_up(), any(read.end is not None for read in self.history.read.values())
         if not changed and not left:
             return False
-        if self._settled.until or time.monotonic() >= self._look_at:
+        if self._now.until or time.monotonic() >= self._look_at:
             self._other.catch_up()
             self._look_at = time.monotonic() + LOOK_SECONDS
-        before, until = self._settled.until, leaving(self.history, Reached(mine, self._other.frontier))
-        self._settled = replace(self._settled, until=until)
+        before, until = self._now.until, leaving(self.history, Reached(mine, self._other.frontier))
+        self._now = replace(self._now, until=until)
         return before != until
 
     def passed(self, mine: Frontier) -> Frontier:
@@ -138,7 +138,7 @@ class ReadTopics:
         found = self._resting.passed(at, self.prepared.topics.values())
         stop = self.stop
         held = {p: min(offset, stop[p]) if p.source in stop.sources else offset for p, offset in found.items()}
-        return self._settled.owed.join(Frontier(held))
+        return self._now.owed.join(Frontier(held))
 
     def _begun(self) -> Frontier:
         """Where a stream began whose topics no version has recorded yet."""
@@ -146,7 +146,7 @@ class ReadTopics:
             return START
         return SpeedHistory(self._lake.speed_log(self._stream)).origin or START
 
-    def _settle(self, wanted: Wanted, found: Found, reached: Reached, clock: Clock) -> None:
+    def _settle(self, wanted: WantedTopics, found: Found, reached: Reached, clock: Clock) -> None:
         while True:
             read = decide(self.history, wanted, self._known(wanted, reached), found, reached)
             if {one.source: one for one in read} == self.history.read:
@@ -156,7 +156,7 @@ class ReadTopics:
             except ConflictError:  # the other role was first
                 self.history.catch_up()
 
-    def _known(self, wanted: Wanted, reached: Reached) -> Wanted:
+    def _known(self, wanted: WantedTopics, reached: Reached) -> WantedTopics:
         """By topics that nothing is recorded of, the contracts that definitions were applied with."""
         if not reached.both.sources - wanted.keys() - self.history.read.keys():
             return {}

@@ -11,32 +11,25 @@ import logging
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 from pyspark.errors import PySparkException
 
 from seamline.errors import Condition, SeamlineError, TransientError
-from seamline.frontier import Frontier
 from seamline.spark import from_task, settle_worker
-from seamline.streaming.kafka import Topic, starting_offsets
+from seamline.streaming.batches import NOTHING, Batches, Prepared, StreamingRole
+from seamline.streaming.kafka import starting_offsets
 from seamline.streaming.liveness import Pulse, is_outage
-from seamline.streaming.tasks import Row, Task, Tasks, records_table
+from seamline.streaming.tasks import Row, Task, records_table
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 """How often the process looks for a signal or a failure."""
-
-IDLE_SECONDS = 1.0
-"""How often it looks for something to do between batches."""
-
-PATIENT_SECONDS = 2.0
-"""How long it waits for a batch to end so that it may."""
 
 CLIENT = {
     "request.timeout.ms": "20000",
@@ -57,59 +50,26 @@ _RESULT = pa.schema([("kind", pa.string()), ("name", pa.string()), ("payload", p
 
 @dataclass(frozen=True)
 class StreamReading:
-    """How one stream is read: milliseconds between batches, offsets in one batch, options for Kafka's clients.
-
-    A batch that follows one of fewer than `few` records is run as a single task.
-    """
+    """How one stream is read."""
 
     trigger_ms: int
+    """Between the starts of two batches."""
+
     max_records: int
+    """Offsets in one batch, at most."""
+
     options: Mapping[str, str]
+    """For Kafka's clients, in Kafka's own names."""
+
     few: int = 0
+    """A batch that follows one of fewer records is run as a single task."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What one query is to read, and from where."""
+class StreamRunner:
+    """Runs a role's queries, one after the other, until it is told to stop: `stop` is set by a signal, or by a test.
 
-    topics: Mapping[str, Topic]
-    """By name."""
-
-    positions: Frontier
-    """The next offset to read of every partition of theirs."""
-
-    @property
-    def sources(self) -> dict[str, str]:
-        """The topics' names to their sources."""
-        return {name: topic.source for name, topic in self.topics.items()}
-
-
-class StreamingRole(Protocol):
-    """What a streaming process does with its batches. All calls are made one at a time."""
-
-    @property
-    def topics(self) -> tuple[str, ...]:
-        """The topics that must be read now; another set makes the query start afresh."""
-
-    @property
-    def frontier(self) -> Frontier:
-        """Where the ledger stands."""
-
-    def prepare(self) -> Prepared:
-        """What a query is to read, from where; raises where it may not. `topics` are those from now on."""
-
-    def begin(self, prepared: Prepared) -> None:
-        """A query is about to start over these topics: what the one before left unfinished is given up."""
-
-    def batch(self, tasks: Tasks) -> None:
-        """One micro-batch: commit it, or raise."""
-
-    def idle(self) -> None:
-        """Between batches, every now and then."""
-
-
-class Runner:
-    """Runs a role's query until it is told to stop: `stop` is set by a signal, or by a test."""
+    What changes while one of them runs is kept in its `Batches`, and ends with it.
+    """
 
     def __init__(
         self, spark: Any, pulse: Pulse, role: StreamingRole, reading: StreamReading, stop: threading.Event
@@ -120,76 +80,66 @@ class Runner:
         self.role = role
         self.reading = reading
         self.stop = stop
-        self._between = threading.Lock()
-        self._closing = False
-        self._error: BaseException | None = None
-        self._read: tuple[str, ...] = ()
-        self._idle_at = 0.0
-        self._few = False
 
     def run(self) -> None:
         """Reads until `stop`. Raises what a batch raised, or the error found where the query died."""
         try:
             while not self.stop.is_set():
-                self._read = self.role.topics
-                if not self._read:
-                    self.stop.wait(POLL_SECONDS)
-                    self._idle()
+                if not self.role.topics:
+                    self._rest()
                 elif self.pulse.wait(self.stop):
                     self._read_on()
         finally:
             self.pulse.close()
             self.cluster.close()
 
+    def _rest(self) -> None:
+        """There is nothing to read: what the query before left unfinished is given up, and the role is idle."""
+        self.role.begin(NOTHING)
+        batches = Batches(self.role, self.reading.few, self.stop)
+        while batches.wanted:
+            self.stop.wait(POLL_SECONDS)
+            batches.idle()
+
     def _read_on(self) -> None:
         """One query, from where the ledger stands until it has to end, or until the cluster is away."""
-        self._error = None
         try:
             prepared = self.role.prepare()
-            self._read = self.role.topics
+            batches = Batches(self.role, self.reading.few, self.stop)
             self.role.begin(prepared)
-            with self._query(prepared) as query:
-                self._watch(query)
+            with self._query(prepared, batches) as query:
+                self._watch(query, batches)
         except SeamlineError as error:
             if not is_outage(error):
                 raise
             log.warning("reads again where the ledger stands: %s", error)
 
-    def _watch(self, query: Any) -> None:
+    def _watch(self, query: Any, batches: Batches) -> None:
         """Until the query has to end: a signal, a failure, or other topics to read."""
-        while not self.stop.is_set() and self.role.topics == self._read:
+        while batches.wanted:
             ended = False
             try:
                 ended = query.awaitTermination(POLL_SECONDS)
             except PySparkException as error:
-                raise self._examined(error) from (self._error or error)
+                raise self._examined(batches.error or error) from (batches.error or error)
             if ended:
-                raise self._examined(query.exception() or RuntimeError("the query ended by itself"))
+                found = query.exception() or RuntimeError("the query ended by itself")
+                raise self._examined(batches.error or found)
             if self.pulse.feel():  # an outage that is short is over before Spark notices
-                self._idle()
-
-    def _idle(self) -> None:
-        if time.monotonic() < self._idle_at or not self._between.acquire(timeout=PATIENT_SECONDS):
-            return  # a batch that hangs must not keep the pulse from being felt
-        try:
-            if self._error is None:  # after a batch that failed, the role begins anew before it does anything else
-                self.role.idle()
-        finally:
-            self._between.release()
-        self._idle_at = time.monotonic() + IDLE_SECONDS
+                batches.idle()
 
     def _examined(self, error: BaseException) -> SeamlineError:
         """Why a query died: what a batch raised, else what Kafka says now, else something transient."""
-        if isinstance(self._error, SeamlineError):
-            return self._error
-        raised = from_task(self._error or error)
+        if isinstance(error, SeamlineError):
+            return error
+        raised = from_task(error)
         if raised is not None:
             return raised
         try:
             self.role.prepare()
         except SeamlineError as found:
             return found
-        first = str(self._error or error).strip().splitlines() or [type(error).__name__]
+        first = str(error).strip().splitlines() or [type(error).__name__]
         return TransientError(
             Condition.BROKER_UNAVAILABLE if self.pulse.missed else Condition.PROCESS_FAILED,
             f"the query died: {first[0][:500]}",
@@ -197,13 +147,15 @@ class Runner:
         )
 
     @contextmanager
-    def _query(self, prepared: Prepared) -> Iterator[Any]:
+    def _query(self, prepared: Prepared, batches: Batches) -> Iterator[Any]:
         checkpoint = tempfile.mkdtemp(prefix="seamline-checkpoint-")
-        sources = prepared.sources
-        self._closing = False
+
+        def batch(frame: Any, _: int) -> None:
+            batches.run(lambda task, few: run_action(frame, task, prepared.sources, 1 if few else self._at_once()))
+
         query = (
             self._source(prepared)
-            .writeStream.foreachBatch(lambda frame, _: self._batch(frame, sources))
+            .writeStream.foreachBatch(batch)
             .option("checkpointLocation", checkpoint)
             .trigger(processingTime=f"{self.reading.trigger_ms} milliseconds")
             .start()
@@ -211,10 +163,13 @@ class Runner:
         try:
             yield query
         finally:
-            with self._between:
-                self._closing = True
+            batches.close()
             query.stop()
             shutil.rmtree(checkpoint, ignore_errors=True)
+
+    def _at_once(self) -> int:
+        """Tasks that Spark can run at once, by now."""
+        return int(self.spark.sparkContext.defaultParallelism)
 
     def _source(self, prepared: Prepared) -> Any:
         options = {
@@ -228,19 +183,6 @@ class Runner:
         }
         frame = self.spark.readStream.format("kafka").options(**options).load()
         return frame.selectExpr("topic AS source", "partition", "offset", "timestamp", "key", "value")
-
-    def _batch(self, frame: Any, sources: dict[str, str]) -> None:
-        with self._between:
-            if self._closing or self.stop.is_set() or self.role.topics != self._read:
-                return  # what has no entry never happened: the next query reads it again
-            before = self.role.frontier
-            at_once = 1 if self._few else self.spark.sparkContext.defaultParallelism
-            try:
-                self.role.batch(lambda task: run_action(frame, task, sources, at_once))
-            except BaseException as error:
-                self._error = error
-                raise
-            self._few = before.distance(self.role.frontier) < self.reading.few
 
 
 def run_action(frame: Any, task: Task, sources: dict[str, str], at_once: int) -> list[Row]:

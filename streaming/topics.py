@@ -48,12 +48,12 @@ class Reached:
         return self.mine.join(self.other)
 
 
-Wanted = Mapping[str, Mapping[str, str]]
+WantedTopics = Mapping[str, Mapping[str, str]]
 """The topics that contracts name, by source; of each, the contracts' YAML by their names."""
 
 
 def decide(
-    history: TopicsHistory, wanted: Wanted, known: Wanted, found: Found, reached: Reached
+    history: TopicsHistory, wanted: WantedTopics, known: WantedTopics, found: Found, reached: Reached
 ) -> tuple[TopicRead, ...]:
     """What is to be read now, and what is left where. `known`: of topics by name that no contract names any more, the
     contracts that live definitions were applied with.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from seamline.schemas.contracts.types import Field, parse_duration, parse_instant
-from seamline.schemas.contracts.yamlmarks import Marks, Path
+from seamline.schemas.contracts.yamlmarks import Marks, NodePath
 
 PREFIX = "seamline."
 TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -51,8 +51,8 @@ class CustomProperties:
 
     def __init__(self, marks: Marks) -> None:
         self.marks = marks
-        self.values: dict[str, tuple[object, Path]] = {}
-        at: Path = ("schema", 0)
+        self.values: dict[str, tuple[object, NodePath]] = {}
+        at: NodePath = ("schema", 0)
         for path, holder in (((), marks.data), (at, marks.data["schema"][0])):
             for index, entry in enumerate(holder.get("customProperties") or []):
                 self._add(entry, (*path, "customProperties", index))
@@ -75,7 +75,7 @@ class CustomProperties:
         missing: str | None = None
         return self.read(name, missing, lambda value: value if value in able else None, detail)
 
-    def at(self, name: str) -> Path:
+    def at(self, name: str) -> NodePath:
         """Where a property stands; the top of the file where it does not."""
         return self.values[name][1] if name in self.values else ()
 
@@ -84,7 +84,7 @@ class CustomProperties:
         detail = "a mapping of path (such as payload.kind) and value (a string, integer or boolean)"
         return self.read("discriminator", None, _discriminator, detail)
 
-    def _add(self, entry: dict[str, Any], path: Path) -> None:
+    def _add(self, entry: dict[str, Any], path: NodePath) -> None:
         name = entry.get("property")
         if not isinstance(name, str):
             raise self.marks.error(path, "a custom property without 'property'", "a name", "add 'property:'")

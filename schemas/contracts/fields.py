@@ -9,7 +9,7 @@ from typing import Any
 
 from seamline.schemas.contracts.rules import with_rules
 from seamline.schemas.contracts.types import EPOCHS, NAME, TYPES, Field
-from seamline.schemas.contracts.yamlmarks import Marks, Path
+from seamline.schemas.contracts.yamlmarks import Marks, NodePath
 
 LOGICAL = sorted(TYPES.keys() - {"decimal"})
 SAME = {
@@ -36,7 +36,7 @@ _KEY = re.compile(r'[^"\\*\x00-\x1f]+')
 DEEPEST = 16
 
 
-def read_fields(properties: object, marks: Marks, path: Path, depth: int = 0) -> tuple[Field, ...]:
+def read_fields(properties: object, marks: Marks, path: NodePath, depth: int = 0) -> tuple[Field, ...]:
     """The fields of an object; names are distinct without regard to case, as DuckDB's columns are.
 
     Raises UserError CONTRACT_INVALID.
@@ -47,7 +47,7 @@ def read_fields(properties: object, marks: Marks, path: Path, depth: int = 0) ->
     keys: set[str] = set()
     fields = []
     for index, data in enumerate(properties):
-        at: Path = (*path, index)
+        at: NodePath = (*path, index)
         field = read_field(data, marks, at, _name(data, marks, at), depth)
         if field.name.lower() in names or field.key.lower() in keys:
             message = f"field {field.name!r} stands twice (names and keys differ in more than case)"
@@ -58,7 +58,7 @@ def read_fields(properties: object, marks: Marks, path: Path, depth: int = 0) ->
     return tuple(fields)
 
 
-def read_field(data: dict[str, Any], marks: Marks, path: Path, name: str, depth: int) -> Field:
+def read_field(data: dict[str, Any], marks: Marks, path: NodePath, name: str, depth: int) -> Field:
     """One property (or an array's items, whose name is '') as a field. Raises UserError CONTRACT_INVALID."""
     if depth > DEEPEST:
         raise marks.error(path, "fields nested too deep", f"at most {DEEPEST} levels", "flatten the event")
@@ -67,7 +67,7 @@ def read_field(data: dict[str, Any], marks: Marks, path: Path, name: str, depth:
     nested: tuple[Field, ...] = ()
     item = None
     if kind == "object":
-        at: Path = (*path, "properties")
+        at: NodePath = (*path, "properties")
         nested = read_fields(data.get("properties"), marks, at, depth + 1)
     elif kind == "array":
         if not isinstance(data.get("items"), dict):
@@ -89,7 +89,7 @@ def read_field(data: dict[str, Any], marks: Marks, path: Path, name: str, depth:
     return with_rules(field, data, marks, path)
 
 
-def _name(data: dict[str, Any], marks: Marks, path: Path) -> str:
+def _name(data: dict[str, Any], marks: Marks, path: NodePath) -> str:
     name = data.get("name")
     if not name:
         raise marks.error(path, "a property without 'name'", "a name", "add 'name:'")
@@ -101,11 +101,11 @@ def _name(data: dict[str, Any], marks: Marks, path: Path) -> str:
     return name
 
 
-def _type(data: dict[str, Any], marks: Marks, path: Path) -> Field:
+def _type(data: dict[str, Any], marks: Marks, path: NodePath) -> Field:
     """A field of this type and nothing else."""
     logical = data.get("logicalType")
     if logical not in LOGICAL:
-        at: Path = (*path, "logicalType") if "logicalType" in data else path
+        at: NodePath = (*path, "logicalType") if "logicalType" in data else path
         near = difflib.get_close_matches(str(logical), LOGICAL, 1)
         message = f"logicalType is {logical!r}" if logical else "a field without 'logicalType'"
         hint = f"write {near[0]}" if near else "use one of these"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from open_data_contract_standard.model import OpenDataContractStandard
 from pydantic import BaseModel, ValidationError
 
-from seamline.schemas.contracts.yamlmarks import Marks, Path
+from seamline.schemas.contracts.yamlmarks import Marks, NodePath
 
 API_VERSIONS = ("v3.1.0", "v3.2.0")
 REQUIRED = ("version", "apiVersion", "kind", "id", "schema")
@@ -37,7 +37,7 @@ def read_model(marks: Marks) -> OpenDataContractStandard:
     return model
 
 
-def _check_keys(model: type[BaseModel], data: dict[str, object], marks: Marks, path: Path) -> None:
+def _check_keys(model: type[BaseModel], data: dict[str, object], marks: Marks, path: NodePath) -> None:
     known = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
     for key, value in data.items():
         if key not in known:
@@ -46,7 +46,7 @@ def _check_keys(model: type[BaseModel], data: dict[str, object], marks: Marks, p
             _check_value(kind, value, marks, (*path, key))
 
 
-def _check_value(kind: object, value: object, marks: Marks, path: Path) -> None:
+def _check_value(kind: object, value: object, marks: Marks, path: NodePath) -> None:
     if typing.get_origin(kind) is list and isinstance(value, list):
         for index, item in enumerate(value):
             _check_value(typing.get_args(kind)[0], item, marks, (*path, index))
@@ -68,5 +68,5 @@ def _is_tag(part: str | int) -> bool:
     return isinstance(part, str) and (part[:1].isupper() or "[" in part or part in ("str", "float", "int", "bool"))
 
 
-def _dotted(path: Path) -> str:
+def _dotted(path: NodePath) -> str:
     return ".".join(str(part) for part in path)

@@ -13,7 +13,7 @@ from typing import Any
 from seamline.errors import SeamlineError
 from seamline.kernel import kernel, literal
 from seamline.schemas.contracts.types import TYPES, Field, Rule, bound
-from seamline.schemas.contracts.yamlmarks import Marks, Path
+from seamline.schemas.contracts.yamlmarks import Marks, NodePath
 
 OPTIONS = {
     "minimum": "min",
@@ -50,7 +50,7 @@ def predicate(rule: Rule, value: str) -> str:
     return PREDICATES[rule.kind].format(x=value, v=", ".join(rule.values))
 
 
-def with_rules(field: Field, data: dict[str, Any], marks: Marks, path: Path) -> Field:
+def with_rules(field: Field, data: dict[str, Any], marks: Marks, path: NodePath) -> Field:
     """The field with all rules that its ODCS property states. Raises UserError CONTRACT_INVALID."""
     found: dict[str, tuple[str, ...]] = {}
     required = field.required
@@ -69,10 +69,10 @@ def with_rules(field: Field, data: dict[str, Any], marks: Marks, path: Path) -> 
     return replace(field, rules=rules, required=required)
 
 
-def _stated(data: dict[str, Any], marks: Marks, path: Path) -> Iterator[tuple[str, object, Path]]:
+def _stated(data: dict[str, Any], marks: Marks, path: NodePath) -> Iterator[tuple[str, object, NodePath]]:
     """(kind, value, where) of every rule in an ODCS property."""
     for key, value in (data.get("logicalTypeOptions") or {}).items():
-        at: Path = (*path, "logicalTypeOptions", key)
+        at: NodePath = (*path, "logicalTypeOptions", key)
         if key in ("timezone", "defaultTimezone"):
             _check_zone(key, value, marks, at)
             continue
@@ -85,7 +85,7 @@ def _stated(data: dict[str, Any], marks: Marks, path: Path) -> Iterator[tuple[st
         yield from _quality(check, marks, (*path, "quality", index))
 
 
-def _quality(check: dict[str, Any], marks: Marks, at: Path) -> Iterator[tuple[str, object, Path]]:
+def _quality(check: dict[str, Any], marks: Marks, at: NodePath) -> Iterator[tuple[str, object, NodePath]]:
     kind = check.get("type", "library")
     if kind == "text":
         return
@@ -104,7 +104,7 @@ def _quality(check: dict[str, Any], marks: Marks, at: Path) -> Iterator[tuple[st
     raise marks.error(at, message, QUALITY, "use one of these, or logicalTypeOptions for bounds; or remove it")
 
 
-def _values(field: Field, kind: str, value: object, marks: Marks, at: Path) -> tuple[str, ...]:
+def _values(field: Field, kind: str, value: object, marks: Marks, at: NodePath) -> tuple[str, ...]:
     try:
         if kind == "pattern":
             return (_pattern(value),)
@@ -134,7 +134,7 @@ def _pattern(value: object) -> str:
     return literal(value)
 
 
-def _check_zone(key: str, value: object, marks: Marks, at: Path) -> None:
+def _check_zone(key: str, value: object, marks: Marks, at: NodePath) -> None:
     if key == "defaultTimezone" and value not in ("UTC", "Etc/UTC"):
         hint = "let producers write the offset, or write times in UTC"
         raise marks.error(at, f"defaultTimezone is {value!r}", "Etc/UTC", hint)

@@ -14,7 +14,7 @@ import yaml
 
 from seamline.errors import Condition, UserError
 
-Path = tuple[str | int, ...]
+NodePath = tuple[str | int, ...]
 
 
 class Marks:
@@ -24,17 +24,17 @@ class Marks:
         """Raises UserError where the text is not one YAML mapping with distinct keys."""
         self.where = where
         self.condition = condition
-        self._marks: dict[Path, tuple[int, int]] = {(): (1, 1)}
+        self._marks: dict[NodePath, tuple[int, int]] = {(): (1, 1)}
         self._seen: set[int] = set()
         self.data: dict[str, Any] = self._load(text)
 
-    def error(self, path: Path, message: str, detail: str = "", hint: str = "") -> UserError:
+    def error(self, path: NodePath, message: str, detail: str = "", hint: str = "") -> UserError:
         """What is wrong at `path` (or at the nearest part above it that exists), with file, line and column."""
         while path not in self._marks:
             path = path[:-1]
         return self._error(*self._marks[path], message, detail, hint)
 
-    def unknown(self, path: Path, key: str, known: Iterable[str]) -> UserError:
+    def unknown(self, path: NodePath, key: str, known: Iterable[str]) -> UserError:
         """An unknown key, with the known one that looks most like it."""
         names = sorted(known)
         near = difflib.get_close_matches(key, names, 1)
@@ -66,7 +66,7 @@ class Marks:
                 loader.dispose()
         return data
 
-    def _walk(self, node: yaml.Node, path: Path) -> None:
+    def _walk(self, node: yaml.Node, path: NodePath) -> None:
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         self._marks.setdefault(path, (line, column))
         if isinstance(node, yaml.ScalarNode):
@@ -80,7 +80,7 @@ class Marks:
         elif isinstance(node, yaml.MappingNode):
             self._walk_mapping(node, path)
 
-    def _walk_mapping(self, node: yaml.MappingNode, path: Path) -> None:
+    def _walk_mapping(self, node: yaml.MappingNode, path: NodePath) -> None:
         first: dict[str, int] = {}
         for key, child in node.value:
             line, column = key.start_mark.line + 1, key.start_mark.column + 1

@@ -15,7 +15,7 @@ definition, which is built beside the served one; another name: the same SELECT 
 
 
 @dataclass(frozen=True)
-class Change:
+class DefinitionChange:
     """One thing that is otherwise than before. `old` or `new` is empty where there was, or is, none."""
 
     what: str
@@ -37,7 +37,7 @@ class Side:
 class Difference:
     """The changes, those that make another definition first, and what they need."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[DefinitionChange, ...]
     needs: Needs
 
 
@@ -54,14 +54,14 @@ def compare(old: Side, new: Side) -> Difference:
     if old.hash == new.hash:
         return Difference(tuple(told), "apply" if told else "nothing")
     if not deep and old.definition.view != new.definition.view:
-        deep = [Change("name", "", old.definition.view, new.definition.view)]
+        deep = [DefinitionChange("name", "", old.definition.view, new.definition.view)]
         return Difference((*deep, *told), "another name")
     if not deep:
-        deep = [Change("release", "", old.hash, new.hash)]
+        deep = [DefinitionChange("release", "", old.hash, new.hash)]
     return Difference((*deep, *told), "rebuild")
 
 
-def _columns(old: Definition, new: Definition) -> Iterator[Change]:
+def _columns(old: Definition, new: Definition) -> Iterator[DefinitionChange]:
     before, after = _by_name(old), _by_name(new)
     gone = {name: column for name, column in before.items() if name not in after}
     come = {name: column for name, column in after.items() if name not in before}
@@ -69,17 +69,17 @@ def _columns(old: Definition, new: Definition) -> Iterator[Change]:
         same = next((one for one, was in gone.items() if was.said == column.said), None)
         if same is not None:
             del gone[same]
-            yield Change("column renamed", name, same, name)
+            yield DefinitionChange("column renamed", name, same, name)
         else:
-            yield Change("column added", name, "", f"{column.said}: {column.sql_type}")
+            yield DefinitionChange("column added", name, "", f"{column.said}: {column.sql_type}")
     for name, column in gone.items():
-        yield Change("column removed", name, f"{column.said}: {column.sql_type}", "")
+        yield DefinitionChange("column removed", name, f"{column.said}: {column.sql_type}", "")
     for name in (name for name in before if name in after):
         yield from _one("expression", before[name].said, after[name].said, name)
         yield from _one("type", before[name].sql_type, after[name].sql_type, name)
     kept = [name for name in before if name in after]
     if kept != [name for name in after if name in before]:
-        yield Change("order of columns", "", ", ".join(before), ", ".join(after))
+        yield DefinitionChange("order of columns", "", ", ".join(before), ", ".join(after))
 
 
 def _by_name(definition: Definition) -> dict[str, Output]:
@@ -91,7 +91,7 @@ def _base(definition: Definition) -> str:
     return f"{definition.base.view} ({definition.base.definition})" if definition.base else ""
 
 
-def _contracts(old: Side, new: Side) -> Iterator[Change]:
+def _contracts(old: Side, new: Side) -> Iterator[DefinitionChange]:
     """What decides how records are decoded; what a contract says besides makes no other definition."""
     what = "contracts" if len(old.contracts) > 1 or len(new.contracts) > 1 else "contract"
     yield from _one(what, ", ".join(old.definition.contracts), ", ".join(new.definition.contracts))
@@ -101,16 +101,16 @@ def _contracts(old: Side, new: Side) -> Iterator[Change]:
             yield from _decoding(was, after[was.name])
 
 
-def _decoding(was: Contract, now: Contract) -> Iterator[Change]:
+def _decoding(was: Contract, now: Contract) -> Iterator[DefinitionChange]:
     found = [
         *_mapping("contract field", {f.name: f.sql_type for f in was.fields}, {f.name: f.sql_type for f in now.fields}),
         *_one("event time", was.event_time, now.event_time),
         *_one("event id", was.event_id or "", now.event_id or ""),
     ]
-    yield from found or [Change("contract's rules", was.name, was.decoding, now.decoding)]
+    yield from found or [DefinitionChange("contract's rules", was.name, was.decoding, now.decoding)]
 
 
-def _comments(old: Definition, new: Definition) -> Iterator[Change]:
+def _comments(old: Definition, new: Definition) -> Iterator[DefinitionChange]:
     yield from _one("comment", old.comment, new.comment)
     after = _by_name(new)
     for name, column in _by_name(old).items():
@@ -118,15 +118,15 @@ def _comments(old: Definition, new: Definition) -> Iterator[Change]:
             yield from _one("comment", column.comment, after[name].comment, name)
 
 
-def _properties(old: Definition, new: Definition) -> Iterator[Change]:
+def _properties(old: Definition, new: Definition) -> Iterator[DefinitionChange]:
     return _mapping("property", old.properties, new.properties)
 
 
-def _mapping(what: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+def _mapping(what: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[DefinitionChange]:
     for name in dict.fromkeys((*old, *new)):
         yield from _one(what, old.get(name, ""), new.get(name, ""), name)
 
 
-def _one(what: str, old: str, new: str, name: str = "") -> Iterator[Change]:
+def _one(what: str, old: str, new: str, name: str = "") -> Iterator[DefinitionChange]:
     if old != new:
-        yield Change(what, name, old, new)
+        yield DefinitionChange(what, name, old, new)

@@ -24,7 +24,7 @@ class Compiled:
 
 def compile_all(views: Mapping[str, ParsedView], contracts: Mapping[str, Contract]) -> dict[str, Compiled]:
     """Every view by name, each after the view that it is derived from. Raises CONTRACT_UNKNOWN or VIEW_INVALID."""
-    work = _Work(views, contracts)
+    work = _Compiling(views, contracts)
     for view in views.values():
         work.compile(view)
     return work.done
@@ -34,7 +34,7 @@ def compile_for(
     view: ParsedView, contracts: Mapping[str, Contract], views: Mapping[str, ParsedView] | None = None
 ) -> tuple[Definition, tuple[Contract, ...]]:
     """One view, and of `views` what it is derived from. Raises CONTRACT_UNKNOWN or VIEW_INVALID."""
-    found = _Work({**(views or {}), view.name: view}, contracts).compile(view)
+    found = _Compiling({**(views or {}), view.name: view}, contracts).compile(view)
     return found.definition, found.contracts
 
 
@@ -48,7 +48,7 @@ def compile_chain(view: ParsedView, bases: Iterable[ParsedView], contracts: tupl
 
 
 @dataclass
-class _Work:
+class _Compiling:
     """Compiles each view once; `under`: those that wait for what they are derived from."""
 
     views: Mapping[str, ParsedView]

@@ -15,8 +15,6 @@ from rich.table import Table
 from seamline.errors import SeamlineError
 from seamline.wording import cell
 
-Row = Sequence[object]
-
 
 def is_terminal(stream: TextIO | None = None) -> bool:
     """Whether a person is looking at `stream` (stdout unless told)."""
@@ -38,7 +36,7 @@ def show_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, default=_jsonable))
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Row], title: str = "") -> None:
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
     """A table: rich on a terminal; elsewhere aligned columns that are never cut off."""
     cells = [[cell(value) for value in row] for row in rows]
     numeric = [all(_is_number(row[i]) for row in cells if row[i]) and bool(cells) for i in range(len(columns))]

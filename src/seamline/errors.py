@@ -8,6 +8,7 @@ Tests and callers match on `condition`, never on prose. The class says how a cal
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
 class Condition(StrEnum):
@@ -72,6 +73,16 @@ class SeamlineError(Exception):
         self.hint = hint
         self.where = where
         super().__init__(condition, message, detail, hint, where)
+
+    def but(self, *, message: str | None = None, where: str | None = None) -> Self:
+        """The same error with another message or place."""
+        return type(self)(
+            self.condition,
+            self.message if message is None else message,
+            detail=self.detail,
+            hint=self.hint,
+            where=self.where if where is None else where,
+        )
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.condition, self.message, self.detail, self.hint, self.where))

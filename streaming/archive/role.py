@@ -14,11 +14,12 @@ from seamline.schemas.project import Project
 from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.filing import Shelf, make_shelves
 from seamline.streaming.archive.inbox import Inbox
+from seamline.streaming.batches import Prepared
 from seamline.streaming.following import Following
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.liveness import Pulse
 from seamline.streaming.reading import ReadTopics
-from seamline.streaming.runner import Prepared, Runner, StreamReading
+from seamline.streaming.runner import StreamReading, StreamRunner
 from seamline.streaming.session import opened
 from seamline.streaming.tasks import Tasks
 
@@ -118,4 +119,4 @@ def run_archive(
         role = ArchiveRole(project, stream, writer, cluster, clock)
         with opened(project, f"archive-{stream}", spark, writer.tell, stop) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
-            Runner(session, pulse, role, reading, stop).run()
+            StreamRunner(session, pulse, role, reading, stop).run()

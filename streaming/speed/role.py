@@ -18,11 +18,12 @@ from seamline.kernel import Limits
 from seamline.ledger import Writer
 from seamline.machine.signals import stopping
 from seamline.schemas.project import Project
+from seamline.streaming.batches import Prepared
 from seamline.streaming.following import Following
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.liveness import Pulse
 from seamline.streaming.reading import ReadTopics
-from seamline.streaming.runner import Prepared, Runner, StreamReading
+from seamline.streaming.runner import StreamReading, StreamRunner
 from seamline.streaming.session import opened
 from seamline.streaming.speed.epoch import Speed
 from seamline.streaming.speed.maintenance import Maintenance
@@ -131,4 +132,4 @@ def run_speed(
         role = SpeedRole(project, stream, writer, cluster, clock)
         with opened(project, f"speed-{stream}", spark, writer.tell, stop) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
-            Runner(session, pulse, role, reading, stop).run()
+            StreamRunner(session, pulse, role, reading, stop).run()

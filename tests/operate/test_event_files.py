@@ -50,7 +50,7 @@ def text(*rows: str, header: str = "id,at,note") -> bytes:
 
 def read(path: Path, contract: Contract = SALES) -> list[bytes]:
     with EventFile(path) as file:
-        return list(file.values(contract))
+        return list(file.read(contract).records)
 
 
 READ: list[tuple[str, str, bytes, list[dict[str, Any]]]] = [

@@ -66,7 +66,7 @@ def sales() -> Contract:
 
 def values(path: Path, contract: Contract) -> list[bytes]:
     with EventFile(path) as file:
-        return list(file.values(contract))
+        return list(file.read(contract).records)
 
 
 @pytest.mark.parametrize("packed", PACK)
@@ -134,7 +134,7 @@ def test_a_damaged_file_gives_what_stands_above_the_damage_and_names_the_line(
     path.write_bytes(PACK[packed](LINES * 2000)[:-20])
     seen: list[bytes] = []
     with pytest.raises(UserError) as refused, EventFile(path) as file:
-        seen.extend(file.values(sales))
+        seen.extend(file.read(sales).records)
     assert refused.value.where.startswith(f"{path}:")
     assert all(json.loads(value) for value in seen)
 

@@ -20,13 +20,13 @@ from seamline.history.topics import TopicsHistory
 from seamline.ledger import Log
 from seamline.schemas.project import load_project
 from seamline.streaming.kafka import Topic
-from seamline.streaming.topics import Found, Reached, Wanted, decide, gone_now, leaving, owed, positions
+from seamline.streaming.topics import Found, Reached, WantedTopics, decide, gone_now, leaving, owed, positions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ORDERS = {"orders": "the contract"}
 OLD, NEW, AGAIN = "old@1", "new@2", "old@3"
 TOPICS = {source: Topic(*source.split("@"), (0, 1)) for source in (OLD, NEW, AGAIN)}
-NONE: Wanted = MappingProxyType({})
+NONE: WantedTopics = MappingProxyType({})
 
 
 def at(source: str = OLD, **offsets: int) -> Frontier:

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import is_terminal, show_json
-from seamline.operate.doctor import Check, examine
+from seamline.operate.doctor import Finding, examine
 
 COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 
@@ -33,7 +33,7 @@ def doctor(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
         raise typer.Exit(2)
 
 
-def _show(check: Check) -> None:
+def _show(check: Finding) -> None:
     hint = f"  -> {check.hint}" if check.hint else ""
     if not is_terminal():
         print(f"{check.health:<8} {check.name:<8} {check.found}{hint}", flush=True)

@@ -24,11 +24,10 @@ def make_versions(
     word = "rebuild" if whole else "refresh"
     outcomes = []
     with SparkUnits(project) as units:
-        batch = Batch(project.lake, units, project.settings.batch, project.settings.kernel)
         for name in wanted:
             with show(f"{word} {name}") as advance:
-                units.watch = partial(_count, advance)
-                units.tell = partial(_tell, advance)
+                runner = partial(units.run, watch=partial(_count, advance), tell=partial(_tell, advance))
+                batch = Batch(project.lake, runner, project.settings.batch, project.settings.kernel)
                 outcomes.append(batch.rebuild(name) if whole else batch.refresh(name))
     return outcomes
 

@@ -30,49 +30,59 @@ _FAULTS = (
 
 @dataclass(frozen=True)
 class CsvHeader:
-    """A header read by a contract. `columns`: JSON keys with their fields; `unknown`: columns that are no field;
-    `lacking`: fields that are no column."""
+    """A header read by a contract."""
 
     delimiter: str
+
     columns: tuple[tuple[str, Field | None], ...]
+    """JSON keys with their fields."""
+
     unknown: tuple[str, ...] = ()
+    """Columns that are no field."""
+
     lacking: tuple[str, ...] = ()
+    """Fields that are no column."""
 
 
-class CsvRows:
-    """The rows of one file. `header` stands once the first was asked for."""
+def read_csv(lines: Iterator[bytes], contract: Contract, where: str) -> tuple[CsvHeader, Iterator[bytes]]:
+    """The header, and each row as a JSON object typed by the contract; one that does not fit the header as it was.
 
-    def __init__(self, lines: Iterable[bytes], contract: Contract, where: str) -> None:
-        self.header: CsvHeader | None = None
-        self._lines = iter(lines)
-        self._contract = contract
+    An empty cell is a field that is missing; objects and arrays are JSON in their cell; numbers keep every digit.
+    Raises UserError INPUT_INVALID where the header does not name the event time, or a row has no certain end.
+    """
+    csv.field_size_limit(LONGEST)
+    first = next(lines, b"")
+    delimiter = _delimiter(_text(first), contract)
+    rows = iter(_WrittenRows(chain([first], lines), delimiter, where))
+    names, _ = next(rows)  # no line is one row too, without cells
+    header = read_header(names, contract, delimiter, where)
+    return header, _objects(rows, header)
+
+
+def _objects(rows: Iterator[tuple[list[str], str]], header: CsvHeader) -> Iterator[bytes]:
+    for row, written in rows:
+        if row and len(row) == len(header.columns):
+            cells = zip(header.columns, row, strict=True)
+            members = (f"{_quoted(key)}:{_json(cell, field)}" for (key, field), cell in cells if cell)
+            yield _bytes("{" + ",".join(members) + "}")
+        elif row:
+            yield _bytes(written.rstrip("\r\n"))
+
+
+class _WrittenRows:
+    """Rows with the text that each was read from. That text, and the number of its last line, change with each line
+    that Python's reader asks for."""
+
+    def __init__(self, lines: Iterable[bytes], delimiter: str, where: str) -> None:
         self._where = where
         self._taken: list[str] = []
         self._length = 0
         self._number = 0
+        self._rows = csv.reader(self._text(lines), delimiter=delimiter, strict=True)
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Each row as a JSON object typed by the contract; one that does not fit the header as the bytes it was.
-
-        An empty cell is a field that is missing; objects and arrays are JSON in their cell; numbers keep every digit.
-        Raises UserError INPUT_INVALID where the header does not name the event time, or a row has no certain end.
-        """
-        csv.field_size_limit(LONGEST)
-        first = next(self._lines, b"")
-        delimiter = _delimiter(_text(first), self._contract)
-        rows = csv.reader(self._text(chain([first], self._lines)), delimiter=delimiter, strict=True)
-        fields = None
-        while (row := self._next(rows)) is not None:
-            raw = "".join(self._taken)
-            if fields is None:
-                self.header = read_header(row, self._contract, delimiter, self._where)
-                fields = self.header.columns
-            elif row and len(row) == len(fields):
-                cells = zip(fields, row, strict=True)
-                members = (f"{_quoted(key)}:{_json(cell, field)}" for (key, field), cell in cells if cell)
-                yield _bytes("{" + ",".join(members) + "}")
-            elif row:
-                yield _bytes(raw.rstrip("\r\n"))
+    def __iter__(self) -> Iterator[tuple[list[str], str]]:
+        while (row := self._next()) is not None:
+            yield row, "".join(self._taken)
 
     def _text(self, lines: Iterable[bytes]) -> Iterator[str]:
         for line in lines:
@@ -83,12 +93,12 @@ class CsvRows:
                 raise csv.Error("field larger than a row may be")
             yield self._taken[-1]
 
-    def _next(self, rows: Iterator[list[str]]) -> list[str] | None:
+    def _next(self) -> list[str] | None:
         self._taken.clear()
         self._length = 0
         began = self._number + 1
         try:
-            return next(rows, None)
+            return next(self._rows, None)
         except csv.Error as error:
             faults = ((message, hint) for said, message, hint in _FAULTS if said in str(error))
             message, hint = next(faults, (str(error), "correct the row"))

@@ -27,7 +27,7 @@ Health = Literal["ok", "warning", "fault"]
 
 
 @dataclass(frozen=True)
-class Check:
+class Finding:
     """What one look found, and how to correct it."""
 
     name: str
@@ -36,7 +36,7 @@ class Check:
     hint: str = ""
 
 
-def examine(folder: Path) -> Iterator[Check]:
+def examine(folder: Path) -> Iterator[Finding]:
     """Every check, in order; those of the project only where it can be read."""
     yield guarded("java", java)
     yield guarded("jars", jars)
@@ -50,80 +50,80 @@ def examine(folder: Path) -> Iterator[Check]:
         yield guarded("port", lambda project=project: port(project))  # type: ignore[misc]
 
 
-def guarded(name: str, look: Callable[[], Check]) -> Check:
+def guarded(name: str, look: Callable[[], Finding]) -> Finding:
     """A look that fails is a fault found, not the end of the examination."""
     try:
         return look()
     except SeamlineError as error:
         where = f"{error.where}: " if error.where else ""
-        return Check(name, "fault", f"{where}{error.message}", error.hint or error.detail)
+        return Finding(name, "fault", f"{where}{error.message}", error.hint or error.detail)
     except Exception as error:  # noqa: BLE001 - whatever a check meets is what it has to say
-        return Check(name, "fault", f"{type(error).__name__}: {error}")
+        return Finding(name, "fault", f"{type(error).__name__}: {error}")
 
 
-def java() -> Check:
+def java() -> Finding:
     """A Java that Spark and the broker run on."""
     found = find_java()
-    return Check("java", "ok", f"version {found.version} in {found.home}")
+    return Finding("java", "ok", f"version {found.version} in {found.home}")
 
 
-def jars() -> Check:
+def jars() -> Finding:
     """The jars, without fetching them."""
     if not jars_folder().exists():
-        return Check(
+        return Finding(
             "jars", "warning", "not fetched yet", "python -m seamline.machine.jars (else the first start fetches them)"
         )
-    return Check("jars", "ok", f"verified in {ensure_jars()}")
+    return Finding("jars", "ok", f"verified in {ensure_jars()}")
 
 
-def memory() -> Check:
+def memory() -> Finding:
     """What is free now: everything together takes about 4 GB."""
     free = psutil.virtual_memory().available / GB
     health: Health = "ok" if free >= 4 else "warning" if free >= 2 else "fault"
-    return Check("memory", health, f"{free:.1f} GB free", "" if free >= 4 else "end other programs: 4 GB are wanted")
+    return Finding("memory", health, f"{free:.1f} GB free", "" if free >= 4 else "end other programs: 4 GB are wanted")
 
 
-def disk(folder: Path) -> Check:
+def disk(folder: Path) -> Finding:
     """Room beside the project."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free / GB
     health: Health = "ok" if free >= 5 else "warning" if free >= 1 else "fault"
-    return Check("disk", health, f"{free:.1f} GB free at {there}", "" if free >= 5 else "make room: 5 GB are wanted")
+    return Finding("disk", health, f"{free:.1f} GB free at {there}", "" if free >= 5 else "make room: 5 GB are wanted")
 
 
-def project_files(folder: Path, loaded: list[Project]) -> Check:
+def project_files(folder: Path, loaded: list[Project]) -> Finding:
     """Settings, contracts and views, compiled."""
     project = load_project(folder)
     compile_all(project.views, project.contracts)
     loaded.append(project)
     said = f"{len(project.contracts)} contracts, {len(project.views)} views"
     if not project.contracts:
-        return Check("project", "warning", said, f"put a contract into {project.folder / 'contracts'}")
-    return Check("project", "ok", said)
+        return Finding("project", "warning", said, f"put a contract into {project.folder / 'contracts'}")
+    return Finding("project", "ok", said)
 
 
-def lake(project: Project) -> Check:
+def lake(project: Project) -> Finding:
     """The lake takes a new object, and refuses a second one of the same name: what the ledger stands on."""
     store, path = project.lake.store, project.lake.lease_path(f"doctor-{new_attempt()}")
     if not put_if_absent(store, path, b"{}"):
-        return Check(
+        return Finding(
             "lake", "fault", f"{project.lake.uri} says that a new name is taken", "use a store without a cache"
         )
     again = put_if_absent(store, path, b"{}")
     obstore.delete(store, path)
     if again:
         hint = "use a store with conditional writes (If-None-Match)"
-        return Check("lake", "fault", f"{project.lake.uri} overwrites what should be put only if absent", hint)
-    return Check("lake", "ok", f"{project.lake.uri} can be written, and puts only if absent")
+        return Finding("lake", "fault", f"{project.lake.uri} overwrites what should be put only if absent", hint)
+    return Finding("lake", "ok", f"{project.lake.uri} can be written, and puts only if absent")
 
 
-def broker(project: Project) -> Check:
+def broker(project: Project) -> Finding:
     """The cluster, and the contracts' topics."""
     settings = project.settings.kafka
     try:
         address = project.bootstrap
     except SeamlineError:
-        return Check("broker", "ok", "the embedded one; it was not started yet ('seamline up' does)")
+        return Finding("broker", "ok", "the embedded one; it was not started yet ('seamline up' does)")
     topics = {contract.topic for contract in project.contracts.values()}
     cluster = Cluster(address, settings.options, patience=3)
     try:
@@ -131,16 +131,16 @@ def broker(project: Project) -> Check:
         cluster.topics(topics)
     except SeamlineError as error:
         if error.condition == Condition.TOPIC_MISSING:
-            return Check("broker", "warning", error.message, "'seamline up' and 'seamline replay' make topics")
+            return Finding("broker", "warning", error.message, "'seamline up' and 'seamline replay' make topics")
         if not settings.bootstrap_servers:
-            return Check("broker", "ok", "the embedded one; it does not run now ('seamline up' starts it)")
+            return Finding("broker", "ok", "the embedded one; it does not run now ('seamline up' starts it)")
         raise
     finally:
         cluster.close()
-    return Check("broker", "ok", f"{address} answers; {len(topics)} topics")
+    return Finding("broker", "ok", f"{address} answers; {len(topics)} topics")
 
 
-def port(project: Project) -> Check:
+def port(project: Project) -> Finding:
     """The serving port: free, or held by this project's own serving role."""
     host, number = project.settings.serving.host, project.settings.serving.port
     with socket.socket() as probe:
@@ -150,11 +150,11 @@ def port(project: Project) -> Check:
         except OSError as error:
             reason = error.strerror
         else:
-            return Check("port", "ok", f"{host}:{number} is free")
+            return Finding("port", "ok", f"{host}:{number} is free")
     if _serves(project, number):
-        return Check("port", "ok", f"{host}:{number} is this project's serving role's")
+        return Finding("port", "ok", f"{host}:{number} is this project's serving role's")
     hint = "set serving.port to another one in seamline.toml (0 takes a free one), or end what listens there"
-    return Check("port", "fault", f"{host}:{number} cannot be had, nor is it this project's: {reason}", hint)
+    return Finding("port", "fault", f"{host}:{number} cannot be had, nor is it this project's: {reason}", hint)
 
 
 def _serves(project: Project, port: int) -> bool:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from seamline.errors import Condition, UserError
-from seamline.operate.csvrows import CsvHeader, CsvRows
+from seamline.operate.csvrows import CsvHeader, read_csv
 from seamline.operate.packing import DAMAGED, LONGEST, PACKED, LineTooLongError, lines, pieces
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.types import EPOCHS, parse_count, parse_instant
@@ -29,11 +29,26 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 @dataclass(frozen=True)
 class Event:
-    """One record to be: its bytes, its key's bytes, and whether it was a JSON object."""
+    """One record to be."""
 
     value: bytes
+
     key: bytes | None
+    """None: its contract has no key, or its object none."""
+
     readable: bool
+    """Whether it is a JSON object."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A file that is being read."""
+
+    records: Iterator[bytes]
+    """The bytes of each; empty lines are passed over, a CSV row becomes the JSON object of its cells."""
+
+    header: CsvHeader | None = None
+    """Of a CSV file."""
 
 
 class EventFile:
@@ -63,17 +78,11 @@ class EventFile:
             raise UserError(Condition.INPUT_INVALID, f"cannot be read: {error.strerror}", where=str(path)) from error
         self.path = path
         self.size = path.stat().st_size
-        self._rows: CsvRows | None = None
 
     @property
     def done(self) -> int:
         """Bytes read so far."""
         return self.size if self._raw.closed else self._raw.tell()
-
-    @property
-    def header(self) -> CsvHeader | None:
-        """Of a CSV file whose first row was read."""
-        return self._rows.header if self._rows else None
 
     def lines(self) -> Iterator[bytes]:
         """Lines with their ends. Raises UserError INPUT_INVALID naming the line where the file is damaged."""
@@ -97,12 +106,12 @@ class EventFile:
                 number + 1, message, "one JSON object a line", "put line ends between the objects"
             ) from error
 
-    def values(self, contract: Contract) -> Iterator[bytes]:
-        """The bytes of each record; empty lines are passed over. A CSV row becomes the JSON object of its cells."""
+    def read(self, contract: Contract) -> Contents:
+        """What it holds by a contract. Raises as `lines` and `read_csv` do, now or as its records are asked for."""
         if self.is_csv:
-            self._rows = CsvRows(self.lines(), contract, str(self.path))
-            return iter(self._rows)
-        return (line for line in (line.rstrip(b"\r\n") for line in self.lines()) if line.strip())
+            header, rows = read_csv(self.lines(), contract, str(self.path))
+            return Contents(rows, header)
+        return Contents(line for line in (line.rstrip(b"\r\n") for line in self.lines()) if line.strip())
 
     def _refused(self, line: int, message: str, detail: str, hint: str) -> UserError:
         return UserError(Condition.INPUT_INVALID, message, detail=detail, hint=hint, where=f"{self.path}:{line}")

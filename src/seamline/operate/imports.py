@@ -52,7 +52,7 @@ def _values(path: Path, contract: Contract, advance: Advance) -> Iterator[bytes]
     """The records of one file, from the first on; tells the bytes read. An import reads twice: hash, then rows."""
     with EventFile(path) as file:
         before = 0
-        for number, value in enumerate(file.values(contract)):
+        for number, value in enumerate(file.read(contract).records):
             yield value
             if number % 1000 == 0:
                 advance(file.done - before, f"{number} records")

@@ -118,7 +118,7 @@ def send_files(
         with EventFile(path) as file:
             before = 0
             try:
-                for value in file.values(contract):
+                for value in file.read(contract).records:
                     event, _ = read_event(shift(value, contract, by) if by else value, contract)
                     next(pace)
                     send(event.key, event.value)
@@ -189,7 +189,7 @@ def _shift_of(files: Iterable[Path], contract: Contract, now: datetime, say: Say
     latest = None
     for path in files:
         with EventFile(path) as file:
-            found = newest(file.values(contract), contract, now)
+            found = newest(file.read(contract).records, contract, now)
         latest = max(filter(None, (latest, found)), default=None)
     if latest is None:
         return timedelta()

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
-from seamline.executors import await_executors
+from seamline.executors import Tell, await_executors
 from seamline.jobs.spark_runner import spark_runner
-from seamline.jobs.unit import Runner, UnitResult, UnitTask
+from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.schemas.project import Project
 from seamline.spark import is_lost, session
 
+WatchSteps = Callable[[int, int, str], None]
+"""Units done, units in all, and what they are counted as."""
+
+
+def untold(waits: str) -> None:
+    """Nobody is told."""
+
 
 class SparkUnits:
-    """A runner of units; a refresh that finds nothing to do starts no JVM. `watch` is told (done, all, of
-    what) of a run, `tell` what it waits for (nothing, once that has come)."""
+    """A runner of units; a refresh that finds nothing to do starts no JVM.
+
+    What changes: the first run opens the session, and the end of the context closes it.
+    """
 
     def __init__(self, project: Project) -> None:
-        self.watch: Callable[[int, int, str], None] | None = None
-        self.tell: Callable[[str], None] = lambda waits: None
         self._project = project
         self._session: Any = None
         self._opened = False
 
     def __call__(self, tasks: list[UnitTask]) -> Iterable[UnitResult]:
-        return self._runner(step_of(tasks))(tasks)
+        return self.run(tasks)
+
+    def run(self, tasks: list[UnitTask], watch: WatchSteps | None = None, tell: Tell = untold) -> Iterable[UnitResult]:
+        """Runs units; `watch` is told how far they are, `tell` what they wait for (nothing, once that has come)."""
+        progress = partial(_watched, watch, step_of(tasks)) if watch else None
+        return spark_runner(self._opened_session(tell), progress)(tasks)
 
     def __enter__(self) -> SparkUnits:
         return self
@@ -42,15 +55,18 @@ class SparkUnits:
         """Whether the JVM that this has opened has ended: no unit can run in this process any more."""
         return self._opened and is_lost()
 
-    def _runner(self, step: str) -> Runner:
+    def _opened_session(self, tell: Tell) -> Any:
         if self._session is None:
             self._opened = True
             settings = self._project.settings.spark
             log = self._project.state / "logs" / "spark-batch.log"
             self._session = session("seamline-batch", settings.master, settings.given, log=log)
-            await_executors(self._session, self.tell)
-        watch = self.watch
-        return spark_runner(self._session, watch and (lambda done, total: watch(done, total, step)))
+            await_executors(self._session, tell)
+        return self._session
+
+
+def _watched(watch: WatchSteps, step: str, done: int, total: int) -> None:
+    watch(done, total, step)
 
 
 def step_of(tasks: Iterable[UnitTask]) -> str:

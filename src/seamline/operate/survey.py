@@ -27,16 +27,23 @@ SHOWN = 8
 
 @dataclass
 class Survey:
-    """What files hold. `rejected`: by reason; `unclaimed`: records that the contract's discriminator leaves to others;
-    `longest`: bytes of the largest record."""
+    """What files hold: counted up by `add`."""
 
     records: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    unclaimed: int = 0
-    longest: tuple[int, str] = (0, "")
 
-    def add(self, engine: Kernel, judged: str, records: pa.Table) -> None:
-        """Records, by a statement that gives reasons and how many have each; '' for none."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """By reason."""
+
+    unclaimed: int = 0
+    """Records that the contract's discriminator leaves to others."""
+
+    longest: tuple[int, str] = (0, "")
+    """Bytes of the largest record, and where it stands."""
+
+    def add(self, engine: Kernel, judged: str, records: pa.Table, longest: tuple[int, str]) -> None:
+        """Records, by a statement that gives reasons and how many have each, '' for none; the longest of them."""
+        self.records += records.num_rows
+        self.longest = max(self.longest, longest)
         self.unclaimed += records.num_rows
         for found in in_portions(lambda one: engine.run(judged, {"records": one}), records, portion_bytes(engine)):
             for reason, n in zip(found["reason"].to_pylist(), found["n"].to_pylist(), strict=True):
@@ -50,10 +57,11 @@ def check_files(paths: Iterable[Path], contract: Contract, say: Say = unsaid) ->
     check_names(paths)
     for path in paths:
         with EventFile(path) as file:
-            for _ in file.values(contract):
+            contents = file.read(contract)
+            for _ in contents.records:
                 pass
-        if file.header:
-            _say_columns(path, file.header, contract, say)
+        if contents.header:
+            _say_columns(path, contents.header, contract, say)
 
 
 def check_names(paths: Iterable[Path]) -> None:
@@ -82,18 +90,17 @@ def judge_files(
     survey = Survey()
     for path in paths:
         with EventFile(path) as file:
-            before = seen = 0
-            for values in lists_of(file.values(contract), ROWS, BYTES):
+            contents, before, seen = file.read(contract), 0, 0
+            for values in lists_of(contents.records, ROWS, BYTES):
                 moved = [shift(value, contract, by) for value in values] if by else values
                 lengths = [len(value) for value in moved]
                 place = f"{path}: record {seen + lengths.index(max(lengths)) + 1}"
-                survey.longest = max(survey.longest, (max(lengths), place))
-                survey.records, seen = survey.records + len(moved), seen + len(moved)
-                survey.add(engine, judged, _records(moved, now))
+                seen += len(moved)
+                survey.add(engine, judged, _records(moved, now), (max(lengths), place))
                 advance(file.done - before, f"{survey.records} records looked at")
                 before = file.done
-        if file.header:
-            _say_columns(path, file.header, contract, say)
+        if contents.header:
+            _say_columns(path, contents.header, contract, say)
     return survey
 
 

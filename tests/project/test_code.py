@@ -1,0 +1,153 @@
+"""Rules of the code that no linter knows: where state changes, and that a name stands for one thing."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from places import ROOT
+
+ROOMS = ("src/seamline", "schemas", "streaming", "jobs", "serving")
+
+CHANGES = {
+    # follow the ledger: from entry to entry
+    "ArchiveHistory": "frontier",
+    "BatchHistory": "versions withdrawn",
+    "History": "_told claim number",
+    "SpeedHistory": "compacted epochs frontier last_epoch newest origin",
+    "TopicsHistory": "gone read",
+    "Writer": "_next",
+    "Catalogue": "_changed",
+    "Reach": "_number frontier",
+    # the layers and roles: each says in its docstring what changes, and when
+    "Archive": "_touched _unfinished origin shelves",
+    "ArchiveRole": "_maintained_at _vacuumed_at",
+    "Batches": "_closed _idle_at _were_few error",
+    "Following": "_stamp contracts",
+    "Maintenance": "_looked_at _retired_at _swept_at",
+    "ReadTopics": "_look_at _now",
+    "Remembered": "kept",
+    "Resting": "_next _stood",
+    "Speed": "_forgot_at origin plan",
+    "Serving": "_behind _current",
+    "Follower": "_followed",
+    # what is held of the world: a connection, a process, a session, the time
+    "Broker": "_child _cluster",
+    "Cluster": "_client bootstrap",
+    "Disk": "_named",
+    "Instance": "users",
+    "Kernel": "_connection",
+    "ManualClock": "_now",
+    "Pulse": "_next away missed",
+    "SparkUnits": "_opened _session",
+    "_Renewal": "_mine",
+    # read or count through to an end, and are thrown away
+    "Survey": "longest records unclaimed",
+    "Verdict": "good",
+    "_Checker": "_offset measured",
+    "_Reader": "at",
+    "_WrittenRows": "_length _number",
+}
+"""Every class that sets attributes of its own after `__init__`, and which. All others stand as they were made."""
+
+SET_FROM_OUTSIDE = {
+    "RUN.debug": "the command line's options: one process, one run",
+    "RUN.project": "the same",
+    "context.check_hostname": "ssl's own way to say it",
+    "logging.Formatter.converter": "logging's own way to say it",
+    "writer.lease": "set once, by the function that makes both",
+}
+"""Attributes of others that are set, and why."""
+
+
+class Source(NamedTuple):
+    path: Path
+    tree: ast.Module
+
+    @property
+    def name(self) -> str:
+        return str(self.path.relative_to(ROOT))
+
+
+SOURCES = [Source(path, ast.parse(path.read_text())) for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+CLASSES = [(source, node) for source in SOURCES for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef)]
+
+
+def stored(tree: ast.AST) -> Iterator[ast.Attribute]:
+    """Attributes that are set, or deleted, in any form that Python has."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            yield node
+
+
+def is_own(attribute: ast.Attribute) -> bool:
+    return isinstance(attribute.value, ast.Name) and attribute.value.id == "self"
+
+
+def own(tree: ast.AST) -> set[str]:
+    return {attribute.attr for attribute in stored(tree) if is_own(attribute)}
+
+
+def fields(node: ast.ClassDef) -> set[str]:
+    """What `__init__` sets: its own or a dataclass's."""
+    made = [m for m in node.body if isinstance(m, ast.FunctionDef) and m.name == "__init__"]
+    declared = {m.target.id for m in node.body if isinstance(m, ast.AnnAssign) and isinstance(m.target, ast.Name)}
+    return set().union(declared if not made else set(), *map(own, made))
+
+
+def changed(node: ast.ClassDef) -> set[str]:
+    """What other methods set."""
+    methods = [m for m in node.body if isinstance(m, ast.FunctionDef | ast.AsyncFunctionDef) and m.name != "__init__"]
+    return set().union(*map(own, methods))
+
+
+def bases(node: ast.ClassDef) -> Iterator[ast.ClassDef]:
+    """A class and those that it is made from."""
+    yield node
+    for base in node.bases:
+        name = base.value if isinstance(base, ast.Subscript) else base
+        for _, other in CLASSES:
+            if isinstance(name, ast.Name) and other.name == name.id:
+                yield from bases(other)
+
+
+def test_no_attribute_comes_into_being_after_init() -> None:
+    late = {
+        (source.name, node.name): changed(node) - set().union(*map(fields, bases(node))) for source, node in CLASSES
+    }
+    assert {where: names for where, names in late.items() if names} == {}
+
+
+def test_attributes_change_after_init_only_where_it_is_said() -> None:
+    found = {node.name: " ".join(sorted(changed(node))) for _, node in CLASSES if changed(node)}
+    assert found == CHANGES
+
+
+def test_no_attribute_is_set_from_outside() -> None:
+    found = {ast.unparse(one): source.name for source in SOURCES for one in stored(source.tree) if not is_own(one)}
+    assert found.keys() == SET_FROM_OUTSIDE.keys(), found
+
+
+def is_variable(value: ast.expr) -> bool:
+    """Whether it stands for any type: within one signature alone."""
+    return isinstance(value, ast.Call) and ast.unparse(value.func) == "TypeVar"
+
+
+def kinds(tree: ast.Module) -> Iterator[str]:
+    """Names of kinds of things that a module defines: classes and aliases of types."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+        targets = node.targets if isinstance(node, ast.Assign) and not is_variable(node.value) else []
+        yield from (t.id for t in targets if isinstance(t, ast.Name) and t.id[:1].isupper() and not t.id.isupper())
+
+
+def test_a_name_stands_for_one_kind_of_thing() -> None:
+    found = defaultdict[str, list[str]](list)
+    for source in SOURCES:
+        for name in kinds(source.tree):
+            found[name].append(source.name)
+    assert {name: where for name, where in found.items() if len(where) > 1} == {}
