@@ -27,7 +27,8 @@ from seamline.entries.batch import Version
 from seamline.frontier import Frontier, Partition
 from seamline.jobs.unit import TODAY
 from seamline.kernel import quote
-from seamline.schemas.catalogue import Catalogue, publish
+from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.states import publish
 from seamline.serving.cursor import statement
 from seamline.serving.serving import Serving
 

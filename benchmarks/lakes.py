@@ -22,8 +22,9 @@ from seamline.kernel import KERNEL_VERSION
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.algebra import LAYOUT
-from seamline.schemas.catalogue import Catalogue, apply_views
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import parse_contract
+from seamline.schemas.states import apply_views
 from seamline.schemas.views.text import parse_views
 
 SOURCE = topic_source("clicks", "bench")

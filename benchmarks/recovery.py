@@ -26,8 +26,9 @@ from seamline.entries.base import Claim
 from seamline.frontier import Frontier, Partition
 from seamline.ledger import Writer
 from seamline.machine.broker import Broker
-from seamline.schemas.catalogue import Catalogue, apply_views
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import BOOTSTRAP, Project, load_project
+from seamline.schemas.states import apply_views
 from seamline.serving.serving import Serving
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.speed.epoch import Speed

@@ -26,8 +26,8 @@ from producer import COPY_EVERY, EPOCH
 from seamline.clock import system_clock
 from seamline.history.speed import SpeedHistory
 from seamline.machine.broker import Broker
-from seamline.schemas.catalogue import apply_views
 from seamline.schemas.project import BOOTSTRAP, Project, load_project
+from seamline.schemas.states import apply_views
 from seamline.serving.serving import Serving
 from seamline.spark import session
 from seamline.streaming.kafka import Cluster

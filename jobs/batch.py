@@ -17,7 +17,8 @@ from seamline.jobs.decide import newest_state
 from seamline.jobs.resources import Resources
 from seamline.jobs.run import run
 from seamline.jobs.stages import Outcome
-from seamline.schemas.catalogue import Catalogue, dropped_view, publish
+from seamline.schemas.catalogue import Catalogue, dropped_view
+from seamline.schemas.states import publish
 from seamline.schemas.stored import check_segments, check_version
 from seamline.segment import build_chain
 

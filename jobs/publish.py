@@ -13,7 +13,7 @@ from seamline.jobs.reserve import check_holds, check_stands
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Audited, Outcome, Unpublished
 from seamline.jobs.unit import TODAY
-from seamline.schemas import catalogue
+from seamline.schemas import states
 from seamline.units import Unit, standing
 
 COMPLETE_EVERY = 16
@@ -92,7 +92,7 @@ def serve(resources: Resources, made: Unpublished) -> Outcome:
     base = None if version.complete else version.base
     lowest = made.number if base is None else made.target.logs.batch.lowest(base)
     reason = f"run {version.run}"
-    catalogue.publish(resources.lake, made.state, definition, made.number, reason, resources.clock(), lowest)
+    states.publish(resources.lake, made.state, definition, made.number, reason, resources.clock(), lowest)
     reach("batch.after-publish")
     return Outcome(
         view, definition, made.number, "published", version.cut, len(version.units), version.counts, version.audit

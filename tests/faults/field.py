@@ -28,8 +28,8 @@ from seamline.errors import Condition
 from seamline.history.archive import ArchiveHistory
 from seamline.jobs.batch import Batch
 from seamline.jobs.spark_runner import spark_runner
-from seamline.schemas.catalogue import apply_views
 from seamline.schemas.project import Project, load_project
+from seamline.schemas.states import apply_views
 from seamline.streaming.archive.role import run_archive
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.speed.role import run_speed

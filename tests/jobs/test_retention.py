@@ -24,7 +24,8 @@ from seamline.history.batch import BatchHistory
 from seamline.history.views import ViewHistory
 from seamline.jobs.retention import Retained, lowest_needed, retain
 from seamline.ledger import Log
-from seamline.schemas.catalogue import Catalogue, drop_view
+from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.states import drop_view
 from seamline.schemas.views.properties import Keep
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -151,3 +152,25 @@ def test_a_pass_withdraws_once_and_looks_again_where_another_put_first() -> None
     assert withdrawn[batch_parts.D] == 10 - settings.batch.keep_versions
     retain(lake, settings, lambda: NOW)
     assert view.last() == 3
+
+
+def test_a_version_that_is_published_between_two_looks_keeps_what_it_builds_on(tmp_path: Path) -> None:
+    made, published = Handmade(tmp_path), list[int]()
+    definition = made.served().hash
+    log = made.lake.batch_log(definition)
+    for number in range(1, 6):
+        log.put(number, version())
+    made.publish(5)
+
+    def publish(point: str) -> None:
+        if point == "retention.before-view" and not published:
+            log.put(6, version(2))
+            made.publish(6)
+            published.append(6)
+
+    with hooked(publish):
+        retain(made.lake, SETTINGS, made.clock)
+    history = BatchHistory(log)
+    assert published
+    assert history.withdrawn == ViewHistory(made.lake.view_log("sales")).withdrawn[definition] == 2
+    assert [number for number, _ in history.lineage(6)] == [6, 2]

@@ -21,7 +21,7 @@ from seamline.jobs.sample import FEWEST, LARGE, MOST, UNREAD, Sample, SampleLimi
 from seamline.jobs.statements import Tally, unit_statements
 from seamline.jobs.verify import served_statement
 from seamline.schemas.algebra import ALGEBRA, Call, Form, Part
-from seamline.schemas.catalogue import apply_views
+from seamline.schemas.states import apply_views
 from seamline.schemas.views.compiler import compile_view
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.text import parse_views

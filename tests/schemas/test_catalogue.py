@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
 from places import ROOT
 
 from seamline.clock import ManualClock
-from seamline.entries.views import Published
+from seamline.entries.views import DefinitionRecord, Published
 from seamline.errors import Condition, SeamlineError
 from seamline.lake import Lake
-from seamline.schemas.catalogue import KEPT, Catalogue, apply_views, decide, drop_view, publish
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract, load_contracts
+from seamline.schemas.states import KEPT, apply_views, decide, drop_view, publish
 from seamline.schemas.views.text import parse_views
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -172,3 +177,55 @@ def test_a_definition_is_compiled_again_from_what_the_ledger_kept(lake: Lake, co
     with pytest.raises(SeamlineError) as caught:
         Catalogue(lake).definition("nosuch")
     assert caught.value.condition is Condition.VIEW_UNKNOWN
+
+
+def recorded(definitions: int, states: int) -> Catalogue:
+    """A view with so many definitions, and so many states that record all of them."""
+    lake = Lake("unused", MemoryStore())
+    sql = "CREATE MATERIALIZED VIEW v TBLPROPERTIES ('owner' = 'me') AS SELECT 1"
+    records = tuple(DefinitionRecord(definition=f"d{n}", sql=sql, contracts={}) for n in range(definitions))
+    for number in range(1, states + 1):
+        state = Published(at=NOW, view="v", definitions=records, live=("d0",), served="d0", version=number)
+        lake.view_log("v").put(number, state)
+    return Catalogue(lake)
+
+
+def steps(call: Callable[[], object]) -> int:
+    """How many lines Python runs in it."""
+    count = 0
+
+    def traced(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return traced
+
+    before = sys.gettrace()
+    sys.settrace(traced)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_what_a_definition_is_of_is_found_at_one_look_however_many_states_there_are() -> None:
+    few, many = recorded(3, 2), recorded(3, 50)
+    asked: list[Callable[[Catalogue], object]] = [
+        lambda c: c.history_of("d2"),
+        lambda c: c.history_of("d3"),
+        lambda c: c.history("v").state,
+    ]
+    for ask in asked:
+        assert steps(lambda ask=ask: ask(many)) == steps(lambda ask=ask: ask(few))  # type: ignore[misc]
+    assert few.history_of("d2") is few.history("v")
+    assert few.history_of("d3") is None
+    assert few.properties("d2") == {"owner": "me"}
+    assert few.properties("d3") == {}
+
+
+def test_a_look_for_every_definition_costs_as_much_for_each_however_many_there_are() -> None:
+    def all_of(definitions: int) -> int:
+        catalogue = recorded(definitions, 2)
+        return steps(lambda: [catalogue.history_of(f"d{n}") for n in range(definitions)])
+
+    assert all_of(80) - all_of(40) == all_of(40) - all_of(0)

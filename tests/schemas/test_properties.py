@@ -23,7 +23,8 @@ from seamline.history.batch import BatchHistory
 from seamline.jobs.retention import retain
 from seamline.jobs.statements import unit_statements
 from seamline.kernel import Limits, kernel
-from seamline.schemas.catalogue import Catalogue, apply_views, header_of
+from seamline.schemas.catalogue import Catalogue, header_of
+from seamline.schemas.states import apply_views
 from seamline.schemas.views.compiler import compile_view
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.properties import Keep, batch_keep, sort_keys, speed_retention, tags

@@ -26,8 +26,9 @@ from seamline.jobs.spark_runner import spark_runner
 from seamline.kernel import kernel
 from seamline.schemas.algebra import ALGEBRA, Call
 from seamline.schemas.algebra.forms import evaluated
-from seamline.schemas.catalogue import Catalogue, apply_views
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project, load_project
+from seamline.schemas.states import apply_views
 from seamline.schemas.views.definition import Definition
 from seamline.serving.serving import Serving
 from seamline.streaming.archive.role import run_archive

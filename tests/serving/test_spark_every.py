@@ -16,7 +16,7 @@ from seamline.entries.batch import Version
 from seamline.entries.speed import Epoch
 from seamline.frontier import Frontier, Partition
 from seamline.jobs.unit import TODAY
-from seamline.schemas.catalogue import decide, served_state
+from seamline.schemas.states import decide, served_state
 from seamline.serving.serving import Serving
 from seamline.serving.spark import register
 

@@ -40,8 +40,9 @@ from seamline.entries.base import Counts
 from seamline.errors import Condition, ConflictError, SeamlineError, TerminalError, TransientError
 from seamline.frontier import START, Frontier, Partition
 from seamline.history.speed import SpeedHistory
-from seamline.schemas.catalogue import Catalogue, apply_views
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import load_project
+from seamline.schemas.states import apply_views
 from seamline.segment import build_chain
 from seamline.streaming.speed.compact import Link, cover, plan_compaction, plan_retirement, plan_sweep
 from seamline.streaming.speed.maintenance import Maintenance, compact_run

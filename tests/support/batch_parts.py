@@ -22,7 +22,7 @@ from seamline.jobs.stages import Target
 from seamline.jobs.unit import TODAY
 from seamline.lake import Lake
 from seamline.ledger import Log
-from seamline.schemas.catalogue import apply_views
+from seamline.schemas.states import apply_views
 from seamline.schemas.views.text import parse_views
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

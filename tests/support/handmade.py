@@ -24,8 +24,9 @@ from seamline.jobs.unit import TODAY
 from seamline.kernel import KERNEL_VERSION, Input
 from seamline.lake import Lake
 from seamline.schemas.algebra import LAYOUT
-from seamline.schemas.catalogue import Catalogue, apply_views, decide, served_state
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import event_schema, parse_contract
+from seamline.schemas.states import apply_views, decide, served_state
 from seamline.schemas.views.text import parse_views
 from seamline.serving.serving import Serving
 

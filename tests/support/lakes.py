@@ -29,9 +29,10 @@ from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.work import local_runner
 from seamline.lake import Lake
 from seamline.ledger import Writer
-from seamline.schemas.catalogue import Catalogue, apply_views
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.contracts.decode import decode_statement
+from seamline.schemas.states import apply_views
 from seamline.schemas.views.text import parse_views
 from seamline.segment import build_chain
 from seamline.streaming.speed.epoch import Speed

@@ -41,8 +41,9 @@ from seamline.kernel import KERNEL_VERSION, kernel, quote
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.raw import RawFile, raw_files
-from seamline.schemas.catalogue import Catalogue, apply_views, drop_view
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract, parse_contract
+from seamline.schemas.states import apply_views, drop_view
 from seamline.schemas.views.text import parse_views
 from seamline.segment import build_chain, check_seam
 from seamline.serving.chains import topics_only

@@ -21,9 +21,9 @@ from seamline.history.speed import SpeedHistory
 from seamline.kernel import kernel
 from seamline.lake import Lake
 from seamline.ledger import Writer
-from seamline.schemas.catalogue import apply_views
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.project import Project, load_project
+from seamline.schemas.states import apply_views
 from seamline.schemas.views.compiler import compile_view
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.text import parse_views

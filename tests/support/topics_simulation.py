@@ -29,8 +29,8 @@ from seamline.jobs.batch import Batch
 from seamline.jobs.retention import retain
 from seamline.lake import Lake
 from seamline.ledger import Writer
-from seamline.schemas.catalogue import apply_views
 from seamline.schemas.project import Project, load_project
+from seamline.schemas.states import apply_views
 from seamline.serving.serving import Serving
 from seamline.streaming.archive.role import ArchiveRole
 from seamline.streaming.kafka import Cluster, Topic

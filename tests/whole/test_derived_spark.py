@@ -17,8 +17,9 @@ from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.jobs.batch import Batch
 from seamline.jobs.spark_runner import spark_runner
-from seamline.schemas.catalogue import Catalogue, apply_views
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import load_project
+from seamline.schemas.states import apply_views
 from seamline.serving.serving import Serving
 from seamline.streaming.archive.role import run_archive
 from seamline.streaming.speed.role import run_speed

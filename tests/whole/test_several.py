@@ -23,8 +23,9 @@ from seamline.history.speed import SpeedHistory
 from seamline.jobs.batch import Batch, Outcome
 from seamline.jobs.spark_runner import spark_runner
 from seamline.kernel import kernel
-from seamline.schemas.catalogue import Catalogue, apply_views
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project, load_project
+from seamline.schemas.states import apply_views
 from seamline.serving.serving import Serving
 from seamline.streaming.archive.imports import import_events
 from seamline.streaming.archive.role import run_archive

@@ -10,23 +10,26 @@ from seamline.ledger import Log
 
 
 class ViewHistory(History):
-    """The states of one view, newest last, and below which number the versions of a definition are withdrawn."""
+    """The states of one view, newest last, every definition they have named, and below which number the versions of a
+    definition are withdrawn."""
 
     def __init__(self, log: Log) -> None:
         self.states: dict[int, Published] = {}
+        self.definitions: set[str] = set()
         self.withdrawn: dict[str, int] = {}
         super().__init__(log)
 
     def apply(self, number: int, entry: EntryBase) -> None:
         if isinstance(entry, Published):
             self.states[number] = entry
+            self.definitions |= {record.definition for record in entry.definitions}
         elif isinstance(entry, Withdrawn):
             self.withdrawn[entry.definition] = max(self.withdrawn.get(entry.definition, 0), entry.below)
 
     @property
     def state(self) -> Published | None:
         """The newest state, or None where the view was never applied."""
-        return self.states[max(self.states)] if self.states else None
+        return next(reversed(self.states.values()), None)
 
     def stood(self, definition: str) -> frozenset[int]:
         """The versions of a definition that were served and not gone back from: a version that was held never was, and

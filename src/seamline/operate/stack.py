@@ -20,8 +20,8 @@ from seamline.errors import Condition, ConflictError, SeamlineError, TransientEr
 from seamline.machine.broker import Broker
 from seamline.machine.supervisor import Role, RoleState, Supervisor
 from seamline.private import made
-from seamline.schemas.catalogue import apply_views
 from seamline.schemas.project import ADDRESS, BOOTSTRAP, Project
+from seamline.schemas.states import apply_views
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.liveness import is_outage
 

@@ -9,8 +9,9 @@ from seamline.entries.views import Published
 from seamline.errors import Condition, UserError
 from seamline.jobs.batch import Batch
 from seamline.operate.views import batch_of
-from seamline.schemas.catalogue import Applied, Catalogue, apply_views, drop_view
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
+from seamline.schemas.states import Applied, apply_views, drop_view
 
 
 def put_into_service(project: Project) -> list[Applied]:

@@ -1,0 +1,191 @@
+"""The next state of a view, and its put: applying, dropping and publishing are one entry each.
+
+What the next state is, is decided by pure functions; a conflicting put means deciding again from the newest state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from seamline.clock import Clock
+from seamline.commitpoint import reach
+from seamline.entries.views import DefinitionRecord, Published
+from seamline.errors import Condition, ConflictError, TerminalError
+from seamline.history.views import ViewHistory
+from seamline.lake import Lake
+from seamline.schemas.catalogue import record, unknown_view
+from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.views.headers import header_of
+from seamline.schemas.views.parsed import ParsedView
+from seamline.schemas.views.project_views import compile_all
+
+KEPT = 3
+"""Definitions of one view that stay live: the served one, the one served before, and one that is to come."""
+
+FIRST, AGAIN, DESCRIBED = "applied", "applied again", "applied with other properties or comments"
+"""Why a view's state is what it is: it is new, it was dropped before, or only what is said of it changed."""
+
+Change = Literal["new", "changed", "unchanged", "returned", "described"]
+"""What applying a view did; described: only properties or comments changed."""
+
+Decision = Callable[[Published | None], Published | None]
+"""The next state of a view from its newest one; None where nothing is to be put."""
+
+
+def next_state(state: Published | None, view: str, new: DefinitionRecord, now: datetime) -> Published | None:
+    """The state after a definition is applied: the first one is served from the stream's origin, a changed one is live
+    beside the served one until a batch version of it is published. Where it is live already, properties and comments
+    that changed are taken over; None where none did.
+
+    A dropped one is served as it was at last. The epochs that came meanwhile do not list it, so it has a hole until its
+    next batch version (a definition that never had one: until its first)."""
+    if state is None or state.served is None:
+        definition, version = state.dropped if state is not None and state.dropped is not None else ("", None)
+        return Published(
+            at=now, view=view, definitions=(new,), live=(new.definition,), served=new.definition,
+            version=version if definition == new.definition else None, reason=AGAIN if state else FIRST,
+        )  # fmt: skip
+    if new.definition in state.live:
+        return _described(state, new, now)
+    live = (*(d for d in state.live if d == state.served), new.definition)
+    records = {r.definition: r for r in (*state.definitions, new)}
+    return Published(
+        at=now, view=view, definitions=tuple(records.values()), live=live, served=state.served, version=state.version,
+        reason="applied beside the served definition",
+    )  # fmt: skip
+
+
+def _described(state: Published, new: DefinitionRecord, now: datetime) -> Published | None:
+    """The state with a live definition's properties and comments as they are in `new`; None where they are the same."""
+    old = next(record for record in state.definitions if record.definition == new.definition)
+    if header_of(old.sql).said == header_of(new.sql).said:
+        return None
+    taken = old.model_copy(update={"sql": new.sql})  # the contract stays: what it decodes by is in the hash
+    records = tuple(taken if record is old else record for record in state.definitions)
+    return Published(
+        at=now, view=state.view, definitions=records, live=state.live, served=state.served, version=state.version,
+        reason=DESCRIBED,
+    )  # fmt: skip
+
+
+def served_state(state: Published, definition: str, version: int | None, reason: str, now: datetime) -> Published:
+    """The state that serves a definition at a batch version. The one served before stays live, to go back to."""
+    live = tuple(dict.fromkeys([definition, *([state.served] if state.served else []), *state.live]))[:KEPT]
+    return Published(
+        at=now, view=state.view, definitions=state.definitions, live=live, served=definition, version=version,
+        reason=reason,
+    )  # fmt: skip
+
+
+def dropped_state(state: Published, now: datetime) -> Published | None:
+    """The state of a view that is served no more, and whose definitions get no epochs. None where it is dropped."""
+    if state.served is None:
+        return None
+    return Published(
+        at=now, view=state.view, definitions=state.definitions, live=(), served=None, version=None,
+        dropped=(state.served, state.version), reason="dropped by an operator",
+    )  # fmt: skip
+
+
+def decide(lake: Lake, view: str, decision: Decision, lowest: int = 0) -> Published | None:
+    """Puts a view's next state, deciding again whenever another put came first. None where there was nothing to put.
+
+    `lowest`: the lowest version that what it serves is made of. Raises OUT_OF_RETENTION where that is withdrawn.
+    """
+    history = ViewHistory(lake.view_log(view))
+    while True:
+        following = decision(history.state)
+        if following is None:
+            return None
+        _check_restorable(history, following, lowest)
+        reach("view.before-entry")
+        try:
+            history.log.put(history.number + 1, following)
+        except ConflictError:
+            history.catch_up()
+            continue
+        return following
+
+
+def _check_restorable(history: ViewHistory, following: Published, lowest: int) -> None:
+    """Between the newest entry of the view and the put after it: so nothing can be withdrawn meanwhile."""
+    if lowest and following.served is not None and lowest < history.withdrawn.get(following.served, 0):
+        raise TerminalError(
+            Condition.OUT_OF_RETENTION,
+            f"batch version {following.version} of {following.view} is withdrawn",
+            hint="choose a version that 'seamline views show' lists",
+        )
+
+
+def drop_view(lake: Lake, view: str, clock: Clock) -> Published | None:
+    """An operator's word: the view is served no more, and runs under way for it publish nothing. None where it is
+    dropped already. Raises VIEW_UNKNOWN."""
+
+    def decision(state: Published | None) -> Published | None:
+        if state is None:
+            raise unknown_view(view, list(lake.views()))
+        return dropped_state(state, clock())
+
+    return decide(lake, view, decision)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What applying one view did."""
+
+    view: str
+    definition: str
+    change: Change
+
+
+def apply_views(
+    lake: Lake, views: Mapping[str, ParsedView], contracts: Mapping[str, Contract], clock: Clock
+) -> list[Applied]:
+    """Compiles every view first, so that a wrong one leaves all of them as they were; then one entry a view."""
+    applied = []
+    for name, one in compile_all(views, contracts).items():
+        new = record(one.definition, one.contracts)
+        put = decide(lake, name, lambda state, name=name, new=new: next_state(state, name, new, clock()))  # type: ignore[misc]
+        applied.append(Applied(name, one.definition.hash, _change(put)))
+    return applied
+
+
+def _change(put: Published | None) -> Change:
+    if put is None:
+        return "unchanged"
+    if put.reason == AGAIN:
+        return "returned"
+    return "new" if put.reason == FIRST else "described" if put.reason == DESCRIBED else "changed"
+
+
+def publish(
+    lake: Lake,
+    seen: Published,
+    definition: str,
+    version: int | None,
+    reason: str,
+    now: datetime,
+    lowest: int | None = None,
+) -> Published:
+    """Serves a definition at a version, if the view still stands as it was `seen`: an operator's word wins.
+
+    `lowest`: the lowest version that it builds on, if any. Raises LEDGER_CONFLICT where the view was changed meanwhile,
+    OUT_OF_RETENTION where the version is withdrawn.
+    """
+
+    def decision(state: Published | None) -> Published:
+        if state is None or state.attempt != seen.attempt:
+            raise ConflictError(
+                Condition.LEDGER_CONFLICT,
+                f"view {seen.view} was changed while a version of it was made",
+                hint="decide again from the view's newest state",
+            )
+        return served_state(state, definition, version, reason, now)
+
+    published = decide(lake, seen.view, decision, lowest or version or 0)
+    if published is None:
+        raise AssertionError("a decision to publish always puts")
+    return published
