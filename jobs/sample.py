@@ -25,13 +25,18 @@ DEARER = 50
 
 @dataclass(frozen=True)
 class Wanted:
-    """The groups whose keys' hash is at most `most`, but those of the hashes in `without`; of a unit `rows` rows at
-    most, and one more where there are more."""
+    """The groups of a sample."""
 
     salt: str
+
     most: int
+    """Those whose keys' hash is at most this."""
+
     without: tuple[int, ...] = ()
+    """But those of these hashes."""
+
     rows: int = MOST
+    """Of a unit so many rows at most, and one more where there are more."""
 
     def hashed(self, keys: Iterable[str]) -> str:
         """The hash of keys, which are SQL."""

@@ -24,12 +24,16 @@ ADDRESS = "serving.json"
 
 @dataclass(frozen=True)
 class Project:
-    """Everything a user wrote, parsed and checked. `contracts` and `views` are by name."""
+    """Everything a user wrote, parsed and checked."""
 
     folder: Path
     settings: Settings
+
     contracts: dict[str, Contract]
+    """By name."""
+
     views: dict[str, ParsedView]
+    """By name."""
 
     @property
     def state(self) -> Path:

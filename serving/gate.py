@@ -45,10 +45,13 @@ class Refusal(Exception):  # noqa: N818 - an answer
 
 @dataclass(frozen=True)
 class Gate:
-    """An ASGI application around another. hosts: further names that this role is asked by."""
+    """An ASGI application around another."""
 
     app: ASGIApp
+
     hosts: Collection[str] = ()
+    """Further names that this role is asked by."""
+
     seconds: float = BODY_SECONDS
     _own: frozenset[str] = field(init=False)
 

@@ -30,12 +30,16 @@ _FORM = "MEASURE(column) over a view after FROM in the same SELECT, with FILTER 
 
 @dataclass(frozen=True)
 class Measured:
-    """A query with MEASURE as it runs. tiles: the views whose tiles it reads; plain: the same query with an ordinary
-    aggregate in the place of each call, character for character, by which DuckDB says where a query does not bind."""
+    """A query with MEASURE as it runs."""
 
     sql: str
+
     tiles: tuple[str, ...]
+    """The views whose tiles it reads."""
+
     plain: str
+    """The same query with an ordinary aggregate in the place of each call, character for character, by which DuckDB
+    says where a query does not bind."""
 
 
 @dataclass(frozen=True)

@@ -21,28 +21,40 @@ _TOLD = {"groups", "checked", "unchecked", "wrong"}
 
 @dataclass(frozen=True)
 class Provenance:
-    """One view's part in an answer. `links` meet end to end from `cut` to `reached`; `version` None: from the origin.
-
-    `newest` is the latest Kafka timestamp that is covered, `committed` when the last epoch was, `asked` when the answer
-    was made; the lags are seconds between those. `bases`: view and definition it is derived from, nearest first.
-    `gone`: what of its topics an operator accepted as gone, so that it may be in neither layer.
-    `verified`: what of the batch version was computed another way, and which columns were not; None without one.
-    """
+    """One view's part in an answer. Its lags are seconds between the times below."""
 
     view: str
     definition: str
     stream: str
+
     version: int | None
+    """None: from the origin."""
+
     cut: Frontier
     reached: Frontier
+
     links: tuple[Segment, ...]
+    """Meet end to end from `cut` to `reached`."""
+
     columns: tuple[Output, ...]
+
     newest: datetime | None
+    """The latest Kafka timestamp that is covered."""
+
     committed: datetime | None
+    """When the last epoch was."""
+
     asked: datetime
+    """When the answer was made."""
+
     bases: tuple[tuple[str, str], ...] = ()
+    """View and definition it is derived from, nearest first."""
+
     gone: tuple[Gone, ...] = ()
+    """What of its topics an operator accepted as gone, so that it may be in neither layer."""
+
     verified: Verified | None = None
+    """What of the batch version was computed another way, and which columns were not; None without one."""
 
     @property
     def epochs(self) -> tuple[int, int] | None:

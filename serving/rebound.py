@@ -44,10 +44,12 @@ _UNSTORED = frozenset(_STEPS.split())
 
 @dataclass(frozen=True)
 class Text:
-    """A checked query as it runs; `plain`: the user's words where they are others, by which places are told."""
+    """A checked query as it runs."""
 
     sql: str
+
     plain: str = ""
+    """The user's words where they are others, by which places are told."""
 
 
 def bind(connection: duckdb.DuckDBPyConnection, text: Text, tables: Mapping[str, str], seconds: float) -> None:

@@ -41,15 +41,16 @@ def expression(definition: Definition, output: Output) -> str:
 
 @dataclass(frozen=True)
 class Splice:
-    """Puts an `expression`'s tree in the place of one call.
-
-    alias: what the tiles' columns are qualified with; call: the MEASURE node, whose FILTER and OVER every aggregate
-    takes; aggregates: DuckDB's, by name.
-    """
+    """Puts an `expression`'s tree in the place of one call."""
 
     alias: str
+    """What the tiles' columns are qualified with."""
+
     call: Node
+    """The MEASURE node, whose FILTER and OVER every aggregate takes."""
+
     aggregates: frozenset[str]
+    """DuckDB's, by name."""
 
     def bound(self, node: Any, params: frozenset[str] = frozenset()) -> Any:
         """The tree with its columns and aggregates bound; `params`: the lambda parameters that can be seen."""

@@ -15,20 +15,27 @@ ColumnName = tuple[str, ...]
 
 @dataclass(frozen=True)
 class QuerySource:
-    """One entry after FROM, its columns renamed to `names` (the first ones, if any).
-
-    view: its name where it is one; inner: the entries that a subquery without grouping reads, and `items` its columns
-    in order, those that are theirs with their path, STAR for all of them; branches: of a set operation, those whose
-    rows it gives, column by column in order or `by_name`. Where it is none of these, nothing is known of its columns.
-    """
+    """One entry after FROM. Of what is no view, subquery or set operation as below, no columns are known."""
 
     alias: str
+
     view: str = ""
+    """Its name where it is one."""
+
     names: tuple[str, ...] = ()
+    """What its first columns are renamed to."""
+
     inner: tuple[QuerySource, ...] = ()
+    """The entries that a subquery without grouping reads."""
+
     items: tuple[tuple[str, ColumnName], ...] = ()
+    """The columns of such a subquery in order, those that are of `inner` with their path, STAR for all of them."""
+
     branches: tuple[QuerySource, ...] = ()
+    """Of a set operation, those whose rows it gives."""
+
     by_name: bool = False
+    """Whether their columns meet by name, or else in order."""
 
 
 STAR = "*"

@@ -29,9 +29,11 @@ BATCH, PIECE, PIECE_BYTES = 16_384, 262_144, 128 << 20
 
 @dataclass(frozen=True)
 class Sorting:
-    """Puts partial rows into buckets. `statement`: `partials` to the `columns` and BUCKET, in the order of that."""
+    """Puts partial rows into buckets."""
 
     statement: str
+    """`partials` to the `columns` and BUCKET, in the order of that."""
+
     columns: tuple[str, ...]
     memory: str
 
@@ -50,11 +52,14 @@ class Sorting:
 
 @dataclass(frozen=True)
 class Finishing:
-    """Merges and finishes the rows of one bucket. `statement`: `sent` partials to columns of the view; `schema`: as
-    Spark takes them."""
+    """Merges and finishes the rows of one bucket."""
 
     statement: str
+    """`sent` partials to columns of the view."""
+
     schema: pa.Schema
+    """As Spark takes them."""
+
     memory: str
 
     def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

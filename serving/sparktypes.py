@@ -17,10 +17,13 @@ from seamline.kernel import quote
 
 @dataclass(frozen=True)
 class Seen:
-    """One type: `kind` is Spark's, `sql` the kernel's of the same values."""
+    """One type."""
 
     kind: spark.DataType
+    """Spark's."""
+
     sql: str
+    """The kernel's of the same values."""
 
 
 _SIMPLE: dict[pa.DataType, Seen] = {

@@ -24,11 +24,7 @@ from seamline.serving.snapshot import ServedView
 
 @dataclass(frozen=True)
 class StreamStatus:
-    """One stream. `lag_records`: offsets from the frontier to Kafka's ends; None where those were not asked for.
-
-    `topics`, `gone`: what is read and left, and what was accepted as gone. `writers`: who holds the logs now (`speed`,
-    `archive`), and what they wait for.
-    """
+    """One stream."""
 
     name: str
     frontier: Frontier
@@ -38,12 +34,21 @@ class StreamStatus:
     counts: Mapping[str, Counts]
     archived: Frontier
     archive_counts: Mapping[str, Counts]
+
     lag_records: int | None
+    """Offsets from the frontier to Kafka's ends; None where those were not asked for."""
+
     lag_seconds: float | None
     archive_lag_records: int
+
     writers: Mapping[str, Lease]
+    """Who holds the logs now (`speed`, `archive`), and what they wait for."""
+
     topics: tuple[TopicRead, ...] = ()
+    """What is read and left."""
+
     gone: tuple[Gone, ...] = ()
+    """What was accepted as gone."""
 
     @property
     def leaving(self) -> dict[str, Frontier]:
@@ -83,24 +88,34 @@ class StreamStatus:
 
 @dataclass(frozen=True)
 class ViewStatus:
-    """One view. `state`: ready, not ready, hole, overlap, dropped or failed; `error` says why where it is not ready.
-
-    `epochs` counts those in the chain, `links` the runs they are held in. `audit` is the served version's, `about` the
-    definition that answers, where one does.
-    """
+    """One view."""
 
     name: str
     definition: str | None
     version: int | None
+
     state: str
+    """ready, not ready, hole, overlap, dropped or failed."""
+
     error: str
+    """Why, where it is not ready."""
+
     cut: Frontier | None
     reached: Frontier | None
+
     epochs: int
+    """Those in the chain."""
+
     links: int
+    """The runs that they are held in."""
+
     live: tuple[str, ...]
+
     audit: Audit | None
+    """The served version's."""
+
     about: Definition | None = None
+    """The definition that answers, where one does."""
 
     @property
     def drift(self) -> str:

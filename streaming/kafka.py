@@ -35,11 +35,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic as the cluster has it now. `partitions` are numbers, in order."""
+    """A topic as the cluster has it now."""
 
     name: str
     id: str
+
     partitions: tuple[int, ...]
+    """Numbers, in order."""
 
     @property
     def source(self) -> str:

@@ -25,33 +25,44 @@ UNCLAIMED = ""
 
 
 class Fold(NamedTuple):
-    """A derived definition: the definition whose partials it is made of, and the statement over those."""
+    """A derived definition."""
 
     definition: str
+
     base: str
+    """The definition whose partials it is made of."""
+
     statement: str
+    """Over those."""
 
 
 @dataclass(frozen=True)
 class DecodingPlan:
-    """One decoding, and the topics it is read from. `label`: the name it is counted under; `partials`: definition to
-    statement; `uses`: the fields that any of them reads, and maybe more; `identity`: what its events' ids are made of,
-    empty without ids.
-
-    folds: derived definitions, each after its base, whose partials are made of the base's; unsent: bases in `partials`
-    and `folds` that are made for these alone, being no longer live.
-    """
+    """One decoding, and the topics it is read from."""
 
     decoding: str
+
     label: str
+    """The name that it is counted under."""
+
     topics: tuple[str, ...]
     statement: str
     horizon: timedelta
+
     identity: str = ""
+    """What its events' ids are made of; empty without ids."""
+
     partials: tuple[tuple[str, str], ...] = ()
+    """Definition to statement."""
+
     uses: tuple[str, ...] = ()
+    """The fields that any of them reads, and maybe more."""
+
     folds: tuple[Fold, ...] = ()
+    """Derived definitions, each after its base, whose partials are made of the base's."""
+
     unsent: tuple[str, ...] = ()
+    """Bases in `partials` and `folds` that are made for these alone, being no longer live."""
 
     @property
     def has_id(self) -> bool:
@@ -61,15 +72,18 @@ class DecodingPlan:
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """What one stream decodes. `unclaimed`: topic to the statement of records that no contract claims.
-
-    `definitions`: every live definition; each epoch lists them all. `merges`: definition to how it merges.
-    """
+    """What one stream decodes."""
 
     decodings: tuple[DecodingPlan, ...]
+
     unclaimed: tuple[tuple[str, str], ...] = ()
+    """Topic to the statement of records that no contract claims."""
+
     definitions: tuple[str, ...] = ()
+    """Every live definition; each epoch lists them all."""
+
     merges: tuple[tuple[str, Merging], ...] = ()
+    """Definition to how it merges."""
 
     @property
     def topics(self) -> tuple[str, ...]:

@@ -57,11 +57,13 @@ ONE_THREAD = Limits(threads=1)
 
 
 class Row(NamedTuple):
-    """One result of a task: `payload` is a table in Arrow's IPC stream format."""
+    """One result of a task."""
 
     kind: str
     name: str
+
     payload: bytes
+    """A table in Arrow's IPC stream format."""
 
 
 Task = Callable[[pa.Table], list[Row]]
@@ -71,18 +73,21 @@ Tasks = Callable[[Task], Iterable[Row]]
 
 @dataclass(frozen=True)
 class Job:
-    """What every task of one micro-batch does. `start`: records below it are covered already and are ignored, and so
-    are those of a topic that is being left from `stop` on.
-
-    `without`: an IPC table like POSITIONS; with it, only partials are made again.
-    """
+    """What every task of one micro-batch does."""
 
     plan: StreamPlan
+
     start: Frontier
+    """Records below it are covered already and are ignored."""
+
     without: bytes = b""
+    """An IPC table like POSITIONS; with it, only partials are made again."""
+
     limits: Limits = field(default=ONE_THREAD)
     kept_bytes: int = KEPT_BYTES
+
     stop: Frontier = START
+    """Of a topic that is being left, records from here on are ignored."""
 
 
 def decode_task(records: pa.Table, job: Job) -> list[Row]:

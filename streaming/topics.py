@@ -36,11 +36,15 @@ class Found:
 
 @dataclass(frozen=True)
 class Reached:
-    """Where both roles' logs stand: the one that asks, and the other. `begun`: where the stream began."""
+    """Where both roles' logs stand."""
 
     mine: Frontier
+    """The log of the one that asks."""
+
     other: Frontier
+
     begun: Frontier = START
+    """Where the stream began."""
 
     @property
     def both(self) -> Frontier:

@@ -42,62 +42,80 @@ ORDERED = "any type that can be stored (docs/views.md)"
 
 @dataclass(frozen=True)
 class Part:
-    """One partial column: `suffix` names it, `stored` is its type in Parquet and Arrow. `most`: how many elements its
-    list keeps at most, where `merge` does not say so by a slice.
-
-    since: the layout (`algebra.LAYOUT`) from which on it has been stored as it is now; engine: whether it holds what
-    the kernel makes as it likes (exported states, hashes), so that no other kernel's can be read; rare: whether it is
-    NULL in nearly every group.
-    """
+    """One partial column."""
 
     suffix: str
+    """What its name has after the measure's; '' for nothing."""
+
     partial: str
+
     stored: str
+    """Its type in Parquet and Arrow."""
+
     merge: str
+
     most: int = 0
+    """How many elements its list keeps at most, where `merge` does not say so by a slice."""
+
     since: int = 0
+    """The layout (`algebra.LAYOUT`) from which on it has been stored as it is now."""
+
     engine: bool = False
+    """Whether it holds what the kernel makes as it likes (exported states, hashes), so that no other kernel's can be
+    read."""
+
     rare: bool = False
+    """Whether it is NULL in nearly every group."""
 
 
 @dataclass(frozen=True)
 class InSpark:
-    """The same answer in Spark SQL, over partial columns as Spark reads them from Parquet.
-
-    merges: of the columns that are needed, by suffix, over `{c}`; finalise: as a Form's; bound: how far off the
-    kernel's answer, where that is not to the bit.
-    """
+    """The same answer in Spark SQL, over partial columns as Spark reads them from Parquet."""
 
     merges: Mapping[str, str] = field(hash=False)
+    """Of the columns that are needed, by suffix, over `{c}`."""
+
     finalise: str = "{}"
+    """As a Form's."""
+
     bound: str = ""
+    """How far off the kernel's answer, where that is not to the bit."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """An aggregate over arguments of given types.
-
-    check: NULL, or says what is out of range, where that can be; native: DuckDB's own type of the aggregate, where it
-    is not `sql_type`; own: what DuckDB itself runs over the events for the same answer, where the call as written is
-    not DuckDB's or its answer depends on order; combines: aggregates that are right over finished values;
-    audit: over merged partial columns, what is equal to the bit in whatever tree they were merged, where the finished
-    value need not be: all that is compared of a sketch, and compared besides the value where that is `approximate
-    (float)`; scale: over merged partial columns, the size that the bound of such a value is relative to, where that is
-    not the value itself; spark: the same in Spark SQL, where it can be said there.
-    """
+    """An aggregate over arguments of given types."""
 
     parts: tuple[Part, ...]
     finalise: str
     sql_type: str
     exactness: Exactness = "exact"
     bound: str = ""
+
     check: str = ""
+    """NULL, or says what is out of range, where that can be."""
+
     native: str = ""
+    """DuckDB's own type of the aggregate, where it is not `sql_type`."""
+
     own: str = ""
+    """What DuckDB itself runs over the events for the same answer, where the call as written is not DuckDB's or its
+    answer depends on order."""
+
     combines: tuple[str, ...] = ()
+    """Aggregates that are right over finished values."""
+
     audit: str = ""
+    """Over merged partial columns, what is equal to the bit in whatever tree they were merged, where the finished value
+    need not be: all that is compared of a sketch, and compared besides the value where that is `approximate (float)`.
+    """
+
     scale: str = ""
+    """Over merged partial columns, the size that the bound of such a value is relative to, where that is not the value
+    itself."""
+
     spark: InSpark | None = None
+    """The same in Spark SQL, where it can be said there."""
 
 
 @dataclass(frozen=True)
@@ -116,28 +134,42 @@ class Call:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """One entry. `form` gives None where the arguments' types are refused (`takes` says what is allowed), and raises
-    ValueError that says what a constant must be.
-
-    arguments: how many expressions it takes; constants: the names of what may follow them, of which `needed` must;
-    star: whether `name(*)` and `name()` are allowed; also: other names of the same; within: its name where it is
-    written `name(constants) WITHIN GROUP (ORDER BY x)`; alike: whether DISTINCT changes nothing where no constant
-    follows; tried: constants as SQL, with which tests and examples call it.
-    """
+    """One entry."""
 
     name: str
     kind: Literal["plain", "state"]
+
     takes: str
+    """The types of arguments that are allowed, in words."""
+
     form: Callable[[Call], Form | None]
+    """Gives None where the arguments' types are refused, and raises ValueError that says what a constant must be."""
+
     about: str = ""
+
     arguments: int = 1
+    """How many expressions it takes."""
+
     constants: tuple[str, ...] = ()
+    """The names of what may follow them."""
+
     needed: int = 0
+    """How many constants must follow."""
+
     star: bool = False
+    """Whether `name(*)` and `name()` are allowed."""
+
     also: tuple[str, ...] = ()
+    """Other names of the same."""
+
     within: str = ""
+    """Its name where it is written `name(constants) WITHIN GROUP (ORDER BY x)`."""
+
     alike: bool = False
+    """Whether DISTINCT changes nothing where no constant follows."""
+
     tried: tuple[tuple[str, ...], ...] = ((),)
+    """Constants as SQL, with which tests and examples call it."""
 
     @property
     def signature(self) -> str:

@@ -32,22 +32,33 @@ LAST_INSTANT = "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a field's parts are found in SQL.
-
-    label: as reasons name it (`a.b`, `a[].c`); kind: its `json_type`; raw: as read from JSON; value: converted;
-    document and path: where json functions find it; kinds: the kinds already looked up, by path; parent: the kind of
-    the object that holds it, '' at the top; depth: how many lambdas stand around it.
-    """
+    """Where a field's parts are found in SQL."""
 
     label: str
+    """As reasons name it (`a.b`, `a[].c`)."""
+
     kind: str
+    """Its `json_type`."""
+
     raw: str
+    """As read from JSON."""
+
     value: str
+    """Converted."""
+
     document: str
+    """With `path`, where json functions find it."""
+
     path: str
+
     kinds: Mapping[str, str] = dataclass_field(default_factory=dict)
+    """The kinds already looked up, by path."""
+
     parent: str = ""
+    """The kind of the object that holds it, '' at the top."""
+
     depth: int = 0
+    """How many lambdas stand around it."""
 
 
 Reason = tuple[str, str] | str

@@ -32,7 +32,7 @@ SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class Contract:
-    """One kind of event. `horizon`, `earliest` and `ahead` bound copies and event times; `text` is the YAML."""
+    """One kind of event."""
 
     name: str
     version: str
@@ -43,11 +43,21 @@ class Contract:
     key: str | None = None
     discriminator: Discriminator | None = None
     stream: str = "main"
+
     horizon: timedelta = custom_properties.HORIZON
+    """How far apart in Kafka's time two copies of an event may be."""
+
     earliest: datetime = custom_properties.EARLIEST
+    """No event time is before it."""
+
     ahead: timedelta = custom_properties.AHEAD
+    """How far an event time may be after the record's."""
+
     owner: str = ""
+
     text: str = field(default="", repr=False)
+    """The YAML."""
+
     where: str = field(default="", compare=False)
 
     @cached_property

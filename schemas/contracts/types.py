@@ -56,45 +56,63 @@ LONGEST = timedelta(days=36500)
 
 @dataclass(frozen=True)
 class Scalar:
-    """One scalar type.
-
-    json: the kinds `json_type` may report for it; raw: the type `json_transform` reads it as; sql: the column's type;
-    rules: the rules it may carry; bound: a YAML value as an SQL literal, or ValueError that says what it must be.
-    """
+    """One scalar type."""
 
     json: tuple[str, ...]
+    """The kinds that `json_type` may report for it."""
+
     raw: str
+    """The type that `json_transform` reads it as."""
+
     sql: str
+    """The column's type."""
+
     rules: frozenset[str]
+    """The rules it may carry."""
+
     bound: Callable[[object], str]
+    """A YAML value as an SQL literal, or ValueError that says what it must be."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A bound on one field's values. `values` are SQL literals; several only for an enum."""
+    """A bound on one field's values."""
 
     kind: str
+
     values: tuple[str, ...]
+    """SQL literals; several only for an enum."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a contract. `source` is its key in the JSON object; `fields` those of an object, `item` an array's.
-
-    type: string, integer, number, decimal, boolean, date, timestamp, object or array; precision, scale: of decimals;
-    epoch: how a timestamp counts from 1970, of EPOCHS, '' where it is text.
-    """
+    """One field of a contract."""
 
     name: str
+
     type: str
+    """string, integer, number, decimal, boolean, date, timestamp, object or array."""
+
     required: bool = False
+
     source: str = ""
+    """Its key in the JSON object."""
+
     rules: tuple[Rule, ...] = ()
+
     fields: tuple[Field, ...] = ()
+    """Those of an object."""
+
     item: Field | None = None
+    """An array's."""
+
     precision: int = 0
+    """Of decimals, with `scale`."""
+
     scale: int = 0
+
     epoch: str = ""
+    """How a timestamp counts from 1970, of EPOCHS; '' where it is text."""
 
     @property
     def key(self) -> str:

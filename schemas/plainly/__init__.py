@@ -18,12 +18,16 @@ __all__ = ["OUT_OF_RANGE", "PLAINLY", "Asked", "Evaluator", "Plain"]
 
 @dataclass(frozen=True)
 class Evaluator:
-    """`evaluate` finishes one group; `reads`: the SQL of what it takes for an argument `{x}`, row by row; `ordered`:
-    whether it needs the events' places."""
+    """How an aggregate is computed in plain Python."""
 
     evaluate: Callable[[Asked], Plain]
+    """Finishes one group."""
+
     reads: str = "{x}"
+    """The SQL of what it takes for an argument `{x}`, row by row."""
+
     ordered: bool = False
+    """Whether it needs the events' places."""
 
 
 _TEXT = "({x})::VARCHAR"

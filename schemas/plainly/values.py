@@ -25,14 +25,19 @@ OUT_OF_RANGE: Final = "VALUE_OUT_OF_RANGE"
 
 @dataclass(frozen=True)
 class Asked:
-    """One group of one aggregate: the types of its arguments, the values of its constants, and the arguments of every
-    event that FILTER leaves. `places`, beside them: each event's place in the order of events, for those whose answer
-    depends on it."""
+    """One group of one aggregate."""
 
     types: tuple[str, ...]
+    """Of its arguments."""
+
     constants: tuple[Any, ...]
+    """Their values."""
+
     rows: Sequence[tuple[Any, ...]]
+    """The arguments of every event that FILTER leaves."""
+
     places: Sequence[Any] = ()
+    """Beside them: each event's place in the order of events, for those whose answer depends on it."""
 
     @property
     def type(self) -> str:
@@ -52,14 +57,19 @@ class Asked:
 
 @dataclass(frozen=True)
 class Plain:
-    """What an aggregate answers. `off`: by how much a number may differ and be right all the same: 0 where it is exact,
-    else what rounding may do, or a sketch's bound. `fits`: the rule where that is no distance; `or_error`: whether the
-    error VALUE_OUT_OF_RANGE is right, too (values near the ends of DOUBLE)."""
+    """What an aggregate answers."""
 
     value: Any
+
     off: float = 0.0
+    """By how much a number may differ and be right all the same: 0 where it is exact, else what rounding may do, or a
+    sketch's bound."""
+
     fits: Callable[[Any], bool] | None = field(default=None, compare=False)
+    """The rule where that is no distance."""
+
     or_error: bool = False
+    """Whether the error VALUE_OUT_OF_RANGE is right, too (values near the ends of DOUBLE)."""
 
     def agrees(self, served: Any) -> bool:
         """Whether a served value, or OUT_OF_RANGE, is right."""

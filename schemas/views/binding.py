@@ -22,30 +22,45 @@ from seamline.schemas.views.unnest import Unnested
 
 @dataclass(frozen=True)
 class BoundKey:
-    """A key with its type. `sql` has try semantics; `said` is the user's expression, normalised."""
+    """A key with its type."""
 
     name: str
+
     sql: str
+    """With try semantics."""
+
     said: str
+    """The user's expression, normalised."""
+
     sql_type: str
 
 
 @dataclass(frozen=True)
 class BoundMeasure:
-    """An aggregate with the form of its arguments' types. `parts`: its partial columns' names and the SQL that makes
-    them from events, by suffix; a column that another measure has already is shared. `own`: what DuckDB itself runs
-    over the events for it, where that is not the call as it is written. `arguments` (none for `*`) and `where` are over
-    one event, `types` and `constants` those that the form was made for."""
+    """An aggregate with the form of its arguments' types."""
 
     name: str
     aggregate: str
     form: Form
+
     parts: Mapping[str, tuple[str, str]]
+    """Its partial columns' names and the SQL that makes them from events, by suffix; a column that another measure has
+    already is shared."""
+
     own: str = ""
+    """What DuckDB itself runs over the events for it, where that is not the call as it is written."""
+
     arguments: tuple[str, ...] = ()
+    """Over one event; none for `*`."""
+
     where: str = ""
+    """FILTER's condition, over one event."""
+
     types: tuple[str, ...] = ()
+    """Those of its arguments that the form was made for."""
+
     constants: tuple[Any, ...] = ()
+    """Those that the form was made for."""
 
     def stored(self, column: str) -> dict[str, str]:
         """Suffix to the SQL of that partial column, for finishing, and the view column's name for messages."""
@@ -64,10 +79,12 @@ class BoundMeasure:
 
 @dataclass(frozen=True)
 class BoundColumn:
-    """A column over aggregates. `measures`: by the name of each call; one without pieces around it is plain."""
+    """A column over aggregates."""
 
     column: Computed
+
     measures: Mapping[str, BoundMeasure]
+    """By the name of each call; one without pieces around it is plain."""
 
     @property
     def used(self) -> tuple[BoundMeasure, ...]:
@@ -151,12 +168,16 @@ def bind(source: Source, selection: Selection, fields: Mapping[str, str], order:
 
 @dataclass(frozen=True)
 class Binder:
-    """Types of expressions over one row of `table`, which the text `rows` (a WITH clause) gives; `order` is that of
-    events."""
+    """Types of expressions over one row."""
 
     source: Source
+
     rows: str
+    """The text (a WITH clause) that gives `table`."""
+
     order: Order = UNORDERED
+    """That of events."""
+
     table: str = "events"
 
     def type_of(self, sql: str, offset: int) -> str:

@@ -38,28 +38,46 @@ _ORDERED = ", ".join(entry.ordered for entry in ALGEBRA.values() if entry.ordere
 
 @dataclass(frozen=True)
 class Argument:
-    """An expression over one event: the user's `text`, and its SQL over `events`. A bare one is a field and cannot
-    fail."""
+    """An expression over one event."""
 
     sql: str
+    """Over `events`."""
+
     bare: bool
+    """It is a field, and cannot fail."""
+
     offset: int
+
     text: str
+    """As the user wrote it."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One call of an aggregate: its algebra entry's name, its arguments (one, `*`, for count(*)), the SQL of its
-    constants, its filter or '' and that as written; `offset` and `end` are the call's first and last character."""
+    """One call of an aggregate."""
 
     name: str
+
     aggregate: str
+    """Its algebra entry's name."""
+
     arguments: tuple[Argument, ...]
+    """One, `*`, for count(*)."""
+
     constants: tuple[str, ...]
+    """As SQL."""
+
     filter: str
+    """As SQL, or ''."""
+
     filter_text: str
+    """As the user wrote it."""
+
     offset: int
+    """The call's first character."""
+
     end: int
+    """Its last."""
 
     @property
     def said(self) -> str:

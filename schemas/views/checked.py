@@ -22,25 +22,38 @@ from seamline.schemas.views.unnest import ELEMENT
 
 @dataclass(frozen=True)
 class Finished:
-    """How a view's stored columns become those that it shows: `stored`, keys first; `columns` and `having` over merged
-    partials; `named`: each aggregate once, by what people call it; `compared`: as the audit compares it; `buckets`: the
-    keys that are time buckets or dates."""
+    """How a view's stored columns become those that it shows."""
 
     keys: tuple[Column, ...]
+
     stored: tuple[Column, ...]
+    """Keys first."""
+
     columns: tuple[Output, ...]
+    """Over merged partials."""
+
     having: str
+    """Over merged partials."""
+
     named: tuple[tuple[str, BoundMeasure], ...]
+    """Each aggregate once, by what people call it."""
+
     compared: tuple[Compared, ...]
+    """Each as the audit compares it."""
+
     buckets: tuple[str, ...]
+    """The keys that are time buckets or dates."""
 
 
 @dataclass(frozen=True)
 class CheckedView:
-    """A bound view that nothing is wrong with. `original`: the user's SELECT, as DuckDB itself runs it."""
+    """A bound view that nothing is wrong with."""
 
     bound: BoundView
+
     original: Original
+    """The user's SELECT, as DuckDB itself runs it."""
+
     finished: Finished
 
 

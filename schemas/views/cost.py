@@ -27,14 +27,18 @@ _SLICE = re.compile(r"\[1?:(\d+)\]")
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes of one value: `fixed` ones, `texts` of whatever length, and those of each element of a list.
-
-    most: how many elements a list holds at most, 0 where nothing says so."""
+    """Bytes of one value."""
 
     fixed: int = 0
+
     texts: int = 0
+    """How many texts of whatever length are in it."""
+
     element: Size | None = None
+    """Of each element of a list."""
+
     most: int = 0
+    """How many elements a list holds at most; 0 where nothing says so."""
 
     def __str__(self) -> str:
         parts = [f"{self.fixed} B"] if self.fixed or not (self.texts or self.element) else []
@@ -64,13 +68,15 @@ class Size:
 
 @dataclass(frozen=True)
 class StoredColumn:
-    """One column that is stored. `makes`: the view's columns that are finished from it, or `(HAVING)`."""
+    """One column that is stored."""
 
     name: str
     sql_type: str
     kind: Kind
     size: Size
+
     makes: tuple[str, ...]
+    """The view's columns that are finished from it, or `(HAVING)`."""
 
 
 @dataclass(frozen=True)

@@ -18,39 +18,55 @@ from seamline.slices import Merging
 
 @dataclass(frozen=True)
 class Column:
-    """A stored column and its DuckDB type. `most`: how many elements its list keeps at most, where that is stated;
-    `since`, `engine` and `rare`: as of the algebra's part that it is."""
+    """A stored column and its DuckDB type."""
 
     name: str
     sql_type: str
+
     most: int = 0
+    """How many elements its list keeps at most, where that is stated."""
+
     since: int = 0
+    """This, `engine` and `rare`: as of the algebra's part that it is."""
+
     engine: bool = False
     rare: bool = False
 
 
 @dataclass(frozen=True)
 class Output:
-    """A column of the view. A key has no aggregate. `bound` says how far an inexact one may be off.
-
-    finished: its SQL over merged `partials`; check: SQL that is NULL or says what is out of range, or ''; uses: the
-    partial columns it is made of; combines: the aggregates that a query may apply to its finished values; comment:
-    the user's; said: its expression as the definition's identity has it; spark: the same in Spark SQL, its merges
-    by the names of partial columns, where it can be said there.
-    """
+    """A column of the view."""
 
     name: str
     sql_type: str
     exactness: Exactness = "exact"
+
     aggregate: str = ""
+    """A key has none."""
+
     bound: str = ""
+    """How far an inexact one may be off."""
+
     finished: str = ""
+    """Its SQL over merged `partials`."""
+
     check: str = ""
+    """SQL that is NULL or says what is out of range, or ''."""
+
     uses: tuple[str, ...] = ()
+    """The partial columns it is made of."""
+
     combines: tuple[str, ...] = ()
+    """The aggregates that a query may apply to its finished values."""
+
     comment: str = ""
+    """The user's."""
+
     said: str = ""
+    """Its expression as the definition's identity has it."""
+
     spark: InSpark | None = None
+    """The same in Spark SQL, its merges by the names of partial columns, where it can be said there."""
 
 
 EVENTS = Column("_events", "BIGINT")
@@ -62,47 +78,67 @@ EVENTS_COMPARED = "(events)"
 
 @dataclass(frozen=True)
 class Compared:
-    """One aggregate as the audit compares it: `sql` over merged `partials`, NULL where it is out of range. `name` is
-    its column's, or says which call of a computed column it is; `scale`: what an error bound is relative to, or '';
-    `uses`: the partial columns that both are made of."""
+    """One aggregate as the audit compares it."""
 
     name: str
+    """Its column's, or says which call of a computed column it is."""
+
     sql: str
+    """Over merged `partials`; NULL where it is out of range."""
+
     sql_type: str
     exactness: Exactness
+
     scale: str = ""
+    """What an error bound is relative to, or ''."""
+
     uses: tuple[str, ...] = ()
+    """The partial columns that both are made of."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One aggregate as it is computed another way, in plain Python (`schemas.plainly`), from a definition's `rows`.
-
-    name: as Compared's; entry: its name in the algebra; types and constants: its arguments'; arguments, where, at: the
-    columns of `rows` that hold those, whether FILTER leaves the event, and its place, or ''; value: over merged
-    `partials`, what is served; check: the same, NULL or what is out of range, or ''; uses: the partial columns that
-    both are made of.
-    """
+    """One aggregate as it is computed another way, in plain Python (`schemas.plainly`), from a definition's `rows`."""
 
     name: str
+    """As Compared's."""
+
     entry: str
+    """Its name in the algebra."""
+
     types: tuple[str, ...]
+    """Its arguments'."""
+
     constants: tuple[Any, ...]
+
     arguments: tuple[str, ...]
+    """The columns of `rows` that hold them."""
+
     where: str
+    """The column that says whether FILTER leaves the event, or ''."""
+
     at: str
+    """The column of its place, or ''."""
+
     value: str
+    """Over merged `partials`, what is served."""
+
     check: str
+    """The same: NULL, or what is out of range; or ''."""
+
     uses: tuple[str, ...]
+    """The partial columns that both are made of."""
 
 
 @dataclass(frozen=True)
 class Original:
-    """The user's own SELECT in pieces, to be run over any tables: each of `pieces` is followed by the table of the
-    contract that stands with it, and the last one by `tail`."""
+    """The user's own SELECT in pieces, to be run over any tables."""
 
     pieces: tuple[tuple[str, str], ...]
+    """Each is followed by the table of the contract that stands with it."""
+
     tail: str
+    """Follows the last one."""
 
     def over(self, tables: Mapping[str, str]) -> str:
         """The SELECT over these tables, by contract."""
@@ -111,11 +147,12 @@ class Original:
 
 @dataclass(frozen=True)
 class Base:
-    """What a view over a view is derived from. fold: partial rows of that definition (any split), as `partials`, to the
-    derived view's."""
+    """What a view over a view is derived from."""
 
     of: Definition
+
     fold: str
+    """Partial rows of that definition (any split), as `partials`, to the derived view's."""
 
     @property
     def view(self) -> str:
@@ -132,21 +169,15 @@ class Base:
 class Definition:
     """A compiled view.
 
-    contracts: their names, in order; partials: for each, `events` (its fields, and where they were read) to partial
-    rows; rows: for each, `events` to one row for each event (or element) that counts, no two put together: its keys as
-    `_key1`, …, what `checked` reads, its position, event id (as text) and time; merge: `partials` to at most one row
-    for each key, same columns; merges: each partial column's merge over
-    `partials`; compared: each aggregate once, for the audit; checked: each
-    as it is computed another way; having: the condition that a merged row must meet, or '';
-    where, having_said and reads: the conditions, and what each contract of a union gives, as the definition's identity
-    has them; original: the user's own SELECT.
-    None of `partials` and `merge` raises on data; `finalise` raises only where a value that is out of range is
-    computed (its message contains VALUE_OUT_OF_RANGE).
-    One of the keys is a time bucket or a date; `buckets` are all that are. base: the view it is derived from, or None.
+    None of `partials` and `merge` raises on data; `finalise` raises only where a value that is out of range is computed
+    (its message contains VALUE_OUT_OF_RANGE).
     """
 
     view: str
+
     contracts: tuple[str, ...]
+    """Their names, in order."""
+
     hash: str
     text: str
     normalised: str
@@ -154,20 +185,48 @@ class Definition:
     keys: tuple[Column, ...]
     columns: tuple[Output, ...]
     partial_columns: tuple[Column, ...]
+
     partials: Mapping[str, str] = field(hash=False)
+    """By contract, `events` (its fields, and where they were read) to partial rows."""
+
     rows: Mapping[str, str] = field(hash=False)
+    """By contract, `events` to one row for each event (or element) that counts, no two put together: its keys as
+    `_key1`, …, what `checked` reads, its position, event id (as text) and time."""
+
     merge: str
+    """`partials` to at most one row for each key, same columns."""
+
     merges: dict[str, str] = field(hash=False)
+    """Each partial column's merge over `partials`."""
+
     compared: tuple[Compared, ...]
+    """Each aggregate once, for the audit."""
+
     checked: tuple[Checked, ...] = field(hash=False)
+    """Each as it is computed another way."""
+
     having: str
+    """The condition that a merged row must meet, or ''."""
+
     original: Original
+    """The user's own SELECT."""
+
     comment: str = ""
+
     where: str = ""
+    """The condition, as the definition's identity has it."""
+
     having_said: str = ""
+    """The same of the condition on merged rows."""
+
     reads: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What each contract of a union gives, as the definition's identity has it."""
+
     buckets: tuple[str, ...] = ()
+    """The keys that are time buckets or dates: one at least."""
+
     base: Base | None = None
+    """The view it is derived from."""
 
     @property
     def bases(self) -> tuple[Definition, ...]:

@@ -19,15 +19,22 @@ from seamline.schemas.views.source import Source
 
 @dataclass(frozen=True)
 class BoundDerived:
-    """A parsed view over the view `base`, its SELECT with the names looked up, and the same with types. `where`: its
-    condition with try semantics, or ''; `partial`: the partial columns of the base that its columns need."""
+    """A parsed view over another view, bound."""
 
     parsed: ParsedView
     base: Definition
+
     selection: Selection
+    """Its SELECT with the names looked up."""
+
     select: BoundSelect
+    """The same with types."""
+
     where: str
+    """Its condition with try semantics, or ''."""
+
     partial: tuple[Column, ...]
+    """The partial columns of the base that its columns need."""
 
 
 def bind_derived(parsed: ParsedView, base: Definition) -> BoundDerived:

@@ -16,21 +16,27 @@ definition, which is built beside the served one; another name: the same SELECT 
 
 @dataclass(frozen=True)
 class DefinitionChange:
-    """One thing that is otherwise than before. `old` or `new` is empty where there was, or is, none."""
+    """One thing that is otherwise than before."""
 
     what: str
     name: str = ""
+
     old: str = ""
+    """Empty where there was none."""
+
     new: str = ""
+    """Empty where there is none."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """A definition and its contracts. `hash`: the definition's name in the ledger, or as it is compiled now."""
+    """A definition and its contracts."""
 
     definition: Definition
     contracts: tuple[Contract, ...]
+
     hash: str
+    """The definition's name in the ledger, or as it is compiled now."""
 
 
 @dataclass(frozen=True)

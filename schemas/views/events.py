@@ -17,14 +17,22 @@ from seamline.schemas.views.union_binding import Union, bind_union
 
 @dataclass(frozen=True)
 class Events:
-    """The contracts that FROM names, in the order of their names, the types of their fields, the order of their events,
-    and, where there are several, their union. `said`: its name in the definition's identity."""
+    """The contracts that FROM names, and what they give."""
 
     contracts: tuple[Contract, ...]
+    """In the order of their names."""
+
     fields: Mapping[str, str]
+    """Their types, by name."""
+
     order: Order
+    """That of their events."""
+
     said: str
+    """Its name in the definition's identity."""
+
     union: Union | None = None
+    """Where there are several contracts."""
 
     @property
     def bound(self) -> dict[str, str]:

@@ -24,11 +24,13 @@ _WORST: tuple[Exactness, ...] = ("exact", "approximate (float)", "approximate")
 
 @dataclass(frozen=True)
 class Finaliser:
-    """Finishes the columns of one view over its `stored` partial columns. Raises VIEW_INVALID at a column."""
+    """Finishes the columns of one view. Raises VIEW_INVALID at a column."""
 
     source: Source
     bound: BoundSelect
+
     stored: tuple[Column, ...]
+    """The partial columns that they are finished from."""
 
     @cached_property
     def named(self) -> tuple[tuple[str, BoundMeasure], ...]:

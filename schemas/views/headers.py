@@ -27,18 +27,19 @@ _LIST = "(column COMMENT 'text', …)"
 
 @dataclass(frozen=True)
 class Header:
-    """A view's name, its comments and properties, and the tokens of its SELECT.
-
-    columns: column as written to its comment ('' where it has none); places: the character where a property's value
-    (by key) or a listed column (by name) stands.
-    """
+    """A view's name, its comments and properties, and the tokens of its SELECT."""
 
     name: str
     select: list[Token]
     comment: str = ""
+
     columns: Mapping[str, str] = field(default_factory=dict)
+    """Column as written to its comment ('' where it has none)."""
+
     properties: dict[str, str] = field(default_factory=dict)
+
     places: Mapping[str, int] = field(default_factory=dict)
+    """The character where a property's value (by key) or a listed column (by name) stands."""
 
     @property
     def said(self) -> tuple[object, ...]:

@@ -17,12 +17,19 @@ from seamline.schemas.views.unions import Branch
 
 @dataclass(frozen=True)
 class Edit:
-    """`sql` in place of the characters from `start` up to `end`; then, where `contract` is one, its table."""
+    """A change of the user's text."""
 
     start: int
+    """The first character that goes."""
+
     end: int
+    """The first after it that stays."""
+
     sql: str
+    """Stands in their place."""
+
     contract: str = ""
+    """Where it is one, its table follows."""
 
 
 def original_select(source: Source, tokens: list[Token], edits: Iterable[Edit]) -> Original:

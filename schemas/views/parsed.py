@@ -15,16 +15,17 @@ from seamline.schemas.views.unions import Branch, read_union
 
 @dataclass(frozen=True)
 class ParsedView:
-    """One view statement as written and as it was taken apart.
-
-    select: the tokens of its SELECT, a union after FROM as one; branches: the union's, none where FROM names one
-    contract or view.
-    """
+    """One view statement as written and as it was taken apart."""
 
     source: Source
     header: Header = field(compare=False, repr=False)
+
     select: list[Token] = field(compare=False, repr=False)
+    """The tokens of its SELECT, a union after FROM as one."""
+
     branches: tuple[Branch, ...] = field(compare=False, repr=False)
+    """The union's; none where FROM names one contract or view."""
+
     clauses: Clauses = field(compare=False, repr=False)
 
     @property

@@ -49,12 +49,14 @@ def compile_chain(view: ParsedView, bases: Iterable[ParsedView], contracts: tupl
 
 @dataclass
 class _Compiling:
-    """Compiles each view once; `under`: those that wait for what they are derived from."""
+    """Compiles each view once."""
 
     views: Mapping[str, ParsedView]
     contracts: Mapping[str, Contract]
     done: dict[str, Compiled] = field(default_factory=dict)
+
     under: list[str] = field(default_factory=list)
+    """Those that wait for what they are derived from."""
 
     def compile(self, view: ParsedView) -> Compiled:
         if view.name not in self.done:

@@ -28,10 +28,12 @@ def key_of(number: int) -> str:
 
 @dataclass
 class Reading:
-    """What is read of each event, each expression once. `columns`: SQL to the name of its column."""
+    """What is read of each event, each expression once."""
 
     order: Order
+
     columns: dict[str, str] = field(default_factory=dict)
+    """SQL to the name of its column."""
 
     def column(self, sql: str) -> str:
         """The column of an expression over one event."""

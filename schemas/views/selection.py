@@ -12,15 +12,21 @@ from seamline.schemas.views.unnest import Unnested
 
 @dataclass(frozen=True)
 class Key:
-    """A grouping expression: `sql` over the table `events`, and what is `said`, normalised. bucket: whether it is a
-    time bucket as it is written."""
+    """A grouping expression."""
 
     name: str
+
     sql: str
+    """Over the table `events`."""
+
     said: str
+    """As the user wrote it, normalised."""
+
     bare: bool
     offset: int
+
     bucket: bool = False
+    """Whether it is a time bucket as it is written."""
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,17 @@ class Source:
 
 @dataclass(frozen=True)
 class WrittenField:
-    """A field as the user wrote it: the characters from `start` to `end`, and the SQL that stands for it."""
+    """A field as the user wrote it."""
 
     start: int
+    """Its first character."""
+
     end: int
+    """The first after it."""
+
     sql: str
+    """Stands for it."""
+
     plain: bool
 
 

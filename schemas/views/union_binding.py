@@ -35,13 +35,18 @@ class BranchColumn:
 
 @dataclass(frozen=True)
 class BoundBranch:
-    """One branch, bound over its contract. `columns` by name; `said`: the branch, normalised."""
+    """One branch, bound over its contract."""
 
     branch: Branch
     contract: Contract
+
     columns: Mapping[str, BranchColumn]
+    """By name."""
+
     where: str
+
     said: str
+    """The branch, normalised."""
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,16 @@ ALLOWED_BRANCH = "SELECT * or expressions AS names FROM one contract [WHERE …]
 
 @dataclass(frozen=True)
 class Branch:
-    """One branch as written. `columns` None: it begins with FROM, and gives every field; `star`: every field too."""
+    """One branch as written."""
 
     clauses: Clauses
     first: Token
+
     columns: list[list[Token]] | None
+    """None: it begins with FROM, and gives every field."""
+
     star: bool
+    """It gives every field, too."""
 
 
 def read_union(source: Source, tokens: list[Token]) -> tuple[list[Token], tuple[Branch, ...]]:

@@ -42,18 +42,22 @@ LEASE = timedelta(seconds=30)
 
 @dataclass(frozen=True)
 class Lease:
-    """Who holds a log. `born` is the process's start (seconds since 1970): process ids are used again.
-
-    `waits`: what keeps it from working, and `since` when; both empty while it works.
-    """
+    """Who holds a log."""
 
     holder: str
     host: str
     pid: int
+
     born: float
+    """The process's start (seconds since 1970): process ids are used again."""
+
     until: str
+
     waits: str = ""
+    """What keeps it from working; empty while it works."""
+
     since: str = ""
+    """When that began."""
 
     @property
     def named(self) -> str:

@@ -30,7 +30,7 @@ class Section(BaseModel):
 
 
 class KafkaSection(Section):
-    """The broker. Empty `bootstrap_servers`: the embedded one."""
+    """The broker."""
 
     bootstrap_servers: str = Field("", description="host:port,… of a cluster; empty starts the embedded broker")
     partitions: Positive = Field(4, description="partitions of topics that 'up' or 'replay' creates")

@@ -46,13 +46,17 @@ Input: TypeAlias = "pa.Table | Sequence[str]"
 
 @dataclass(frozen=True)
 class Limits:
-    """What one kernel may use. `folders` are the only places it may read and write, `files` all it may open besides."""
+    """What one kernel may use."""
 
     folders: tuple[str, ...] = ()
+    """The only places that it may read and write."""
+
     memory: str = "1GB"
     threads: int = 2
     spill: str = ""
+
     files: tuple[str, ...] = ()
+    """All it may open besides."""
 
 
 WIDTH_BUCKET = """CREATE MACRO width_bucket(x, low, high, n) AS CASE

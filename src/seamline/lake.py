@@ -45,13 +45,13 @@ UNCLAIMED = "_unclaimed"
 
 @dataclass(frozen=True)
 class Lake:
-    """A lake by its URI (a local path, file://, s3://, gs://, abfss://). `store` holds the ledger.
-
-    Data files lie in the folder itself, or in the object store: who calls need not know which.
-    """
+    """A lake. Data files lie in the folder itself, or in the object store: who calls need not know which."""
 
     uri: str
+    """A local path, file://, s3://, gs://, abfss://."""
+
     store: Any = field(repr=False, compare=False)
+    """Holds the ledger."""
 
     @classmethod
     def open(cls, uri: str) -> Lake:

@@ -24,17 +24,21 @@ rejected records."""
 
 @dataclass(frozen=True)
 class RawFile:
-    """One Parquet file of a raw table, or one that shall be part of it. `path` is relative to the lake.
-
-    `day` is its event date in ISO form; `accepted` how many of its rows were not rejected, None where nobody knows.
-    """
+    """One Parquet file of a raw table, or one that shall be part of it."""
 
     table: str
+
     path: str
+    """Relative to the lake."""
+
     day: str
+    """Its event date in ISO form."""
+
     size: int
     rows: int
+
     accepted: int | None
+    """How many of its rows were not rejected; None where nobody knows."""
 
     @property
     def date(self) -> date:

@@ -16,20 +16,26 @@ from seamline.frontier import Frontier
 
 @dataclass(frozen=True)
 class Segment:
-    """The partials of one definition over the range (start, end], as `files` relative to the lake.
-
-    `first` and `last` are the numbers of the epochs it stands for; equal for an epoch as it was committed.
-    A segment without rows has no files; it still covers its range. `stored`: what wrote the files.
-    """
+    """The partials of one definition over the range (start, end]. One without rows has no files; it still covers its
+    range."""
 
     definition: str
     start: Frontier
     end: Frontier
+
     first: int
+    """The number of the first epoch that it stands for."""
+
     last: int
+    """Of the last; the same for an epoch as it was committed."""
+
     files: tuple[str, ...] = ()
+    """Relative to the lake."""
+
     rows: int = 0
+
     stored: Stored = BEFORE
+    """What wrote the files."""
 
     def __post_init__(self) -> None:
         if not self.start < self.end:
@@ -40,13 +46,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Chain:
-    """A batch version's cut and the segments after it, end to end: the proof that goes with an answer.
-
-    `version` is None where the view has no batch version yet and the chain begins at the stream's origin.
-    """
+    """A batch version's cut and the segments after it, end to end: the proof that goes with an answer."""
 
     definition: str
+
     version: int | None
+    """None where the view has no batch version yet and the chain begins at the stream's origin."""
+
     cut: Frontier
     segments: tuple[Segment, ...]
 

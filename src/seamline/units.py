@@ -18,11 +18,15 @@ HOURS = 24
 
 @dataclass(frozen=True)
 class Unit:
-    """`contract` is '' where the view has one contract only; `hour` None: the whole event date."""
+    """A part of a batch version that is computed, and kept in files, by itself."""
 
     contract: str
+    """'' where the view has one contract only."""
+
     day: date
+
     hour: int | None = None
+    """None: the whole event date."""
 
     @staticmethod
     def parse(name: str) -> Unit:

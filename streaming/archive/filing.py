@@ -27,18 +27,19 @@ BYTES = "bytes:"
 
 @dataclass(frozen=True)
 class Shelf:
-    """One raw table for the records of some topics. `statement`: `records` to the table's rows.
-
-    `left_out`: columns that the table holds with another type.
-    """
+    """One raw table for the records of some topics."""
 
     table: str
     topics: tuple[str, ...]
     label: str
     contract: str
     version: str
+
     decode: str
+    """The statement from `records` to the table's rows."""
+
     left_out: tuple[str, ...] = ()
+    """Columns that the table holds with another type."""
 
     @property
     def statement(self) -> str:
@@ -106,14 +107,18 @@ def fitted(shelf: Shelf, table: RawTable, engine: Kernel) -> Shelf:
 
 @dataclass(frozen=True)
 class FilingJob:
-    """What every task of one append does. `start`: records below it are covered already and are ignored, and so are
-    those of a topic that is being left from `stop` on."""
+    """What every task of one append does."""
 
     uri: str
     shelves: tuple[Shelf, ...]
+
     start: Frontier
+    """Records below it are covered already and are ignored."""
+
     limits: Limits
+
     stop: Frontier = START
+    """Of a topic that is being left, records from here on are ignored."""
 
 
 def filing_task(records: pa.Table, job: FilingJob) -> list[Row]:

@@ -46,12 +46,14 @@ Values = Callable[[], Iterable[bytes]]
 
 @dataclass(frozen=True)
 class Import:
-    """What an import did. `already`: the same content was imported for this contract before, and nothing was done."""
+    """What an import did."""
 
     source: str
     contract: str
     counts: Counts
+
     already: bool
+    """The same content was imported for this contract before, and nothing was done."""
 
 
 def import_events(

@@ -24,13 +24,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """One import that waits. tables: the raw tables that its rows were written for."""
+    """One import that waits."""
 
     path: str
     imported: Imported
     files: Sequence[RawFile]
     counts: Mapping[str, Counts]
+
     tables: frozenset[str]
+    """The raw tables that its rows were written for."""
 
 
 class Inbox:

@@ -48,14 +48,16 @@ KEEPING_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
 
 @dataclass(frozen=True)
 class Fence:
-    """What a writer's commits to raw tables carry: its log, and the number of its claim there.
-
-    `check` raises WRITER_CONFLICT where the claim is lost.
-    """
+    """What a writer's commits to raw tables carry."""
 
     log: str
+    """Its log's name."""
+
     claim: int
+    """The number of its claim there."""
+
     check: Callable[[], None] = field(repr=False)
+    """Raises WRITER_CONFLICT where the claim is lost."""
 
     @classmethod
     def of(cls, writer: Writer) -> Fence:

@@ -36,13 +36,20 @@ Times = Callable[[tuple[str, ...]], int | None]
 
 @dataclass(frozen=True)
 class Generation:
-    """The ids of some epochs on end. first, start: the first of them, and where it begins; began, needed: the latest
-    second among the first of these ids and all before them, and among all of these."""
+    """The ids of some epochs on end."""
 
     first: int
+    """The first of the epochs."""
+
     start: Frontier
+    """Where that begins."""
+
     began: int = 0
+    """The latest second among the first of these ids and all before them."""
+
     needed: int = 0
+    """The latest second among all of these."""
+
     runs: tuple[IdentityRun, ...] = ()
 
     def read(self, run: IdentityRun, needed: int) -> Generation:
@@ -56,16 +63,17 @@ class Generation:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of one decoding: generations, the oldest first, and the rest as in `entries.Memory`.
-
-    lacking: where it is not whole, the latest second of the topic when it began, as far as that is known (else 0).
-    """
+    """What is kept of one decoding; the rest as in `entries.Memory`."""
 
     plan: DecodingPlan
     spans: tuple[tuple[int, str], ...]
     whole: bool
+
     generations: tuple[Generation, ...]
+    """The oldest first."""
+
     lacking: int = 0
+    """Where it is not whole, the latest second of the topic when it began, as far as that is known (else 0)."""
 
     @property
     def horizon(self) -> int:

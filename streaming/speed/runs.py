@@ -22,11 +22,13 @@ LONGEST = 16_000_000
 
 @dataclass(frozen=True)
 class IdentityRun:
-    """Identities in the order of their higher halves. `seen`: seconds since 1970, 0 for a record without a time."""
+    """Identities in the order of their higher halves."""
 
     hi: NDArray[np.uint64]
     lo: NDArray[np.uint64]
+
     seen: NDArray[np.uint32]
+    """Seconds since 1970; 0 for a record without a time."""
 
     @classmethod
     def of(cls, hi: NDArray[np.uint64], lo: NDArray[np.uint64], seen: NDArray[np.uint32]) -> IdentityRun:

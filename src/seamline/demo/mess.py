@@ -19,19 +19,24 @@ WINDOW = 400
 
 @dataclass(frozen=True)
 class Message:
-    """One record to send: key and value as bytes; `kind` says why it is there."""
+    """One record to send."""
 
     key: bytes | None
     value: bytes | None
+
     kind: str
+    """Why it is there."""
 
 
 @dataclass(frozen=True)
 class Mess:
-    """`history` is sent first, `live` after a batch version of it was published."""
+    """The records of a demonstration."""
 
     history: tuple[Message, ...]
+    """Sent first."""
+
     live: tuple[Message, ...]
+    """Sent after a batch version of it was published."""
 
     def count(self, kind: str) -> int:
         """Live records of one kind: event, late, duplicate, or malformed."""

@@ -19,13 +19,16 @@ APPROXIMATE = re.compile(r"\bapprox_count_distinct\s*\(", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Deviation:
-    """One column, served against true. `largest` is the largest absolute difference (relative for `approximate`)."""
+    """One column, served against true."""
 
     column: str
     exactness: str
     groups: int
     differing: int
+
     largest: float
+    """The largest absolute difference (relative for `approximate`)."""
+
     bound: float
 
     @property

@@ -31,11 +31,13 @@ from seamline.machine.ivy import Watch, resolve
 
 @dataclass(frozen=True)
 class Pin:
-    """A line of jars.sha256; `instead_of` is the jar that this one may replace."""
+    """A line of jars.sha256."""
 
     name: str
     digest: str
+
     instead_of: str | None = None
+    """The jar that this one may replace."""
 
 
 def parse_pins(text: str) -> tuple[Pin, ...]:

@@ -32,10 +32,12 @@ WELL_KNOWN = (
 
 @dataclass(frozen=True)
 class Java:
-    """One usable Java: `home/bin/java` is `binary`; `version` is the feature release, 17 or 21."""
+    """One usable Java: `home/bin/java` is `binary`."""
 
     home: Path
+
     version: int
+    """The feature release, 17 or 21."""
 
     @property
     def binary(self) -> Path:

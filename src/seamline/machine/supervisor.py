@@ -44,18 +44,20 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Role:
-    """One supervised process. `ready` says when it does its work (None: as soon as it runs)."""
+    """One supervised process."""
 
     name: str
     command: Sequence[str]
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
+
     ready: Callable[[], bool] | None = None
+    """Says when it does its work; None: as soon as it runs."""
 
 
 @dataclass(frozen=True)
 class RoleState:
-    """What is known of a role; times are ISO 8601 in UTC. `failures` counts deaths in a row while young."""
+    """What is known of a role; times are ISO 8601 in UTC."""
 
     role: str
     state: State
@@ -63,7 +65,10 @@ class RoleState:
     born: float = 0.0
     started: str | None = None
     restarts: int = 0
+
     failures: int = 0
+    """Deaths in a row while young."""
+
     last_exit: int | None = None
     reason: str = ""
     next_start: str | None = None

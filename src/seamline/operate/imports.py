@@ -18,10 +18,13 @@ from seamline.streaming.archive.imports import import_events
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of one file. `already`: it was imported before, so nothing was done."""
+    """What became of one file."""
 
     file: Path
+
     already: bool
+    """It was imported before, so nothing was done."""
+
     counts: Counts
     source: str
 

@@ -38,12 +38,14 @@ Send = Callable[[bytes | None, bytes | None], object]
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay has sent. `rejected`: how many of them the contract will reject."""
+    """What a replay has sent."""
 
     topic: str
     sent: int
     seconds: float
+
     rejected: int
+    """How many of them the contract will reject."""
 
 
 def replay_files(

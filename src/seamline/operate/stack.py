@@ -40,11 +40,14 @@ ROLES = "roles"
 
 @dataclass
 class Stack:
-    """A running project. `broker` is None where a cluster is configured."""
+    """A running project."""
 
     project: Project
     supervisor: Supervisor
+
     broker: Broker | None
+    """None where a cluster is configured."""
+
     bootstrap: str
     lock: FileLock
 

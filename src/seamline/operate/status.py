@@ -20,10 +20,13 @@ ASK_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class ProjectStatus:
-    """A project at one moment. `unknown`: why it is not known where Kafka's logs end, '' where it is."""
+    """A project at one moment."""
 
     lake: Status
+
     unknown: str
+    """Why it is not known where Kafka's logs end; '' where it is."""
+
     roles: tuple[RoleState, ...]
 
 

@@ -22,14 +22,19 @@ from seamline.schemas.views.text import parse_views
 
 @dataclass(frozen=True)
 class ViewDifference:
-    """One view's difference from what is served. `old` None: nothing is; `raw`: event dates and bytes to read again."""
+    """One view's difference from what is served."""
 
     view: str
+
     old: str | None
+    """None: nothing is served."""
+
     new: str | None
     difference: Difference
     state: str
+
     raw: tuple[int, int] | None = None
+    """Event dates and bytes to read again."""
 
     @property
     def words(self) -> str:

@@ -31,11 +31,13 @@ class VersionSize:
 
 @dataclass(frozen=True)
 class Explained:
-    """How one view is kept; `measured` is None where there is no batch version."""
+    """How one view is kept."""
 
     definition: Definition
     cost: Cost
+
     measured: VersionSize | None
+    """None where there is no batch version."""
 
 
 def explain_view(project: Project, name: str) -> Explained:

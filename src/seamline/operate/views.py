@@ -18,31 +18,40 @@ from seamline.schemas.views.properties import tags
 
 @dataclass(frozen=True)
 class ViewState:
-    """How the project's text of a view and what the lake serves stand to each other, `state` in words.
-
-    `derived_from`: the view it is made of, or ''. `definition`: the text's, None where the project has none;
-    `served`, `version`: what is served.
-    """
+    """How the project's text of a view and what the lake serves stand to each other."""
 
     view: str
     contracts: tuple[str, ...]
+
     derived_from: str
+    """The view it is made of, or ''."""
+
     state: str
+    """How they stand, in words."""
+
     definition: str | None
+    """The text's; None where the project has none."""
+
     served: str | None
+    """The definition that is served."""
+
     version: int | None
+    """The batch version that is served."""
 
 
 @dataclass(frozen=True)
 class KeptVersion:
-    """A batch version that is kept; `audit`: equal, drift, wrong, or nothing to compare."""
+    """A batch version that is kept."""
 
     definition: str
     version: int
     at: datetime
     cut: str
     counted: int
+
     audit: str
+    """equal, drift, wrong, or nothing to compare."""
+
     served: bool
 
 
