@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from seamline.attempts import SWEPT_AFTER
 from seamline.errors import Condition, UserError
 
 FILE = "seamline.toml"
@@ -86,7 +88,12 @@ class BatchSection(Section):
     """The batch layer."""
 
     refresh_minutes: float = Field(10, gt=0, description="minutes between refreshes inside 'seamline up'")
-    reservation_minutes: Positive = Field(60, description="minutes until a reserved cut expires")
+    reservation_minutes: int = Field(
+        60,
+        gt=0,
+        le=SWEPT_AFTER // timedelta(minutes=2),  # half of it: so old, an attempt gives up
+        description="minutes until a reserved cut expires, at most 720",
+    )
     hold_on_drift: bool = Field(False, description="do not publish a version whose audit found drift")
     verify_sample: int = Field(
         16, ge=0, description="groups of each version that are computed another way, in plain Python; 0: none"

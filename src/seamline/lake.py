@@ -76,11 +76,11 @@ class Lake:
         return Log(self.store, f"topics/{stream}")
 
     def batch_log(self, definition: str) -> Log:
-        """`reserved`, `version`."""
+        """`reserved`, `version`, `withdrawn`."""
         return Log(self.store, f"batch/{definition}")
 
     def view_log(self, view: str) -> Log:
-        """`published`."""
+        """`published`, `withdrawn`."""
         return Log(self.store, f"views/{view}")
 
     def views(self) -> list[str]:

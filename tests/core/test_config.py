@@ -47,6 +47,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
         ("[sped]\n", 1, "sped", "speed"),
         ("\n[kernel]\nthreads = 0\n", 3, "kernel.threads", "greater than 0"),
         ('[serving]\nport = "many"\n', 2, "serving.port", "integer"),
+        ("[batch]\nreservation_minutes = 721\n", 2, "batch.reservation_minutes", "less than or equal to 720"),
         ("[lake\nuri = 1\n", 1, "not TOML", "TOML"),
         ("[lake]\nuri = 'a'\nuri = 'b'\n", 3, "not TOML", "TOML"),
     ],

@@ -8,13 +8,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from commands import parse
 from places import ROOT
 
 from seamline.cli.main import app
+from seamline.entries import Entry
 from seamline.errors import Condition, ConflictError, TerminalError, TransientError, UserError
 
 PAGES = sorted(
@@ -101,3 +102,12 @@ def test_the_sample_data_says_where_it_comes_from() -> None:
     text = (ROOT / "examples/github/README.md").read_text()
     for words in ("https://www.gharchive.org", "creativecommons.org/licenses/by/4.0", "pseudonymised"):
         assert words in text
+
+
+def test_every_kind_of_entry_is_named_at_its_log() -> None:
+    rows = re.findall(r"^\| `(\w+)/<\w+>` \|(.*)\|$", (ROOT / "docs" / "architecture.md").read_text(), re.M)
+    said = {(log, kind) for log, text in rows for kind in re.findall(r"`(\w+)`[:;]", text)}
+    union, _ = get_args(Entry)
+    kinds = {(one.__module__.rpartition(".")[2], one.model_fields["kind"].default) for one in get_args(union)}
+    shared = {("archive", "claim"), ("speed", "claim"), ("views", "withdrawn")}
+    assert said == kinds - {("base", "claim")} | shared

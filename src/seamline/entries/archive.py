@@ -36,7 +36,7 @@ class Archived(EntryBase):
 
 
 class Maintained(EntryBase):
-    """The same rows at new table versions: small files were put together, or tables taken over by a new writer."""
+    """The same rows at newer table versions: small files were put together, or a new writer has fenced the tables."""
 
     kind: Literal["maintained"] = "maintained"
     claim: int
