@@ -42,10 +42,13 @@ from seamline.units import Unit, whole_name
 
 @dataclass(frozen=True)
 class FoldSource:
-    """The base that a derived definition follows, and its served version, or None where it has none yet."""
+    """The base that a derived definition follows."""
 
     view: str
+
     number: int | None
+    """Its served version; None where it has none yet."""
+
     batch: BatchHistory
 
     @property

@@ -45,11 +45,15 @@ class Retained:
 
 @dataclass(frozen=True)
 class Settled:
-    """What may be removed of a definition, as its logs say: entries below a number, and files."""
+    """What may be removed of a definition, as its logs say."""
 
     history: BatchHistory
+
     below: int = 0
+    """Entries with lower numbers may."""
+
     files: Sequence[str] = ()
+    """These may, too."""
 
 
 def retain(lake: Lake, settings: Settings, clock: Clock) -> Retained:

@@ -56,21 +56,31 @@ UNREAD = "lies in dates beyond the budget"
 
 @dataclass(frozen=True)
 class Sample:
-    """What is wanted, the units that hold it, its groups' hashes, and how many groups were passed over, by why."""
+    """A sample of groups that is computed another way."""
 
     wanted: Wanted
+
     units: frozenset[str]
+    """Those that hold it."""
+
     groups: tuple[int, ...]
+    """Its groups' hashes."""
+
     left: Mapping[str, int]
+    """How many groups were passed over, by why."""
 
 
 @dataclass(frozen=True)
 class SampleLimits:
-    """Of a sample: groups, their events together, and bytes of the units that are read for them."""
+    """How large a sample may be."""
 
     groups: int
+
     events: int
+    """Of its groups together."""
+
     size: float
+    """Bytes of the units that are read for them."""
 
 
 def hashed(salt: str, keys: Iterable[str]) -> str:

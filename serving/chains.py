@@ -19,12 +19,15 @@ from seamline.segment import Chain, Segment, build_chain
 
 @dataclass(frozen=True)
 class ChainBase:
-    """Where a chain begins: a batch version, its cut and what of it was verified, or (version None) the origin of the
-    stream."""
+    """Where a chain begins: a batch version, or the origin of the stream."""
 
     version: int | None
+    """None: the origin."""
+
     cut: Frontier
+
     verified: Verified | None = None
+    """What of the version was."""
 
 
 def is_seam(error: SeamlineError) -> bool:

@@ -22,12 +22,13 @@ WARNINGS = "seamline.warnings"
 
 @dataclass(frozen=True)
 class Encoding:
-    """One way to write an answer. Where provenance and warnings are not in the body, they go into headers, without
-    links."""
+    """One way to write an answer."""
 
     media: str
     encode: Callable[[Answer], bytes]
+
     carries_provenance: bool
+    """Whether provenance and warnings are in the body; else they go into headers, without links."""
 
 
 def to_json(answer: Answer) -> bytes:

@@ -34,19 +34,27 @@ _NOWHERE = 2**63
 
 @dataclass(frozen=True)
 class Reference:
-    """A view named after FROM, folded, and the place of the name in the query."""
+    """A view named after FROM."""
 
     name: str
+    """Folded."""
+
     where: str
+    """The place of the name in the query."""
 
 
 @dataclass(frozen=True)
 class AllowedQuery:
-    """An allowed query: the views it names, in order; whether MEASURE is in it; its tree."""
+    """An allowed query."""
 
     references: tuple[Reference, ...]
+    """The views that it names, in order."""
+
     measured: bool
+    """Whether MEASURE is in it."""
+
     node: Node
+    """Its tree."""
 
 
 def check_text(sql: str) -> None:

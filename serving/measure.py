@@ -44,11 +44,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Parser:
-    """What is asked of DuckDB: an SQL text's tree as JSON, a tree's text, and the names of aggregates."""
+    """What is asked of DuckDB."""
 
     tree: Callable[[str], str]
+    """An SQL text's tree, as JSON."""
+
     text: Callable[[str], str]
+    """A tree's text."""
+
     aggregates: frozenset[str]
+    """Their names."""
 
 
 def measured(sql: str, definitions: Mapping[str, Definition], parser: Parser) -> Measured:
@@ -70,10 +75,13 @@ def is_measure(node: Node) -> bool:
 
 @dataclass
 class _Select:
-    """One SELECT: what its FROM gives, and which entries' tiles its calls need."""
+    """One SELECT."""
 
     sources: tuple[QuerySource, ...]
+    """What its FROM gives."""
+
     needed: dict[str, Definition] = field(default_factory=dict)
+    """The entries whose tiles its calls need."""
 
 
 @dataclass

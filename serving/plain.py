@@ -29,14 +29,21 @@ _SAME = {"fsum": "sum", "kahan_sum": "sum", "sumkahan": "sum", "favg": "avg"}
 
 @dataclass(frozen=True)
 class PlainCall:
-    """One aggregate over a column as named: what its SELECT reads, the columns that are grouped by, and the place."""
+    """One aggregate over a column as named."""
 
     function: str
     column: ColumnName
+
     sources: tuple[QuerySource, ...]
+    """What its SELECT reads."""
+
     grouped: frozenset[str]
+    """The columns that are grouped by."""
+
     window: bool
+
     where: str
+    """Its place."""
 
 
 def plain_calls(sql: str, node: Any) -> tuple[PlainCall, ...]:

@@ -97,14 +97,22 @@ class Pool:
 
 @dataclass(frozen=True)
 class Question:
-    """What a query's text says: its views, whether it has MEASURE, its plain aggregates over columns, and the columns
-    that it can name, and the views that it names more than once."""
+    """What a query's text says."""
 
     references: tuple[Reference, ...]
+    """The views that it names."""
+
     measured: bool
+    """Whether it has MEASURE."""
+
     calls: tuple[PlainCall, ...]
+    """Its plain aggregates over columns."""
+
     names: Names
+    """The columns that it can name."""
+
     repeated: frozenset[str]
+    """The views that it names more than once."""
 
 
 def _close(*instances: Instances) -> None:

@@ -29,10 +29,13 @@ Merge = Callable[[Sequence[pa.Table]], pa.Table]
 
 @dataclass(frozen=True)
 class EpochRun:
-    """Adjacent epochs, merged: the range they cover, and their partial rows."""
+    """Adjacent epochs, merged."""
 
     segment: Segment
+    """The range that they cover."""
+
     table: pa.Table
+    """Their partial rows."""
 
     @property
     def epochs(self) -> int:

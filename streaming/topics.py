@@ -22,11 +22,16 @@ from seamline.streaming.kafka import Topic, expired, recreated
 
 @dataclass(frozen=True)
 class Found:
-    """What the cluster has of the topics that are asked for: by source, with their first offsets and their ends."""
+    """What the cluster has of the topics that are asked for."""
 
     topics: Mapping[str, Topic]
+    """By source."""
+
     earliest: Frontier = START
+    """Their first offsets."""
+
     end: Frontier = START
+    """The next offsets after their last."""
 
     def only(self, sources: Iterable[str]) -> Found:
         """The same of some of them."""

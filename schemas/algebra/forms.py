@@ -120,11 +120,16 @@ class Form:
 
 @dataclass(frozen=True)
 class Call:
-    """How an aggregate is called: the types of its arguments, and the values and SQL of the constants after them."""
+    """How an aggregate is called."""
 
     types: tuple[str, ...]
+    """Of its arguments."""
+
     constants: tuple[Any, ...] = ()
+    """The values of those after them."""
+
     texts: tuple[str, ...] = ()
+    """Their SQL."""
 
     @property
     def type(self) -> str:

@@ -47,11 +47,16 @@ def _over(function: str, value: str) -> str:
 
 @dataclass(frozen=True)
 class _State:
-    """DuckDB's state that the partial is made of: its function, its fields, and the sums of powers among them."""
+    """DuckDB's state that the partial is made of."""
 
     function: str
+    """Makes it."""
+
     count: str
+    """Its field that counts."""
+
     sums: tuple[tuple[str, str], ...]
+    """Its fields that are sums of powers."""
 
     @property
     def stored(self) -> str:

@@ -49,10 +49,13 @@ ALLOWED_SELECT = "SELECT keys and aggregates FROM one contract [WHERE …] GROUP
 
 @dataclass(frozen=True)
 class Clauses:
-    """The tokens of each clause, and the offset where the FROM clause's table is named, from and to."""
+    """The tokens of each clause."""
 
     items: tuple[list[Token], ...]
+
     table: Token
+    """Names the FROM clause's table."""
+
     alias: str
     where: list[Token]
     group: tuple[list[Token], ...]

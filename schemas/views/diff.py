@@ -41,10 +41,13 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """The changes, those that make another definition first, and what they need."""
+    """How one definition differs from another."""
 
     changes: tuple[DefinitionChange, ...]
+    """Those that make another definition first."""
+
     needs: Needs
+    """What they need."""
 
 
 def compare(old: Side, new: Side) -> Difference:

@@ -14,10 +14,13 @@ from seamline.schemas.views.event_columns import POSITION
 
 @dataclass(frozen=True)
 class Order:
-    """The order of one contract's events, whose fields these are. Events that are equal in it differ in value alone."""
+    """The order of one contract's events. Events that are equal in it differ in value alone."""
 
     event_time: str
+    """The contract's field."""
+
     event_id: str | None = None
+    """The contract's field, where it has one."""
 
     def at(self) -> str:
         """An event's place, as a value of type AT, over `events`."""

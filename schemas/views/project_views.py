@@ -16,10 +16,12 @@ from seamline.schemas.views.parsed import ParsedView
 
 @dataclass(frozen=True)
 class Compiled:
-    """A definition and the contracts that it decodes by, in the order of their names."""
+    """A definition and what it reads."""
 
     definition: Definition
+
     contracts: tuple[Contract, ...]
+    """Those that it decodes by, in the order of their names."""
 
 
 def compile_all(views: Mapping[str, ParsedView], contracts: Mapping[str, Contract]) -> dict[str, Compiled]:

@@ -25,12 +25,19 @@ _SORT = re.compile(r'("[^"]+"|\w+)( *, *("[^"]+"|\w+))*')
 
 @dataclass(frozen=True)
 class Property:
-    """A key of TBLPROPERTIES: what it means, which values it takes, and what to do about others."""
+    """A key of TBLPROPERTIES."""
 
     about: str
+    """What it means."""
+
     detail: str
+    """Which values it takes, in words."""
+
     accepts: Callable[[str], bool]
+    """Whether a value is one of them."""
+
     hint: str = "write such a value"
+    """What to do about others."""
 
 
 def _any(_: str) -> bool:

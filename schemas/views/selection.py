@@ -38,10 +38,13 @@ class KeyUse:
 
 @dataclass(frozen=True)
 class Computed:
-    """A column over aggregates: pieces of SQL, and what stands between them. One aggregate alone is one piece."""
+    """A column over aggregates."""
 
     name: str
+
     pieces: tuple[str | Measure | KeyUse, ...]
+    """Pieces of SQL, and what stands between them; one aggregate alone is one piece."""
+
     offset: int
 
     @property
@@ -60,14 +63,21 @@ class Computed:
 
 @dataclass(frozen=True)
 class Selection:
-    """The parts of a SELECT, in the user's order, the condition of its WHERE, or '', its HAVING, or None, and what
-    its keys unnest, or None."""
+    """The parts of a SELECT."""
 
     items: tuple[Key | Computed, ...]
+    """In the user's order."""
+
     where: str
+    """Its condition, or ''."""
+
     where_offset: int
+
     having: Computed | None = None
+    """None: it has none."""
+
     unnested: Unnested | None = None
+    """What its keys unnest."""
 
     @property
     def keys(self) -> tuple[Key, ...]:

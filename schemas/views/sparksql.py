@@ -20,11 +20,15 @@ REGISTER = "register the view from Python instead: seamline.serving.spark.regist
 
 @dataclass(frozen=True)
 class SparkText:
-    """The statement, the columns that are not in it (name to reason), and those that are not to the bit (to bound)."""
+    """A view's text in Spark's SQL."""
 
     sql: str
+
     left_out: dict[str, str]
+    """The columns that are not in it, name to reason."""
+
     bounds: dict[str, str]
+    """Those that are not equal to the bit, name to bound."""
 
 
 def spark_text(definition: Definition, files: Sequence[str], said: str) -> SparkText:

@@ -25,12 +25,16 @@ from seamline.schemas.views.unions import Branch
 
 @dataclass(frozen=True)
 class BranchColumn:
-    """A column that a branch gives: its SQL over `events`, its type, and its first character."""
+    """A column that a branch gives."""
 
     sql: str
+    """Over `events`."""
+
     sql_type: str
     bare: bool
+
     offset: int
+    """Its first character."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,13 @@ class BoundBranch:
 
 @dataclass(frozen=True)
 class Union:
-    """A view's contracts as one table: its columns' types by name, and what each contract gives to them."""
+    """A view's contracts as one table."""
 
     fields: Mapping[str, str]
+    """Its columns' types, by name."""
+
     parts: tuple[BoundBranch, ...]
+    """What each contract gives to them."""
 
     @property
     def said(self) -> str:

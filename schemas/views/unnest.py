@@ -23,10 +23,12 @@ _ALLOWED = "one key such as unnest(tags) AS tag"
 
 @dataclass(frozen=True)
 class Unnested:
-    """The array that is unnested, and the first and last character of every place where it is written."""
+    """The array that is unnested."""
 
     array: Argument
+
     places: tuple[tuple[int, int], ...]
+    """The first and last character of every place where it is written."""
 
     @property
     def sql(self) -> str:

@@ -108,10 +108,13 @@ def slices_for(size: int, memory: str) -> int:
 
 @dataclass(frozen=True)
 class Merging:
-    """How partial rows are merged: the statement, over `partials`, and its keys. Without keys it is not sliced."""
+    """How partial rows are merged."""
 
     statement: str
+    """Over `partials`."""
+
     keys: tuple[str, ...]
+    """Without any it is not sliced."""
 
     def over(self, one: Slice, source: str = "unsliced") -> str:
         """The statement over one slice of a table."""

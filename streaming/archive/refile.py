@@ -34,13 +34,19 @@ Filed = tuple[list[RawFile], dict[str, Counts]]
 
 @dataclass(frozen=True)
 class Holdings:
-    """What an archive holds: its open tables, what the ledger says of them, and the shelves by which it files."""
+    """What an archive holds."""
 
     lake: Lake
     engine: Kernel
+
     shelves: Sequence[Shelf]
+    """By which it files."""
+
     tables: Mapping[str, RawTable]
+    """Its open tables, by their paths."""
+
     history: ArchiveHistory
+    """What the ledger says of them."""
 
 
 def mended(holdings: Holdings) -> Filed:

@@ -16,10 +16,13 @@ from seamline.cli.options import MARKUP
 
 @dataclass(frozen=True)
 class LazyCommand:
-    """A command to import: the module of seamline.cli whose `add` adds it, and the first paragraph of its help."""
+    """A command to import."""
 
     module: str
+    """The module of seamline.cli whose `add` adds it."""
+
     about: str
+    """The first paragraph of its help."""
 
 
 class LazyGroup(TyperGroup):

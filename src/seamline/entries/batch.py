@@ -10,11 +10,7 @@ from seamline.frontier import Frontier
 
 
 class Reserved(EntryBase):
-    """A batch run works towards this cut; no compaction may cross it, no epoch after it go, until `until`.
-
-    `view_entry` is the view's newest state that the run saw: once another version was served, it starts afresh.
-    `folded`: as in the version it leads to.
-    """
+    """A batch run works towards this cut; no compaction may cross it, no epoch after it go, until `until`."""
 
     kind: Literal["reserved"] = "reserved"
     run: str
@@ -22,8 +18,12 @@ class Reserved(EntryBase):
     until: datetime
     base: int | None = None
     archive_entry: int
+
     view_entry: int = 0
+    """The view's newest state that the run saw: once another version was served, it starts afresh."""
+
     folded: int | None = None
+    """As in the version it leads to."""
 
 
 class ColumnDrift(Value):
@@ -74,31 +74,41 @@ class Audit(Value):
 
 
 class Version(EntryBase, Stored):
-    """A batch version: the segment (origin, cut] recomputed from the archive.
-
-    `units`: unit (`seamline.units` says how they are named) to its files, for the event dates that were rewritten; the
-    others still stand in `base`.
-    With `complete` every unit is listed. `imports` are the sources of whole imports it holds.
-    `folded`: of a view over a view, the version of its base definition whose units it was folded from; None: from raw.
-    `raw`: where its audit found drift, the raw files that it was computed from (`raw.fingerprint`): while they
-    stand, computing it again would give the same.
-    `unit_counts` are law 3's counts of the units listed here, `counts` of all units that stand.
-    """
+    """A batch version: the segment (origin, cut] recomputed from the archive."""
 
     kind: Literal["version"] = "version"
     run: str
     cut: Frontier
+
     base: int | None
+    """The version in which units that are not listed here still stand."""
+
     complete: bool
+    """Every unit is listed."""
+
     folded: int | None = None
+    """Of a view over a view, the version of its base definition whose units it was folded from; None: from raw."""
+
     units: dict[str, tuple[DataFile, ...]]
+    """Unit (`seamline.units` says how they are named) to its files, for the event dates that were rewritten."""
+
     archive_entry: int
+
     imports: tuple[str, ...] = ()
+    """The sources of whole imports that it holds."""
+
     counts: Counts = Counts()
+    """Law 3's, of all units that stand."""
+
     unit_counts: dict[str, Counts] = {}
+    """Law 3's, of the units listed here."""
+
     audit: Audit = Audit(compared=False)
     kernel: str
+
     raw: str = ""
+    """Where its audit found drift, the raw files that it was computed from (`raw.fingerprint`): while they stand,
+    computing it again would give the same."""
 
 
 class Withdrawn(EntryBase):

@@ -31,24 +31,31 @@ class Memory(Value):
 
 
 class Epoch(EntryBase, Stored):
-    """One committed micro-batch: a segment for each live definition (None where it has no rows), one range.
-
-    `decodings` are the contract decodings that were read; `memories` are those of them that have ids (written before:
-    none, and the ids of every epoch that stands). `counts` by contract; records that no contract claims stand under the
-    empty name. `newest` is the latest Kafka timestamp read.
-    """
+    """One committed micro-batch: a segment for each live definition, one range."""
 
     kind: Literal["epoch"] = "epoch"
     number: int
     claim: int
+
     decodings: tuple[str, ...] = ()
+    """The contract decodings that were read."""
+
     memories: dict[str, Memory] = {}
+    """Those of them that have ids (written before: none, and the ids of every epoch that stands)."""
+
     start: Frontier
     end: Frontier
+
     files: dict[str, DataFile | None]
+    """By definition; None where it has no rows."""
+
     ids: DataFile | None = None
+
     counts: dict[str, Counts] = {}
+    """By contract; records that no contract claims stand under the empty name."""
+
     newest: datetime | None = None
+    """The latest Kafka timestamp read."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -79,12 +86,13 @@ def _paths(files: Mapping[str, DataFile | None], ids: DataFile | None) -> tuple[
 
 
 class Retired(EntryBase):
-    """Epochs up to `last` (and compacted segments within) are dropped from the log's readable past.
-
-    `replaced` lists epochs dropped because a compacted segment stands for them: first, last of each.
-    """
+    """Epochs (and compacted segments within) are dropped from the log's readable past."""
 
     kind: Literal["retired"] = "retired"
     claim: int
+
     last: int
+    """The last of them."""
+
     replaced: tuple[tuple[int, int], ...] = ()
+    """Epochs dropped because a compacted segment stands for them: first, last of each."""

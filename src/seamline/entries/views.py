@@ -20,18 +20,23 @@ class DefinitionRecord(Value):
 
 
 class Published(EntryBase):
-    """The whole state of one view: its definitions, and which definition and batch version is served.
-
-    `served` None: nothing is served yet. `version` None: served from the stream's origin by epochs alone.
-    A definition in `live` gets epochs; a dropped view has none, and `dropped` is what it served at last (definition,
-    version): the same definition, applied again, goes on from there.
-    """
+    """The whole state of one view: its definitions, and which definition and batch version is served."""
 
     kind: Literal["published"] = "published"
     view: str
     definitions: tuple[DefinitionRecord, ...]
+
     live: tuple[str, ...]
+    """Definitions that get epochs; a dropped view has none."""
+
     served: str | None
+    """None: nothing is served yet."""
+
     version: int | None
+    """None: served from the stream's origin by epochs alone."""
+
     dropped: tuple[str, int | None] | None = None
+    """What a dropped view served at last (definition, version): the same definition, applied again, goes on from there.
+    """
+
     reason: str = ""

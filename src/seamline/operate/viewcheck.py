@@ -17,11 +17,16 @@ from seamline.schemas.views.text import check_views
 
 @dataclass(frozen=True)
 class ViewCheck:
-    """The views that are right with what they compile to, how many are wrong, and everything that is."""
+    """What is right and wrong with a project's views."""
 
     right: tuple[tuple[ParsedView, Definition], ...]
+    """Those that are, with what they compile to."""
+
     wrong: int
+    """How many are."""
+
     errors: tuple[UserError, ...]
+    """Everything that is."""
 
 
 def check_project(folder: Path, files: Sequence[Path] = ()) -> ViewCheck:
