@@ -82,7 +82,10 @@ def version_entry(audited: Audited, raw: str, now: datetime) -> Version:
 
 
 def serve(resources: Resources, made: Unpublished) -> Outcome:
-    """Puts the view's state that serves a version."""
+    """Puts the view's state that serves a version.
+
+    Raises DRIFT_HELD where its audit holds it, RESERVATION_EXPIRED and LEDGER_CONFLICT where it came too late.
+    """
     view, version, now = made.state.view, made.version, resources.clock()
     if version.audit.wrong or (resources.settings.hold_on_drift and not version.audit.clean):
         raise _held(view, made.number, version.audit)

@@ -45,7 +45,7 @@ class Cursor:
         return frozenset(self._defined)
 
     def tree(self, sql: str) -> str:
-        """DuckDB's syntax tree of a text, as JSON."""
+        """DuckDB's syntax tree of a text, as JSON. Raises QUERY_INVALID where it has none, or too deep a one."""
         try:
             found = self._connection.execute(TREE, [sql]).fetchall()
         except duckdb.Error as error:
@@ -70,7 +70,8 @@ class Cursor:
         """Makes `view` the merged answer of a snapshot. DuckDB inlines it: a query's filters reach the Parquet scan.
 
         It binds every column of it for each query, though, which for lists and sketches takes longer than many an
-        answer: where `names` leaves some out, they are left out.
+        answer: where `names` leaves some out, they are left out. Raises STORE_UNAVAILABLE
+        or KERNEL_FAILED.
         """
         definition = light(served.definition, names)
         if self._stands(view, served, definition):
@@ -92,7 +93,8 @@ class Cursor:
         return last is not None and last[0] is served and last[1] is definition
 
     def define_tiles(self, view: str, served: ServedView) -> None:
-        """Makes the tiles of a view that is defined: its rows with their merged partials, for MEASURE."""
+        """Makes the tiles of a view that is defined: its rows with their merged partials, for MEASURE. Raises like
+        `define`."""
         name = TILES + view
         definition = served.definition
         if self._stands(name, served, definition):

@@ -185,7 +185,7 @@ class Binder:
         return types_of(self.source, offset, f"{self.rows} SELECT {sql} AS x FROM {self.table}")["x"]
 
     def condition(self, sql: str, offset: int) -> str:
-        """A condition with try semantics."""
+        """A condition with try semantics. Raises VIEW_INVALID where it is no BOOLEAN."""
         kind = self.type_of(f"TRY({sql})", offset)
         if kind != "BOOLEAN":
             hint = "write a comparison"
@@ -193,7 +193,7 @@ class Binder:
         return f"TRY({sql})"
 
     def key(self, item: Key) -> BoundKey:
-        """A key with its type and try semantics."""
+        """A key with its type and try semantics. Raises VIEW_INVALID where its type cannot be stored."""
         sql = item.sql if item.bare else f"TRY({item.sql})"
         kind = self.type_of(sql, item.offset)
         if not storable(kind):
@@ -261,7 +261,7 @@ class Binder:
         return "give it an expression of such a type"
 
     def constants(self, item: Measure) -> tuple[Any, ...]:
-        """The values of an aggregate's constants."""
+        """The values of an aggregate's constants. Raises VIEW_INVALID for one that is not constant."""
         if not item.constants:
             return ()
         self.type_of(f"({item.constants[0]})", item.offset)

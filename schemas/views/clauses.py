@@ -70,7 +70,10 @@ def read_clauses(source: Source, tokens: list[Token]) -> Clauses:
 
 
 def read_parts(source: Source, tokens: list[Token], detail: str) -> Clauses:
-    """The same of any SELECT; `allowed` says of what form it may be. One that begins with FROM has no items."""
+    """The same of any SELECT; `allowed` says of what form it may be. One that begins with FROM has no items.
+
+    Raises VIEW_INVALID.
+    """
     tree = _parse(source, tokens, detail)
     _refuse_clauses(source, tokens, tree, detail)
     start = {name: at for at, name in top_level(tokens) if name in _BEGIN and begins(tokens, at)}

@@ -24,7 +24,7 @@ def commented(source: Source, header: Header, outputs: Sequence[Output]) -> tupl
 
 
 def check_sort(source: Source, header: Header, keys: Sequence[Column], outputs: Sequence[Output]) -> None:
-    """Refuses a `serving.sort` that names anything but keys: only those stand in the files as they are shown."""
+    """Raises VIEW_INVALID for a `serving.sort` that names more than keys: only those stand in the files as shown."""
     names = {key.name.lower(): key.name for key in keys}
     others = {output.name.lower() for output in outputs} - set(names)
     seen: set[str] = set()

@@ -12,7 +12,7 @@ from seamline.schemas.views.source import Source, WrittenField
 
 
 def check_grouping(source: Source, clauses: Clauses, selection: Selection, fields: dict[int, WrittenField]) -> None:
-    """An explicit GROUP BY must name exactly the keys, by position, by name or by expression."""
+    """An explicit GROUP BY must name exactly the keys, by position, name or expression. Raises VIEW_INVALID."""
     if selection.keys and not clauses.grouped:
         raise source.refuse(selection.keys[0].offset, "keys without GROUP BY", ALLOWED_SELECT, "add GROUP BY ALL")
     if not clauses.group:

@@ -61,7 +61,7 @@ def _unknown_field(
 
 
 def named(source: Source, tokens: list[Token], fields: dict[int, WrittenField]) -> tuple[list[Token], str]:
-    """One item of the select list: its expression and its name."""
+    """One item of the select list: its expression and its name. Raises VIEW_INVALID."""
     if not tokens:
         raise source.refuse(0, "an empty place in the select list", ALLOWED_SELECT, "remove a comma")
     if TokenType.STAR in (tokens[0].token_type, tokens[-1].token_type):
@@ -71,7 +71,7 @@ def named(source: Source, tokens: list[Token], fields: dict[int, WrittenField]) 
 
 
 def alias_of(source: Source, tokens: list[Token], fields: dict[int, WrittenField]) -> tuple[list[Token], str]:
-    """The expression and its name: after AS, or a field's own."""
+    """The expression and its name: after AS, or a field's own. Raises VIEW_INVALID where it has neither."""
     if len(tokens) > 2 and word(tokens[-2]) == "as" and is_word(tokens[-1]):
         last = tokens[-1]
         return tokens[:-2], last.text if word(last) == "" else word(last)
@@ -84,7 +84,7 @@ def alias_of(source: Source, tokens: list[Token], fields: dict[int, WrittenField
 
 
 def check_names(source: Source, items: Iterable[Key | Computed]) -> None:
-    """Refuses names that are Seamline's own, and a name that stands twice."""
+    """Raises VIEW_INVALID for names that are Seamline's own, and for one that stands twice."""
     seen: set[str] = set()
     for item in items:
         if item.name.startswith("_") or "__" in item.name:

@@ -58,7 +58,10 @@ def read_selection(source: Source, clauses: Clauses, fields: Mapping[str, str]) 
 def read_key(
     source: Source, body: list[Token], name: str, own: dict[int, WrittenField], fields: dict[int, WrittenField]
 ) -> Key:
-    """A grouping expression. `own`: the fields; `fields`: these, and the element that stands for an unnest."""
+    """A grouping expression. `own`: the fields; `fields`: these, and the element that stands for an unnest.
+
+    Raises VIEW_INVALID.
+    """
     check_words(source, body, fields)
     if not any(token.start in fields for token in body):
         hint = "remove it; a query can add constants"
@@ -122,7 +125,7 @@ def read_having(
     fields: dict[int, WrittenField],
     items: list[Key | Computed],
 ) -> Computed:
-    """A condition over aggregates (`measures`), keys and the view's own columns."""
+    """A condition over aggregates (`measures`), keys and the view's own columns. Raises VIEW_INVALID at a field."""
     body = clauses.having
     spans: dict[int, Measure | KeyUse] = {measure.offset: measure for measure in measures}
     ends = {measure.offset: measure.end for measure in measures}

@@ -115,7 +115,7 @@ def _stuck(cut: Frontier, until: Frontier, after: Sequence[Segment]) -> tuple[Fr
 
 
 def check_linear(segments: Iterable[Segment]) -> None:
-    """Epochs that follow each other by number must meet exactly, whichever of them a chain uses."""
+    """Epochs that follow each other by number must meet exactly, whichever a chain uses. Raises like `build_chain`."""
     epochs = sorted((s for s in segments if s.first == s.last), key=lambda s: s.first)
     for before, after in pairwise(epochs):
         if before.first == after.first:
@@ -127,7 +127,10 @@ def check_linear(segments: Iterable[Segment]) -> None:
 
 
 def check_seam(cut: Frontier, links: Sequence[Segment]) -> None:
-    """Checks a chain that came from elsewhere (an answer's provenance): each link starts where the last ended."""
+    """Checks a chain that came from elsewhere (an answer's provenance): each link starts where the last ended.
+
+    Raises SEAM_OVERLAP or SEAM_HOLE.
+    """
     at = cut
     for link in links:
         if link.start != at:

@@ -259,7 +259,7 @@ def count(seen: Gathered, copies: pa.Table, labels: Mapping[str, str]) -> dict[s
 
 
 def check_balance(epoch: Epoch) -> None:
-    """Law 3 within one entry: no term may be below zero, and they must add up."""
+    """Law 3 within one entry: no term may be below zero, and they must add up. Raises KERNEL_FAILED."""
     for label, counts in epoch.counts.items():
         if not counts.balanced or min(counts.read, counts.counted, counts.rejected, counts.duplicate) < 0:
             raise TerminalError(
@@ -271,7 +271,7 @@ def check_balance(epoch: Epoch) -> None:
 
 
 def check_same(first: Gathered, second: Gathered) -> None:
-    """Both readings of a micro-batch must have seen the same range."""
+    """Both readings of a micro-batch must have seen the same range. Raises BROKER_UNAVAILABLE."""
     if first.end != second.end:
         raise TransientError(
             Condition.BROKER_UNAVAILABLE,

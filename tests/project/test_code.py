@@ -1,8 +1,9 @@
-"""Rules of the code that no linter knows: where state changes, and that a name stands for one thing."""
+"""Rules of the code that no linter knows: where state changes, what a name stands for, and what docstrings say."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +20,9 @@ CHANGES = {
     "History": "_told claim number",
     "SpeedHistory": "compacted epochs frontier last_epoch newest origin",
     "TopicsHistory": "gone read",
+    "ViewHistory": "definitions",
     "Writer": "_next",
-    "Catalogue": "_changed",
+    "Catalogue": "_by_definition _changed",
     "Reach": "_number frontier",
     # the layers and roles: each says in its docstring what changes, and when
     "Archive": "_touched _unfinished origin shelves",
@@ -151,3 +153,46 @@ def test_a_name_stands_for_one_kind_of_thing() -> None:
         for name in kinds(source.tree):
             found[name].append(source.name)
     assert {name: where for name, where in found.items() if len(where) > 1} == {}
+
+
+def test_what_a_field_means_stands_at_the_field() -> None:
+    """`name: what it means` in a class's docstring would be the place that nobody looks at."""
+    found = []
+    for source, node in CLASSES:
+        if source.name == "jobs/statements.py":
+            continue
+        names = [m.target.id for m in node.body if isinstance(m, ast.AnnAssign) and isinstance(m.target, ast.Name)]
+        told = ast.get_docstring(node) or ""
+        begins = re.compile(r"(?:^|[.;,]\s)\s*`?(\w+)`?(?:, `?\w+`?)*:", re.MULTILINE)
+        found += [f"{source.name} {node.name}: {name}" for name in begins.findall(told) if name in names]
+    assert not found, "\n".join(found)
+
+
+ERRORS = {"SeamlineError", "UserError", "TransientError", "TerminalError", "ConflictError"}
+SAID = re.compile(r"\b[Rr]aise|[Rr]efuse|[A-Z]{3,}_[A-Z]+")
+
+
+def public(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """A module's public functions and methods, each with all that may say what it raises."""
+    module = ast.get_docstring(tree) or ""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            yield f"{module} {ast.get_docstring(node)}", node
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            methods = [m for m in node.body if isinstance(m, ast.FunctionDef)]
+            for m in methods:
+                if m.name == "__init__" or not m.name.startswith("_"):
+                    yield f"{module} {ast.get_docstring(node)} {ast.get_docstring(m)}", m
+
+
+def raises(node: ast.FunctionDef) -> bool:
+    """Whether it makes an error of ours itself."""
+    made = [r.exc for r in ast.walk(node) if isinstance(r, ast.Raise) and isinstance(r.exc, ast.Call)]
+    return any(isinstance(one.func, ast.Name) and one.func.id in ERRORS for one in made)
+
+
+def test_a_public_function_says_what_it_raises() -> None:
+    told = [
+        (source, said, node) for source in SOURCES if "/cli/" not in source.name for said, node in public(source.tree)
+    ]
+    assert [f"{source.name} {node.name}" for source, said, node in told if raises(node) and not SAID.search(said)] == []

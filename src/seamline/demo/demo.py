@@ -64,7 +64,10 @@ def show(folder: Path, seed: int, rate: int, *, keep: bool = False) -> None:
 
 
 def fresh_project(folder: Path) -> Project:
-    """A fresh copy of the example, with a scheduler that refreshes often enough to be watched."""
+    """A fresh copy of the example, with a scheduler that refreshes often enough to be watched.
+
+    Raises INPUT_INVALID where the example is not installed, or the folder holds something else.
+    """
     if not example.FOLDER.is_dir():
         raise TransientError(
             Condition.INPUT_INVALID,
@@ -203,7 +206,7 @@ def send(stack: Stack, messages: Any, sent: Sent, name: str, rate: int | None) -
 
 
 def wait(stack: Stack, condition: Callable[[], bool], what: str) -> None:
-    """Until a condition holds; a role that failed for good, or too long a time, is an error that names the step."""
+    """Until a condition holds. Raises PROCESS_FAILED, naming the step, where a role failed for good, or time is up."""
     note(f"waiting for: {what}…")
     deadline = time.monotonic() + PROMPT
     while not condition():

@@ -18,18 +18,19 @@ class Imported(Value):
 
 
 class Archived(EntryBase):
-    """Everything in (start, end] (and whole imports) stands in the raw tables at these versions.
-
-    `tables`: raw table path to Delta version, for every raw table of the stream. `dates`: raw table to the
-    event dates this entry touched.
-    """
+    """Everything in (start, end] (and whole imports) stands in the raw tables at these versions."""
 
     kind: Literal["archived"] = "archived"
     claim: int
     start: Frontier
     end: Frontier
+
     tables: dict[str, int]
+    """Raw table path to Delta version, for every raw table of the stream."""
+
     dates: dict[str, tuple[date, ...]]
+    """Raw table to the event dates that this entry touched."""
+
     counts: dict[str, Counts] = {}
     imports: tuple[Imported, ...] = ()
     newest: datetime | None = None

@@ -57,18 +57,21 @@ class Counts(Value):
 
 
 class Stored(Value):
-    """What stored the partials in an entry's files: the kernel, and the layout of the algebra (its `LAYOUT`). The
-    defaults are what wrote the entries that do not say so."""
+    """What stored the partials in an entry's files. The defaults are what wrote the entries that do not say so."""
 
     kernel: str = "duckdb-2.0"
+
     layout: int = 4
+    """Of the algebra (its `LAYOUT`)."""
 
 
 BEFORE = Stored()
 
 
 class DataFile(Value):
-    """A Parquet file in the lake: its path relative to the lake, and its rows."""
+    """A Parquet file in the lake."""
 
     path: str
+    """Relative to the lake."""
+
     rows: int

@@ -36,23 +36,30 @@ class ColumnDrift(Value):
 
 
 class Verified(Value):
-    """A sample of a version's groups, computed another way, against what will be served.
-
-    groups: of the sample; checked: of those; left: how many were not, by why; unchecked: columns that nothing else
-    evaluates, by why; wrong: columns that differ, of `(group)` and `(events)` too; note: why nothing was looked at.
-    """
+    """A sample of a version's groups, computed another way, against what will be served."""
 
     groups: int = 0
+    """Of the sample."""
+
     checked: int = 0
+    """Those of them that were."""
+
     left: dict[str, int] = {}
+    """How many were not, by why."""
+
     unchecked: dict[str, str] = {}
+    """Columns that nothing else evaluates, by why."""
+
     wrong: tuple[ColumnDrift, ...] = ()
+    """Columns that differ, of `(group)` and `(events)` too."""
+
     note: str = ""
+    """Why nothing was looked at."""
 
 
 class Audit(Value):
     """Old version + epochs up to the new cut, against the new version at that cut (law 6), and a sample of that version
-    against raw. `verified` None: written before there was one."""
+    against raw."""
 
     compared: bool
     groups: int = 0
@@ -60,7 +67,9 @@ class Audit(Value):
     explained: tuple[ColumnDrift, ...] = ()
     disagreeing_copies: int = 0
     note: str = ""
+
     verified: Verified | None = None
+    """The sample; None: written before there was one."""
 
     @property
     def wrong(self) -> tuple[ColumnDrift, ...]:

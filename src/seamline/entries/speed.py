@@ -11,18 +11,23 @@ from seamline.frontier import Frontier
 
 
 class Memory(Value):
-    """Which ids of one decoding were remembered while an epoch was made: those read at or after `start`.
-
-    horizon: in seconds; identity: what its ids are made of; spans: from which epoch on it goes by the ids of which
-    decoding, oldest first: those of the decoding that it takes the place of, then its own; start: where the first of
-    these epochs begins, of the contract's topic alone; whole: nothing below it lies within a horizon of what follows.
-    """
+    """Which ids of one decoding were remembered while an epoch was made: those read at or after `start`."""
 
     horizon: int
+    """In seconds."""
+
     identity: str
+    """What its ids are made of."""
+
     spans: tuple[tuple[int, str], ...]
+    """From which epoch on it goes by the ids of which decoding, oldest first: those of the decoding that it takes the
+    place of, then its own."""
+
     start: Frontier
+    """Where the first of these epochs begins, of the contract's topic alone."""
+
     whole: bool
+    """Nothing below it lies within a horizon of what follows."""
 
     @property
     def since(self) -> int:

@@ -10,28 +10,32 @@ from seamline.frontier import Frontier
 
 
 class TopicRead(Value):
-    """A topic that a stream reads, or has left.
-
-    `contracts`: YAML by the names of those that read it. `origin`: the first offsets there were when the first of both
-    roles began it (a partition that came later begins at 0). `end`: where both leave it; None while a contract names
-    it.
-    """
+    """A topic that a stream reads, or has left."""
 
     source: str
+
     contracts: dict[str, str]
+    """YAML by the names of those that read it."""
+
     origin: Frontier
+    """The first offsets there were when the first of both roles began it (a partition that came later begins at 0)."""
+
     end: Frontier | None = None
+    """Where both leave it; None while a contract names it."""
 
 
 class Gone(Value):
-    """Offsets from `start` up to `end` of one partition that Kafka has no more, as an operator has accepted, who has
-    `known` them to be lost, or imported: what a role has not read of them it passes over."""
+    """Offsets from `start` up to `end` of one partition that Kafka has no more, as an operator has accepted: what a
+    role has not read of them it passes over."""
 
     source: str
     partition: int
     start: int
     end: int
+
     known: Literal["lost", "imported"]
+    """How the operator has known them to be."""
+
     at: datetime
 
     def said(self) -> dict[str, object]:

@@ -8,15 +8,16 @@ from seamline.entries.base import EntryBase, Value
 
 
 class DefinitionRecord(Value):
-    """What is needed to compile a definition again: its SQL, and its contracts' YAML by their names.
-
-    `bases`: the SQL of what a view over a view is derived from, nearest first.
-    """
+    """What is needed to compile a definition again."""
 
     definition: str
     sql: str
+
     contracts: dict[str, str]
+    """YAML by name."""
+
     bases: tuple[str, ...] = ()
+    """The SQL of what a view over a view is derived from, nearest first."""
 
 
 class Published(EntryBase):

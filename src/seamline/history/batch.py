@@ -39,7 +39,10 @@ class BatchHistory(History):
         return [r for r in self.reserved.values() if r.until > now and r.run not in done]
 
     def files(self, number: int) -> dict[str, tuple[DataFile, ...]]:
-        """Unit to files of a version: its own units, and its base's for other dates."""
+        """Unit to files of a version: its own units, and its base's for other dates.
+
+        Raises OUT_OF_RETENTION where the version, or one that it is based on, is gone.
+        """
         version = self.versions.get(number)
         if version is None:
             raise TerminalError(
