@@ -15,8 +15,8 @@ from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.jobs.decide import newest_state
 from seamline.jobs.resources import Resources
-from seamline.jobs.run import run
 from seamline.jobs.stages import Outcome
+from seamline.jobs.steps import run
 from seamline.schemas.catalogue import Catalogue, dropped_view
 from seamline.schemas.states import publish
 from seamline.schemas.stored import check_segments, check_version

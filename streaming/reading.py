@@ -20,9 +20,7 @@ from seamline.streaming.batches import NOTHING, Prepared
 from seamline.streaming.following import Following
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.reach import Reach
-from seamline.streaming.resting import Resting
-from seamline.streaming.stream_plan import Leaving
-from seamline.streaming.topics import (
+from seamline.streaming.reading_plan import (
     Found,
     Loss,
     Reached,
@@ -35,6 +33,8 @@ from seamline.streaming.topics import (
     owed,
     positions,
 )
+from seamline.streaming.resting import Resting
+from seamline.streaming.stream_plan import Leaving
 
 LOOK_SECONDS = 60.0
 """How often is looked whether the other role has read further in a topic that this one has left."""

@@ -22,7 +22,7 @@ from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
 from seamline.jobs.batch import Batch
 from seamline.serving.serving import Serving
-from seamline.streaming.archive.imports import import_events
+from seamline.streaming.archive.importing import import_events
 from seamline.streaming.archive.role import ArchiveRole
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.reading import accept

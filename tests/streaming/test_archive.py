@@ -23,7 +23,7 @@ from seamline.raw import RawFile
 from seamline.schemas.project import Project, load_project
 from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.filing import file_records, make_shelves
-from seamline.streaming.archive.imports import import_events
+from seamline.streaming.archive.importing import import_events
 from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.role import run_archive
 from seamline.streaming.archive.tables import RawTable

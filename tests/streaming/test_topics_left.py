@@ -20,7 +20,7 @@ from seamline.history.topics import TopicsHistory
 from seamline.ledger import Log
 from seamline.schemas.project import load_project
 from seamline.streaming.kafka import Topic
-from seamline.streaming.topics import Found, Reached, WantedTopics, decide, gone_now, leaving, owed, positions
+from seamline.streaming.reading_plan import Found, Reached, WantedTopics, decide, gone_now, leaving, owed, positions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ORDERS = {"orders": "the contract"}

@@ -27,7 +27,7 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project, load_project
 from seamline.schemas.states import apply_views
 from seamline.serving.serving import Serving
-from seamline.streaming.archive.imports import import_events
+from seamline.streaming.archive.importing import import_events
 from seamline.streaming.archive.role import run_archive
 from seamline.streaming.speed.role import run_speed
 

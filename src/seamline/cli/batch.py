@@ -9,7 +9,7 @@ import typer
 
 from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.console import say, show_json, show_table
-from seamline.jobs.run import Outcome
+from seamline.jobs.steps import Outcome
 from seamline.operate.batch import make_versions
 from seamline.progress import progress
 from seamline.schemas.project import load_project

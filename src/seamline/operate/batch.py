@@ -6,7 +6,7 @@ from functools import partial
 
 from seamline.advance import Advance, Show, unshown
 from seamline.jobs.batch import Batch
-from seamline.jobs.run import Outcome
+from seamline.jobs.steps import Outcome
 from seamline.operate.spark_units import SparkUnits
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project

@@ -13,7 +13,7 @@ from seamline.operate.survey import check_files
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import Project
-from seamline.streaming.archive.imports import import_events
+from seamline.streaming.archive.importing import import_events
 
 
 @dataclass(frozen=True)

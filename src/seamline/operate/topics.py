@@ -10,7 +10,7 @@ from seamline.history.topics import TopicsHistory
 from seamline.schemas.project import Project
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.reading import accept
-from seamline.streaming.topics import Loss
+from seamline.streaming.reading_plan import Loss
 
 
 @dataclass(frozen=True)
