@@ -125,6 +125,7 @@ def unit_task(
         files=tuple(file.path for file in files),
         statements=statements,
         size=sum(file.size for file in files) // (HOURS if unit.hour is not None else 1),
+        rows=sum(file.rows for file in files),
         memory=resources.kernel.memory,
         mended=mended,
     )

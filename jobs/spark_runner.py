@@ -19,8 +19,9 @@ from pyspark.errors import PySparkException
 
 from seamline.attempts import new_attempt
 from seamline.errors import Condition, SeamlineError, TransientError
+from seamline.jobs.bundle import Bundle, bundles
 from seamline.jobs.unit import Runner, UnitResult, UnitTask
-from seamline.jobs.work import perform, resume
+from seamline.jobs.work import perform_together, resume
 from seamline.lake import Lake
 from seamline.spark import from_task, local_cores, settle_worker
 
@@ -38,8 +39,9 @@ def spark_runner(spark: Any, progress: Callable[[int, int], None] | None = None)
         if not tasks:
             return []
         context = spark.sparkContext
-        idle = (local_cores(context.master) or 0) // len(tasks)  # nobody knows what else a cluster's cores do
-        shares = share_out(tasks, context.defaultParallelism, threads=max(1, idle))
+        found = bundles(tasks)
+        idle = (local_cores(context.master) or 0) // len(found)  # nobody knows what else a cluster's cores do
+        shares = share_out(found, context.defaultParallelism, threads=max(1, idle))
         told = progress if tasks[0].wanted is None else None  # a sample is looked up after the units
         with _watched(context, len(tasks), len(shares), told) as group:
             return _collect(context, shares, group)
@@ -47,31 +49,35 @@ def spark_runner(spark: Any, progress: Callable[[int, int], None] | None = None)
     return run
 
 
-def share_out(tasks: Sequence[UnitTask], cores: int, threads: int = 1) -> list[list[UnitTask]]:
-    """Units put together by size into a few Spark tasks for each core, largest first; every unit in one of them.
+def share_out(found: Sequence[Bundle], cores: int, threads: int = 1) -> list[list[Bundle]]:
+    """Bundles put together by size into a few Spark tasks for each core, largest first; every unit in one of them.
 
-    `threads`: of each unit's kernel, more than one where there are fewer units than cores. Pure.
+    `threads`: of each unit's kernel, more than one where there are fewer bundles than cores. Pure.
     """
-    shares: list[list[UnitTask]] = [[] for _ in range(min(len(tasks), SHARES * cores))]
+    shares: list[list[Bundle]] = [[] for _ in range(min(len(found), SHARES * cores))]
     filled = [(0, number) for number in range(len(shares))]
-    for task in sorted(tasks, key=lambda task: -task.size):
+    for bundle in sorted(found, key=lambda bundle: -_size(bundle)):
         size, number = heapq.heappop(filled)
-        shares[number].append(replace(task, threads=threads))
-        heapq.heappush(filled, (size + max(1, task.size), number))
-    return sorted(shares, key=lambda share: -sum(task.size for task in share))
+        shares[number].append(tuple(replace(task, threads=threads) for task in bundle))
+        heapq.heappush(filled, (size + max(1, _size(bundle)), number))
+    return sorted(shares, key=lambda share: -sum(map(_size, share)))
 
 
-def remote(tasks: Sequence[UnitTask]) -> list[UnitResult]:
-    """Units one after the other, wherever Spark runs them; what a task did before it died is not done again."""
+def remote(share: Sequence[Bundle]) -> list[UnitResult]:
+    """Units bundle after bundle, wherever Spark runs them; what a task did before it died is not done again."""
     context = TaskContext.get()
-    again = context is not None and context.attemptNumber() > 0
-    results = [(resume if again and task.run else perform)(Lake.open(task.lake), task) for task in tasks]
+    run = resume if context is not None and context.attemptNumber() > 0 else perform_together
+    results = [result for bundle in share for result in run(Lake.open(bundle[0].lake), bundle)]
     settle_worker()
     return results
 
 
-def _collect(context: Any, shares: list[list[UnitTask]], group: str) -> list[UnitResult]:
-    context.setJobGroup(group, f"{sum(map(len, shares))} units of batch work", True)
+def _size(bundle: Bundle) -> int:
+    return sum(task.size for task in bundle)
+
+
+def _collect(context: Any, shares: list[list[Bundle]], group: str) -> list[UnitResult]:
+    context.setJobGroup(group, f"{sum(len(bundle) for share in shares for bundle in share)} units of batch work", True)
     try:
         results: list[UnitResult] = context.parallelize(shares, len(shares)).flatMap(remote).collect()
     except (PySparkException, Py4JError) as error:

@@ -63,8 +63,8 @@ class Tally:
 
 @dataclass(frozen=True)
 class Statements:
-    """The texts one unit runs. `below` gives the raw rows that belong to the unit's range; `order`: the keys that
-    partial rows are written in order of, if any.
+    """The texts one unit runs. `by_unit`: its `partial` for several units at once; `below` gives the raw rows that
+    belong to the unit's range; `order`: the keys that partial rows are written in order of, if any.
 
     served: the texts are of what was served, all at once where `again_below` holds, and as speed has read it above;
     foreign: the positions of which speed remembered nothing, since another decoding had rejected them.
@@ -78,6 +78,7 @@ class Statements:
     event_id: str | None
     event_time: str
     partial: str
+    by_unit: str
     decode_text: str
     again_below: str = ""
     mended: str = ""
@@ -302,6 +303,7 @@ def unit_statements(
         event_id=contract.event_id,
         event_time=contract.event_time,
         partial=partial,
+        by_unit=definition.by_unit[contract.name],
         decode_text=decode_statement(contract),
         again_below=at_once,
         mended=mended_rows,

@@ -68,6 +68,9 @@ class UnitTask:
     size: int = 0
     """How large it is beside others: the larger are run first."""
 
+    rows: int = 0
+    """Raw rows in its files, as far as that is known."""
+
     memory: str = "1GB"
     """Its kernel's."""
 

@@ -5,7 +5,7 @@ The kernel reads the unit's Parquet files itself, keeps one row for each positio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple
 from typing import TypeVar
 
@@ -17,6 +17,8 @@ from seamline.attempts import new_attempt
 from seamline.commitpoint import reach
 from seamline.entries.base import Counts, DataFile, Stored
 from seamline.errors import Condition, SeamlineError
+from seamline.jobs.bundle import bundles
+from seamline.jobs.bundle_work import run_bundle
 from seamline.jobs.repack import repacked
 from seamline.jobs.sample import Wanted, least_statement
 from seamline.jobs.statements import Statements, Tally
@@ -219,19 +221,37 @@ def is_todays(stored: Stored) -> bool:
     return (stored.kernel, stored.layout) == (KERNEL_VERSION, LAYOUT)
 
 
-def resume(lake: Lake, task: UnitTask) -> UnitResult:
-    """A unit that may have been done before, by a task that died after it: then what its marker says."""
+def left_by(lake: Lake, task: UnitTask) -> UnitResult | None:
+    """The result of a unit that a task has done before it died."""
     marker = lake.marker_path(task.run, task.unit)
     try:
         result = UnitResult.model_validate_json(bytes(obstore.get(lake.store, marker).bytes()))
     except FileNotFoundError:
-        return perform(lake, task)
-    return result if is_todays(result) else perform(lake, task)
+        return None
+    return result if is_todays(result) else None
+
+
+def resume(lake: Lake, bundle: Sequence[UnitTask]) -> Iterator[UnitResult]:
+    """A bundle of which some units may have been done before, by a task that died after them."""
+    done = {task.unit: result for task in bundle if task.run and (result := left_by(lake, task)) is not None}
+    yield from done.values()
+    if left := [task for task in bundle if task.unit not in done]:
+        yield from perform_together(lake, left)
 
 
 def perform(lake: Lake, task: UnitTask) -> UnitResult:
     """Runs one unit and leaves its marker: file first, then the marker that names it."""
-    result = run_unit(lake, lake.kernel(task.memory, task.threads), task)
+    return _marked(lake, task, run_unit(lake, lake.kernel(task.memory, task.threads), task))
+
+
+def perform_together(lake: Lake, bundle: Sequence[UnitTask]) -> Iterator[UnitResult]:
+    """Runs the units of a bundle, with as few statements as they need, and leaves the marker of each."""
+    made = run_bundle(lake, lake.kernel(bundle[0].memory, bundle[0].threads), bundle)
+    for task in bundle:
+        yield _marked(lake, task, made[task.unit]) if task.unit in made else perform(lake, task)
+
+
+def _marked(lake: Lake, task: UnitTask, result: UnitResult) -> UnitResult:
     if task.run:
         obstore.put(lake.store, lake.marker_path(task.run, task.unit), result.model_dump_json().encode())
     reach("batch.after-unit")
@@ -239,10 +259,10 @@ def perform(lake: Lake, task: UnitTask) -> UnitResult:
 
 
 def local_runner(lake: Lake) -> Runner:
-    """Runs units one after the other in this process."""
+    """Runs units in this process, one bundle after the other."""
 
     def run(tasks: Sequence[UnitTask]) -> Iterable[UnitResult]:
-        for task in tasks:
-            yield perform(lake, task)
+        for bundle in bundles(tasks):
+            yield from perform_together(lake, bundle)
 
     return run

@@ -10,7 +10,7 @@ from seamline.schemas.algebra.forms import fill
 from seamline.schemas.views.binding import BoundSelect
 from seamline.schemas.views.checked import CheckedView
 from seamline.schemas.views.definition import Definition
-from seamline.schemas.views.event_columns import POSITION, hidden_columns
+from seamline.schemas.views.event_columns import POSITION, UNIT, hidden_columns
 from seamline.schemas.views.events import Events
 from seamline.schemas.views.language import engine_of
 from seamline.schemas.views.rowwise import EVENTS_CHECKED, Reading
@@ -39,6 +39,7 @@ def define(view: CheckedView) -> Definition:
         columns=finished.columns,
         partial_columns=finished.stored,
         partials=_for_each(events, _partial(bound, selection)),
+        by_unit=_for_each(events, _partial(bound, selection, f"events.{UNIT}")),
         rows=_for_each(events, _rows(reading.lines(bound), selection)),
         merge=_merge(bound, merges),
         merges=merges,
@@ -70,7 +71,7 @@ def _branch_rows(union: Union, branch: BoundBranch, statement: str) -> str:
     """A SELECT from one contract's `events`: the columns that a statement names, of the union and of positions."""
     given = {name.lower(): column for name, column in branch.columns.items()}
     hidden = hidden_columns(branch.contract, "events.")
-    lines = [name for name in POSITION if f"events.{name}" in statement]
+    lines = [name for name in (UNIT, *POSITION) if f"events.{name}" in statement]
     lines += [f"{sql} AS {name}" for name, sql in hidden.items() if _names(statement, name)]
     for name, kind in union.fields.items():
         if _names(statement, name):
@@ -91,8 +92,9 @@ def _as(column: BranchColumn | None, kind: str) -> str:
     return sql if column.sql_type == kind else f"TRY_CAST({sql} AS {kind})"
 
 
-def _partial(bound: BoundSelect, selection: Selection) -> Callable[[str], str]:
-    lines = [f"{key.sql} AS {quote(key.name)}" for key in bound.keys]
+def _partial(bound: BoundSelect, selection: Selection, *beside: str) -> Callable[[str], str]:
+    """Partial rows; `beside`: columns that they are grouped by beside their keys."""
+    lines = [*beside, *(f"{key.sql} AS {quote(key.name)}" for key in bound.keys)]
     lines += [f"{sql} AS {quote(name)}" for name, (_, sql) in bound.parts.items()]
     return lambda events: _select(lines, _counted(selection, events))
 

@@ -189,6 +189,9 @@ class Definition:
     partials: Mapping[str, str] = field(hash=False)
     """By contract, `events` (its fields, and where they were read) to partial rows."""
 
+    by_unit: Mapping[str, str] = field(hash=False)
+    """By contract, the same of several units at once, told apart by a first column `_unit` of both."""
+
     rows: Mapping[str, str] = field(hash=False)
     """By contract, `events` to one row for each event (or element) that counts, no two put together: its keys as
     `_key1`, …, what `checked` reads, its position, event id (as text) and time."""

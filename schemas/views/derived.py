@@ -14,6 +14,7 @@ from seamline.kernel import quote
 from seamline.schemas.views.checked import Finished, finish
 from seamline.schemas.views.definition import Base, Definition, Original
 from seamline.schemas.views.derived_binding import BoundDerived, bind_derived
+from seamline.schemas.views.event_columns import UNIT
 from seamline.schemas.views.language import engine_of
 from seamline.schemas.views.parsed import ParsedView
 from seamline.schemas.views.rowwise import folded_rows
@@ -32,9 +33,11 @@ def _define(view: BoundDerived, finished: Finished) -> Definition:
     parsed, base, selection, bound = view.parsed, view.base, view.selection, view.select
     kept = {column.name for column in view.partial}
     merges = {name: sql for name, sql in base.merges.items() if name in kept}
-    fold = _select([f"{key.sql} AS {quote(key.name)}" for key in bound.keys], merges, view.where)
+    folded = [f"{key.sql} AS {quote(key.name)}" for key in bound.keys]
+    fold = _select(folded, merges, view.where)
+    fold_by_unit = _select([f"partials.{UNIT}", *folded], merges, view.where)
     normalised = f"view {parsed.name} over {base.view}\n{selection.normalised}"
-    partials = {contract: f"WITH partials AS (\n{sql}\n)\n{fold}" for contract, sql in base.partials.items()}
+    partials = _composed(base.partials, fold)
     pieces = _pieces(partials)
     base_keys, keys = tuple(key.name for key in base.keys), tuple(key.sql for key in bound.keys)
     definition = Definition(
@@ -48,6 +51,7 @@ def _define(view: BoundDerived, finished: Finished) -> Definition:
         columns=finished.columns,
         partial_columns=finished.stored,
         partials=partials,
+        by_unit=_composed(base.by_unit, fold_by_unit),
         rows=folded_rows(base.rows, base_keys, keys, view.where),
         merge=_select([f"partials.{quote(key.name)}" for key in finished.keys], merges),
         merges=merges,
@@ -63,6 +67,10 @@ def _define(view: BoundDerived, finished: Finished) -> Definition:
     )
     tail = f"{_closed([*partials.values()][-1])}\n)\n{definition.merge_and_finalise}"
     return replace(definition, original=Original(pieces, tail))
+
+
+def _composed(base: Mapping[str, str], fold: str) -> dict[str, str]:
+    return {contract: f"WITH partials AS (\n{sql}\n)\n{fold}" for contract, sql in base.items()}
 
 
 _EVENTS = "(WITH events AS (SELECT * FROM "

@@ -10,6 +10,9 @@ from seamline.schemas.contracts.contract import Contract
 POSITION = {"_source": "VARCHAR", "_partition": "INTEGER", "_offset": "BIGINT"}
 """Where an event was read: columns of `events` beside the contract's fields."""
 
+UNIT = "_unit"
+"""Which unit of batch work an event belongs to, where one statement makes the partial rows of several."""
+
 EVENT_TIME = "_event_time"
 """An event's own time, by its contract,"""
 EVENT_ID = "_event_id"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import errno
+import itertools
 import os
 import re
 import threading
@@ -40,8 +41,26 @@ GROUP_BYTES = 16 << 20
 
 Rows of usual size reach the 122,880 of a group first; of 100 KB each, 2,048 would be a vector of 200 MB."""
 
+
+@dataclass(frozen=True)
+class Parted:
+    """Parquet files read as one table, and in its column `_unit` the number of the part that a row's file stands in."""
+
+    parts: tuple[tuple[int, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Rows that a kernel keeps for some runs, by the name of their table; what memory does not hold is spilled."""
+
+    table: str
+
+
 Input: TypeAlias = "pa.Table | Sequence[str]"
 """An Arrow table, or the paths of Parquet files read as one table."""
+
+Given: TypeAlias = "Input | Parted | Scratch"
+"""Whatever a statement may read."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +124,15 @@ class Kernel:
         self.limits = limits
         self._lock = threading.Lock()
         self._connection = connect(limits)
+        self._numbers = itertools.count()
 
     @overload
-    def run(self, statement: str, inputs: Mapping[str, Input] | None = None) -> pa.Table: ...
+    def run(self, statement: str, inputs: Mapping[str, Given] | None = None) -> pa.Table: ...
     @overload
-    def run(self, statement: str, inputs: Mapping[str, Input] | None = None, *, into: str) -> int: ...
+    def run(self, statement: str, inputs: Mapping[str, Given] | None = None, *, into: str) -> int: ...
 
     def run(
-        self, statement: str, inputs: Mapping[str, Input] | None = None, *, into: str | None = None
+        self, statement: str, inputs: Mapping[str, Given] | None = None, *, into: str | None = None
     ) -> pa.Table | int:
         """Runs one SELECT over `inputs` (name to table); returns Arrow, or writes Parquet `into` and returns its rows.
 
@@ -128,7 +148,23 @@ class Kernel:
             except duckdb.Error as error:
                 raise _failed(error, into or "", self.limits.memory) from error
 
-    def describe(self, statement: str, inputs: Mapping[str, Input] | None = None) -> dict[str, str]:
+    @contextmanager
+    def scratch(self, statement: str, inputs: Mapping[str, Given]) -> Iterator[Scratch]:
+        """The rows of one SELECT, in the order it gives them, as an input of further runs inside the block. Raises like
+        `run`."""
+        table = f"_scratch_{next(self._numbers)}"
+        with self._lock, _bound(self._connection, inputs):
+            try:
+                self._connection.execute(f"CREATE TEMP TABLE {table} AS {statement}")
+            except duckdb.Error as error:
+                raise _failed(error, "", self.limits.memory) from error
+        try:
+            yield Scratch(table)
+        finally:
+            with self._lock:
+                self._connection.execute(f"DROP TABLE {table}")
+
+    def describe(self, statement: str, inputs: Mapping[str, Given] | None = None) -> dict[str, str]:
         """Column names and DuckDB types of a SELECT, in order. Raises duckdb.Error where it does not bind."""
         with self._lock, _bound(self._connection, inputs or {}):
             rows = self._connection.execute(f"DESCRIBE {statement}").fetchall()
@@ -265,6 +301,16 @@ def parquet(paths: Sequence[str], *, alike: bool = False) -> str:
     return f"read_parquet([{listed}], hive_partitioning = false{by_name})"
 
 
+def _rows_of(source: Sequence[str] | Parted | Scratch) -> str:
+    if isinstance(source, Scratch):
+        return f"SELECT * FROM {source.table}"
+    if isinstance(source, Parted):
+        paths = [path for _, part in source.parts for path in part]
+        numbers = [number for number, part in source.parts for _ in part]
+        return f"SELECT *, ({numbers})[file_index::BIGINT + 1] AS _unit FROM {parquet(paths)}"
+    return f"SELECT * FROM {parquet(source)}"
+
+
 def _text(text: str) -> str:
     return text.replace("'", "''")
 
@@ -276,7 +322,7 @@ def _write(connection: duckdb.DuckDBPyConnection, statement: str, into: str) -> 
 
 
 @contextmanager
-def _bound(connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, Input]) -> Iterator[None]:
+def _bound(connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, Given]) -> Iterator[None]:
     """Names the inputs for one run, and forgets them after it."""
     views = []
     try:
@@ -284,7 +330,7 @@ def _bound(connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, Input]) -
             if isinstance(source, pa.Table):
                 connection.register(name, source)
             else:
-                connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS SELECT * FROM {parquet(source)}")
+                connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {_rows_of(source)}")
             views.append(name)
         yield
     finally:

@@ -30,7 +30,7 @@ from obstore.store import LocalStore, from_url
 
 from seamline import objects
 from seamline.errors import Condition, UserError
-from seamline.kernel import Input, Kernel, Limits, kernel
+from seamline.kernel import Given, Input, Kernel, Limits, kernel
 from seamline.ledger import Log
 from seamline.private import made
 from seamline.schemes import scheme
@@ -174,7 +174,7 @@ class Lake:
         """This process's kernel, allowed to read and write this lake's folder."""
         return kernel(Limits(self._files.allowed, memory, threads))
 
-    def write(self, engine: Kernel, statement: str, inputs: dict[str, Input], path: str) -> int:
+    def write(self, engine: Kernel, statement: str, inputs: Mapping[str, Given], path: str) -> int:
         """Runs a statement into one new Parquet file at `path`; returns its rows. Invisible until an entry lists it."""
         return self._files.write(engine, statement, inputs, path)
 
@@ -189,6 +189,10 @@ class Lake:
         Raises TransientError STORE_UNAVAILABLE.
         """
         return self._files.read(list(paths), columns)
+
+    def read_parted(self, parts: Mapping[int, Sequence[str]]) -> Given:
+        """Parquet files as one table, with the number of its part in each row's `_unit`. Raises like `read`."""
+        return self._files.read_parted(parts)
 
     def footer(self, path: str) -> Any:
         """What a Parquet file says of itself: pyarrow's FileMetaData."""

@@ -7,7 +7,7 @@ each call promises.
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from seamline.disk import disk
-from seamline.kernel import GROUP_BYTES, Input, Kernel
+from seamline.kernel import GROUP_BYTES, Given, Input, Kernel, Parted
 from seamline.objects import unavailable
 from seamline.portions import cut
 from seamline.schemes import filesystem
@@ -34,9 +34,11 @@ class Files(Protocol):
     def allowed(self) -> tuple[str, ...]:
         """The folders that a kernel may read and write by itself."""
 
-    def write(self, engine: Kernel, statement: str, inputs: dict[str, Input], path: str) -> int: ...
+    def write(self, engine: Kernel, statement: str, inputs: Mapping[str, Given], path: str) -> int: ...
 
     def read(self, paths: Sequence[str], columns: Sequence[str] | None) -> Input: ...
+
+    def read_parted(self, parts: Mapping[int, Sequence[str]]) -> Given: ...
 
     def sync(self, paths: Iterable[str]) -> None: ...
 
@@ -63,12 +65,16 @@ class Folder:
     def allowed(self) -> tuple[str, ...]:
         return (str(self.root),)
 
-    def write(self, engine: Kernel, statement: str, inputs: dict[str, Input], path: str) -> int:
+    def write(self, engine: Kernel, statement: str, inputs: Mapping[str, Given], path: str) -> int:
         file = self._made(path)
         return engine.run(statement, inputs, into=str(file))
 
     def read(self, paths: Sequence[str], columns: Sequence[str] | None) -> Input:
         return [str(self.root / path) for path in paths]
+
+    def read_parted(self, parts: Mapping[int, Sequence[str]]) -> Given:
+        full = {number: tuple(str(self.root / path) for path in paths) for number, paths in parts.items()}
+        return Parted(tuple(full.items()))
 
     def sync(self, paths: Iterable[str]) -> None:
         disk(self.root).sync(paths)
@@ -109,7 +115,7 @@ class Bucket:
     store: Any
     allowed: tuple[str, ...] = ()
 
-    def write(self, engine: Kernel, statement: str, inputs: dict[str, Input], path: str) -> int:
+    def write(self, engine: Kernel, statement: str, inputs: Mapping[str, Given], path: str) -> int:
         from pyarrow import parquet
 
         table = engine.run(statement, inputs)
@@ -126,6 +132,14 @@ class Bucket:
             return read_parquet(files, inner, columns)
         except OSError as error:
             raise unavailable(error, ", ".join(paths[:3])) from error
+
+    def read_parted(self, parts: Mapping[int, Sequence[str]]) -> Given:
+        tables = [
+            table.append_column("_unit", pa.repeat(pa.scalar(number, pa.int32()), table.num_rows))
+            for number, paths in parts.items()
+            if isinstance(table := self.read(paths, None), pa.Table)
+        ]
+        return pa.concat_tables(tables, promote_options="permissive")
 
     def sync(self, paths: Iterable[str]) -> None:
         """What an object store has taken is durable already."""

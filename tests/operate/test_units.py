@@ -149,12 +149,12 @@ def test_every_unit_is_in_one_share_and_shares_are_even(bench: Bench) -> None:
     statements = unit_statements(definition, contract(), Unit("", DAY.date()), START, ())
     days = [DAY.date() + timedelta(days=n) for n in range(100)]
     tasks = [UnitTask("", "", "", Unit("", day), (), statements, size=1000 + n) for n, day in enumerate(days)]
-    shares = share_out(tasks, cores=2)
-    assert sorted(task.of.day for share in shares for task in share) == days
-    sizes = [sum(task.size for task in share) for share in shares]
+    shares = share_out([(task,) for task in tasks], cores=2)
+    assert sorted(task.of.day for share in shares for (task,) in share) == days
+    sizes = [sum(task.size for (task,) in share) for share in shares]
     assert len(shares) == SHARES * 2
     assert max(sizes) - min(sizes) < 1100
-    assert [len(share) for share in share_out(tasks[:3], cores=64)] == [1, 1, 1]
+    assert [len(share) for share in share_out([(task,) for task in tasks[:3]], cores=64)] == [1, 1, 1]
 
 
 def test_units_that_only_the_audit_recomputes_are_counted_apart(bench: Bench) -> None:
