@@ -48,7 +48,11 @@ LOOK_AFTER = timedelta(seconds=10)
 
 
 class Serving:
-    """Follows a lake. One thread calls `catch_up`; any thread may take snapshots and query them meanwhile."""
+    """Follows a lake. One thread calls `catch_up`; any thread may take snapshots and query them meanwhile.
+
+    What changes, by `catch_up` alone: the histories as followed, the newest snapshot that was made of them, and
+    whether there is something to make up for.
+    """
 
     def __init__(self, lake: Lake, settings: Settings, clock: Clock = system_clock) -> None:
         self.lake = lake

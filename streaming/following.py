@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Following:
-    """One stream's contracts and live definitions. `contracts` are the project's own."""
+    """One stream's contracts and live definitions. `contracts` are the project's own; `reload` alone changes them."""
 
     def __init__(self, project: Project, stream: str) -> None:
         self.stream = stream

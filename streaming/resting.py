@@ -10,7 +10,10 @@ from seamline.streaming.kafka import Cluster, Topic
 
 
 class Resting:
-    """When to look: at partitions that have stood still for `rest` seconds, every so often."""
+    """When to look: at partitions that have stood still for `rest` seconds, every so often.
+
+    What changes, by `passed` alone: since when each has stood where it does, and when to look next.
+    """
 
     def __init__(self, cluster: Cluster, rest: float = 2.0, every: float = 5.0) -> None:
         self.cluster = cluster

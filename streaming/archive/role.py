@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 from seamline.claims import claim_between
@@ -15,6 +16,7 @@ from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.filing import Shelf, make_shelves
 from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.batches import Prepared
+from seamline.streaming.every import Every
 from seamline.streaming.following import Following
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.liveness import Pulse
@@ -22,6 +24,9 @@ from seamline.streaming.reading import ReadTopics
 from seamline.streaming.runner import StreamReading, StreamRunner
 from seamline.streaming.session import opened
 from seamline.streaming.tasks import Tasks
+
+MAINTAIN_EVERY = timedelta(minutes=1)
+VACUUM_EVERY = timedelta(days=1)
 
 IMPORTING = "import"
 IMPORT_SECONDS = 60.0
@@ -31,7 +36,7 @@ IMPORT_SECONDS = 60.0
 class ArchiveRole:
     """Binds `Archive` to the project's contracts, the cluster's topics and the inbox of imports.
 
-    What is read is `ReadTopics`' to say, what is filed `Archive`'s; of its own it knows when upkeep was done last.
+    It changes nothing of its own: what is read is `ReadTopics`' to say, what is filed `Archive`'s.
     """
 
     def __init__(self, project: Project, stream: str, writer: Writer, cluster: Cluster, clock: Clock) -> None:
@@ -40,7 +45,8 @@ class ArchiveRole:
         self._reading = ReadTopics(project, stream, "archive", self._following, cluster)
         self._stream = stream
         self._inbox = Inbox(project.lake, stream)
-        self._vacuumed_at = self._maintained_at = clock()
+        self._maintain = Every(MAINTAIN_EVERY, clock())
+        self._vacuum = Every(VACUUM_EVERY, clock())
         self._clock = clock
         kernel = project.settings.kernel
         engine = project.lake.kernel(kernel.memory, kernel.threads)
@@ -76,11 +82,9 @@ class ArchiveRole:
             self.archive.advance(self._reading.passed(frontier))
         self.archive.take_all(self._inbox)
         now = self._clock()
-        if (now - self._maintained_at).total_seconds() > 60:
-            self._maintained_at = now
+        if self._maintain.due(now):
             self.archive.maintain()
-        if (now - self._vacuumed_at).total_seconds() > 86_400:
-            self._vacuumed_at = now
+        if self._vacuum.due(now):
             self.archive.vacuum(self._inbox.files)
 
     def _reshelve(self) -> None:

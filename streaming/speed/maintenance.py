@@ -19,6 +19,7 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.stored import unread
 from seamline.schemas.views.properties import batch_keep, speed_retention
 from seamline.slices import UNMERGED, Merging
+from seamline.streaming.every import Every
 from seamline.streaming.reach import Reach
 from seamline.streaming.speed.compact import Link, cover, needed_cuts, plan_compaction, plan_retirement, plan_sweep
 from seamline.streaming.speed.epoch import IDS, Speed
@@ -30,7 +31,10 @@ SWEEP_EVERY = timedelta(hours=6)
 
 
 class Maintenance:
-    """Knows when upkeep is due, and does a little of it at a time: a batch that waits for it is not fresh."""
+    """Knows when upkeep is due, and does a little of it at a time: a batch that waits for it is not fresh.
+
+    What changes: up to which epoch there was nothing to compact, by `after_epoch`.
+    """
 
     def __init__(self, speed: Speed, catalogue: Catalogue, settings: Settings) -> None:
         self.speed = speed
@@ -40,7 +44,8 @@ class Maintenance:
         self._archived = Reach(speed.lake.archive_log(speed.stream))
         self._archived.load()
         self._looked_at = 0
-        self._retired_at = self._swept_at = speed.clock()
+        self._retire = Every(timedelta(seconds=settings.speed.retire_seconds), speed.clock())
+        self._sweep = Every(SWEEP_EVERY, speed.clock())
 
     def after_epoch(self) -> None:
         """Compacts one run, as soon as there can be one."""
@@ -53,11 +58,9 @@ class Maintenance:
     def between_batches(self) -> None:
         """Retires and sweeps when it is due."""
         now = self.speed.clock()
-        if now - self._retired_at > timedelta(seconds=self.settings.speed.retire_seconds):
-            self._retired_at = now
+        if self._retire.due(now):
             self.retire()
-        if now - self._swept_at > SWEEP_EVERY:
-            self._swept_at = now
+        if self._sweep.due(now):
             self.sweep()
 
     def compact(self) -> Compacted | None:

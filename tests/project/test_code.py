@@ -26,10 +26,10 @@ CHANGES = {
     "Reach": "_number frontier",
     # the layers and roles: each says in its docstring what changes, and when
     "Archive": "_touched _unfinished origin shelves",
-    "ArchiveRole": "_maintained_at _vacuumed_at",
     "Batches": "_closed _idle_at _were_few error",
     "Following": "_stamp contracts",
-    "Maintenance": "_looked_at _retired_at _swept_at",
+    "Every": "_last",
+    "Maintenance": "_looked_at",
     "ReadTopics": "_look_at _now",
     "Remembered": "kept",
     "Resting": "_next _stood",
