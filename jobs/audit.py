@@ -23,8 +23,8 @@ from seamline.jobs.plan import ArchiveAt, table_of
 from seamline.jobs.read_order import foreign, reading
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Audited, Recomputed, Reservation
-from seamline.jobs.statements import Served, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.jobs.unit_statements import Served, unit_statements
 from seamline.jobs.verify import verify
 from seamline.lake import Lake
 from seamline.raw import by_day, raw_files

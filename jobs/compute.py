@@ -17,8 +17,8 @@ from seamline.jobs.plan import table_of
 from seamline.jobs.repack import repacked
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Recomputed, Reservation
-from seamline.jobs.statements import mended_statement, unit_statements
 from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.jobs.unit_statements import mended_statement, unit_statements
 from seamline.jobs.work import finished
 from seamline.raw import RawFile, by_day, raw_files
 from seamline.schemas.contracts.contract import Contract

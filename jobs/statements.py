@@ -7,41 +7,18 @@ read them) and `reading` (how speed has read what lies beyond the base: `seamlin
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
-from seamline.frontier import START, Frontier
-from seamline.jobs.conditions import inside, of_hour, records, within
+from seamline.jobs.conditions import inside, records
 from seamline.jobs.copies import POSITION, served_copies
 from seamline.jobs.sample import Wanted
 from seamline.kernel import literal, quote
-from seamline.schemas.contracts.contract import Contract
-from seamline.schemas.contracts.decode import decode_statement
-from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.event_columns import EVENT_ID, EVENT_TIME
-from seamline.schemas.views.properties import sort_keys
 from seamline.schemas.views.rowwise import key_of
 from seamline.slices import UNMERGED, WHOLE, Merging, Slice
 from seamline.units import Unit
 
-_WHOLE = 2**63 - 1
 _SAME = "r._source = c._source AND r._partition = c._partition AND r._offset = c._offset"
-
-
-@dataclass(frozen=True)
-class Served:
-    """What the speed layer and an older version counted together: up to `cut` (and `imports`) every copy of an event
-    was seen at once; above it, speed counted again what was no copy of anything it remembered.
-
-    version: whether there is an older version; known: whether it read files of this unit (the input `known`); foreign:
-    up to where another decoding's ids were remembered in place of this one's.
-    """
-
-    cut: Frontier
-    imports: tuple[str, ...] = ()
-    version: bool = False
-    known: bool = False
-    foreign: Frontier = START
 
 
 @dataclass(frozen=True)
@@ -268,57 +245,3 @@ class Statements:
         first = f"row_number() OVER (PARTITION BY {id_}, {time} ORDER BY {POSITION})"
         valid = f"FROM records_of_unit WHERE _reject IS NULL AND {id_} IS NOT NULL"
         return [f"copies AS (\n  SELECT {POSITION} {valid}\n  QUALIFY {first} > 1\n)"]
-
-
-def unit_statements(
-    definition: Definition,
-    contract: Contract,
-    unit: Unit,
-    cut: Frontier,
-    imports: tuple[str, ...],
-    *,
-    mended: bool = False,
-    served: Served | None = None,
-) -> Statements:
-    """The statements of one unit below `cut` with whole `imports`; with `served`, of what was served at that cut."""
-    below = f"SELECT * FROM raw WHERE {within(cut, imports)}"
-    mended_rows, at_once, foreign = f"SELECT * FROM mended WHERE {within(cut, imports)}" if mended else "", "", ""
-    if served is not None:
-        at_once = within(served.cut, served.imports)
-        topics = within(cut, served.imports)
-        below = f"SELECT * FROM raw WHERE ({topics})" + (f" AND NOT ({at_once})" if served.version else "")
-        if served.known:
-            below = f"SELECT * FROM known WHERE {at_once}\n  UNION ALL BY NAME\n  {below}"
-        mended_rows = f"SELECT * FROM mended WHERE {topics}" if mended else ""
-        foreign = within(served.foreign, ()) if mended and served.foreign != START else ""
-    if unit.hour is not None:
-        below = f"SELECT * FROM (\n  {below}\n  ) WHERE {of_hour(unit, contract)}"
-    fields, partial = tuple(f.name for f in contract.fields), definition.partials[contract.name]
-    return Statements(
-        below=below,
-        decoding=contract.decoding,
-        unit=unit,
-        fields=fields,
-        used=tuple(f for f in fields if re.search(rf"\b{re.escape(f)}\b", partial, re.IGNORECASE)),
-        event_id=contract.event_id,
-        event_time=contract.event_time,
-        partial=partial,
-        by_unit=definition.by_unit[contract.name],
-        decode_text=decode_statement(contract),
-        again_below=at_once,
-        mended=mended_rows,
-        order=sort_keys(definition.properties, tuple(key.name for key in definition.keys)),
-        served=served is not None,
-        foreign=foreign,
-        merging=definition.merging,
-        rows=definition.rows[contract.name],
-    )
-
-
-def mended_statement(contract: Contract, cut: Frontier, imports: tuple[str, ...]) -> str:
-    """Records in `raw` that another decoding rejected and this one accepts, with their own event dates."""
-    where = f"_reject IS NOT NULL AND _contract_version IS DISTINCT FROM {literal(contract.decoding)}"
-    source = records("raw", f"{where} AND ({within(cut, imports)})")
-    return (
-        f"WITH {source}\nSELECT * EXCLUDE (_key, _value) FROM (\n{decode_statement(contract)}\n) WHERE _reject IS NULL"
-    )

@@ -17,8 +17,8 @@ from seamline.entries.base import Claim
 from seamline.errors import Condition, TerminalError
 from seamline.frontier import Frontier, Partition
 from seamline.jobs.compare import GROUP, compare, largest
-from seamline.jobs.statements import unit_statements
 from seamline.jobs.unit import UnitTask
+from seamline.jobs.unit_statements import unit_statements
 from seamline.jobs.work import run_unit
 from seamline.kernel import Kernel, Limits, in_bytes, out_of_memory
 from seamline.ledger import Writer

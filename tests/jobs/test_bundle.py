@@ -16,8 +16,9 @@ from seamline.frontier import START, Frontier, Partition
 from seamline.history.archive import ArchiveHistory
 from seamline.jobs.bundle import MOST_BYTES, MOST_ROWS, MOST_UNITS, bundles
 from seamline.jobs.bundle_work import run_bundle
-from seamline.jobs.statements import Statements, unit_statements
+from seamline.jobs.statements import Statements
 from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.jobs.unit_statements import unit_statements
 from seamline.jobs.work import finished, local_runner, perform_together, resume, run_unit
 from seamline.raw import RawFile, by_day, raw_files
 from seamline.schemas.catalogue import Catalogue

@@ -15,8 +15,9 @@ from seamline.frontier import START, Frontier, Partition
 from seamline.history.archive import ArchiveHistory
 from seamline.jobs.conditions import within
 from seamline.jobs.spark_runner import SHARES, share_out
-from seamline.jobs.statements import Served, Tally, mended_statement, unit_statements
+from seamline.jobs.statements import Tally
 from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.jobs.unit_statements import Served, mended_statement, unit_statements
 from seamline.jobs.work import local_runner, run_unit
 from seamline.operate.spark_units import step_of
 from seamline.raw import by_day, raw_files

@@ -21,7 +21,7 @@ from seamline.errors import Condition, UserError
 from seamline.frontier import START
 from seamline.history.batch import BatchHistory
 from seamline.jobs.retention import retain
-from seamline.jobs.statements import unit_statements
+from seamline.jobs.unit_statements import unit_statements
 from seamline.kernel import Limits, kernel
 from seamline.schemas.catalogue import Catalogue, header_of
 from seamline.schemas.states import apply_views

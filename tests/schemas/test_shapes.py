@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from lakes import Bench
 
-from seamline.jobs.statements import unit_statements
+from seamline.jobs.unit_statements import unit_statements
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.compiler import compile_view
 from seamline.schemas.views.text import parse_views

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lakes import DAY, Bench, contract
+from obstore.store import LocalStore
 from pyarrow import parquet
 
 from seamline.errors import Condition, SeamlineError, TerminalError
 from seamline.frontier import Frontier
 from seamline.jobs.repack import is_wide
-from seamline.jobs.statements import unit_statements
 from seamline.jobs.unit import UnitTask
+from seamline.jobs.unit_statements import unit_statements
 from seamline.jobs.work import run_unit
 from seamline.kernel import GROUP_BYTES, Kernel, Limits, kernel
 from seamline.portions import cut, in_portions, lists_of
@@ -63,7 +64,7 @@ def answer(bench: Bench, partials: list[pa.Table] | list[str]) -> Counter[tuple[
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+    return Bench(tmp_path, store=LocalStore(str(tmp_path)))
 
 
 @pytest.fixture

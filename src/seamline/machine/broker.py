@@ -22,65 +22,12 @@ from kafka.errors import KafkaError
 
 from seamline.errors import Condition, TransientError
 from seamline.machine import process
+from seamline.machine.broker_settings import JVM, LOG4J, PROPERTIES, write_settings
 from seamline.machine.jars import kafka_classpath
 from seamline.machine.java import find_java
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
-JVM = (
-    "-Xms128m",
-    "-Xmx512m",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",  # a laptop's broker: no core is spent on compiling it twice
-    "-XX:+ExitOnOutOfMemoryError",
-    "-Djava.awt.headless=true",
-)
-
-SETTINGS = {
-    "process.roles": "broker,controller",
-    "node.id": "1",
-    "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    # one node: nothing can be replicated
-    "offsets.topic.replication.factor": "1",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
-    # a laptop: few files, few threads, no waiting for members that never come
-    "offsets.topic.num.partitions": "4",
-    "transaction.state.log.num.partitions": "4",
-    "share.coordinator.state.topic.num.partitions": "4",
-    "group.initial.rebalance.delay.ms": "0",
-    # one that was killed may not register again until its old session ends: 9 s by default
-    "broker.session.timeout.ms": "5000",
-    "broker.heartbeat.interval.ms": "1000",
-    "num.network.threads": "2",
-    "num.io.threads": "4",
-    "background.threads": "2",
-    "log.cleaner.dedupe.buffer.size": str(16 << 20),
-    # what is archived may be deleted by hand; nothing expires by itself, and no topic appears by a misspelling
-    "log.retention.ms": "-1",
-    "log.retention.bytes": "-1",
-    "auto.create.topics.enable": "false",
-    "message.max.bytes": str(16 << 20),
-    "replica.fetch.max.bytes": str(16 << 20),
-}
-
-LOG4J = """\
-rootLogger.level = INFO
-rootLogger.appenderRef.file.ref = file
-appender.file.type = RollingFile
-appender.file.name = file
-appender.file.fileName = {log}
-appender.file.filePattern = {log}.%i
-appender.file.layout.type = PatternLayout
-appender.file.layout.pattern = %d{{ISO8601}} %p %c{{1}}: %m%n
-appender.file.policies.type = SizeBasedTriggeringPolicy
-appender.file.policies.size = 10MB
-appender.file.strategy.type = DefaultRolloverStrategy
-appender.file.strategy.max = 3
-"""
 
 
 @dataclass(frozen=True)
@@ -137,7 +84,8 @@ class Broker:
         self._wait_for_predecessor(cluster)
         for attempt in range(3):
             cluster = self._with_ports(cluster, afresh=attempt > 0)
-            self._write_configuration(cluster)
+            ports = (cluster.port, cluster.controller_port)
+            write_settings(self.folder, self.log, ports, self._settings)
             self._format(cluster)
             self._launch(cluster)
             if process.until(lambda: not self.is_running() or self._answers(), seconds) and self.is_running():
@@ -198,31 +146,17 @@ class Broker:
             ports = free_ports()
         return replace(cluster, port=ports[0], controller_port=ports[1])
 
-    def _write_configuration(self, cluster: BrokerState) -> None:
-        client, controller = f"127.0.0.1:{cluster.port}", f"127.0.0.1:{cluster.controller_port}"
-        settings = {
-            **SETTINGS,
-            "log.dirs": str(self.folder / "data"),
-            "listeners": f"PLAINTEXT://{client},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{client}",
-            "controller.quorum.voters": f"1@{controller}",
-            **self._settings,
-        }
-        lines = (f"{key}={_escape(value)}\n" for key, value in settings.items())
-        (self.folder / "server.properties").write_text("".join(lines))
-        (self.folder / "log4j2.properties").write_text(LOG4J.format(log=_escape(str(self.log))))
-
     # ---------------------------------------------------------------- process
 
     def _java(self, *arguments: str) -> list[str]:
         classpath = os.pathsep.join(map(str, kafka_classpath()))
-        log4j = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
+        log4j = f"-Dlog4j2.configurationFile={self.folder / LOG4J}"
         return [str(find_java().binary), *JVM, log4j, "-cp", classpath, *arguments]
 
     def _format(self, cluster: BrokerState) -> None:
         if (self.folder / "data" / "meta.properties").exists():
             return
-        properties = str(self.folder / "server.properties")
+        properties = str(self.folder / PROPERTIES)
         command = self._java(
             "kafka.tools.StorageTool", "format", f"--cluster-id={cluster.cluster_id}", "-c", properties
         )
@@ -237,7 +171,7 @@ class Broker:
 
     def _launch(self, cluster: BrokerState) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        command = self._java("kafka.Kafka", str(self.folder / "server.properties"))
+        command = self._java("kafka.Kafka", str(self.folder / PROPERTIES))
         self._child = process.start(command, log=self._output, fresh_log=True)
         self._save(replace(cluster, pid=self._child.pid, born=process.born(self._child.pid)))
 
@@ -305,7 +239,3 @@ def _is_free(port: int) -> bool:
 def _property(text: str, key: str) -> str | None:
     pairs: Iterable[tuple[str, str, str]] = (line.partition("=") for line in text.splitlines())
     return next((value.strip() for name, _, value in pairs if name.strip() == key), None)
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\")
