@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from seamline.frontier import START, Frontier
 from seamline.streaming.kafka import Topic
@@ -18,7 +18,7 @@ IDLE_SECONDS = 1.0
 PATIENT_SECONDS = 2.0
 """How long it waits for a batch to end so that it may."""
 
-Apply = Callable[[Task, bool], Iterable[Row]]
+Apply = Callable[[Task[Any], bool], Iterable[Row]]
 """Applies a task to every task's records; whether they will be few: then one task is sooner done with them."""
 
 

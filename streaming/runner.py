@@ -11,7 +11,7 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +80,7 @@ class StreamRunner:
         self.role = role
         self.reading = reading
         self.stop = stop
+        self._sent = Sent(spark)
 
     def run(self) -> None:
         """Reads until `stop`. Raises what a batch raised, or the error found where the query died."""
@@ -151,7 +152,7 @@ class StreamRunner:
         checkpoint = tempfile.mkdtemp(prefix="seamline-checkpoint-")
 
         def batch(frame: Any, _: int) -> None:
-            batches.run(lambda task, few: run_action(frame, task, prepared.sources, 1 if few else self._at_once()))
+            batches.run(lambda task, few: self._applied(task, frame, prepared.sources, few))
 
         query = (
             self._source(prepared)
@@ -167,9 +168,9 @@ class StreamRunner:
             query.stop()
             shutil.rmtree(checkpoint, ignore_errors=True)
 
-    def _at_once(self) -> int:
-        """Tasks that Spark can run at once, by now."""
-        return int(self.spark.sparkContext.defaultParallelism)
+    def _applied(self, task: Task[Any], frame: Any, sources: dict[str, str], few: bool) -> list[Row]:
+        at_once = 1 if few else int(self.spark.sparkContext.defaultParallelism)  # as many as there are cores by now
+        return run_action(frame, task.work, self._sent.of(task.plan), sources, at_once)
 
     def _source(self, prepared: Prepared) -> Any:
         options = {
@@ -185,8 +186,30 @@ class StreamRunner:
         return frame.selectExpr("topic AS source", "partition", "offset", "timestamp", "key", "value")
 
 
-def run_action(frame: Any, task: Task, sources: dict[str, str], at_once: int) -> list[Row]:
-    """One Spark action: the task over the records of one or several partitions, all rows on the driver.
+class Sent:
+    """The plan that Spark's workers have: a broadcast variable, which each of them reads once, so that no batch carries
+    it. Another plan takes its place."""
+
+    def __init__(self, spark: Any) -> None:
+        self._spark = spark
+        self._plan: object = None
+        self._broadcast: Any = None
+
+    def of(self, plan: object) -> Any:
+        """The variable whose value is `plan`."""
+        if self._broadcast is None or self._plan is not plan:
+            if self._broadcast is not None:
+                self._broadcast.destroy()
+            self._broadcast = self._spark.sparkContext.broadcast(plan)
+            self._plan = plan
+        return self._broadcast
+
+
+def run_action(
+    frame: Any, work: Callable[[pa.Table, Any], list[Row]], plan: Any, sources: dict[str, str], at_once: int
+) -> list[Row]:
+    """One Spark action: the work over the records of one or several partitions, all rows on the driver. `plan`: a
+    broadcast variable.
 
     No more tasks than can run `at_once`: a small batch costs what its tasks' overhead costs. A task holds HELD_BYTES of
     records at once, however many there are; events to be kept go along with the first of them alone.
@@ -194,7 +217,7 @@ def run_action(frame: Any, task: Task, sources: dict[str, str], at_once: int) ->
 
     def apply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for number, held in enumerate(in_bytes_of(batches, HELD_BYTES)):
-            rows = [row for row in task(records_table(held, sources)) if not number or row.kind != "events"]
+            rows = [row for row in work(records_table(held, sources), plan.value) if not number or row.kind != "events"]
             columns = list(zip(*rows, strict=True)) if rows else [(), (), ()]
             arrays = [pa.array(column, kind.type) for column, kind in zip(columns, _RESULT, strict=True)]
             yield pa.RecordBatch.from_arrays(arrays, schema=_RESULT)

@@ -15,8 +15,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from seamline.errors import UserError
+from seamline.schemas.contracts.claimed import ALL, Claimed, claimed_by, unclaimed_by
 from seamline.schemas.contracts.contract import Contract, check_topics
-from seamline.schemas.contracts.decode import decode_statement, unclaimed_statement
+from seamline.schemas.contracts.decode import decode_statement
 from seamline.schemas.views.definition import Definition
 from seamline.slices import Merging
 
@@ -49,6 +50,9 @@ class DecodingPlan:
     statement: str
     horizon: timedelta
 
+    claimed: Claimed = ALL
+    """Which of the topics' records are its own."""
+
     identity: str = ""
     """What its events' ids are made of; empty without ids."""
 
@@ -76,8 +80,8 @@ class StreamPlan:
 
     decodings: tuple[DecodingPlan, ...]
 
-    unclaimed: tuple[tuple[str, str], ...] = ()
-    """Topic to the statement of records that no contract claims."""
+    unclaimed: tuple[tuple[str, Claimed], ...] = ()
+    """Topic to its records that no contract claims, where there may be any."""
 
     definitions: tuple[str, ...] = ()
     """Every live definition; each epoch lists them all."""
@@ -128,6 +132,7 @@ def make_plan(
             topics=read[contract.name],
             statement=decode_statement(contract),
             horizon=contract.horizon,
+            claimed=claimed_by(contract),
             identity=contract.identity,
             partials=made[decoding].partials,
             uses=_uses(contract, [statement for _, statement in made[decoding].partials]),
@@ -203,10 +208,10 @@ def sharing(topic: str, current: Mapping[str, Contract], read: Mapping[str, Sequ
     return [replace(contract, topic=topic) for name, contract in current.items() if topic in read[name]]
 
 
-def _unclaimed(current: Mapping[str, Contract], read: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Topic to statement, but for topics whose one contract claims every record. Where a contract that lives on in a
-    definition alone clashes, one contract decides."""
-    statements: dict[str, str] = {}
+def _unclaimed(current: Mapping[str, Contract], read: Mapping[str, Sequence[str]]) -> dict[str, Claimed]:
+    """By topic, but for topics whose one contract claims every record. Where a contract that lives on in a definition
+    alone clashes, one contract decides."""
+    found: dict[str, Claimed] = {}
     for topic in {topic for topics in read.values() for topic in topics}:
         shared = sharing(topic, current, read)
         try:
@@ -214,5 +219,5 @@ def _unclaimed(current: Mapping[str, Contract], read: Mapping[str, Sequence[str]
         except UserError:
             shared = shared[:1]
         if any(contract.discriminator for contract in shared):
-            statements[topic] = unclaimed_statement(shared)
-    return statements
+            found[topic] = unclaimed_by(shared)
+    return found

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from typing import NamedTuple
+from functools import partial, reduce
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from seamline.frontier import START, Frontier, Partition, topic_of
 from seamline.kernel import Kernel, Limits, kernel
 from seamline.portions import in_portions, portion_bytes
+from seamline.streaming.split import Split
 from seamline.streaming.stream_plan import UNCLAIMED, DecodingPlan, StreamPlan
 
 RECORDS = pa.schema(
@@ -66,16 +67,28 @@ class Row(NamedTuple):
     """A table in Arrow's IPC stream format."""
 
 
-Task = Callable[[pa.Table], list[Row]]
-Tasks = Callable[[Task], Iterable[Row]]
+Plan = TypeVar("Plan")
+
+
+@dataclass(frozen=True)
+class Task(Generic[Plan]):
+    """What a task makes of its records. `plan` is what does not change from batch to batch and may be large: as long as
+    it is the same object, it is sent to those who do the work but once."""
+
+    plan: Plan
+    work: Callable[[pa.Table, Plan], list[Row]]
+
+    def __call__(self, records: pa.Table) -> list[Row]:
+        return self.work(records, self.plan)
+
+
+Tasks = Callable[[Task[Any]], Iterable[Row]]
 """Applies a task to every task's records and gives all rows: a Spark action, or a loop. May be called twice."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every task of one micro-batch does."""
-
-    plan: StreamPlan
+    """What every task of one micro-batch does by the stream's plan."""
 
     start: Frontier
     """Records below it are covered already and are ignored."""
@@ -90,11 +103,11 @@ class Job:
     """Of a topic that is being left, records from here on are ignored."""
 
 
-def decode_task(records: pa.Table, job: Job) -> list[Row]:
-    """One task's records, of any partitions, decoded by every decoding of their topics.
+def decode_task(records: pa.Table, plan: StreamPlan, job: Job) -> list[Row]:
+    """One task's records, of any partitions, each decoded by every decoding of its topic that claims it.
 
-    Rows: a `range` (positions read), and for each decoding a `tally`, its `ids`, a `partial` for each definition, and
-    its `events` where they are few.
+    Rows: a `range` (positions read), and for each decoding that has records a `tally`, its `ids`, a `partial` for each
+    definition, and its `events` where they are few.
     """
     engine = kernel(job.limits)
     rows: list[Row] = []
@@ -106,43 +119,44 @@ def decode_task(records: pa.Table, job: Job) -> list[Row]:
     rows.append(Row("range", "", to_ipc(ranges)))
     for source in pc.unique(records["source"]).to_pylist():
         of_source = records.filter(pc.equal(records["source"], source)) if ranges.num_rows > 1 else records
-        rows += _decode_source(engine, job, topic_of(source), of_source)
+        rows += _decode_source(engine, plan, job, topic_of(source), of_source)
     return rows
 
 
-def _decode_source(engine: Kernel, job: Job, topic: str, records: pa.Table) -> list[Row]:
-    """The records of one source, in portions that the kernel can hold; their partials merge like those of tasks."""
+def _decode_source(engine: Kernel, plan: StreamPlan, job: Job, topic: str, records: pa.Table) -> list[Row]:
+    """The records of one source: each decoding's own, in portions that the kernel can hold, whose partials merge like
+    those of tasks. A decoding that claims none of them costs nothing."""
     most, kept = portion_bytes(engine), 0
     rows: list[Row] = []
-    for made in in_portions(lambda portion: _decode_portion(engine, job, topic, portion), records, most):
-        kept += sum(len(row.payload) for row in made if row.kind == "events")
-        rows += made if kept <= job.kept_bytes else [row for row in made if row.kind != "events"]
-    return rows
-
-
-def _decode_portion(engine: Kernel, job: Job, topic: str, records: pa.Table) -> list[Row]:
-    rows: list[Row] = []
+    split = Split(engine, records)
     without = from_ipc(job.without) if job.without else None
-    for plan in job.plan.of_topic(topic):
-        left_out = None if without is None else without.filter(pc.equal(without["decoding"], plan.decoding))
+    for one in plan.of_topic(topic):
+        left_out = None if without is None else without.filter(pc.equal(without["decoding"], one.decoding))
         if left_out is not None and not left_out.num_rows:
             continue
-        decoded = engine.run(f"SELECT * EXCLUDE (_key, _value) FROM ({plan.statement})", {"records": records})
-        events = decoded.filter(pc.is_null(decoded["_reject"]))
-        if left_out is None:
-            rows.append(tally(plan.label, decoded.num_rows, decoded.num_rows - events.num_rows))
-            if plan.has_id and events.num_rows:
-                rows.append(Row("ids", plan.decoding, to_ipc(_ids(events, plan))))
-                rows += _kept(events, plan, job.kept_bytes)
-            rows += _partials(engine, plan, events)
-        else:
-            rows += partials_without(engine, plan, events, left_out)
-    unclaimed_by = dict(job.plan.unclaimed).get(topic)
-    if without is None and unclaimed_by:
-        unclaimed = engine.run(f"SELECT count(*) AS n FROM ({unclaimed_by})", {"records": records})["n"][0].as_py()
-        if unclaimed:
-            rows.append(tally(UNCLAIMED, unclaimed, unclaimed))
+        if not (mine := split.of(one.claimed)).num_rows:
+            continue
+        for made in in_portions(partial(_decode, engine, one, job.kept_bytes, left_out), mine, most):
+            kept += sum(len(row.payload) for row in made if row.kind == "events")
+            rows += made if kept <= job.kept_bytes else [row for row in made if row.kind != "events"]
+    unclaimed_by = dict(plan.unclaimed).get(topic)
+    if without is None and unclaimed_by and (unclaimed := split.count(unclaimed_by)):
+        rows.append(tally(UNCLAIMED, unclaimed, unclaimed))
     return rows
+
+
+def _decode(
+    engine: Kernel, plan: DecodingPlan, kept_bytes: int, left_out: pa.Table | None, records: pa.Table
+) -> list[Row]:
+    decoded = engine.run(f"SELECT * EXCLUDE (_key, _value) FROM ({plan.statement})", {"records": records})
+    events = decoded.filter(pc.is_null(decoded["_reject"]))
+    if left_out is not None:
+        return partials_without(engine, plan, events, left_out)
+    rows = [tally(plan.label, decoded.num_rows, decoded.num_rows - events.num_rows)]
+    if plan.has_id and events.num_rows:
+        rows.append(Row("ids", plan.decoding, to_ipc(_ids(events, plan))))
+        rows += _kept(events, plan, kept_bytes)
+    return rows + _partials(engine, plan, events)
 
 
 def _kept(events: pa.Table, plan: DecodingPlan, limit: int) -> list[Row]:

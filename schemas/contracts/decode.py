@@ -18,7 +18,7 @@ from seamline.errors import Condition, UserError
 from seamline.kernel import literal, quote
 from seamline.schemas.contracts.checks import convert, first_of, rule_reasons
 from seamline.schemas.contracts.contract import Contract, check_topics
-from seamline.schemas.contracts.json_records import claim, documents, parsed, read, shapeless, unclaimed
+from seamline.schemas.contracts.json_records import claim, documents, kind, parsed, read, shapeless, unclaimed
 from seamline.schemas.contracts.types import instant_literal
 
 METADATA: dict[str, str] = {
@@ -92,6 +92,16 @@ def unclaimed_statement(contracts: Sequence[Contract]) -> str:
         *_id_columns("NULL::UHUGEINT"),
     ]
     return _statement(documents(), columns, "_documents", where)
+
+
+def kinds_statement(path: Sequence[str]) -> str:
+    """The SELECT over `records`, whose `offset` numbers them, that gives each kind that they say at a discriminator's
+    path, NULL where a record says none, and the numbers of its records: (_kind VARCHAR, _records BIGINT[]).
+
+    A contract claims a record by its kind, in this statement as in `decode_statement` and `unclaimed_statement`.
+    """
+    columns = [f"{kind(path)} AS _kind", "list(_offset) AS _records"]
+    return _statement(documents(), columns, "_documents", "GROUP BY _kind")
 
 
 def claims_version(contracts: Sequence[Contract]) -> str:

@@ -53,17 +53,22 @@ def documents() -> list[tuple[str, str]]:
     ]
 
 
+def kind(path: Sequence[str]) -> str:
+    """What the record says at a discriminator's path: a string, an integer or a boolean as text; else NULL."""
+    at = literal(_json_path(path))
+    scalar = f"json_type(_doc, {at}) IN ('VARCHAR', 'UBIGINT', 'BIGINT', 'BOOLEAN')"
+    return f"CASE WHEN {scalar} THEN json_extract_string(_doc, {at}) END"
+
+
 def claim(shared: Discriminator, contracts: Sequence[Contract]) -> str:
     """The condition, never NULL, that one of the contracts claims the record."""
-    path = literal(_discriminator_path(shared))
     values = ", ".join(literal(c.discriminator.value) for c in contracts if c.discriminator)
-    scalar = f"json_type(_doc, {path}) IN ('VARCHAR', 'UBIGINT', 'BIGINT', 'BOOLEAN')"
-    return f"coalesce({scalar} AND json_extract_string(_doc, {path}) IN ({values}), false)"
+    return f"coalesce({kind(shared.path)} IN ({values}), false)"
 
 
 def unclaimed(shared: Discriminator, otherwise: str) -> str:
     """Why no contract claims a record: it cannot be read, says nothing, or `otherwise`."""
-    silent = f"coalesce(json_type(_doc, {literal(_discriminator_path(shared))}), 'NULL') = 'NULL'"
+    silent = f"coalesce(json_type(_doc, {literal(_json_path(shared.path))}), 'NULL') = 'NULL'"
     return (
         f"coalesce({UNREADABLE}, CASE WHEN json_type(_doc) <> 'OBJECT' THEN 'not an object' WHEN {silent}"
         f" THEN {literal('no discriminator: ' + '.'.join(shared.path))} ELSE {literal(otherwise)} END)"
@@ -96,8 +101,8 @@ def shapeless(fields: Sequence[Field], values: Sequence[str]) -> Iterator[Reason
         yield from shape_reasons(field, Place(field.name, kinds[path], read(field), value, "_doc", path, kinds))
 
 
-def _discriminator_path(shared: Discriminator) -> str:
+def _json_path(keys: Sequence[str]) -> str:
     path = "$"
-    for key in shared.path:
+    for key in keys:
         path = step(path, key)
     return path

@@ -32,7 +32,7 @@ from seamline.streaming.archive.refile import Holdings
 from seamline.streaming.archive.tables import Fence, RawTable
 from seamline.streaming.checks import Check, no_check
 from seamline.streaming.gathered import gather
-from seamline.streaming.tasks import Tasks
+from seamline.streaming.tasks import Task, Tasks
 
 log = logging.getLogger(__name__)
 
@@ -135,8 +135,8 @@ class Archive:
         """
         began = self.clock()
         limits = Limits(self.engine.limits.folders, self.engine.limits.memory, 1)
-        job = FilingJob(self.lake.uri, self.shelves, self.frontier, limits, stop)
-        seen = gather(tasks(partial(filing_task, job=job)))
+        job = FilingJob(self.lake.uri, self.frontier, limits, stop)
+        seen = gather(tasks(Task(self.shelves, partial(filing_task, job=job))))
         if not seen.read:
             return None
         counts = {

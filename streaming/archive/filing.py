@@ -15,9 +15,11 @@ from seamline.frontier import START, Frontier, topic_of
 from seamline.kernel import Kernel, Limits, kernel, literal, quote
 from seamline.lake import Lake
 from seamline.portions import in_portions, portion_bytes
+from seamline.schemas.contracts.claimed import Claimed, claimed_by, unclaimed_by
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.decode import claims_version, decode_statement, unclaimed_statement
 from seamline.streaming.archive.tables import RawTable, files_table, write_raw
+from seamline.streaming.split import Split
 from seamline.streaming.stream_plan import UNCLAIMED, Leaving, sharing, topics_read
 from seamline.streaming.tasks import RECORDS, Row, above, below, ranges_of, tally, to_ipc
 
@@ -37,6 +39,9 @@ class Shelf:
 
     decode: str
     """The statement from `records` to the table's rows."""
+
+    claimed: Claimed
+    """Which of the topics' records those are."""
 
     left_out: tuple[str, ...] = ()
     """Columns that the table holds with another type."""
@@ -81,6 +86,7 @@ def make_shelves(
             contract=name,
             version=contract.decoding,
             decode=decode_statement(contract),
+            claimed=claimed_by(contract),
         )
         for (name, layout), contract in sorted(by_table.items())
     ]
@@ -96,7 +102,7 @@ def _unclaimed(topic: str, shared: list[Contract], stream: str) -> Shelf:
         shared = shared[:1]
         statement = unclaimed_statement(shared)
     table = Lake.unclaimed_path(stream)
-    return Shelf(table, (topic,), UNCLAIMED, UNCLAIMED, claims_version(shared), statement)
+    return Shelf(table, (topic,), UNCLAIMED, UNCLAIMED, claims_version(shared), statement, unclaimed_by(shared))
 
 
 def fitted(shelf: Shelf, table: RawTable, engine: Kernel) -> Shelf:
@@ -107,10 +113,9 @@ def fitted(shelf: Shelf, table: RawTable, engine: Kernel) -> Shelf:
 
 @dataclass(frozen=True)
 class FilingJob:
-    """What every task of one append does."""
+    """What every task of one append does with its shelves."""
 
     uri: str
-    shelves: tuple[Shelf, ...]
 
     start: Frontier
     """Records below it are covered already and are ignored."""
@@ -121,10 +126,10 @@ class FilingJob:
     """Of a topic that is being left, records from here on are ignored."""
 
 
-def filing_task(records: pa.Table, job: FilingJob) -> list[Row]:
+def filing_task(records: pa.Table, shelves: tuple[Shelf, ...], job: FilingJob) -> list[Row]:
     """One task's records decoded and written as files of the raw tables; no row goes back.
 
-    Rows: a `range`, and for each shelf a `tally` and its `file`s.
+    Rows: a `range`, and for each shelf that has records a `tally` and its `file`s.
     """
     lake, engine = Lake(job.uri, None), kernel(job.limits)
     records = below(records, job.stop)
@@ -135,17 +140,19 @@ def filing_task(records: pa.Table, job: FilingJob) -> list[Row]:
     rows = [Row("range", "", to_ipc(ranges))]
     for source in pc.unique(records["source"]).to_pylist():
         here = records.filter(pc.equal(records["source"], source))
-        shelves = [shelf for shelf in job.shelves if topic_of(source) in shelf.topics]
-        rows += file_records(engine, lake, shelves, here)
+        of_topic = [shelf for shelf in shelves if topic_of(source) in shelf.topics]
+        rows += file_records(engine, lake, of_topic, here)
     return rows
 
 
 def file_records(engine: Kernel, lake: Lake, shelves: Sequence[Shelf], records: pa.Table) -> list[Row]:
     """Records of one source, written to every shelf that claims them, in portions that the kernel can hold."""
     rows: list[Row] = []
+    split = Split(engine, records)
     for shelf in shelves:
-        for made in in_portions(partial(_file_portion, engine, lake, shelf), records, portion_bytes(engine)):
-            rows += made
+        if (mine := split.of(shelf.claimed)).num_rows:
+            for made in in_portions(partial(_file_portion, engine, lake, shelf), mine, portion_bytes(engine)):
+                rows += made
     return rows
 
 

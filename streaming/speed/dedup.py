@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -85,6 +86,7 @@ class Kept:
         """How long a generation is, and how far timestamps may run back."""
         return self.horizon // GENERATIONS
 
+    @cached_property
     def entry(self) -> Memory:
         """What the next epoch says of it."""
         start = self.generations[0].start
@@ -145,6 +147,10 @@ class Kept:
         return replace(self, generations=left, spans=((since, self.spans[at][1]), *self.spans[at + 1 :]))
 
     def __len__(self) -> int:
+        return self._ids
+
+    @cached_property
+    def _ids(self) -> int:
         return sum(map(len, self.generations))
 
 
@@ -162,7 +168,7 @@ class Remembered:
     @property
     def entries(self) -> dict[str, Memory]:
         """What the next epoch says."""
-        return {decoding: kept.entry() for decoding, kept in sorted(self.kept.items())}
+        return {decoding: kept.entry for decoding, kept in sorted(self.kept.items())}
 
     def keep(self, kept: dict[str, Kept]) -> None:
         """Remembers these from now on, and no others."""
@@ -171,9 +177,8 @@ class Remembered:
     def find_duplicates(self, ids: pa.Table) -> pa.Table:
         """Positions (like POSITIONS) of copies in `ids` (like IDS): within it, and of what is remembered."""
         found = [POSITIONS.empty_table()]
-        for decoding, kept in sorted(self.kept.items()):
-            mine = _of(ids, decoding)
-            asked = _columns(mine)
+        for decoding, mine in _by_decoding(ids).items():
+            kept, asked = self.kept[decoding], _columns(mine)
             copies = later_copies(asked.hi, asked.lo, asked.seen, _places(mine), kept.horizon) | kept.holds(asked)
             found.append(mine.filter(pa.array(copies)).select(POSITIONS.names).cast(POSITIONS))
         return pa.concat_tables(found)
@@ -181,9 +186,10 @@ class Remembered:
     def read(self, epoch: int, start: Frontier, ids: pa.Table, now: datetime) -> None:
         """Remembers the ids (like IDS) that an epoch has read, copies too: each may have copies that are near to it."""
         believed = second(now + ALLOWANCE)
-        for decoding, kept in self.kept.items():
-            asked = _columns(_of(ids, decoding))
-            self.kept[decoding] = kept.read(epoch, start, IdentityRun.of(asked.hi, asked.lo, asked.seen), believed)
+        for decoding, mine in _by_decoding(ids).items():
+            asked = _columns(mine)
+            run = IdentityRun.of(asked.hi, asked.lo, asked.seen)
+            self.kept[decoding] = self.kept[decoding].read(epoch, start, run, believed)
 
     def may_forget(self, latest: int) -> bool:
         """Whether anything could change at this time, the latest of all."""
@@ -231,9 +237,16 @@ def _filled(generation: Generation, ids: IdentityRun, rows: tuple[int, int], beg
     return replace(generation, began=began, needed=needed, runs=(run,))
 
 
-def _of(ids: pa.Table, decoding: str) -> pa.Table:
-    """One decoding's events that have an id."""
-    return ids.filter(pc.and_(pc.equal(ids["decoding"], decoding), pc.is_valid(ids["hi"])))
+def _by_decoding(ids: pa.Table) -> dict[str, pa.Table]:
+    """Each decoding's events that have an id, by decodings in order, those of one in the order of the table."""
+    there = ids.filter(pc.is_valid(ids["hi"]))
+    ordered = there.take(pc.sort_indices(there["decoding"]))  # it is stable
+    runs = pc.run_end_encode(ordered["decoding"].combine_chunks())
+    found, first = dict[str, pa.Table](), 0
+    for decoding, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        found[decoding] = ordered.slice(first, end - first)
+        first = end
+    return found
 
 
 def _columns(ids: pa.Table) -> IdentityRun:

@@ -39,6 +39,7 @@ from seamline.streaming.tasks import (
     POSITIONS,
     Job,
     Row,
+    Task,
     Tasks,
     decode_task,
     partials_without,
@@ -128,15 +129,16 @@ class Speed:
         self._check_whole()
         began = self.clock()
         self._forget(began)
-        job = Job(self.plan, self.frontier, limits=self.task_limits, kept_bytes=self.kept_bytes, stop=stop)
-        seen = gather(tasks(partial(decode_task, job=job)))
+        job = Job(self.frontier, limits=self.task_limits, kept_bytes=self.kept_bytes, stop=stop)
+        seen = gather(tasks(Task(self.plan, partial(decode_task, job=job))))
         if not seen.read:
             return None
         copies = self.remembered.find_duplicates(seen.ids)
         touched = self._touched(copies)
         again = self._made_here(touched, seen, copies)
         if again is None:
-            again = gather(tasks(partial(decode_task, job=replace(job, without=to_ipc(copies)))))
+            job = replace(job, without=to_ipc(copies))
+            again = gather(tasks(Task(self.plan, partial(decode_task, job=job))))
             check_same(seen, again)
         remade = {one.decoding for one in touched}  # a definition's partials of other contracts stand
         partials = {of: t for of, t in seen.partials.items() if of[1] not in remade}

@@ -181,7 +181,7 @@ def test_a_longer_horizon_may_reach_back_beyond_what_is_remembered() -> None:
 
 def test_an_epoch_says_from_where_on_the_decodings_own_topics_are_remembered() -> None:
     both = Frontier({Partition("a@1", 0): 5, Partition("b@1", 0): 6})
-    said = Kept(PLAN, ((3, "d"),), True, (Generation(3, both), Generation(4, START))).entry()
+    said = Kept(PLAN, ((3, "d"),), True, (Generation(3, both), Generation(4, START))).entry
     assert (said.start, said.spans, said.since, said.horizon) == (both.only(["a@1"]), ((3, "d"),), 3, 3600)
     remembered = opened("d", "e")
     remembered.kept["e"] = replace(remembered.kept["e"], spans=((7, "e"), (9, "f")))

@@ -78,7 +78,7 @@ def test_a_task_decodes_a_backlog_of_large_records_in_little_memory(bench: Bench
     plan = make_plan(
         [bench.contract], [(d, Catalogue(bench.lake).contracts(d.hash)) for d in Catalogue(bench.lake).live("main")]
     )
-    seen = gather(decode_task(bench.records(Frontier(), bench.end), Job(plan, Frontier(), limits=small)))
+    seen = gather(decode_task(bench.records(Frontier(), bench.end), plan, Job(Frontier(), limits=small)))
     assert (seen.read, seen.rejected) == ({"orders": 401}, {"orders": 1})
     assert seen.end == bench.end
     assert seen.ids.num_rows == 400
@@ -91,7 +91,7 @@ def test_an_append_files_large_records_in_little_memory_and_in_small_row_groups(
     bench.send(*values)
     shelves = make_shelves([bench.contract], [], "main")
     seen = gather(
-        filing_task(bench.records(Frontier(), bench.end), FilingJob(bench.lake.uri, shelves, Frontier(), small))
+        filing_task(bench.records(Frontier(), bench.end), shelves, FilingJob(bench.lake.uri, Frontier(), small))
     )
     assert (seen.read, seen.rejected) == ({"orders": 400}, {"orders": 0})
     found = []
@@ -130,7 +130,7 @@ def test_small_files_of_large_records_are_put_together_into_small_row_groups(ben
     for portion in lists_of(values, 50, 1 << 30):
         records = pa.Table.from_pylist([row(value, n) for n, value in enumerate(portion)], schema=RECORDS)
         seen = gather(
-            filing_task(records, FilingJob(bench.lake.uri, shelves, Frontier(), Limits((str(bench.folder),))))
+            filing_task(records, shelves, FilingJob(bench.lake.uri, Frontier(), Limits((str(bench.folder),))))
         )
         table.add([RawFile(**one) for one in seen.files])
     table.compact([DAY.date().isoformat()])
@@ -156,7 +156,7 @@ def test_a_record_too_large_to_decode_is_archived_with_its_bytes_and_rejected(be
     records = bench.records(Frontier(), bench.end)
     limits = Limits((str(bench.folder),), "512MB", 1)
     seen = gather(
-        filing_task(records, FilingJob(bench.lake.uri, make_shelves([bench.contract], [], "main"), Frontier(), limits))
+        filing_task(records, make_shelves([bench.contract], [], "main"), FilingJob(bench.lake.uri, Frontier(), limits))
     )
     rows = []
     for one in seen.files:
@@ -165,7 +165,7 @@ def test_a_record_too_large_to_decode_is_archived_with_its_bytes_and_rejected(be
     assert reasons == {LARGEST: None, LARGEST + 1: "record too large", 3 * LARGEST: "record too large"}
     assert sorted(one["_value"] for one in rows) == sorted(values)
     plan = make_plan([bench.contract], [])
-    assert gather(decode_task(records, Job(plan, Frontier(), limits=limits))).rejected == {"orders": 2}
+    assert gather(decode_task(records, plan, Job(Frontier(), limits=limits))).rejected == {"orders": 2}
 
 
 def test_of_a_shared_topic_it_is_nobodys() -> None:

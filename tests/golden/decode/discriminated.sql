@@ -13,7 +13,7 @@ _parsed AS (
     json_type(_doc, ['$', '$."at"', '$."n"']) AS _kinds,
     TRY(json_transform(_doc, '{"at":"VARCHAR","n":"BIGINT"}')) AS _raw
   FROM _documents
-  WHERE coalesce(json_type(_doc, '$."payload"."kind"') IN ('VARCHAR', 'UBIGINT', 'BIGINT', 'BOOLEAN') AND json_extract_string(_doc, '$."payload"."kind"') IN ('push'), false)
+  WHERE coalesce(CASE WHEN json_type(_doc, '$."payload"."kind"') IN ('VARCHAR', 'UBIGINT', 'BIGINT', 'BOOLEAN') THEN json_extract_string(_doc, '$."payload"."kind"') END IN ('push'), false)
 ),
 _typed AS (
   SELECT *,

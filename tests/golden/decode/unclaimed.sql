@@ -15,4 +15,4 @@ SELECT _source, _partition, _offset, _timestamp, _key, _value,
   (NULL::UHUGEINT >> 64)::UBIGINT AS _id_hi,
   (NULL::UHUGEINT & 18446744073709551615::UHUGEINT)::UBIGINT AS _id_lo
 FROM _documents
-WHERE NOT coalesce(json_type(_doc, '$."payload"."kind"') IN ('VARCHAR', 'UBIGINT', 'BIGINT', 'BOOLEAN') AND json_extract_string(_doc, '$."payload"."kind"') IN ('push', '2'), false)
+WHERE NOT coalesce(CASE WHEN json_type(_doc, '$."payload"."kind"') IN ('VARCHAR', 'UBIGINT', 'BIGINT', 'BOOLEAN') THEN json_extract_string(_doc, '$."payload"."kind"') END IN ('push', '2'), false)
