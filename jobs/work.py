@@ -107,16 +107,15 @@ def _decoded(
     work: Callable[[dict[str, Input], Tally], T],
 ) -> T:
     tally = Tally(*(task.tally or _row(engine.run(statements.tally, inputs))))
-    scratch = None
-    if tally.foreign:
-        scratch = lake.batch_path(task.definition, task.unit, f"{new_attempt()}.decoded")
+    if not tally.foreign:
+        return work(inputs, tally)
+    scratch = lake.batch_path(task.definition, task.unit, f"{new_attempt()}.decoded")
+    try:
         lake.write(engine, statements.decode, inputs, scratch)
         inputs["again"] = lake.read([scratch])
-    try:
         return work(inputs, tally)
     finally:
-        if scratch:
-            lake.delete([scratch])
+        lake.delete([scratch])  # one that did not fit into memory may be half written
 
 
 def _simple(
