@@ -2,9 +2,8 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 
-# An editable install in strict mode links file by file: a new file, or a changed pyproject.toml or lock, needs it done again.
-SOURCES := $(shell find src schemas streaming jobs serving examples/github/contracts examples/github/views -type f ! -name '*.pyc' ! -path '*.egg-info/*' | LC_ALL=C sort)
-STAMP := $(VENV)/.installed-$(shell (echo '$(SOURCES)'; cat pyproject.toml locks/dev.txt) | cksum | tr ' ' '-')
+# What is installed is these folders themselves; a changed pyproject.toml or lock needs it done again.
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml deploy/serve/pyproject.toml locks/dev.txt | cksum | tr ' ' '-')
 
 # The first Python from 3.11 to 3.13 there is (PYTHON=… to choose another).
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
@@ -67,10 +66,10 @@ bench: setup ## the figures of docs/benchmarks.md on this machine, small (SIZE=w
 	@$(PY) benchmarks --size $(or $(SIZE),small) $(ARGS)
 
 zip: setup ## build/seamline.zip, for spark-submit --py-files (with deploy/submit.py as the application)
-	@rm -rf build/lib build/bdist.* build/wheel
-	$(PY) -m build --wheel --no-isolation --outdir build/wheel .
-	@cp build/wheel/seamline-*.whl build/seamline.zip && echo build/seamline.zip
+	@rm -rf build/lib build/bdist.* build/zip deploy/serve/build
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --no-compile --target build/zip ./deploy/serve .
+	@$(PY) -c 'from shutil import make_archive; print(make_archive("build/seamline", "zip", "build/zip"))'
 
 clean: ## removes all that was made here, .venv too (fetched jars stay in ~/.cache/seamline)
-	rm -rf $(VENV) .venv-3.* build dist seamline.egg-info src/seamline.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .demo
+	rm -rf $(VENV) .venv-3.* build dist deploy/serve/build src/*.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

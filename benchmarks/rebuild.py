@@ -18,7 +18,7 @@ from lakes import GROUPS, Clicks
 from seamline.history.batch import BatchHistory
 from seamline.jobs.batch import Batch
 from seamline.jobs.spark_runner import spark_runner
-from seamline.spark import session
+from seamline.sides.spark import session
 
 CORES = 2
 FAIR = {"spark.driver.memory": "4g", "spark.driver.extraJavaOptions": ""}

@@ -13,7 +13,7 @@ from lakes import Clicks
 
 from seamline.jobs.batch import Batch
 from seamline.jobs.spark_runner import spark_runner
-from seamline.spark import session
+from seamline.sides.spark import session
 
 SIZES = {Size.SMALL: (2_000_000, 100, 3), Size.WHOLE: (30_000_000, 100, 5)}
 """Events, dates, rounds."""

@@ -27,7 +27,7 @@ from seamline.kernel import Limits, kernel, quote
 from seamline.schemas.algebra import ALGEBRA, Call
 from seamline.schemas.algebra.forms import evaluated, fill
 from seamline.serving.serving import Serving
-from seamline.spark import session
+from seamline.sides.spark import session
 
 SIZES = {Size.SMALL: (1_000_000, 10, 3), Size.WHOLE: (10_000_000, 10, 5)}
 """Events, dates, rounds."""

@@ -29,7 +29,7 @@ from seamline.machine.broker import Broker
 from seamline.schemas.project import BOOTSTRAP, Project, load_project
 from seamline.schemas.states import apply_views
 from seamline.serving.serving import Serving
-from seamline.spark import session
+from seamline.sides.spark import session
 from seamline.streaming.kafka import Cluster
 
 TOPIC = "clicks"

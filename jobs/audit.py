@@ -27,9 +27,9 @@ from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.unit_statements import Served, unit_statements
 from seamline.jobs.verify import verify
 from seamline.lake import Lake
-from seamline.raw import by_day, raw_files
 from seamline.schemas.stored import check_segments, check_version
 from seamline.segment import build_chain
+from seamline.sides.raw import by_day, raw_files
 from seamline.units import whole_name
 
 EPOCHS = "epochs"

@@ -20,9 +20,9 @@ from seamline.jobs.stages import Recomputed, Reservation
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.unit_statements import mended_statement, unit_statements
 from seamline.jobs.work import finished
-from seamline.raw import RawFile, by_day, raw_files
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.views.properties import by_hour
+from seamline.sides.raw import RawFile, by_day, raw_files
 from seamline.units import HOURS, Unit
 
 

@@ -16,10 +16,10 @@ from seamline.jobs.reserve import unpublished
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Decided, Target, Unpublished
 from seamline.lake import Lake
-from seamline.raw import fingerprint
 from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.stored import unread
+from seamline.sides.raw import fingerprint
 
 
 def decide(resources: Resources, view: str, *, rebuild: bool) -> Decided | Unpublished | Nothing:

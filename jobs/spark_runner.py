@@ -23,7 +23,7 @@ from seamline.jobs.bundle import Bundle, bundles
 from seamline.jobs.unit import Runner, UnitResult, UnitTask
 from seamline.jobs.work import perform_together, resume
 from seamline.lake import Lake
-from seamline.spark import from_task, local_cores, settle_worker
+from seamline.sides.spark import from_task, local_cores, settle_worker
 
 LOOK_SECONDS = 0.5
 """How often the driver asks Spark how far it is."""

@@ -24,12 +24,12 @@ from seamline.clock import Clock, system_clock
 from seamline.config import Settings
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.lake import Lake
-from seamline.machine.signals import stopping
 from seamline.private import made
 from seamline.schemas.project import ADDRESS, Project
 from seamline.serving.encode import FORMATS
 from seamline.serving.gate import BODY_SECONDS, Gate, error_body
 from seamline.serving.serving import Serving
+from seamline.signals import stopping
 
 STATUS_CODES: dict[Condition, int] = {
     Condition.VIEW_UNKNOWN: 404,

@@ -20,7 +20,7 @@ import pyarrow as pa
 from pyspark.errors import PySparkException
 
 from seamline.errors import Condition, SeamlineError, TransientError
-from seamline.spark import from_task, settle_worker
+from seamline.sides.spark import from_task, settle_worker
 from seamline.streaming.batches import NOTHING, Batches, Prepared, StreamingRole
 from seamline.streaming.kafka import starting_offsets
 from seamline.streaming.liveness import Pulse, is_outage

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from seamline.errors import SeamlineError
-from seamline.executors import await_executors
 from seamline.schemas.project import Project
-from seamline.spark import DYING, is_lost, lost, session
+from seamline.sides.executors import await_executors
+from seamline.sides.spark import DYING, is_lost, lost, session
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def broker(one_worker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="session")
 def spark(one_worker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The run's one Spark session, local[2]."""
-    from seamline.spark import session
+    from seamline.sides.spark import session
 
     opened = session("seamline-tests", "local[2]", log=tmp_path_factory.mktemp("spark") / "spark.log")
     yield opened

@@ -24,7 +24,7 @@ from seamline.history.archive import ArchiveHistory
 from seamline.kernel import Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
-from seamline.raw import RawFile
+from seamline.sides.raw import RawFile
 from seamline.streaming.archive import refile
 from seamline.streaming.archive.filing import FilingJob, Shelf, filing_task, fitted
 from seamline.streaming.archive.inbox import Inbox

@@ -22,8 +22,8 @@ from seamline.entries.base import Counts
 from seamline.errors import Condition, ConflictError, TransientError, UserError
 from seamline.history.archive import ArchiveHistory
 from seamline.portions import lists_of
-from seamline.raw import RawFile
 from seamline.schemas.project import Project
+from seamline.sides.raw import RawFile
 from seamline.streaming.archive.archive import VACUUM_HOURS, Archive
 from seamline.streaming.archive.filing import Shelf, file_records, make_shelves
 from seamline.streaming.archive.inbox import Inbox

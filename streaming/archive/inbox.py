@@ -17,7 +17,7 @@ import obstore
 from seamline.entries.archive import Imported
 from seamline.entries.base import Counts
 from seamline.lake import Lake
-from seamline.raw import RawFile
+from seamline.sides.raw import RawFile
 
 log = logging.getLogger(__name__)
 

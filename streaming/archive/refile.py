@@ -17,7 +17,7 @@ from seamline.history.archive import ArchiveHistory
 from seamline.kernel import Input, Kernel, literal
 from seamline.lake import Lake
 from seamline.portions import in_portions, portion_bytes
-from seamline.raw import RawFile
+from seamline.sides.raw import RawFile
 from seamline.streaming.archive.filing import Shelf, file_records
 from seamline.streaming.archive.inbox import Request
 from seamline.streaming.archive.tables import RawTable, write_raw

@@ -10,8 +10,8 @@ from seamline.claims import claim_between
 from seamline.clock import Clock, system_clock
 from seamline.frontier import Frontier
 from seamline.ledger import Writer
-from seamline.machine.signals import stopping
 from seamline.schemas.project import Project
+from seamline.signals import stopping
 from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.filing import Shelf, make_shelves
 from seamline.streaming.archive.inbox import Inbox

@@ -26,7 +26,7 @@ from seamline.errors import Condition, ConflictError
 from seamline.kernel import GROUP_BYTES, Kernel
 from seamline.lake import Lake
 from seamline.ledger import Writer
-from seamline.raw import DATE, REJECT, RawFile, exists, files_of, opened
+from seamline.sides.raw import DATE, REJECT, RawFile, exists, files_of, opened
 
 SMALL = 32 << 20
 """Files below this many bytes are worth putting together."""

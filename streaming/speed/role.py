@@ -16,8 +16,8 @@ from seamline.errors import TransientError
 from seamline.frontier import Frontier
 from seamline.kernel import Limits
 from seamline.ledger import Writer
-from seamline.machine.signals import stopping
 from seamline.schemas.project import Project
+from seamline.signals import stopping
 from seamline.streaming.batches import Prepared
 from seamline.streaming.following import Following
 from seamline.streaming.kafka import Cluster

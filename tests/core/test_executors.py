@@ -13,8 +13,8 @@ import pytest
 from waiting import wait_until
 
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
-from seamline.executors import Fit, check, failed, own
 from seamline.machine.java import find_java
+from seamline.sides.executors import Fit, check, failed, own
 
 HOME = Path(pyspark.__file__).parent
 
@@ -85,8 +85,8 @@ def found(log: Path, words: str) -> str:
 PROGRAM = """
 import sys, threading
 from seamline.config import SparkSection
-from seamline.executors import await_executors
-from seamline.spark import session
+from seamline.sides.executors import await_executors
+from seamline.sides.spark import session
 told = []
 spark = session(sys.argv[1], sys.argv[2], SparkSection(cores=1).given)
 await_executors(spark, lambda waits: (told.append(waits), print("told", waits, flush=True)))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
-from seamline.spark import LAPTOP, NEEDED, default_log, from_task, local_cores, plan, session
+from seamline.sides.spark import LAPTOP, NEEDED, default_log, from_task, local_cores, plan, session
 
 JARS = [Path("/jars/a.jar"), Path("/jars/b.jar")]
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pyspark
 import pytest
-from lakes import CONTRACT, VIEW, Bench, order, orders
-from obstore.store import LocalStore
+from lakes import Bench, order, orders, project
 from places import ROOT
 
 from seamline.jobs.spark_runner import spark_runner
@@ -41,14 +40,9 @@ def build_zip(into: Path, imported: Path) -> Path:
     return into
 
 
-def project(folder: Path) -> Bench:
+def shop(folder: Path) -> Bench:
     """A project with a lake of a few records, which an epoch and the archive have."""
-    for name, text in (("contracts/orders.yaml", CONTRACT.replace(" EXTRA", "")), ("views/sales.sql", VIEW)):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    (folder / "seamline.toml").write_text('[lake]\nuri = "lake"\n')
-    (folder / "lake").mkdir()
-    bench = Bench(folder / "lake", store=LocalStore(str(folder / "lake")))
+    bench = project(folder)
     bench.send(*orders(40), order("o3", shop="b", amount=3), b"{")
     bench.both()
     return bench
@@ -57,7 +51,7 @@ def project(folder: Path) -> Bench:
 @pytest.mark.spark
 @pytest.mark.parametrize("master", ["local[2]", "local-cluster[1,1,1024]"])
 def test_spark_submit_makes_a_version_on_its_executors(tmp_path: Path, master: str) -> None:
-    bench = project(tmp_path / "shop")
+    bench = shop(tmp_path / "shop")
     imported = tmp_path / "imported"
     imported.mkdir()
     home = Path(pyspark.__file__).parent
@@ -95,7 +89,7 @@ def test_spark_submit_makes_a_version_on_its_executors(tmp_path: Path, master: s
 @pytest.mark.each_python
 @pytest.mark.spark
 def test_units_run_as_spark_tasks_and_progress_is_told(spark: object, tmp_path: Path) -> None:
-    bench = project(tmp_path / "shop")
+    bench = shop(tmp_path / "shop")
     outcome = bench.batch.__class__(bench.lake, runner=spark_runner(spark, lambda done, total: None)).rebuild("sales")
     assert outcome.counts.counted == 40
     assert outcome.audit.clean

@@ -184,7 +184,7 @@ def test_a_second_supervisor_of_the_same_project_is_refused(tmp_path: Path, supe
 SCRIPT = """
 import sys, threading
 from pathlib import Path
-from seamline.machine.signals import stopping
+from seamline.signals import stopping
 from seamline.machine.supervisor import Role, Supervisor
 folder = Path(sys.argv[1])
 code = "import signal; signal.signal(15, signal.SIG_IGN)\\nwhile True: signal.pause()"
@@ -231,7 +231,7 @@ def test_a_process_id_used_again_by_another_is_let_be(tmp_path: Path, supervise:
 
 
 LOGS = (
-    "import logging, signal; from seamline.cli.run import log_to_stderr; log_to_stderr();"
+    "import logging, signal; from seamline.logs import log_to_stderr; log_to_stderr();"
     "signal.signal(signal.SIGUSR1, lambda *_: logging.getLogger('seamline').info('said again'));"
     "logging.getLogger('seamline').info('said');\nwhile True: signal.pause()"
 )

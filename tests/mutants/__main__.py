@@ -35,7 +35,6 @@ LIBRARIES = (
     "pytest_timeout", "_hypothesis_pytestplugin",
 )  # fmt: skip
 SURVIVES, KILLED, TOO_LONG = "SURVIVES", "killed", "killed: takes too long"
-LAYERS = ("schemas", "streaming", "jobs", "serving")
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,6 @@ def copied(folder: Path) -> None:
     """The package as it would be installed."""
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
     shutil.copytree(ROOT / "src/seamline", folder / "seamline", ignore=ignore)
-    for layer in LAYERS:
-        shutil.copytree(ROOT / layer, folder / "seamline" / layer, ignore=ignore)
     compile_dir(folder, quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
 
 

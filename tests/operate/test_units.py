@@ -20,8 +20,8 @@ from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.unit_statements import Served, mended_statement, unit_statements
 from seamline.jobs.work import local_runner, run_unit
 from seamline.operate.spark_units import step_of
-from seamline.raw import by_day, raw_files
 from seamline.schemas.catalogue import Catalogue
+from seamline.sides.raw import by_day, raw_files
 from seamline.units import Unit
 
 

@@ -11,8 +11,8 @@ from handmade import OTHER, VIEW, Handmade, Row, rows
 from seamline.entries.base import DataFile
 from seamline.errors import Condition, SeamlineError
 from seamline.serving.provenance import check_json
-from seamline.serving.spark import Registered, finishing_statement, register, share_out, spark_types
-from seamline.spark import from_task
+from seamline.serving.spark.view import Registered, finishing_statement, register, share_out, spark_types
+from seamline.sides.spark import from_task
 
 
 @pytest.fixture

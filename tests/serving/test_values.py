@@ -15,7 +15,7 @@ from handmade import VIEW, Handmade, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seamline.cli.query import distinct
+from seamline.command.query import distinct
 from seamline.errors import Condition, SeamlineError
 from seamline.serving import encode
 from seamline.serving.json_values import day_text, instant_text, interval_text, time_text

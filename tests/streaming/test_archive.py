@@ -19,8 +19,8 @@ from seamline.entries.base import Counts
 from seamline.errors import Condition, ConflictError, TransientError, UserError
 from seamline.history.archive import ArchiveHistory
 from seamline.lake import Lake
-from seamline.raw import RawFile
 from seamline.schemas.project import Project, load_project
+from seamline.sides.raw import RawFile
 from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.filing import file_records, make_shelves
 from seamline.streaming.archive.importing import import_events

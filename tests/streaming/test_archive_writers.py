@@ -26,8 +26,8 @@ from seamline.errors import Condition, ConflictError, SeamlineError, TransientEr
 from seamline.history.archive import ArchiveHistory
 from seamline.lake import Lake
 from seamline.ledger import Writer
-from seamline.raw import RawFile
 from seamline.schemas.contracts.contract import Contract, parse_contract
+from seamline.sides.raw import RawFile
 from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.filing import file_records, make_shelves
 from seamline.streaming.archive.inbox import Inbox

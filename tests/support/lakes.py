@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
-from obstore.store import MemoryStore
+from obstore.store import LocalStore, MemoryStore
 
 from seamline.clock import ManualClock
 from seamline.config import BatchSection
@@ -234,6 +234,16 @@ class Bench:
     def wait(self, **by: float) -> None:
         """Moves the clock."""
         self.clock.advance(timedelta(**by))
+
+
+def project(folder: Path, settings: str = "") -> Bench:
+    """A project's folder with the bench's contract, view and lake; `settings` stand in its seamline.toml."""
+    for name, text in (("contracts/orders.yaml", CONTRACT.replace(" EXTRA", "")), ("views/sales.sql", VIEW)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "seamline.toml").write_text(f'[lake]\nuri = "lake"\n{settings}')
+    (folder / "lake").mkdir()
+    return Bench(folder / "lake", store=LocalStore(str(folder / "lake")))
 
 
 class Counting:

@@ -40,7 +40,6 @@ from seamline.jobs.unit import Runner, UnitResult
 from seamline.kernel import KERNEL_VERSION, kernel, quote
 from seamline.lake import Lake
 from seamline.ledger import Writer
-from seamline.raw import RawFile, raw_files
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.states import apply_views, drop_view
@@ -49,6 +48,7 @@ from seamline.segment import build_chain, check_seam
 from seamline.serving.chains import topics_only
 from seamline.serving.serving import Serving
 from seamline.serving.snapshot import ServedView, Snapshot
+from seamline.sides.raw import RawFile, raw_files
 from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.filing import file_records, make_shelves
 from seamline.streaming.gathered import gather

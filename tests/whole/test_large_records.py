@@ -25,11 +25,11 @@ from seamline.jobs.unit_statements import unit_statements
 from seamline.jobs.work import run_unit
 from seamline.kernel import GROUP_BYTES, Kernel, Limits, kernel
 from seamline.portions import cut, in_portions, lists_of
-from seamline.raw import RawFile
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import parse_contract
 from seamline.schemas.contracts.decode import decode_statement, unclaimed_statement
 from seamline.schemas.contracts.json_records import LARGEST
+from seamline.sides.raw import RawFile
 from seamline.streaming.archive.filing import FilingJob, filing_task, make_shelves
 from seamline.streaming.archive.tables import RawTable
 from seamline.streaming.gathered import gather

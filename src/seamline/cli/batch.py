@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
+from seamline.command.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.console import say, show_json, show_table
 from seamline.jobs.steps import Outcome
 from seamline.operate.batch import make_versions

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seamline.cli.options import HERE, JsonOption, ProjectOption, examples, group
+from seamline.command.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.console import say, show_json, show_table
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import load_project

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.options import examples
+from seamline.command.options import examples
 from seamline.demo.demo import show
 
 

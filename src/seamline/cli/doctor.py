@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
+from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import is_terminal, show_json
 from seamline.operate.doctor import Finding, examine
 

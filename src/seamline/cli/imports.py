@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
+from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import note, show_json, show_table
 from seamline.operate.imports import import_files, is_viewed
 from seamline.progress import progress

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.options import examples
+from seamline.command.options import examples
 from seamline.console import say
 from seamline.operate.template import make_project
 

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-from seamline.cli.options import MARKUP
+from seamline.command.options import MARKUP
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,13 @@ class LazyCommand:
     """A command to import."""
 
     module: str
-    """The module of seamline.cli whose `add` adds it."""
+    """The module of `room` whose `add` adds it."""
 
     about: str
     """The first paragraph of its help."""
+
+    room: str = "seamline.cli"
+    """The package that holds the module."""
 
 
 class LazyGroup(TyperGroup):
@@ -45,7 +48,8 @@ class LazyGroup(TyperGroup):
         """One command, imported; always the same."""
         if name not in self._loaded:
             app = typer.Typer(rich_markup_mode=MARKUP)
-            import_module(f"seamline.cli.{self.parts[name].module}").add(app)
+            part = self.parts[name]
+            import_module(f"{part.room}.{part.module}").add(app)
             self._loaded[name] = get_group(app).commands[name]
         return self._loaded[name]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.options import HERE, ProjectOption, examples
+from seamline.command.options import HERE, ProjectOption, examples
 from seamline.console import note, say
 from seamline.operate.replay import replay_files
 from seamline.progress import progress

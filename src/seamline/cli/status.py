@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from seamline.claims import Lease
-from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.clock import system_clock
+from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import note, say, show_json, show_table
 from seamline.frontier import topic_of
 from seamline.machine.supervisor import RoleState

@@ -6,12 +6,12 @@ import threading
 
 import typer
 
-from seamline.cli.options import HERE, ProjectOption, examples
 from seamline.cli.watch import watch
+from seamline.command.options import HERE, ProjectOption, examples
 from seamline.console import note
-from seamline.machine.signals import stopping
 from seamline.operate.stack import start_stack
 from seamline.schemas.project import load_project
+from seamline.signals import stopping
 
 
 def add(app: typer.Typer) -> None:

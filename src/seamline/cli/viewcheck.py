@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.viewfind import columns_of, derived_from, origin
+from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import say, show_error, show_json, show_table
 from seamline.errors import SeamlineError, UserError
 from seamline.operate.viewcheck import ViewCheck, check_project

@@ -6,8 +6,8 @@ from typing import Any
 
 import typer
 
-from seamline.cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.cli.viewfind import NameArgument, derived_from, origin
+from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import say, show_json, show_table
 from seamline.operate.viewexplain import VersionSize, explain_view
 from seamline.operate.views import statements_of

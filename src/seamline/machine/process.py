@@ -22,10 +22,8 @@ from pathlib import Path
 import psutil
 
 from seamline.errors import Condition, TransientError
+from seamline.logs import LOG
 from seamline.private import made
-
-LOG = "SEAMLINE_LOG"
-"""The variable that tells a child where its output goes."""
 
 ORPHAN_GRACE = 5
 """Seconds between SIGTERM and SIGKILL for a child whose parent has died."""
@@ -98,25 +96,6 @@ def start(command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = 
             start_new_session=True,
         )
     return Child(process)
-
-
-def restore_log() -> None:
-    """For a child: where its log was deleted or moved away, what it writes from here on goes to a new one."""
-    named = os.environ.get(LOG)
-    if named is None or _is_output(Path(named)):
-        return
-    made(Path(named).parent)
-    handle = os.open(named, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
-    os.close(handle)
-
-
-def _is_output(log: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(2), log.stat())
-    except FileNotFoundError:
-        return False
 
 
 def session_members(session: int) -> list[int]:

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from seamline.machine.signals import stopping
 from seamline.schemas.project import Project
+from seamline.signals import stopping
 
 # Imports stand inside these functions: a machine runs five such processes, and none has memory for the others' parts.
 

@@ -7,11 +7,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from seamline.executors import Tell, await_executors
 from seamline.jobs.spark_runner import spark_runner
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.schemas.project import Project
-from seamline.spark import is_lost, session
+from seamline.sides.executors import Tell, await_executors
+from seamline.sides.spark import is_lost, session
 
 WatchSteps = Callable[[int, int, str], None]
 """Units done, units in all, and what they are counted as."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from seamline.entries.views import Published
 from seamline.errors import Condition, UserError
 from seamline.history.archive import ArchiveHistory
-from seamline.raw import RawFile, by_day, raw_files
 from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import Project
@@ -18,6 +17,7 @@ from seamline.schemas.views.diff import Difference, Side, compare
 from seamline.schemas.views.parsed import ParsedView
 from seamline.schemas.views.project_views import compile_for
 from seamline.schemas.views.text import parse_views
+from seamline.sides.raw import RawFile, by_day, raw_files
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.options import HERE, ProjectOption, examples
+from seamline.command.options import HERE, ProjectOption, examples
 from seamline.console import is_terminal, note, say, show_json, show_table
 from seamline.errors import Condition, UserError
 from seamline.schemas.project import load_project
@@ -30,15 +30,15 @@ class RowFormat(StrEnum):
     ARROW = "arrow"
 
 
-def add(app: typer.Typer) -> None:
-    """Adds the command."""
+def add(app: typer.Typer, program: str = "seamline") -> None:
+    """Adds the command to those of a program."""
     app.command(
         name="query",
         epilog=examples(
-            'seamline query "SELECT * FROM orders_by_hour ORDER BY hour"',
-            'seamline query "SELECT country, sum(revenue) FROM orders_by_hour GROUP BY country" --provenance',
-            'seamline query "SELECT country, MEASURE(buyers) FROM orders_by_hour GROUP BY country"',
-            'seamline query "SELECT * FROM orders_by_hour" --as-of 120 --format csv',
+            f'{program} query "SELECT * FROM orders_by_hour ORDER BY hour"',
+            f'{program} query "SELECT country, sum(revenue) FROM orders_by_hour GROUP BY country" --provenance',
+            f'{program} query "SELECT country, MEASURE(buyers) FROM orders_by_hour GROUP BY country"',
+            f'{program} query "SELECT * FROM orders_by_hour" --as-of 120 --format csv',
         ),
     )(query)
 

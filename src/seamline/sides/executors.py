@@ -16,7 +16,7 @@ from typing import Any
 
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
 from seamline.kernel import KERNEL_VERSION
-from seamline.spark import local_cores
+from seamline.sides.spark import local_cores
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from seamline import __version__
+
 
 @dataclass
 class Invocation:
@@ -25,6 +27,12 @@ RUN = Invocation()
 HERE = Path()
 
 
+def _version(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        print(f"{context.info_name} {__version__}")
+        raise typer.Exit
+
+
 def _remember(folder: Path) -> Path:
     """A group's option holds for its commands: `seamline views --project shop list`."""
     if folder == HERE and RUN.project is not None:
@@ -33,6 +41,8 @@ def _remember(folder: Path) -> Path:
     return folder
 
 
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of any error.")]
+VersionOption = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)]
 ProjectOption = Annotated[
     Path,
     typer.Option(

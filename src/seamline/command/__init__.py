@@ -1,0 +1,1 @@
+"""What every command shares, the commands of a machine that serves alone among them."""
