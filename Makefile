@@ -68,7 +68,7 @@ bench: setup ## the figures of docs/benchmarks.md on this machine, small (SIZE=w
 zip: setup ## build/seamline.zip, for spark-submit --py-files (with deploy/submit.py as the application)
 	@rm -rf build/lib build/bdist.* build/zip deploy/serve/build
 	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --no-compile --target build/zip ./deploy/serve .
-	@$(PY) -c 'from shutil import make_archive; print(make_archive("build/seamline", "zip", "build/zip"))'
+	@$(PY) -c 'from shutil import make_archive; print(make_archive("build/seamline", "zip", "build/zip", "seamline"))'
 
 clean: ## removes all that was made here, .venv too (fetched jars stay in ~/.cache/seamline)
 	rm -rf $(VENV) .venv-3.* build dist deploy/serve/build src/*.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .demo

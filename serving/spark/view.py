@@ -40,8 +40,8 @@ from seamline.serving.chains import (
     served_definition,
 )
 from seamline.serving.provenance import Provenance
-from seamline.serving.spark.tasks import BUCKET, PIECE, Finishing, Sorting
-from seamline.serving.spark.types import Seen, seen
+from seamline.serving.spark.finishing import BUCKET, PIECE, Finishing, Sorting
+from seamline.serving.spark.sparktypes import Seen, seen
 
 MEMORY = "1GB"
 """Of each task's kernel, where no project says otherwise."""

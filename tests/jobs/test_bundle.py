@@ -20,8 +20,8 @@ from seamline.jobs.statements import Statements
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.unit_statements import unit_statements
 from seamline.jobs.work import finished, local_runner, perform_together, resume, run_unit
-from seamline.sides.raw import RawFile, by_day, raw_files
 from seamline.schemas.catalogue import Catalogue
+from seamline.sides.raw import RawFile, by_day, raw_files
 from seamline.units import Unit
 
 ONE = timedelta(days=1)

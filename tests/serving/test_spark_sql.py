@@ -29,7 +29,7 @@ from seamline.schemas.algebra.inspark import FLOAT_BOUND, SAME_DIGITS, wide_text
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.sparksql import spark_text
 from seamline.serving.serving import Serving
-from seamline.serving.spark.types import seen
+from seamline.serving.spark.sparktypes import seen
 
 
 @contextmanager
