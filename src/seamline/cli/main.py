@@ -9,7 +9,7 @@ from typing import ClassVar
 import typer
 
 from seamline.cli.lazy import LazyCommand, LazyGroup
-from seamline.command.boundary import exit_code
+from seamline.command.boundary import run_command
 from seamline.command.options import MARKUP, RUN, DebugOption, VersionOption, examples
 from seamline.private import keep_others_out
 
@@ -86,4 +86,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 def execute(arguments: list[str]) -> int:
     """Runs one command; returns its exit code. No exception leaves."""
-    return exit_code(app, "seamline", arguments)
+    return run_command(app, "seamline", arguments)

@@ -23,7 +23,7 @@ UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 INTERRUPTED = 130
 
 
-def exit_code(app: Callable[..., object], program: str, arguments: Sequence[str]) -> int:
+def run_command(app: Callable[..., object], program: str, arguments: Sequence[str]) -> int:
     """Runs one command of a program; returns its exit code. No exception leaves, whatever the command raises."""
     RUN.__dict__.update(Invocation().__dict__)
     try:

@@ -57,13 +57,7 @@ def query(
 ) -> None:
     """Ask the views. Rows go to stdout, warnings to stderr; provenance goes below a table, beside JSON rows, else to
     stderr."""
-    if form is RowFormat.ARROW and is_terminal():
-        raise UserError(
-            Condition.INPUT_INVALID,
-            "Arrow is not for a terminal",
-            detail="--format table, json or csv; or Arrow into a file or a pipe",
-            hint="add '> answer.arrow'",
-        )
+    _keep_off_terminal(form)
     loaded = load_project(project)
     answer = Serving(loaded.lake, loaded.settings).query(sql, as_of=as_of)
     for one in answer.provenance.values():
@@ -102,6 +96,16 @@ def distinct(names: Sequence[str]) -> list[str]:
         others = (f"{name}_{number}" for number in count(1))
         found.append(name if name not in found else next(one for one in others if one not in (*found, *names)))
     return found
+
+
+def _keep_off_terminal(form: RowFormat) -> None:
+    if form is RowFormat.ARROW and is_terminal():
+        raise UserError(
+            Condition.INPUT_INVALID,
+            "Arrow is not for a terminal",
+            detail="--format table, json or csv; or Arrow into a file or a pipe",
+            hint="add '> answer.arrow'",
+        )
 
 
 def _summary(proof: Provenance) -> Iterator[tuple[str, object]]:

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from seamline.command import query
-from seamline.command.boundary import exit_code
+from seamline.command.boundary import run_command
 from seamline.command.options import HERE, MARKUP, RUN, DebugOption, ProjectOption, VersionOption, examples
 from seamline.logs import log_to_stderr
 from seamline.private import keep_others_out
@@ -49,4 +49,4 @@ def run(project: ProjectOption = HERE) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and ends the process with its exit code."""
     keep_others_out()
-    sys.exit(exit_code(app, PROGRAM, sys.argv[1:] if arguments is None else arguments))
+    sys.exit(run_command(app, PROGRAM, sys.argv[1:] if arguments is None else arguments))
