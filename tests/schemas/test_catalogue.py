@@ -179,6 +179,18 @@ def test_a_definition_is_compiled_again_from_what_the_ledger_kept(lake: Lake, co
     assert caught.value.condition is Condition.VIEW_UNKNOWN
 
 
+def test_a_definition_is_still_known_to_be_a_views_that_names_it_no_more(
+    lake: Lake, contracts: dict[str, Contract]
+) -> None:
+    first = apply(lake, contracts, "count(*) AS n")
+    drop_view(lake, "v", ManualClock(NOW))
+    second = apply(lake, contracts, "sum(commits) AS c")
+    assert [one.definition for one in state(lake).definitions] == [second]
+    catalogue = Catalogue(lake)
+    assert catalogue.history_of(first) is catalogue.history_of(second) is catalogue.history("v")
+    assert catalogue.properties(first) == {}
+
+
 def recorded(definitions: int, states: int) -> Catalogue:
     """A view with so many definitions, and so many states that record all of them."""
     lake = Lake("unused", MemoryStore())

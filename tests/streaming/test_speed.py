@@ -396,7 +396,9 @@ def test_a_sweep_that_is_frozen_after_its_listing_spares_what_was_young_then(mon
 
     monkeypatch.setattr(obstore, "list", slow)
     assert maintenance.sweep() == (0, 0)
+    assert [item["path"] for item in lake.listed("speed/main/ids/")] == ["speed/main/ids/new.parquet"]
     assert maintenance.sweep() == (1, 0)
+    assert not list(lake.listed("speed/main/ids/"))
 
 
 # ---------------------------------------------------------------- through Spark and a broker
