@@ -23,14 +23,22 @@ _SAME = "r._source = c._source AND r._partition = c._partition AND r._offset = c
 
 @dataclass(frozen=True)
 class Tally:
-    """What a unit's files hold: rows in its range, those of another decoding, rejected ones, the positions they stand
-    at, and rows in all."""
+    """What a unit's files hold, in rows."""
 
     stood: int
+    """In its range."""
+
     foreign: int
+    """Those of them of another decoding."""
+
     rejected: int
+    """Those that were rejected."""
+
     positions: int
+    """The positions that they stand at."""
+
     held: int
+    """In all."""
 
     @property
     def plain(self) -> bool:
@@ -40,14 +48,11 @@ class Tally:
 
 @dataclass(frozen=True)
 class Statements:
-    """The texts one unit runs. `by_unit`: its `partial` for several units at once; `below` gives the raw rows that
-    belong to the unit's range; `order`: the keys that partial rows are written in order of, if any.
-
-    served: the texts are of what was served, all at once where `again_below` holds, and as speed has read it above;
-    foreign: the positions of which speed remembered nothing, since another decoding had rejected them.
-    """
+    """The texts one unit runs."""
 
     below: str
+    """Gives the raw rows that belong to the unit's range."""
+
     decoding: str
     unit: Unit
     fields: tuple[str, ...]
@@ -55,13 +60,23 @@ class Statements:
     event_id: str | None
     event_time: str
     partial: str
+
     by_unit: str
+    """Its `partial` for several units at once."""
+
     decode_text: str
     again_below: str = ""
     mended: str = ""
+
     order: tuple[str, ...] = ()
+    """The keys that partial rows are written in order of, if any."""
+
     served: bool = False
+    """The texts are of what was served, all at once where `again_below` holds, and as speed has read it above."""
+
     foreign: str = ""
+    """The positions of which speed remembered nothing, since another decoding had rejected them."""
+
     merging: Merging = UNMERGED
     rows: str = ""
 

@@ -19,17 +19,19 @@ from seamline.units import Unit
 @dataclass(frozen=True)
 class Served:
     """What the speed layer and an older version counted together: up to `cut` (and `imports`) every copy of an event
-    was seen at once; above it, speed counted again what was no copy of anything it remembered.
-
-    version: whether there is an older version; known: whether it read files of this unit (the input `known`); foreign:
-    up to where another decoding's ids were remembered in place of this one's.
-    """
+    was seen at once; above it, speed counted again what was no copy of anything it remembered."""
 
     cut: Frontier
     imports: tuple[str, ...] = ()
+
     version: bool = False
+    """Whether there is an older version."""
+
     known: bool = False
+    """Whether it read files of this unit (the input `known`)."""
+
     foreign: Frontier = START
+    """Up to where another decoding's ids were remembered in place of this one's."""
 
 
 def unit_statements(

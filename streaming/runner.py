@@ -80,7 +80,7 @@ class StreamRunner:
         self.role = role
         self.reading = reading
         self.stop = stop
-        self._sent = Sent(spark)
+        self._sent = SentPlan(spark)
 
     def run(self) -> None:
         """Reads until `stop`. Raises what a batch raised, or the error found where the query died."""
@@ -186,7 +186,7 @@ class StreamRunner:
         return frame.selectExpr("topic AS source", "partition", "offset", "timestamp", "key", "value")
 
 
-class Sent:
+class SentPlan:
     """The plan that Spark's workers have: a broadcast variable, which each of them reads once, so that no batch carries
     it. Another plan takes its place."""
 

@@ -10,14 +10,13 @@ from seamline.schemas.contracts.contract import Contract
 
 @dataclass(frozen=True)
 class Claimed:
-    """All records of a topic; or those whose kind, what they say at `path`, is one of `values`.
-
-    rest: the others instead, those without a kind among them.
-    """
+    """All records of a topic; or those whose kind, what they say at `path`, is one of `values`."""
 
     path: tuple[str, ...] = ()
     values: frozenset[str] = frozenset()
+
     rest: bool = False
+    """The others instead, those without a kind among them."""
 
 
 ALL = Claimed()

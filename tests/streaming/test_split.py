@@ -22,7 +22,7 @@ from seamline.schemas.contracts.claimed import Claimed, claimed_by, unclaimed_by
 from seamline.schemas.contracts.contract import Contract, Discriminator
 from seamline.schemas.contracts.decode import decode_statement, unclaimed_statement
 from seamline.streaming.gathered import gather
-from seamline.streaming.runner import Sent, run_action
+from seamline.streaming.runner import SentPlan, run_action
 from seamline.streaming.split import Split
 from seamline.streaming.stream_plan import StreamPlan, make_plan
 from seamline.streaming.tasks import Job, Row, decode_task
@@ -130,7 +130,7 @@ def test_a_plan_is_sent_once_and_not_with_every_batch(spark: Any) -> None:
     frame = spark.range(1).selectExpr(
         "'t' AS source", "0 AS partition", "id AS offset", "now() AS timestamp", "X'' AS key", "X'' AS value"
     )
-    sent = Sent(spark)
+    sent = SentPlan(spark)
 
     def seen_before(records: pa.Table, plan: list[str]) -> list[Row]:
         plan.append("seen")
