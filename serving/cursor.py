@@ -18,13 +18,14 @@ from seamline.serving import beyond
 from seamline.serving.deadline import deadline
 from seamline.serving.exported import exported
 from seamline.serving.failures import said, undefined
-from seamline.serving.guard import TREE, too_deep
+from seamline.serving.guard import too_deep
 from seamline.serving.measure import Parser
 from seamline.serving.named import Names
 from seamline.serving.rebound import Text, bind
 from seamline.serving.remerge import tiles
 from seamline.serving.reserved import BATCH, SPEED, TILES
 from seamline.serving.snapshot import ServedView
+from seamline.sql import TREE
 
 LARGEST = 512 * 1024 * 1024
 """Bytes of one answer."""

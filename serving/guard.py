@@ -11,13 +11,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-
 from seamline.errors import Condition, UserError
 from seamline.kernel import fold
 from seamline.serving.allowed import AGGREGATES, BY_NAME, FUNCTIONS, MEASURE, NODES, TABLE_FUNCTIONS
 from seamline.serving.reserved import RESERVED
-from seamline.serving.sources import Node, Scope, within
+from seamline.serving.sources import Scope, within
+from seamline.sql import NOWHERE, Node, tokens
 
 LONGEST = 100_000
 """Characters of one query."""
@@ -25,11 +24,8 @@ LONGEST = 100_000
 WITH_INSIDE_WITH = 4
 """How deep."""
 
-TREE = "SELECT json_serialize_sql(?, skip_null := true, skip_empty := true)"
-
 _ALLOWED = "one SELECT over the served views (WITH, subqueries, joins and set operations too)"
 _FUNCTIONS_HINT = "docs/serving.md lists the functions that a query may use"
-_NOWHERE = 2**63
 
 
 @dataclass(frozen=True)
@@ -66,24 +62,21 @@ def check_text(sql: str) -> None:
     if len(sql) > LONGEST:
         raise refused(f"a query of {len(sql):,} characters", f"{LONGEST:,} characters", "shorten it")
     try:
-        text = sql.encode()
+        found = tokens(sql)
     except UnicodeEncodeError as error:
         raise refused("characters that are no Unicode text", "Unicode text", "correct the query") from error
-    tokens = duckdb.tokenize(sql)
     depth, inside = 0, list[int]()
-    for (at, kind), end in zip(tokens, [*(at for at, _ in tokens[1:]), len(text)], strict=False):
-        token = text[at:end]
-        if token.strip().upper() == b"WITH":
+    for token in found:
+        if token.kind == "word" and token.text.upper() == "WITH":
             inside = [*(level for level in inside if level < depth), depth]
-        elif kind == duckdb.token_type.operator:
-            depth += token.count(b"(") - token.count(b")")
+        depth += (token.sign == "(") - (token.sign == ")")
         if len(inside) > WITH_INSIDE_WITH:
-            message = f"WITH inside WITH, {len(inside)} deep"
-            raise refused(message, f"{WITH_INSIDE_WITH} deep", "write one WITH with a list of names", place(sql, at))
+            message, where = f"WITH inside WITH, {len(inside)} deep", place(sql, len(sql[: token.start].encode()))
+            raise refused(message, f"{WITH_INSIDE_WITH} deep", "write one WITH with a list of names", where)
 
 
 def check(sql: str, tree: str) -> AllowedQuery:
-    """An allowed query. `tree`: what TREE gives for it.
+    """An allowed query. `tree`: what seamline.sql.TREE gives for it.
 
     Raises QUERY_INVALID where it is not SQL, QUERY_REFUSED where it is more than is allowed, with line:column.
     """
@@ -115,7 +108,7 @@ def too_deep() -> UserError:
 
 def place(sql: str, offset: int) -> str:
     """`line:column` (from 1, in characters) of an offset in UTF-8 bytes; empty where DuckDB gives none."""
-    if offset >= _NOWHERE:
+    if offset >= NOWHERE:
         return ""
     before = sql.encode()[:offset].decode(errors="ignore")
     line = before.count("\n") + 1
@@ -139,7 +132,7 @@ class _Checker:
         self.sql = sql
         self.references: list[Reference] = []
         self.measured = False
-        self._offset = _NOWHERE
+        self._offset = NOWHERE
 
     def walk(self, node: Any, scope: Scope) -> None:
         """Checks a node and everything below it; `scope` holds the WITH names that can be seen here."""
@@ -147,8 +140,8 @@ class _Checker:
             for item in node:
                 self.walk(item, scope)
         elif isinstance(node, dict):
-            offset = int(node.get("query_location", _NOWHERE))
-            self._offset = offset if offset < _NOWHERE else self._offset
+            offset = int(node.get("query_location", NOWHERE))
+            self._offset = offset if offset < NOWHERE else self._offset
             kind = node.get("class", node.get("type"))
             self._own(node)
             if "sample" in node:

@@ -20,7 +20,8 @@ from seamline.schemas.views.definition import Definition, Output
 from seamline.serving.guard import place
 from seamline.serving.remerge import Splice, expression
 from seamline.serving.reserved import MERGED, TILES
-from seamline.serving.sources import Node, QuerySource, Scope, sources, within
+from seamline.serving.sources import QuerySource, Scope, sources, within
+from seamline.sql import Node
 
 SCHEMA = ("temp", "main")
 """The catalogue and schema of a connection's own views."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seamline.kernel import fold
-from seamline.serving.sources import Node, path
+from seamline.serving.sources import path
+from seamline.sql import Node
 
 _TABLES = ("BASE_TABLE", "SUBQUERY", "TABLE_FUNCTION", "EXPRESSION_LIST")
 

@@ -14,7 +14,8 @@ from seamline.kernel import fold
 from seamline.schemas.algebra import NAMES
 from seamline.schemas.views.definition import Definition, Output
 from seamline.serving.guard import place
-from seamline.serving.sources import STAR, ColumnName, Node, QuerySource, Scope, path, sources, within
+from seamline.serving.sources import STAR, ColumnName, QuerySource, Scope, path, sources, within
+from seamline.sql import Node
 
 _WORDS = """
 approx_quantile avg bit_and bit_or bit_xor bool_and bool_or corr count_if countif entropy favg fsum geomean

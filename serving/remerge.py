@@ -13,7 +13,7 @@ from typing import Any
 from seamline.kernel import fold, literal, quote
 from seamline.schemas.views.definition import Definition, Output
 from seamline.serving.reserved import MERGED
-from seamline.serving.sources import Node
+from seamline.sql import Node
 
 _FUNCTION = {
     "class": "FUNCTION", "type": "FUNCTION", "order_bys": {"type": "ORDER_MODIFIER"}, "distinct": False,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from seamline.kernel import fold
+from seamline.sql import Node
 
-Node = dict[str, Any]
 ColumnName = tuple[str, ...]
 """A column as it is named: `(column,)` or `(alias, column)`, in lower case."""
 

@@ -7,12 +7,11 @@ import functools
 import re
 from datetime import time
 
-from sqlglot import Token, TokenType
-
 from seamline.kernel import kernel
 from seamline.schemas.contracts.types import DATE_PATTERN, TIMESTAMP_PATTERN, parse_instant
 from seamline.schemas.views.clauses import closing, split
 from seamline.schemas.views.source import Source, is_call, word
+from seamline.sql import Token
 
 UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 CALENDAR = ("month", "quarter", "year")
@@ -44,7 +43,7 @@ def check_times(source: Source, tokens: list[Token]) -> None:
         if is_call(tokens, at) and token.text.lower() == "time_bucket":
             _check_bucket(source, tokens[at : (closing(tokens, at + 1) or len(tokens) - 1) + 1])
         before = " ".join(filter(None, (word(t) for t in tokens[max(0, at - 3) : at])))
-        if token.token_type == TokenType.STRING and before.endswith("at time zone"):
+        if token.kind == "string" and before.endswith("at time zone"):
             _check_zone(source, token)
 
 
@@ -57,11 +56,11 @@ def _check_bucket(source: Source, call: list[Token]) -> None:
         raise source.refuse(call[0].start, message, _FORM, "write the width as one number and one unit")
     if len(parts) < 3:
         return
-    if [token.token_type for token in parts[2]] == [TokenType.STRING]:
+    if [token.kind for token in parts[2]] == ["string"]:
         _check_zone(source, parts[2][0])
         return
     at = parts[2][0].start if parts[2] else call[-1].start
-    if len(parts[2]) != 2 or word(parts[2][0]) not in ORIGINS or parts[2][1].token_type != TokenType.STRING:
+    if len(parts[2]) != 2 or word(parts[2][0]) not in ORIGINS or parts[2][1].kind != "string":
         message = f"{source.text[at : call[-1].start]!r} as a bucket's time zone or origin"
         hint = "write the zone's name, 'Asia/Seoul', or where a bucket begins, TIMESTAMPTZ '2000-01-03 06:00:00Z'"
         raise source.refuse(at, message, _FORM, hint)
@@ -95,12 +94,12 @@ def is_bucket(body: list[Token], *, cast: bool) -> bool:
     cast: whether all before a `::DATE` is one field.
     """
     if [word(token) for token in body[-1:]] == ["date"] and len(body) > 2:
-        return cast and body[-2].token_type == TokenType.DCOLON
+        return cast and body[-2].sign == "::"
     if not is_call(body, 0) or closing(body, 1) != len(body) - 1:
         return False
     name, parts = body[0].text.lower(), split(body[2:-1])
     if name in _TRUNCATE:
-        return [(t.token_type, t.text.lower() in UNITS) for t in parts[0]] == [(TokenType.STRING, True)]
+        return [(t.kind, t.text.lower() in UNITS) for t in parts[0]] == [("string", True)]
     if name in ("cast", "try_cast"):
         return [word(token) for token in body[-3:-1]] == ["as", "date"]
     return name == "time_bucket"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlglot import Token, TokenType
-
 from seamline.schemas.algebra import ALGEBRA, NAMES, WITHIN, Aggregate
-from seamline.schemas.views.clauses import closing, split
+from seamline.schemas.views.clauses import ORDERED, closing, split
 from seamline.schemas.views.expressions import check_words, render
 from seamline.schemas.views.language import ALLOWED, TYPES, close, engine_functions
 from seamline.schemas.views.source import Source, WrittenField, is_call, word
+from seamline.sql import Token
 
 _AGGREGATES = ", ".join(ALGEBRA)
 _CALLED = {*NAMES, *WITHIN}
@@ -32,8 +31,6 @@ OTHER_NAMES = {
     "collect_list": "array_agg(x)",
 }
 """What other engines call an aggregate, and how it is written here."""
-
-_ORDERED = ", ".join(entry.ordered for entry in ALGEBRA.values() if entry.ordered)
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,7 @@ def _measure(source: Source, call: list[Token], name: str, fields: dict[int, Wri
     parts = split(inside) if inside else []
     if _within_group(call, end):
         last = closing(call, end + 3)
-        entry = _within(source, call[0], call[end + 1], distinct)
+        entry = ALGEBRA[WITHIN[call[0].text.lower()]]
         parts, end = [_sorted_by(source, call[end + 1], call[end + 4 : last]), *parts], last
     else:
         entry = _entry(source, call[0], distinct, len(parts))
@@ -162,28 +159,19 @@ def _entry(source: Source, token: Token, distinct: bool, parts: int) -> Aggregat
     return ALGEBRA[f"{name} distinct"]
 
 
-def _within(source: Source, token: Token, at: Token, distinct: bool) -> Aggregate:
-    """The entry of an aggregate WITHIN GROUP."""
-    name = token.text.lower()
-    if name not in WITHIN or distinct:
-        message = f"{name}({'DISTINCT …' if distinct else ''}) WITHIN GROUP"
-        raise source.refuse(at.start, message, _ORDERED, "write the arguments between the brackets after the name")
-    return ALGEBRA[WITHIN[name]]
-
-
 def _sorted_by(source: Source, at: Token, inside: list[Token]) -> list[Token]:
-    """The expression in the brackets of WITHIN GROUP."""
-    keys = split(inside[1:]) if inside and word(inside[0]) == "order by" else []
-    if len(keys) != 1 or not keys[0] or word(keys[0][-1]) == "desc":
+    """The expression in the brackets of WITHIN GROUP: DuckDB's parser takes one, and no DISTINCT before it."""
+    key = inside[2:]
+    if word(key[-1]) == "desc":
         hint = "order by one expression, ascending; a fraction counts from the least value"
-        raise source.refuse(at.start, "such a WITHIN GROUP", _ORDERED, hint)
-    return keys[0][:-1] if word(keys[0][-1]) == "asc" and len(keys[0]) > 1 else keys[0]
+        raise source.refuse(at.start, "such a WITHIN GROUP", ORDERED, hint)
+    return key[:-1] if word(key[-1]) == "asc" else key
 
 
 def _arguments(
     source: Source, token: Token, entry: Aggregate, parts: list[list[Token]], fields: dict[int, WrittenField]
 ) -> tuple[tuple[Argument, ...], tuple[str, ...]]:
-    star = not parts or (len(parts) == 1 and len(parts[0]) == 1 and parts[0][0].token_type == TokenType.STAR)
+    star = not parts or (len(parts) == 1 and len(parts[0]) == 1 and parts[0][0].sign == "*")
     if star and entry.star:
         return (Argument("*", True, token.start, "*"),), ()
     least, most = entry.arguments + entry.needed, entry.arguments + len(entry.constants)

@@ -2,48 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlglot import Token, TokenType, exp
-from sqlglot.dialects.dialect import Dialect
-from sqlglot.errors import ParseError
-
 from seamline.errors import UserError
-from seamline.schemas.views.language import keywords
+from seamline.schemas.algebra import ALGEBRA
 from seamline.schemas.views.source import CLOSE, OPEN, Source, is_word, word
+from seamline.sql import Node, Token, nodes, tree
 
 _READS = "a view reads one contract, or a union of several: join in the query over the view"
+_REGROUP = "group so in the query over the view, with MEASURE(column) for each aggregate"
 _CLAUSES = {
-    "with_": ("WITH", "write the expressions out"),
+    "with": ("WITH", "write the expressions out"),
     "distinct": ("DISTINCT", "GROUP BY ALL already gives one row for each key"),
-    "joins": ("a join", "join in the query over the view"),
-    "laterals": ("LATERAL", _READS),
+    "join": ("a join", "join in the query over the view"),
     "qualify": ("QUALIFY", "filter in the query over the view"),
-    "windows": ("WINDOW", "use window functions in the query over the view"),
+    "window": ("WINDOW", "use window functions in the query over the view"),
     "order": ("ORDER BY", "order in the query over the view"),
     "limit": ("LIMIT", "limit in the query over the view"),
     "offset": ("OFFSET", "limit in the query over the view"),
-    "sample": ("a sample", "a view counts every event"),
-    "pivots": ("PIVOT", "use FILTER (WHERE …) on each aggregate"),
+    **dict.fromkeys(("using", "tablesample"), ("a sample", "a view counts every event")),
+    **dict.fromkeys(("pivot", "unpivot"), ("PIVOT", "use FILTER (WHERE …) on each aggregate")),
+    "rollup": ("ROLLUP", _REGROUP),
+    "cube": ("CUBE", _REGROUP),
+    "grouping": ("GROUPING SETS", _REGROUP),
 }
-_REGROUP = "group so in the query over the view, with MEASURE(column) for each aggregate"
-_ANYWHERE: dict[type[exp.Expression], tuple[str, str]] = {
-    exp.Window: ("a window function", "use window functions in the query over the view"),
-    exp.Subquery: ("a subquery", _READS),
-    exp.Select: ("a subquery", _READS),
-    exp.Lambda: ("a lambda", "use the listed functions"),
-    exp.Order: (
-        "ORDER BY within an aggregate",
-        "leave it out: lists and texts go by event time; max_by(x, y, k) and min_by go by another, and"
-        " list_sort(array_agg(x)) by the values",
-    ),
-    exp.Rollup: ("ROLLUP", _REGROUP),
-    exp.Cube: ("CUBE", _REGROUP),
-    exp.GroupingSets: ("GROUPING SETS", _REGROUP),
+"""By the word that begins it."""
+_FOLLOWS = {"group": "by", "grouping": "sets", "rollup": "(", "cube": "("}
+_WITHIN = (
+    "leave it out: lists and texts go by event time; max_by(x, y, k) and min_by go by another, and"
+    " list_sort(array_agg(x)) by the values"
+)
+ORDERED = ", ".join(entry.ordered for entry in ALGEBRA.values() if entry.ordered)
+"""Every form of WITHIN GROUP."""
+_ANYWHERE = {
+    "WINDOW": ("a window function", "use window functions in the query over the view"),
+    "SUBQUERY": ("a subquery", _READS),
+    "LAMBDA": ("a lambda", "use the listed functions"),
 }
+"""By the class or type of a node of DuckDB's tree."""
 SET_OPERATIONS = ("union", "intersect", "except")
-_BEGIN = ("from", "where", "group by", "having")
+_BEGIN = ("from", "where", "group", "having")
 ALLOWED_SELECT = "SELECT keys and aggregates FROM one contract [WHERE …] GROUP BY ALL [HAVING …]"
 
 
@@ -61,7 +60,9 @@ class Clauses:
     group: tuple[list[Token], ...]
     grouped: bool
     having: list[Token]
-    tree: exp.Select
+
+    columns: tuple[tuple[int, int, list[str]], ...]
+    """Each use of a column: its first and last character, and its names."""
 
 
 def read_clauses(source: Source, tokens: list[Token]) -> Clauses:
@@ -70,53 +71,94 @@ def read_clauses(source: Source, tokens: list[Token]) -> Clauses:
 
 
 def read_parts(source: Source, tokens: list[Token], detail: str) -> Clauses:
-    """The same of any SELECT; `allowed` says of what form it may be. One that begins with FROM has no items.
+    """The same of any SELECT; `detail` says of what form it may be. One that begins with FROM has no items.
 
     Raises VIEW_INVALID.
     """
-    tree = _parse(source, tokens, detail)
-    _refuse_clauses(source, tokens, tree, detail)
+    _refuse_clauses(source, tokens, detail)
+    select = _parse(source, tokens, detail)
+    _refuse_parts(source, tokens, select, detail)
     start = {name: at for at, name in top_level(tokens) if name in _BEGIN and begins(tokens, at)}
     if "from" not in start:
         raise source.refuse(tokens[0].start, "no FROM", detail, "name the contract: FROM my_contract")
     edges = sorted([*start.values(), len(tokens)])
     clause = {name: tokens[at + 1 : min(e for e in edges if e > at)] for name, at in start.items()}
     table, alias = _read_table(source, clause["from"], detail)
-    group = clause.get("group by", [])
+    group = clause.get("group", [])[1:]
     if group and word(group[0]) == "all" and len(group) == 1:
         group = []
     return Clauses(
-        tuple(_with_as(split(tokens[1 : start["from"]]), tree)) if start["from"] else (),
+        tuple(_with_as(split(tokens[1 : start["from"]]), select)) if start["from"] else (),
         table,
         alias,
         clause.get("where", []),
         tuple(split(group)) if group else (),
-        "group by" in start,
+        "group" in start,
         clause.get("having", []),
-        tree,
+        tuple(sorted(_columns(tokens, select))),
     )
 
 
-def _parse(source: Source, tokens: list[Token], detail: str) -> exp.Select:
+def _parse(source: Source, tokens: list[Token], detail: str) -> Node:
+    """The tree of a SELECT, each `query_location` a character of the source. Raises VIEW_INVALID."""
+    text, start = source.text, tokens[0].start
+    for token in tokens:
+        if token.kind == "word" and token.text != source.slice(token):  # it stands for a union
+            text = text[: token.start] + token.text.ljust(token.end + 1 - token.start) + text[token.end + 1 :]
     try:
-        tree = Dialect.get_or_raise("duckdb").parser().parse(list(tokens), source.text)[0]
-    except ParseError as error:
-        first = error.errors[0] if error.errors else {}
-        found = str(first.get("highlight") or "")
-        at = _offset_of(source, tokens, first)
-        second = next((token for token in tokens[1:] if token.token_type is TokenType.CREATE), None)
-        if second is not None:
-            message, hint = "a second CREATE in one statement", "end the statement before it with ';'"
-            raise source.refuse(second.start, message, detail, hint) from error
-        message = f"{first.get('description', 'this SELECT cannot be parsed')}{' near ' + repr(found) if found else ''}"
-        raise source.refuse(at, message.replace("\n", " "), detail, "check commas and parentheses") from error
+        parsed = tree(text[start : tokens[-1].end + 1], start)
     except RecursionError as error:
-        raise source.refuse(tokens[0].start, "the SELECT is nested too deeply", detail) from error
-    if not isinstance(tree, exp.Select):
-        if isinstance(tree, exp.SetOperation):
-            raise _refuse_operation(source, tokens, detail)
-        raise source.refuse(tokens[0].start, "not a SELECT", detail, "write one view for each SELECT")
-    return tree
+        raise source.refuse(start, "the SELECT is nested too deeply", detail) from error
+    if parsed["error"]:
+        raise _unparsed(source, tokens, parsed, detail)
+    node: Node = parsed["statements"][0]["node"]
+    if node["type"] != "SELECT_NODE":
+        raise _refuse_operation(source, tokens, detail)
+    return node
+
+
+def _unparsed(source: Source, tokens: list[Token], parsed: Node, detail: str) -> UserError:
+    second = next((token for token in tokens[1:] if word(token) == "create"), None)
+    if second is not None:
+        message, hint = "a second CREATE in one statement", "end the statement before it with ';'"
+        return source.refuse(second.start, message, detail, hint)
+    place, hint = parsed.get("position"), "check commas and parentheses, and write AS before a name"
+    for at, token in enumerate(tokens) if place is None else ():
+        if word(token) == "within" and _misplaced(source, tokens, at):
+            place, detail = token.start, ORDERED
+            hint = "write the arguments between the brackets after the name, or order by one expression"
+    return source.refuse(tokens[0].start if place is None else place, parsed["error_message"], detail, hint)
+
+
+def _misplaced(source: Source, tokens: list[Token], at: int) -> bool:
+    """Whether DuckDB refuses a call for its WITHIN GROUP, of which it tells no place."""
+    opened = next((one for one in range(at) if tokens[one].sign == "(" and closing(tokens, one) == at - 1), 0)
+    call = source.text[tokens[opened - 1].start : tokens[closing(tokens, at + 2)].end + 1]
+    error = tree(f"SELECT {call}")
+    return bool(error["error"]) and "position" not in error
+
+
+def _arrow(node: Node) -> bool:
+    """Whether an arrow takes a value out of JSON: a lambda's right side uses what its left side names."""
+    if node.get("syntax_type") != "SINGLE_ARROW":
+        return False
+    names = node["lhs"].get("column_names")
+    return not any(names == below.get("column_names") for below in nodes(node["expr"]) if names)
+
+
+def _place(node: Node, default: int) -> int:
+    """The first character of a node of which DuckDB tells it, or of what is below it."""
+    return next((below["query_location"] for below in nodes(node) if "query_location" in below), default)
+
+
+def _columns(tokens: list[Token], select: Node) -> Iterator[tuple[int, int, list[str]]]:
+    """Each use of a column. In `a.upper()`, DuckDB takes `a` for the function's schema until it binds it."""
+    by_start = {token.start: at for at, token in enumerate(tokens)}
+    for node in nodes(select):
+        names = node.get("column_names") or node.get("qualified_name", {}).get("path", [])[:-1]
+        if node.get("class") in ("COLUMN_REF", "FUNCTION") and names:
+            first = by_start[node["query_location"]]
+            yield tokens[first].start, tokens[first + 2 * len(names) - 2].end, names
 
 
 def _refuse_operation(source: Source, tokens: list[Token], detail: str) -> UserError:
@@ -129,60 +171,51 @@ def _refuse_operation(source: Source, tokens: list[Token], detail: str) -> UserE
     return source.refuse(at.start, message, detail, hint)
 
 
-def _with_as(items: list[list[Token]], tree: exp.Select) -> Iterator[list[Token]]:
-    """The select list with each AS that was left out: `sum(x) total` is `sum(x) AS total`.
-
-    A word of SQL is left as it is: DuckDB takes some of them for a name there, and others only after AS.
-    """
-    names = {e.args["alias"].meta.get("start") for e in tree.expressions if isinstance(e, exp.Alias)}
-    for item in items:
-        if len(item) > 1 and item[-1].start in names and word(item[-2]) != "as" and word(item[-1]) not in keywords():
-            unwritten = Token(TokenType.ALIAS, "AS", start=item[-1].start, end=item[-1].start - 1)
-            yield [*item[:-1], unwritten, item[-1]]
+def _with_as(items: list[list[Token]], select: Node) -> Iterator[list[Token]]:
+    """The select list with each AS that was left out: `sum(x) total` is `sum(x) AS total`."""
+    for item, node in zip(items, select["select_list"], strict=True):
+        if "alias" in node and word(item[-2]) != "as" and item[1].sign != ":":
+            yield [*item[:-1], Token("word", "AS", item[-1].start, item[-1].start - 1), item[-1]]
         else:
             yield item
 
 
-def _offset_of(source: Source, tokens: list[Token], error: Mapping[str, object]) -> int:
-    line, column = error.get("line"), error.get("col")
-    found = [t for t in tokens if t.line == line and t.col == column]
-    return found[0].start if found else tokens[0].start
+def _refuse_clauses(source: Source, tokens: list[Token], detail: str) -> None:
+    anywhere = [(at, "with") for at, token in enumerate(tokens) if word(token) == "with"]  # slow where it is malformed
+    for at, name in [*anywhere, *top_level(tokens)]:
+        if name in _CLAUSES and begins(tokens, at):
+            clause, hint = _CLAUSES[name]
+            raise source.refuse(tokens[at].start, f"{clause} is not part of a view", detail, hint)
 
 
-def _refuse_clauses(source: Source, tokens: list[Token], tree: exp.Select, detail: str) -> None:
-    for argument, (name, hint) in _CLAUSES.items():
-        if found := tree.args.get(argument):
-            node = found[0] if isinstance(found, list) else found
-            default = offset(node, tokens[0].start)
-            at = next((t.start for t in tokens if name.split()[-1].lower() in word(t).split()), default)
-            raise source.refuse(at, f"{name} is not part of a view", detail, hint)
+def _refuse_parts(source: Source, tokens: list[Token], select: Node, detail: str) -> None:
     for kind, (name, hint) in _ANYWHERE.items():
-        for node in tree.find_all(kind):
-            if node is not tree and not _within_group(node):
-                at = offset(node, tokens[0].start)
-                raise source.refuse(at, f"{name} is not part of a view", detail, hint)
-
-
-def _within_group(node: exp.Expression) -> bool:
-    return isinstance(node, exp.Order) and isinstance(node.parent, exp.WithinGroup)
-
-
-def offset(node: exp.Expression, default: int) -> int:
-    """Where a tree node begins, as far as the parser says."""
-    starts = [n.meta["start"] for n in node.walk() if "start" in n.meta]
-    return min(starts, default=default)
+        for found in nodes(select):
+            if kind in (found.get("class"), found.get("type")) and not _arrow(found):
+                raise source.refuse(_place(found, tokens[0].start), f"{name} is not part of a view", detail, hint)
+    words = [word(token) for token in tokens]
+    for at, token in enumerate(tokens):
+        if words[at : at + 2] == ["order", "by"] and words[at - 3 : at - 1] != ["within", "group"]:
+            raise source.refuse(token.start, "ORDER BY within an aggregate is not part of a view", detail, _WITHIN)
 
 
 def begins(tokens: list[Token], at: int) -> bool:
-    """Whether a clause begins at a token: the FROM of IS [NOT] DISTINCT FROM begins none."""
-    return word(tokens[at]) != "from" or at == 0 or word(tokens[at - 1]) != "distinct"
+    """Whether a clause begins at a token: it may be a name after AS or a dot, the FROM of IS [NOT] DISTINCT FROM, or
+    the WITH and GROUP of more words."""
+    name, before = word(tokens[at]), tokens[at - 1] if at else None
+    following = word(tokens[at + 1]) or tokens[at + 1].sign if at + 1 < len(tokens) else ""
+    if before and (before.sign == "." or word(before) == "as" or (name == "from" and word(before) == "distinct")):
+        return False
+    if name in _FOLLOWS:
+        return following == _FOLLOWS[name]
+    return not (name == "distinct" and at != 1) and not (name == "with" and following == "time")
 
 
 def top_level(tokens: list[Token]) -> list[tuple[int, str]]:
     """(index, word) of each token outside brackets."""
     depth, found = 0, []
     for at, token in enumerate(tokens):
-        depth += (token.token_type in OPEN) - (token.token_type in CLOSE)
+        depth += (token.sign in OPEN) - (token.sign in CLOSE)
         if depth == 0:
             found.append((at, word(token)))
     return found
@@ -193,8 +226,8 @@ def split(tokens: list[Token]) -> list[list[Token]]:
     parts: list[list[Token]] = [[]]
     depth = 0
     for token in tokens:
-        depth += (token.token_type in OPEN) - (token.token_type in CLOSE)
-        if depth == 0 and token.token_type == TokenType.COMMA:
+        depth += (token.sign in OPEN) - (token.sign in CLOSE)
+        if depth == 0 and token.sign == ",":
             parts.append([])
         else:
             parts[-1].append(token)
@@ -202,9 +235,10 @@ def split(tokens: list[Token]) -> list[list[Token]]:
 
 
 def _read_table(source: Source, tokens: list[Token], detail: str) -> tuple[Token, str]:
-    rest = [t for t in tokens[1:] if word(t) != "as"]
-    if not tokens or not is_word(tokens[0]) or len(rest) > 1 or (rest and not is_word(rest[0])):
-        at = tokens[0].start if tokens else 0
+    first, *others = split(tokens)
+    rest = [t for t in first[1:] if word(t) != "as"]
+    if others or not first or not is_word(first[0]) or len(rest) > 1 or (rest and not is_word(rest[0])):
+        at = next((part[0].start for part in (*others, first) if part), 0)
         raise source.refuse(at, "FROM must name one contract", detail, "join in the query over the view")
     return tokens[0], rest[0].text if rest else tokens[0].text
 
@@ -213,7 +247,7 @@ def closing(tokens: list[Token], at: int) -> int:
     """The index of the bracket that closes the one at `at`, or 0."""
     depth = 0
     for index in range(at, len(tokens)):
-        depth += (tokens[index].token_type in OPEN) - (tokens[index].token_type in CLOSE)
+        depth += (tokens[index].sign in OPEN) - (tokens[index].sign in CLOSE)
         if depth == 0:
             return index
     return 0

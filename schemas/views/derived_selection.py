@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlglot import Token
-
 from seamline.errors import UserError
 from seamline.kernel import quote
 from seamline.schemas.algebra import NAMES
@@ -20,6 +18,7 @@ from seamline.schemas.views.select_list import read_computed, read_having, read_
 from seamline.schemas.views.selection import Computed, Key, Selection, bare_keys
 from seamline.schemas.views.source import Source, WrittenField, is_call, word
 from seamline.schemas.views.unnest import UNNEST
+from seamline.sql import Token
 
 FORM = "keys, and MEASURE(column) of the base's columns"
 

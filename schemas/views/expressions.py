@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sqlglot import Token, TokenType
-
 from seamline.errors import UserError
 from seamline.schemas.views.language import (
     ALLOWED,
@@ -12,11 +10,11 @@ from seamline.schemas.views.language import (
     SYNTAX,
     TYPES,
     UNITS,
-    all_in,
     close,
     engine_functions,
 )
 from seamline.schemas.views.source import Source, WrittenField, is_call, is_word, word
+from seamline.sql import Token
 
 _OPERATORS = frozenset("+-*/%<>=!~^@&|#?:")
 _TIGHT_BEFORE = {",", ")", "]", ".", "::", "}"}
@@ -70,7 +68,7 @@ def check_words(source: Source, tokens: list[Token], fields: dict[int, WrittenFi
                 raise _refuse_function(source, token)
         elif is_word(token) and not _known_word(tokens, at):
             raise _refuse_word(source, token)
-        elif token.token_type in (TokenType.PARAMETER, TokenType.PLACEHOLDER, TokenType.HASH):
+        elif token.sign in ("$", "?", "#", "@"):
             raise source.refuse(token.start, f"{source.slice(token)!r}: no parameters", "fields and literals")
 
 
@@ -84,9 +82,9 @@ def _refuse_word(source: Source, token: Token) -> UserError:
 
 def _known_word(tokens: list[Token], at: int) -> bool:
     name = word(tokens[at])
-    after_dot = at > 0 and tokens[at - 1].token_type == TokenType.DOT
-    argument = at + 1 < len(tokens) and tokens[at + 1].token_type == TokenType.COLON_EQ
-    return after_dot or argument or all_in(name, SYNTAX) or name in UNITS or name in TYPES
+    after_dot = at > 0 and tokens[at - 1].sign == "."
+    argument = at + 1 < len(tokens) and tokens[at + 1].sign == ":="
+    return after_dot or argument or name in SYNTAX or name in UNITS or name in TYPES
 
 
 def _refuse_function(source: Source, token: Token) -> UserError:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from sqlglot import Token
-
 from seamline.errors import UserError
 from seamline.schemas.views.clauses import ALLOWED_SELECT, Clauses
 from seamline.schemas.views.expressions import render
 from seamline.schemas.views.selection import Key, Selection
 from seamline.schemas.views.source import Source, WrittenField
+from seamline.sql import Token
 
 
 def check_grouping(source: Source, clauses: Clauses, selection: Selection, fields: dict[int, WrittenField]) -> None:

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from sqlglot import Token, TokenType
-
 from seamline.errors import UserError
 from seamline.schemas.views.language import close
 from seamline.schemas.views.properties import PROPERTIES
 from seamline.schemas.views.source import Source, is_word, word
+from seamline.sql import Token
 
 FORM = (
     "CREATE MATERIALIZED VIEW name [(column COMMENT 'text', …)] [COMMENT 'text']"
@@ -81,7 +80,7 @@ class _Reader:
     def header(self, name: str) -> Header:
         columns, properties, places = dict[str, str](), dict[str, str](), dict[str, int]()
         comment: str | None = None
-        if self.kind() == TokenType.L_PAREN:
+        if self.sign() == "(":
             self.columns(columns, places)
         while (clause := self.word()) in ("comment", "tblproperties"):
             at = self.start()
@@ -97,7 +96,7 @@ class _Reader:
         return Header(name, self.tokens[self.at + 1 :], comment or "", columns, properties, places)
 
     def columns(self, found: dict[str, str], places: dict[str, int]) -> None:
-        while self.kind() in (TokenType.L_PAREN, TokenType.COMMA):
+        while self.sign() in ("(", ","):
             self.at += 1
             at = self.start()
             if self.at >= len(self.tokens) or not is_word(self.tokens[self.at]):
@@ -111,21 +110,21 @@ class _Reader:
             if self.word() == "comment":
                 self.at += 1
                 found[name] = self.text(_LIST)
-        if not found or self.kind() != TokenType.R_PAREN:
+        if not found or self.sign() != ")":
             hint = "name columns of the SELECT; their types come from it"
             raise self.source.refuse(self.start(), "the list of columns cannot be read", _LIST, hint)
         self.at += 1
 
     def properties(self, found: dict[str, str], places: dict[str, int]) -> None:
-        while self.kind() in (TokenType.L_PAREN, TokenType.COMMA):
+        while self.sign() in ("(", ","):
             following = self.tokens[self.at + 1 : self.at + 4]
-            if [token.token_type for token in following] != [TokenType.STRING, TokenType.EQ, TokenType.STRING]:
+            if [token.sign or token.kind for token in following] != ["string", "=", "string"]:
                 break
             key, value = following[0], following[2]
             self.check(key, value, found)
             found[key.text], places[key.text] = value.text, value.start
             self.at += 4
-        if not found or self.kind() != TokenType.R_PAREN:
+        if not found or self.sign() != ")":
             detail = "TBLPROPERTIES ('key' = 'value', …)"
             raise self.source.refuse(self.start(), "TBLPROPERTIES cannot be read", detail, "quote keys and values by '")
         self.at += 1
@@ -141,13 +140,13 @@ class _Reader:
             raise self.source.refuse(value.start, f"{key.text} = {value.text!r}", known.detail, known.hint)
 
     def text(self, detail: str) -> str:
-        if self.kind() != TokenType.STRING:
+        if self.at >= len(self.tokens) or self.tokens[self.at].kind != "string":
             raise self.source.refuse(self.start(), "COMMENT without a text", detail, "write the text between ' and '")
         self.at += 1
         return self.tokens[self.at - 1].text
 
-    def kind(self) -> TokenType | None:
-        return self.tokens[self.at].token_type if self.at < len(self.tokens) else None
+    def sign(self) -> str:
+        return self.tokens[self.at].sign if self.at < len(self.tokens) else ""
 
     def word(self) -> str:
         return word(self.tokens[self.at]) if self.at < len(self.tokens) else ""

@@ -117,11 +117,6 @@ TYPES = frozenset(
 )
 
 
-def all_in(name: str, words: frozenset[str]) -> bool:
-    """For tokens of one word and of several, such as IS NOT."""
-    return name != "" and all(part in words for part in name.split())
-
-
 def close(name: str, known: Iterable[str]) -> str:
     """' did you mean …' for a misspelt name, or ''."""
     found = difflib.get_close_matches(name.lower(), sorted(known), n=2)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlglot import Token, TokenType, exp
-
 from seamline.errors import UserError
 from seamline.kernel import quote
 from seamline.schemas.views.calls import is_bare
 from seamline.schemas.views.clauses import ALLOWED_SELECT, Clauses
-from seamline.schemas.views.language import close
+from seamline.schemas.views.language import CHANGING_WORDS, close
 from seamline.schemas.views.selection import Computed, Key
 from seamline.schemas.views.source import Source, WrittenField, is_word, word
+from seamline.sql import Token
 
 
 def find_fields(
@@ -24,17 +23,14 @@ def find_fields(
     own = {token.start for part in clauses.group for token in part if len(part) == 1}
     own |= {token.start for token in clauses.having}
     found: dict[int, WrittenField] = {}
-    for column in clauses.tree.find_all(exp.Column):
-        parts = [part for part in column.parts if "start" in part.meta]
-        if not parts or isinstance(column.this, exp.Star):
-            continue
-        start, end, names = parts[0].meta["start"], parts[-1].meta["end"], [part.name for part in parts]
-        if names[0].lower() == clauses.alias.lower() and len(names) > 1:
-            names = names[1:]
+    for start, end, said in clauses.columns:
+        names = said[1:] if said[0].lower() == clauses.alias.lower() and len(said) > 1 else said
         name = by_name.get(names[0].lower())
         if name is None:
             if start in own and names[0].lower() in aliases:
                 continue
+            if names[0].lower().startswith(CHANGING_WORDS):
+                continue  # current_date and the like, which are refused as what they are
             raise _unknown_field(source, start, names[0], by_name, aliases, owner)
         path = "".join(f".{quote(part.lower())}" for part in names[1:])
         found[start] = WrittenField(start, end, f"events.{quote(name)}{path}", not path)
@@ -64,7 +60,7 @@ def named(source: Source, tokens: list[Token], fields: dict[int, WrittenField]) 
     """One item of the select list: its expression and its name. Raises VIEW_INVALID."""
     if not tokens:
         raise source.refuse(0, "an empty place in the select list", ALLOWED_SELECT, "remove a comma")
-    if TokenType.STAR in (tokens[0].token_type, tokens[-1].token_type):
+    if "*" in (tokens[0].sign, tokens[-1].sign):
         hint = "name the columns that events are grouped by"
         raise source.refuse(tokens[0].start, "SELECT * is not an aggregate view", ALLOWED_SELECT, hint)
     return alias_of(source, tokens, fields)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlglot import Token
-
 from seamline.kernel import quote
 from seamline.schemas.contracts.contract import Contract, event_schema
 from seamline.schemas.views.definition import Original
 from seamline.schemas.views.event_columns import POSITION, empty_events, hidden_columns
 from seamline.schemas.views.source import Source
 from seamline.schemas.views.unions import Branch
+from seamline.sql import Token
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlglot import Token
-
 from seamline.schemas.views.clauses import Clauses, read_clauses
 from seamline.schemas.views.headers import Header, read_header
 from seamline.schemas.views.source import Source
 from seamline.schemas.views.unions import Branch, read_union
+from seamline.sql import Token
 
 
 @dataclass(frozen=True)

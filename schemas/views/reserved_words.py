@@ -9,19 +9,18 @@ import functools
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from sqlglot import Token, TokenType
-
 from seamline.errors import UserError
 from seamline.kernel import quote
 from seamline.schemas.views.language import keywords
 from seamline.schemas.views.source import CLOSE, OPEN, Source, word
+from seamline.sql import Token
 
 _RESERVED = {"reserved", "type_function"}
 _VALUES = {"true", "false", "null"}
-_BEFORE = {"select", "where", "and", "or", "not", "when", "then", "else", "by", "group by", "having", "between", "case"}
+_BEFORE = {"select", "where", "and", "or", "not", "when", "then", "else", "by", "having", "between", "case"}
 _AFTER = {
-    *("from", "where", "group by", "having", "as", "and", "or", "is", "in", "not", "like", "ilike", "between", "then"),
-    *("when", "else", "end", "at", "filter", "order by", "desc", "asc"),
+    *("from", "where", "group", "having", "as", "and", "or", "is", "in", "not", "like", "ilike", "between", "then"),
+    *("when", "else", "end", "at", "filter", "order", "desc", "asc"),
 }
 _MOST = 10
 """Words that are looked at: each costs one reading of the view."""
@@ -82,7 +81,7 @@ def _candidates(tokens: Sequence[Token], fields: Collection[str] | None) -> list
         token
         for before, token, after in zip(tokens, tokens[1:], [*tokens[2:], None], strict=False)
         if word(token) in names and _opens(before) and _ends(after)
-        if (word(before), word(token)) != ("group by", "all") and not (after and _begins_case(token, after))
+        if (word(before), word(token)) != ("by", "all") and not (after and _begins_case(token, after))
     ]
 
 
@@ -91,14 +90,13 @@ def _begins_case(token: Token, after: Token) -> bool:
 
 
 def _opens(before: Token) -> bool:
-    return word(before) in _BEFORE or (not _is_name(before) and before.token_type not in CLOSE)
+    return word(before) in _BEFORE or (not _is_name(before) and before.sign not in CLOSE)
 
 
 def _ends(after: Token | None) -> bool:
-    return after is None or word(after) in _AFTER or (not _is_name(after) and after.token_type not in OPEN)
+    return after is None or word(after) in _AFTER or (not _is_name(after) and after.sign not in OPEN)
 
 
 def _is_name(token: Token) -> bool:
     """A name, a keyword or a literal: what no value can stand beside."""
-    literal = token.token_type in (TokenType.STRING, TokenType.NUMBER, TokenType.IDENTIFIER)
-    return literal or bool(word(token))
+    return token.kind != "sign"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlglot import Token, TokenType
-
 from seamline.errors import UserError
 from seamline.schemas.algebra import ALGEBRA
 from seamline.schemas.views.buckets import check_times, is_bucket
@@ -17,6 +15,7 @@ from seamline.schemas.views.names import check_names, find_fields, named
 from seamline.schemas.views.selection import Computed, Key, KeyUse, Selection, bare_keys
 from seamline.schemas.views.source import CLOSE, OPEN, Source, WrittenField, is_call, is_word
 from seamline.schemas.views.unnest import read_unnest
+from seamline.sql import Token
 
 _AGGREGATES = ", ".join(ALGEBRA)
 
@@ -109,11 +108,11 @@ def pieces(
             rest.append(token)
             continue
         if rest:
-            found.append(render(source, rest, {}) + ("" if rest[-1].token_type in OPEN else " "))
+            found.append(render(source, rest, {}) + ("" if rest[-1].sign in OPEN else " "))
         found.append(spans[token.start])
         rest, skip = [], ends[token.start]
     if rest:
-        tight = rest[0].token_type in CLOSE or rest[0].token_type in (TokenType.COMMA, TokenType.DCOLON)
+        tight = rest[0].sign in {*CLOSE, ",", "::"}
         found.append(("" if tight else " ") + render(source, rest, {}))
     return tuple(found)
 

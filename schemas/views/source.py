@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlglot import Token, TokenType, tokenize
-from sqlglot.errors import SqlglotError
-
 from seamline.errors import Condition, UserError
-from seamline.schemas.views.language import SYNTAX, TYPES, all_in
+from seamline.schemas.views.language import SYNTAX, TYPES
+from seamline.sql import Token, tokens, tree
 
-_QUOTED = {TokenType.IDENTIFIER}
-_LITERALS = {kind for kind in TokenType if kind.name.endswith("STRING")} | {TokenType.NUMBER}
-OPEN = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE})
-CLOSE = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE})
+OPEN, CLOSE = frozenset("([{"), frozenset(")]}")
 
 
 @dataclass(frozen=True)
@@ -38,11 +33,13 @@ class Source:
 
     def tokens(self) -> list[Token]:
         """The statement's tokens. Raises VIEW_INVALID where a string or comment does not end."""
-        try:
-            return list(tokenize(self.text, dialect="duckdb"))
-        except (SqlglotError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise self.refuse(0, reason, hint="close every quote and comment") from error
+        found = tokens(self.text)
+        if found and found[-1].kind not in ("word", "sign"):
+            last = tree(f"SELECT {self.slice(found[-1])}")  # DuckDB's parser tells, and its tokenizer does not
+            if last.get("position") == len("SELECT "):
+                message, hint = "a quote or comment that does not end", "close every quote and comment"
+                raise self.refuse(found[-1].start, message, hint=hint)
+        return [token for token in found if token.kind != "comment"]
 
     def slice(self, token: Token) -> str:
         """What the user wrote."""
@@ -67,19 +64,17 @@ class WrittenField:
 
 def is_word(token: Token) -> bool:
     """A name or keyword: not a string, number or operator."""
-    if token.token_type in _QUOTED:
-        return True
-    return token.token_type not in _LITERALS and (token.text[:1].isalpha() or token.text[:1] == "_")
+    return token.kind in ("word", "name")
 
 
 def word(token: Token) -> str:
     """The token in lower case where it is an unquoted word or a keyword, else ''."""
-    return " ".join(token.text.lower().split()) if is_word(token) and token.token_type not in _QUOTED else ""
+    return token.text.lower() if token.kind == "word" else ""
 
 
 def is_call(tokens: list[Token], at: int) -> bool:
     """Whether a name is called here: it is followed by '(' and is no word of syntax or type."""
-    if not is_word(tokens[at]) or at + 1 == len(tokens) or tokens[at + 1].token_type != TokenType.L_PAREN:
+    if not is_word(tokens[at]) or at + 1 == len(tokens) or tokens[at + 1].sign != "(":
         return False
-    cast = at > 0 and (tokens[at - 1].token_type == TokenType.DCOLON or word(tokens[at - 1]) == "as")
-    return not (cast and word(tokens[at]) in TYPES) and not all_in(word(tokens[at]), SYNTAX)
+    cast = at > 0 and (tokens[at - 1].sign == "::" or word(tokens[at - 1]) == "as")
+    return not (cast and word(tokens[at]) in TYPES) and word(tokens[at]) not in SYNTAX

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sqlglot import Token, TokenType
-
 from seamline.errors import Condition, UserError
 from seamline.schemas.views.headers import FORM
 from seamline.schemas.views.parsed import ParsedView, parse
 from seamline.schemas.views.reserved_words import explained
 from seamline.schemas.views.source import Source
+from seamline.sql import Token
 
 
 def parse_views(text: str, where: str) -> tuple[ParsedView, ...]:
@@ -84,7 +83,7 @@ def _read_text(text: str, where: str) -> Iterator[ParsedView | UserError]:
 def _statements(tokens: list[Token]) -> list[list[Token]]:
     groups: list[list[Token]] = [[]]
     for token in tokens:
-        if token.token_type == TokenType.SEMICOLON:
+        if token.sign == ";":
             groups.append([])
         else:
             groups[-1].append(token)

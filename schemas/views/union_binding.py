@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlglot import Token
-
 from seamline.kernel import quote
 from seamline.schemas.contracts.contract import Contract, event_schema
 from seamline.schemas.views.binding import Binder
@@ -21,6 +19,7 @@ from seamline.schemas.views.names import alias_of, find_fields
 from seamline.schemas.views.order import UNORDERED
 from seamline.schemas.views.source import Source, WrittenField
 from seamline.schemas.views.unions import Branch
+from seamline.sql import Token
 
 
 @dataclass(frozen=True)

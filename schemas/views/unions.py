@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlglot import Token, TokenType
-
 from seamline.errors import UserError
 from seamline.schemas.views.clauses import Clauses, begins, closing, read_parts, top_level
 from seamline.schemas.views.source import Source, word
+from seamline.sql import Token
 
 TABLE = "_union"
 """What a union is called where its user gave it no name."""
@@ -38,7 +37,7 @@ def read_union(source: Source, tokens: list[Token]) -> tuple[list[Token], tuple[
     """A SELECT's tokens, those of a union after FROM as one, and the union's branches: none where FROM names one
     contract. Raises VIEW_INVALID."""
     at = next((at for at, name in top_level(tokens) if name == "from" and begins(tokens, at)), len(tokens))
-    if at + 2 >= len(tokens) or tokens[at + 1].token_type != TokenType.L_PAREN:
+    if at + 2 >= len(tokens) or tokens[at + 1].sign != "(":
         return tokens, ()
     end = closing(tokens, at + 1)
     inside = tokens[at + 2 : end]
@@ -52,8 +51,7 @@ def read_union(source: Source, tokens: list[Token]) -> tuple[list[Token], tuple[
             hint = "read it in one branch: CASE WHEN … THEN … END AS name tells its events apart"
             raise source.refuse(table.start, f"contract {table.text!r} twice", "each contract once", hint)
         seen.add(table.text.lower())
-    first = tokens[at + 1]
-    whole = Token(TokenType.VAR, TABLE, first.line, first.col, first.start, tokens[end].end)
+    whole = Token("word", TABLE, tokens[at + 1].start, tokens[end].end)
     return [*tokens[: at + 1], whole, *tokens[end + 1 :]], branches
 
 
@@ -90,21 +88,22 @@ def _refuse_operation(source: Source, tokens: list[Token]) -> UserError:
 
 
 def _branch(source: Source, tokens: list[Token]) -> Branch:
-    if tokens[0].token_type == TokenType.L_PAREN:
+    if tokens[0].sign == "(":
         hint = "write the branches one after the other, without parentheses of their own"
         raise source.refuse(tokens[0].start, "a branch in parentheses", ALLOWED_UNION, hint)
     clauses = read_parts(source, tokens, ALLOWED_BRANCH)
     if clauses.grouped or clauses.having:
-        at = next(token for token in tokens if word(token) in ("group by", "having"))
+        at = next(token for token in tokens if word(token) in ("group", "having"))
         hint = "group once, after the union: the same key would come from several branches"
-        raise source.refuse(at.start, f"{word(at).upper()} in a branch of a union", ALLOWED_BRANCH, hint)
+        clause = "GROUP BY" if word(at) == "group" else "HAVING"
+        raise source.refuse(at.start, f"{clause} in a branch of a union", ALLOWED_BRANCH, hint)
     if word(tokens[0]) == "from":
         return Branch(clauses, tokens[0], None, star=True)
-    columns = [item for item in clauses.items if [t.token_type for t in item] != [TokenType.STAR]]
+    columns = [item for item in clauses.items if [t.sign for t in item] != ["*"]]
     star = len(columns) < len(clauses.items)
     for item in columns:
         if not item:
             raise source.refuse(tokens[0].start, "an empty place in the select list", ALLOWED_BRANCH, "remove a comma")
-        if TokenType.STAR in (item[0].token_type, item[-1].token_type):
+        if "*" in (item[0].sign, item[-1].sign):
             raise source.refuse(item[0].start, "* with something about it", ALLOWED_BRANCH, "name the columns")
     return Branch(clauses, tokens[0], columns, star)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlglot import Token
-
 from seamline.kernel import quote
 from seamline.schemas.views.calls import Argument, condition, is_bare
 from seamline.schemas.views.clauses import closing
 from seamline.schemas.views.source import Source, WrittenField, is_call
+from seamline.sql import Token
 
 ELEMENT = "_element"
 UNNEST = ("unnest", "unlist")

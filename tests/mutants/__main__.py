@@ -29,7 +29,7 @@ from table import EQUIVALENT, JUDGES, KNOWN
 ROOT = Path(__file__).parent.parent.parent
 LIBRARIES = (
     "pytest", "hypothesis", "duckdb", "pyarrow", "pyarrow.parquet", "pyarrow.compute", "pydantic", "pydantic_settings",
-    "sqlglot", "sqlglot.dialects.duckdb", "obstore", "deltalake", "numpy", "numpy.random", "yaml", "filelock", "kafka",
+    "obstore", "deltalake", "numpy", "numpy.random", "yaml", "filelock", "kafka",
     "fastapi", "typer", "rich.console", "rich.table", "tenacity", "pandas", "pyarrow.dataset", "pyspark.sql",
     "open_data_contract_standard.model", "anyio.pytest_plugin", "anyio._backends._asyncio", "xdist.plugin",
     "pytest_timeout", "_hypothesis_pytestplugin",

@@ -262,7 +262,7 @@ REFUSED = [
     (f"FROM ({LIKES} EXCEPT {FOLLOWS} UNION ALL BY NAME FROM posts) AS e GROUP BY ALL", "EXCEPT", "WHERE"),
     (f"FROM ({LIKES} UNION ALL BY NAME {LIKES}) AS e GROUP BY ALL", "likes UNION|likes[)]", "'likes' twice.*CASE"),
     (
-        f"FROM ({LIKES} UNION ALL BY NAME SELECT at AS t FROM elsewhere) AS e GROUP BY ALL",
+        f'FROM ({LIKES} UNION ALL BY NAME SELECT "at" AS t FROM elsewhere) AS e GROUP BY ALL',
         "elsewhere",
         "'other'.*one s",
     ),

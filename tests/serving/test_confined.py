@@ -20,10 +20,11 @@ from pyarrow import csv, parquet
 
 from seamline.errors import Condition, SeamlineError
 from seamline.kernel import Limits
-from seamline.serving.guard import TREE, check
+from seamline.serving.guard import check
 from seamline.serving.instances import Instances
 from seamline.serving.rebound import Text
 from seamline.serving.serving import Serving
+from seamline.sql import TREE
 
 SECRET = "SECRET-OF-ANOTHER"
 KELVIN = "\u212a"

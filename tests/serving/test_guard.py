@@ -7,8 +7,9 @@ import duckdb
 import pytest
 
 from seamline.errors import Condition, SeamlineError
-from seamline.serving.guard import LONGEST, TREE, AllowedQuery, check, check_text, place
+from seamline.serving.guard import LONGEST, AllowedQuery, check, check_text, place
 from seamline.serving.reserved import RESERVED
+from seamline.sql import TREE
 
 NOWHERE = 2**64 - 1
 """What DuckDB gives as the place of a node that has none."""

@@ -12,9 +12,9 @@ from handmade import OTHER, VIEW, Handmade, rows
 from seamline.errors import SeamlineError
 from seamline.schemas.catalogue import Catalogue
 from seamline.serving.cursor import light
-from seamline.serving.guard import TREE
 from seamline.serving.named import Names, named
 from seamline.serving.serving import Serving
+from seamline.sql import TREE
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ from shipped import FOLDER, answer, example, finished, plain
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.text import load_views
 from seamline.serving.functions import statements
-from seamline.serving.guard import TREE, check, check_text
+from seamline.serving.guard import check, check_text
+from seamline.sql import TREE
 
 pytestmark = pytest.mark.thorough
 
