@@ -54,7 +54,7 @@ WRONG = {
         YAML, "active\n", "active\ncolour: red\n", ":6:1", "unknown key 'colour'", "remove the line", ("up",)
     ),
     "an unknown type": Wrong(YAML, "integer", "intger", ":12:24", "logicalType is 'intger'", "write integer"),
-    "sql that is none": Wrong(SQL, "GROUP BY ALL", "GROUP ALL", ":4:19", "near 'ALL'", "check commas"),
+    "sql that is none": Wrong(SQL, "GROUP BY ALL", "GROUP ALL", ":4:19", 'near "ALL"', "check commas"),
     "no such field": Wrong(SQL, "sum(amount)", "sum(amout)", ":2:86", "unknown field 'amout'", "'amount'?"),
     "no such field, at the start": Wrong(SQL, "max(placed)", "max(plaed)", ":3:34", "unknown field 'plaed'",
                                          "'placed'?", ("up",)),
