@@ -16,7 +16,7 @@ import pyarrow as pa
 from figures import Figure, Size, ratios, side_by_side
 
 from seamline.clock import system_clock
-from seamline.entries import Claim
+from seamline.entries.base import Claim
 from seamline.frontier import topic_source
 from seamline.lake import Lake
 from seamline.ledger import Writer
