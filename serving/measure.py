@@ -198,7 +198,7 @@ class _Writing:
             message = f"MEASURE({name}), which is a key of {source.view}"
             raise self._invalid(node, message, f"use {name} as it is: a key has nothing to merge")
         keys = {f"partials.{quote(key.name)}" for key in self.definitions[source.view].keys}
-        if any(key in output.finished for key in keys):
+        if any(key in output.finalise for key in keys):
             message = f"MEASURE({name}), which is computed from a key of {source.view} and so has no value without it"
             raise self._invalid(node, message, "measure the aggregates it is made of, and compute from those")
         return source, output

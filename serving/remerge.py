@@ -23,7 +23,7 @@ _FUNCTION = {
 
 def tiles(definition: Definition) -> str:
     """A view's rows with its merged partial columns after its own, over `partials` of any split."""
-    lines = [f"{output.finished} AS {quote(output.name)}" for output in definition.columns]
+    lines = [f"{output.finalise} AS {quote(output.name)}" for output in definition.columns]
     lines += [f"partials.{quote(name)} AS {quote(MERGED + name)}" for name in definition.merges]
     having = f"\nWHERE {definition.having}" if definition.having else ""
     return f"SELECT {', '.join(lines)}\nFROM ({definition.merge}) AS partials{having}"
@@ -33,10 +33,10 @@ def expression(definition: Definition, output: Output) -> str:
     """A column's SQL over `partials`, merging and finishing at once."""
     stored = {column.name: column.sql_type for column in definition.partial_columns}
     merged = {name: f"({definition.merges[name]})::{stored[name]}" for name in output.uses}
-    if len(merged) == 1 and output.finished == f"partials.{quote(output.uses[0])}":
+    if len(merged) == 1 and output.finalise == f"partials.{quote(output.uses[0])}":
         return merged[output.uses[0]]
     fields = ", ".join(f"{literal(name)}: {sql}" for name, sql in merged.items())
-    return f"list_transform([{{{fields}}}], lambda partials: {output.finished})[1]"
+    return f"list_transform([{{{fields}}}], lambda partials: {output.finalise})[1]"
 
 
 @dataclass(frozen=True)

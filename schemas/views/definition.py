@@ -47,7 +47,7 @@ class Output:
     bound: str = ""
     """How far an inexact one may be off."""
 
-    finished: str = ""
+    finalise: str = ""
     """Its SQL over merged `partials`."""
 
     check: str = ""
@@ -254,7 +254,7 @@ class Definition:
 
     def finalise_over(self, source: str) -> str:
         """`finalise` reading from another source than the table `partials`."""
-        lines = [f"{output.finished} AS {quote(output.name)}" for output in self.columns]
+        lines = [f"{output.finalise} AS {quote(output.name)}" for output in self.columns]
         return _select(lines, source) + (f"\nWHERE {self.having}" if self.having else "")
 
     def compare_over(self, source: str) -> str:
@@ -273,7 +273,7 @@ class Definition:
     def needed(self, columns: Iterable[Output]) -> tuple[str, ...]:
         """The stored columns that some of the view's are made of: the keys, theirs, and those of HAVING."""
         keys = {key.name for key in self.keys}
-        text = "\n".join([self.having, *(column.finished for column in columns)])
+        text = "\n".join([self.having, *(column.finalise for column in columns)])
         names = [column.name for column in self.partial_columns]
         return tuple(name for name in names if name in keys or f"partials.{quote(name)}" in text)
 

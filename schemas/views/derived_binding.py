@@ -75,7 +75,7 @@ class _Measured(BoundMeasure):
     def stored(self, column: str) -> dict[str, str]:
         """What fills its form: the base's own texts over `partials`."""
         found = self.output
-        return {"value": found.finished, "check": found.check} if found else {}
+        return {"value": found.finalise, "check": found.check} if found else {}
 
 
 def _bind(source: Source, selection: Selection, base: Definition) -> tuple[BoundSelect, str]:
@@ -89,7 +89,7 @@ def _bind(source: Source, selection: Selection, base: Definition) -> tuple[Bound
     measures: dict[str, BoundMeasure] = {}
     for measure in selection.measures:
         output = outputs[measure.arguments[0].text]
-        if any(key in output.finished for key in lost):
+        if any(key in output.finalise for key in lost):
             message = f"{output.name!r} is computed from a key of {base.view} that this view does not have as it is"
             hint = "select that key by its own name, or measure the aggregates it is made of and compute from those"
             raise source.refuse(measure.offset, message, FORM, hint)

@@ -49,7 +49,7 @@ class Finaliser:
     def outputs(self) -> tuple[Output, ...]:
         """The view's columns, in the user's order."""
         return tuple(
-            Output(item.name, item.sql_type, finished=f"partials.{quote(item.name)}", said=item.said)
+            Output(item.name, item.sql_type, finalise=f"partials.{quote(item.name)}", said=item.said)
             if isinstance(item, BoundKey)
             else self._output(item)
             for item in self.bound.items
@@ -133,7 +133,7 @@ class Finaliser:
         """A key, or (in HAVING) another column."""
         if any(key.name == name for key in self.bound.keys):
             return f"partials.{quote(name)}"
-        return f"({next(output.finished for output in self.outputs if output.name == name)})"
+        return f"({next(output.finalise for output in self.outputs if output.name == name)})"
 
     def _check(self, item: BoundColumn) -> str:
         """NULL, or which of a column's aggregates is out of range; '' where none can be."""
