@@ -9,7 +9,7 @@ from seamline.kernel import quote
 from seamline.schemas.algebra.forms import fill
 from seamline.schemas.views.binding import BoundSelect
 from seamline.schemas.views.checked import CheckedView
-from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.definition import Definition, select
 from seamline.schemas.views.event_columns import POSITION, UNIT, hidden_columns
 from seamline.schemas.views.events import Events
 from seamline.schemas.views.language import engine_of
@@ -96,11 +96,11 @@ def _partial(bound: BoundSelect, selection: Selection, *beside: str) -> Callable
     """Partial rows; `beside`: columns that they are grouped by beside their keys."""
     lines = [*beside, *(f"{key.sql} AS {quote(key.name)}" for key in bound.keys)]
     lines += [f"{sql} AS {quote(name)}" for name, (_, sql) in bound.parts.items()]
-    return lambda events: _select(lines, _counted(selection, events))
+    return lambda events: select(lines, _counted(selection, events), grouped=True)
 
 
 def _rows(lines: list[str], selection: Selection) -> Callable[[str], str]:
-    return lambda events: _listed(lines, _counted(selection, events))
+    return lambda events: select(lines, _counted(selection, events))
 
 
 def _counted(selection: Selection, events: str) -> str:
@@ -115,12 +115,4 @@ def _counted(selection: Selection, events: str) -> str:
 def _merge(bound: BoundSelect, merges: dict[str, str]) -> str:
     lines = [f"partials.{quote(key.name)}" for key in bound.keys]
     lines += [f"{sql} AS {quote(name)}" for name, sql in merges.items()]
-    return _select(lines, "partials")
-
-
-def _select(lines: list[str], source: str) -> str:
-    return f"{_listed(lines, source)}\nGROUP BY ALL"
-
-
-def _listed(lines: list[str], source: str) -> str:
-    return "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM {source}"
+    return select(lines, "partials", grouped=True)

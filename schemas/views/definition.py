@@ -6,7 +6,7 @@ the ledger keeps.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -255,7 +255,7 @@ class Definition:
     def finalise_over(self, source: str) -> str:
         """`finalise` reading from another source than the table `partials`."""
         lines = [f"{output.finalise} AS {quote(output.name)}" for output in self.columns]
-        return _select(lines, source) + (f"\nWHERE {self.having}" if self.having else "")
+        return select(lines, _partials(source), self.having)
 
     def compare_over(self, source: str) -> str:
         """Keys and everything that an audit compares, of every group whatever HAVING says: `_1`, `_2`, … as in
@@ -263,7 +263,7 @@ class Definition:
         lines = [f"partials.{quote(key.name)} AS {quote(key.name)}" for key in self.keys]
         lines += [f"{one.sql} AS _{number}" for number, one in enumerate(self.compared, start=1)]
         lines += [f"{one.scale} AS _scale{number}" for number, one in enumerate(self.compared, start=1) if one.scale]
-        return _select(lines, source)
+        return select(lines, _partials(source))
 
     @property
     def merge_and_finalise(self) -> str:
@@ -290,7 +290,7 @@ class Definition:
             self,
             columns=columns,
             partial_columns=tuple(c for c in self.partial_columns if c.name in kept),
-            merge=f"{_select(lines, 'partials')}\nGROUP BY ALL",
+            merge=select(lines, "partials", grouped=True),
             merges=merges,
         )
 
@@ -302,6 +302,11 @@ class Definition:
         return self.original.over(tables)
 
 
-def _select(lines: list[str], source: str) -> str:
-    aliased = source if source == "partials" else f"{source} AS partials"
-    return "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM {aliased}"
+def _partials(source: str) -> str:
+    return source if source == "partials" else f"{source} AS partials"
+
+
+def select(lines: Sequence[str], source: str, where: str = "", *, grouped: bool = False) -> str:
+    """A SELECT's text; `grouped`: by all of its lines that do not aggregate."""
+    text = "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM {source}"
+    return text + (f"\nWHERE {where}" if where else "") + ("\nGROUP BY ALL" if grouped else "")

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from seamline.kernel import quote
 from seamline.schemas.views.checked import Finished, finish
-from seamline.schemas.views.definition import Base, Definition, Original
+from seamline.schemas.views.definition import Base, Definition, Original, select
 from seamline.schemas.views.derived_binding import BoundDerived, bind_derived
 from seamline.schemas.views.event_columns import UNIT
 from seamline.schemas.views.language import engine_of
@@ -91,5 +91,4 @@ def _closed(partial: str) -> str:
 
 def _select(keys: Sequence[str], merges: Mapping[str, str], where: str = "") -> str:
     lines = [*keys, *(f"{sql} AS {quote(name)}" for name, sql in merges.items())]
-    filtered = f"\nWHERE {where}" if where else ""
-    return "SELECT\n  " + ",\n  ".join(lines) + f"\nFROM partials{filtered}\nGROUP BY ALL"
+    return select(lines, "partials", where, grouped=True)
