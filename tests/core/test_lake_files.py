@@ -9,13 +9,18 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from obstore.store import LocalStore
+from places import ROOT
 from pyarrow import parquet
 
-import seamline
 from seamline.errors import Condition, UserError
 from seamline.lake import BATCH, INBOX, LEASES, RAW, RUNS, SPEED, Lake
 from seamline.schemes import SCHEMES, spark_uri
 
+SOURCES = [
+    file
+    for folder in ("src/seamline", "schemas", "streaming", "jobs", "serving")
+    for file in (ROOT / folder).rglob("*.py")
+]
 ROWS = pa.table({"a": [1, 2, 3]})
 ONE, OTHER = (Lake.batch_path("d", "u", name) for name in ("one", "other"))
 
@@ -98,8 +103,7 @@ def test_paths_in_the_lake_are_named_in_one_place() -> None:
     ledger = re.compile("/?ledger/")
     named = {
         (file.name, node.value)
-        for folder in seamline.__path__
-        for file in Path(folder).rglob("*.py")
+        for file in SOURCES
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if (begins.match(node.value) and file.name != "lake.py")
@@ -112,8 +116,7 @@ def test_only_one_place_asks_what_kind_of_store_a_uri_names() -> None:
     kinds = re.compile(rf"(\^?({'|'.join(SCHEMES)}|s3a))?://")
     asked = {
         file.name
-        for folder in seamline.__path__
-        for file in Path(folder).rglob("*.py")
+        for file in SOURCES
         for node in ast.walk(ast.parse(file.read_text()))
         if (isinstance(node, ast.Attribute) and node.attr == "from_uri")
         or (isinstance(node, ast.Constant) and isinstance(node.value, str) and kinds.fullmatch(node.value))
