@@ -100,6 +100,8 @@ theta_difference theta_intersection theta_sketch_error theta_sketch_estimate the
 """
 """Not DuckDB's own: seamline.serving.functions makes them."""
 
+TIME_FUNCTIONS = frozenset(_TIME.split())
+
 MEASURE = frozenset(["measure"])
 """Seamline's own: seamline.serving.measure writes it out."""
 

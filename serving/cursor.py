@@ -5,7 +5,9 @@ A cursor that is used again for the same snapshot finds its views already define
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 
 import duckdb
@@ -15,15 +17,17 @@ from seamline.errors import Condition, TerminalError, UserError
 from seamline.kernel import parquet, quote
 from seamline.schemas.views.definition import Definition
 from seamline.serving import beyond
+from seamline.serving.bounds import NUMBER, BatchFiles
 from seamline.serving.deadline import deadline
 from seamline.serving.exported import exported
 from seamline.serving.failures import said, undefined
 from seamline.serving.guard import too_deep
 from seamline.serving.measure import Parser
 from seamline.serving.named import Names
+from seamline.serving.pruning import Pruning
 from seamline.serving.rebound import Text, bind
 from seamline.serving.remerge import tiles
-from seamline.serving.reserved import BATCH, SPEED, TILES
+from seamline.serving.reserved import BATCH, BOUNDS, SPEED, TILES
 from seamline.serving.snapshot import ServedView
 from seamline.sql import TREE
 
@@ -32,18 +36,37 @@ LARGEST = 512 * 1024 * 1024
 
 AGGREGATES = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'"
 
+Paths = tuple[str, ...]
+"""Some of a view's batch files."""
+
+
+@dataclass(frozen=True)
+class Defined:
+    """What a name stands for on a cursor; paths: of the batch files that are read, None: all."""
+
+    served: ServedView
+    definition: Definition
+    paths: Paths | None
+
+    def is_same(self, other: Defined) -> bool:
+        """Whether the other is of the very same snapshot and definition, and of the same files."""
+        return self.served is other.served and self.definition is other.definition and self.paths == other.paths
+
 
 class Cursor:
-    """One connection, used by one thread at a time."""
+    """One connection, used by one thread at a time; whether it is in a moment changes."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self._defined: dict[str, tuple[ServedView, Definition]] = {}
+        self._defined: dict[str, Defined | None] = {}
+        self._given: dict[str, ServedView | None] = {}
+        self._bounds: dict[str, BatchFiles] = {}
+        self._moment = False
 
     @property
     def names(self) -> frozenset[str]:
-        """What is defined on it."""
-        return frozenset(self._defined)
+        """What is defined on it, and the views of which it has rows."""
+        return frozenset([*self._defined, *self._given])
 
     def tree(self, sql: str) -> str:
         """DuckDB's syntax tree of a text, as JSON. Raises QUERY_INVALID where it has none, or too deep a one."""
@@ -59,53 +82,95 @@ class Cursor:
     def parser(self) -> Parser:
         """DuckDB's parser, both ways."""
         found = self._connection.execute(AGGREGATES).fetchall()
-        return Parser(self.tree, self._text, frozenset(str(name) for (name,) in found))
+        return Parser(self.tree, self.text, frozenset(str(name) for (name,) in found))
 
-    def _text(self, tree: str) -> str:
+    def text(self, tree: str) -> str:
+        """DuckDB's text of a syntax tree as JSON."""
         try:
             return str(self._connection.execute("SELECT json_deserialize_sql(?)", [tree]).fetchall()[0][0])
         except duckdb.Error as error:
             raise TerminalError(Condition.KERNEL_FAILED, str(error).splitlines()[0]) from error
 
-    def define(self, view: str, served: ServedView, names: Names = None) -> None:
-        """Makes `view` the merged answer of a snapshot. DuckDB inlines it: a query's filters reach the Parquet scan.
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """Inside the block it is one time: now() says the same to `pruned` and to the query. What is defined inside is
+        not, once something was raised."""
+        self._connection.begin()
+        self._moment = True
+        try:
+            yield
+        except BaseException:
+            self._undo()
+            raise
+        if self._moment:
+            self._moment = False
+            self._connection.commit()
+
+    def _undo(self) -> None:
+        """Ends a moment in which something failed: DuckDB runs nothing more in it."""
+        if self._moment:
+            self._moment = False
+            self._connection.rollback()
+            self._defined.update(dict.fromkeys(self._defined))  # what stands may be older, and what it reads gone
+            self._given.update(dict.fromkeys(self._given))
+            self._bounds.clear()
+
+    def pruned(self, view: str, files: BatchFiles, pruning: Pruning, seconds: float) -> Paths | None:
+        """Those of a view's batch files in which there may be rows that a query asks for; None: all. Raises like
+        `run`."""
+        name = BOUNDS + view
+        if self._bounds.get(name) is not files:
+            self._bounds.pop(name, None)
+            self._connection.register(name, files.bounds)
+            self._bounds[name] = files
+        where = f"coalesce(TRY({pruning.condition}), true)"
+        try:
+            found = self._connection.execute(f"SELECT {NUMBER} FROM {quote(name)} WHERE {where}").fetchall()
+        except duckdb.Error as error:
+            raise said(error, seconds) from error
+        return None if len(found) == len(files.paths) else tuple(files.paths[n] for (n,) in sorted(found))
+
+    def define(self, view: str, served: ServedView, names: Names = None, paths: Paths | None = None) -> None:
+        """Makes `view` the merged answer of a snapshot, as far as it stands at these paths of its batch files (None: at
+        all). DuckDB inlines it: a query's filters reach the Parquet scan.
 
         It binds every column of it for each query, though, which for lists and sketches takes longer than many an
         answer: where `names` leaves some out, they are left out. Raises STORE_UNAVAILABLE
         or KERNEL_FAILED.
         """
-        definition = light(served.definition, names)
-        if self._stands(view, served, definition):
+        self._define(view, Defined(served, light(served.definition, names), paths), finished)
+
+    def define_tiles(self, view: str, served: ServedView, paths: Paths | None = None) -> None:
+        """Makes the tiles of a view that is defined: its rows with their merged partials, for MEASURE."""
+        self._define(TILES + view, Defined(served, served.definition, paths), tiles)
+
+    def _define(self, name: str, wanted: Defined, rows: Callable[[Definition], str]) -> None:
+        self.give(wanted.served)
+        last = self._defined.get(name)
+        if last is None or not last.is_same(wanted):
+            self._defined[name] = None
+            try:
+                text = statement(wanted.served, wanted.definition, rows, wanted.paths)
+                self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {text}")
+            except duckdb.Error as error:
+                raise undefined(wanted.definition.view, error) from error
+        self._defined[name] = wanted
+
+    def give(self, served: ServedView) -> None:
+        """Registers what a view's statement reads of memory."""
+        view = served.definition.view
+        if self._given.get(view) is served:
             return
-        self._defined.pop(view, None)
+        self._given[view] = None
         speed, batch = _inputs(view)
         try:
             if served.speed is not None:
                 self._connection.register(speed, served.speed)
             if isinstance(served.batch, pa.Table):
                 self._connection.register(batch, served.batch)
-            self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(view)} AS {statement(served, definition)}")
         except duckdb.Error as error:
             raise undefined(view, error) from error
-        self._defined[view] = served, definition
-
-    def _stands(self, name: str, served: ServedView, definition: Definition) -> bool:
-        last = self._defined.get(name)
-        return last is not None and last[0] is served and last[1] is definition
-
-    def define_tiles(self, view: str, served: ServedView) -> None:
-        """Makes the tiles of a view that is defined: its rows with their merged partials, for MEASURE. Raises like
-        `define`."""
-        name = TILES + view
-        definition = served.definition
-        if self._stands(name, served, definition):
-            return
-        try:
-            text = statement(served, definition, tiles)
-            self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {text}")
-        except duckdb.Error as error:
-            raise undefined(view, error) from error
-        self._defined[name] = served, definition
+        self._given[view] = served
 
     def bind(self, text: Text, tables: Mapping[str, str], seconds: float) -> None:
         """Binds a checked query over empty tables, and nothing else. Raises QUERY_INVALID, _REFUSED or _TIMEOUT."""
@@ -127,7 +192,7 @@ class Cursor:
             ):
                 return _read(reader)
         except (duckdb.Error, pa.ArrowException, OSError) as error:  # rows that are made fail in pyarrow's words
-            told = said(error, seconds)
+            told = said(error, seconds, text.before)
             raise (told.but(where="") if text.plain else told) from error  # the place is in the text written out
 
     def beyond(self, column: str, served: ServedView, seconds: float) -> pa.Table:
@@ -135,6 +200,8 @@ class Cursor:
         rows = beyond.rows(column)
         if not rows(served.definition):
             return pa.table({})
+        self._undo()
+        self.give(served)
         with deadline(self._connection, seconds):
             try:
                 return self._connection.execute(statement(served, served.definition, rows)).to_arrow_table()
@@ -171,16 +238,22 @@ def light(definition: Definition, names: Names) -> Definition:
     return narrow if any("[" in kind or "STRUCT" in kind for kind in left) else definition
 
 
-def statement(served: ServedView, definition: Definition, rows: Callable[[Definition], str] = finished) -> str:
+def statement(
+    served: ServedView,
+    definition: Definition,
+    rows: Callable[[Definition], str] = finished,
+    paths: Paths | None = None,
+) -> str:
     """A view's SELECT: finalise(merge(batch partials UNION ALL speed partials)); `rows` says which columns.
 
-    `definition` is what is served, or a narrower one."""
+    `definition` is what is served, or a narrower one; `paths`: those of its batch files that are read (None: all)."""
     speed, batch = _inputs(definition.view)
     columns = ", ".join(f"{quote(c.name)}::{c.sql_type} AS {quote(c.name)}" for c in definition.partial_columns)
     sources = []
-    if served.batch is not None:
-        files = quote(batch) if isinstance(served.batch, pa.Table) else parquet(served.batch, alike=True)
-        sources.append(f"SELECT {columns} FROM {files}")
+    if isinstance(served.batch, pa.Table):
+        sources.append(f"SELECT {columns} FROM {quote(batch)}")
+    elif served.batch is not None and (read := served.batch.paths if paths is None else paths):
+        sources.append(f"SELECT {columns} FROM {parquet(read, alike=True)}")
     if served.speed is not None:
         sources.append(f"SELECT {columns} FROM {quote(speed)}")
     if not sources:

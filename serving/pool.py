@@ -5,8 +5,9 @@ Texts are parsed and bound on a DuckDB that can open nothing, and run on one tha
 
 from __future__ import annotations
 
+import json
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,8 +20,9 @@ from seamline.serving.guard import Reference, check, check_text, too_deep
 from seamline.serving.instances import FileNames, Instances
 from seamline.serving.measure import Measured, measured
 from seamline.serving.named import Names, named
-from seamline.serving.once import repeated
+from seamline.serving.once import hidden, repeated
 from seamline.serving.plain import PlainCall, plain_calls
+from seamline.serving.pruning import Pruning, prunings
 from seamline.serving.rebound import Text
 from seamline.serving.remerge import tiles
 from seamline.serving.reserved import TILES
@@ -42,6 +44,8 @@ class Pool:
         self.asked = lru_cache(maxsize=512)(self._asked)
         self.measured = lru_cache(maxsize=512)(self._measured)
         self.bound = lru_cache(maxsize=512)(self._bound)
+        self.prunings = lru_cache(maxsize=512)(self._prunings)
+        self._tree = lru_cache(maxsize=8)(self._parsed)
         self._columns = lru_cache(maxsize=512)(self._described)
 
     @contextmanager
@@ -60,15 +64,19 @@ class Pool:
         with self._empty.cursor(NOTHING, NOTHING) as cursor:
             yield cursor
 
+    def _parsed(self, sql: str) -> str:
+        """A text's tree. Kept while it is looked at from several sides: it is large."""
+        with self._bare() as cursor:
+            return cursor.tree(sql)
+
     def _asked(self, sql: str) -> Question:
         """What an allowed query asks. Raises QUERY_INVALID or QUERY_REFUSED. Kept: the text decides it alone."""
         check_text(sql)
-        with self._bare() as cursor:
-            checked = check(sql, cursor.tree(sql))
+        checked = check(sql, self._tree(sql))
         try:
             names = None if checked.measured else named(checked.node)
-            twice = repeated(checked.references, checked.node)
-            return Question(checked.references, checked.measured, plain_calls(sql, checked.node), names, twice)
+            asked, calls = checked.references, plain_calls(sql, checked.node)
+            return Question(asked, checked.measured, calls, names, repeated(asked), hidden(asked, checked.node))
         except RecursionError:
             raise too_deep() from None
 
@@ -77,6 +85,15 @@ class Pool:
         with self._bare() as cursor:
             try:
                 return measured(sql, {one.view: one for one in definitions}, cursor.parser)
+            except RecursionError:
+                raise too_deep() from None
+
+    def _prunings(self, sql: str, definitions: tuple[Definition, ...]) -> Mapping[str, Pruning]:
+        """What an allowed query can reach of the batch files of these definitions, by view. Kept."""
+        with self._bare() as cursor:
+            node = json.loads(self._tree(sql))["statements"][0]["node"]
+            try:
+                return prunings(node, {one.view: one for one in definitions}, cursor.text)
             except RecursionError:
                 raise too_deep() from None
 
@@ -113,6 +130,9 @@ class Question:
 
     repeated: frozenset[str]
     """The views that it names more than once."""
+
+    hidden: frozenset[str]
+    """Those whose names it gives to WITH names, too."""
 
 
 def _close(*instances: Instances) -> None:

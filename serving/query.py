@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from difflib import get_close_matches
 
 from seamline.clock import Clock
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.serving import beyond
-from seamline.serving.cursor import Cursor, light, statement
+from seamline.serving.bounds import BatchFiles
+from seamline.serving.cursor import Cursor, Paths, light, statement
 from seamline.serving.guard import Reference
-from seamline.serving.once import once
+from seamline.serving.once import within_query
 from seamline.serving.plain import warnings
 from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer, Provenances
+from seamline.serving.pruning import Pruning
 from seamline.serving.rebound import Text
 from seamline.serving.reserved import TILES
 from seamline.serving.snapshot import ServedView, Snapshot
@@ -78,18 +80,36 @@ class Query:
             text, tiled = Text(written.sql, written.plain), written.tiles
         self._pool.bound(text, definitions, tuple(served[name].definition for name in tiled))
         names = frozenset([*served, *(TILES + name for name in tiled)])
-        with self._pool.cursor(snapshot.files, names) as cursor:
+        prunings = self._prunings(served)
+        moving = any(one.moving for _, one in prunings.values())
+        with self._pool.cursor(snapshot.files, names) as cursor, cursor.moment() if moving else nullcontext():
+            paths = {name: cursor.pruned(name, *one, self._pool.seconds) for name, one in prunings.items()}
+            inside = {} if self._asked.measured else self._inside(served, paths)
             for name, one in served.items():
-                cursor.define(name, one, self._asked.names)
+                if name in inside:
+                    cursor.give(one)
+                else:
+                    cursor.define(name, one, self._asked.names, paths.get(name))
             for name in tiled:
-                cursor.define_tiles(name, served[name])
-            yield cursor, text if self._asked.measured else self._once(served)
+                cursor.define_tiles(name, served[name], paths.get(name))
+            yield cursor, within_query(self.sql, inside, self._asked.repeated) if inside else text
 
-    def _once(self, served: dict[str, ServedView]) -> Text:
-        """What is run where nothing is to be written out: a view that is named twice is evaluated once."""
-        twice = {name: served[name] for name in served if name in self._asked.repeated}
-        views = {name: statement(one, light(one.definition, self._asked.names)) for name, one in twice.items()}
-        return Text(once(self.sql, views), self.sql if views else "")
+    def _prunings(self, served: dict[str, ServedView]) -> dict[str, tuple[BatchFiles, Pruning]]:
+        """By view, where there are files to choose from: these, and what of them the query can reach."""
+        files = {n: one.batch for n, one in served.items() if isinstance(one.batch, BatchFiles)}
+        if all(len(of_view.paths) < 2 for of_view in files.values()):
+            return {}
+        found = self._pool.prunings(self.sql, tuple(one.definition for one in served.values()))
+        return {name: (of_view, found[name]) for name, of_view in files.items() if name in found}
+
+    def _inside(self, served: dict[str, ServedView], paths: Mapping[str, Paths | None]) -> dict[str, str]:
+        """The views that are written into the query: one that is named twice, so that it is evaluated once, and one of
+        which not all files are read: to define it would take half as long as to ask it."""
+        return {
+            name: statement(one, light(one.definition, self._asked.names), paths=paths.get(name))
+            for name, one in served.items()
+            if name not in self._asked.hidden and (name in self._asked.repeated or paths.get(name) is not None)
+        }
 
     def _one_as_of(self, snapshot: Snapshot, streams: set[str]) -> None:
         """Epochs are numbered by stream: one number says nothing about two of them."""

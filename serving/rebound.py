@@ -51,6 +51,9 @@ class Text:
     plain: str = ""
     """The user's words where they are others, by which places are told."""
 
+    before: int = 0
+    """How many lines stand above the user's."""
+
 
 def bind(connection: duckdb.DuckDBPyConnection, text: Text, tables: Mapping[str, str], seconds: float) -> None:
     """Binds a checked text over empty `tables` (their columns in SQL, by name).

@@ -12,5 +12,8 @@ SPEED = "_speed_"
 BATCH = "_batch_"
 """Before a view's name: its speed partials, and its batch partials where they are in memory."""
 
-RESERVED = (TILES, MERGED, SPEED, BATCH)
+BOUNDS = "_bounds_"
+"""Before a view's name: the bounds of its batch files."""
+
+RESERVED = (TILES, MERGED, SPEED, BATCH, BOUNDS)
 """A query cannot give, nor use, a name that begins so."""

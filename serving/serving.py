@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
+import pyarrow as pa
+
 from seamline.claims import Lease, read_lease
 from seamline.clock import Clock, system_clock
 from seamline.config import Settings
@@ -22,11 +24,12 @@ from seamline.history.base import History
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
-from seamline.kernel import Input, Limits
+from seamline.kernel import Limits
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.definition import Definition
 from seamline.segment import check_seam
+from seamline.serving.bounds import BatchFiles, time_keys
 from seamline.serving.chains import (
     ChainBase,
     chain_from,
@@ -199,7 +202,9 @@ class Serving:
         if not isinstance(before, ServedView) or before.definition.hash != definition.hash:
             before = None
         runs = self._runs(state.view, definition, base, history, before.runs if before else ())
-        files = before.batch if before is not None and before.base == base else self._files(batch, base)
+        files = before.batch if before else None
+        if before is None or before.base != base:
+            files = self._files(definition, batch, base, files)
         last = history.epochs.get(history.last_epoch)
         gone = self._gone(definition, stream, history.frontier)
         return ServedView(definition, stream, base, files, runs, history.newest, last.at if last else None, gone)
@@ -219,8 +224,8 @@ class Serving:
         base = ChainBase(chain.version, chain.cut, verified)
         at = history.epochs.get(epoch)
         return ServedView(
-            definition, stream, base, self._files(batch, base), runs, at.newest if at else None, at.at if at else None,
-            self._gone(definition, stream, chain.reached),
+            definition, stream, base, self._files(definition, batch, base), runs,
+            at.newest if at else None, at.at if at else None, self._gone(definition, stream, chain.reached),
         )  # fmt: skip
 
     def _runs(self, view: str, definition: Definition, base: ChainBase, history: SpeedHistory, kept: Runs) -> Runs:
@@ -258,12 +263,22 @@ class Serving:
             return None
         return runs if runs[-1].segment.end == history.frontier else None
 
-    def _files(self, batch: BatchHistory, base: ChainBase) -> Input | None:
-        """The files of a base, to be read in place; None where it has none."""
+    def _files(
+        self, definition: Definition, batch: BatchHistory, base: ChainBase, before: pa.Table | BatchFiles | None = None
+    ) -> pa.Table | BatchFiles | None:
+        """The files of a base, to be read in place where they are local; None where it has none. `before`: those of the
+        base before."""
         if base.version is None:
             return None
         paths = [file.path for files in batch.files(base.version).values() for file in files if file.rows]
-        return self.lake.read(paths) if paths else None
+        if not paths:
+            return None
+        read = self.lake.read(paths)
+        if isinstance(read, pa.Table):
+            return read
+        names = dict(zip(read, paths, strict=True))
+        known = before.found if isinstance(before, BatchFiles) else {}
+        return BatchFiles(tuple(read), time_keys(definition), lambda path: self.lake.footer(names[path]), known)
 
     def _of(self, definition: Definition) -> Partials:
         if definition.hash not in self._partials:

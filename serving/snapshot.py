@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from seamline.entries.topics import Gone
 from seamline.errors import SeamlineError
-from seamline.kernel import Input
 from seamline.schemas.catalogue import unknown_view
 from seamline.schemas.views.definition import Definition
 from seamline.segment import Chain
+from seamline.serving.bounds import BatchFiles
 from seamline.serving.chains import ChainBase
 from seamline.serving.provenance import Provenance
 from seamline.serving.tail import Runs
@@ -30,7 +30,7 @@ class ServedView:
     definition: Definition
     stream: str
     base: ChainBase
-    batch: Input | None = field(repr=False)
+    batch: pa.Table | BatchFiles | None = field(repr=False)
     runs: Runs = field(repr=False)
     newest: datetime | None = None
     committed: datetime | None = None
@@ -71,8 +71,7 @@ class Snapshot:
     def files(self) -> frozenset[str]:
         """The files that its answers are read from in place: all that a query over it can open."""
         served = [view for view in self.views.values() if isinstance(view, ServedView)]
-        paths = [view.batch for view in served if view.batch is not None and not isinstance(view.batch, pa.Table)]
-        return frozenset(path for each in paths for path in each)
+        return frozenset(path for one in served if isinstance(one.batch, BatchFiles) for path in one.batch.paths)
 
     def view(self, name: str) -> ServedView:
         """A view. Raises VIEW_UNKNOWN, or why it cannot answer: VIEW_NOT_READY, SEAM_HOLE, KERNEL_VERSION, …"""

@@ -39,6 +39,7 @@ CHANGES = {
     # what is held of the world: a connection, a process, a session, the time
     "Broker": "_child _cluster",
     "Cluster": "_client bootstrap",
+    "Cursor": "_moment",
     "Disk": "_named",
     "Instance": "users",
     "Kernel": "_connection",
@@ -53,6 +54,7 @@ CHANGES = {
     "Verdict": "good",
     "_Checker": "_offset measured",
     "_Reader": "at",
+    "_Walk": "moving",
     "_WrittenRows": "_length _number",
 }
 """Every class that sets attributes of its own after `__init__`, and which. All others stand as they were made."""

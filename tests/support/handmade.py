@@ -5,7 +5,7 @@ Rows of events are (shop, hour, amount); their positions are their order in one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -174,11 +174,20 @@ class Handmade:
         base: int | None = None, unit: str = "2024-05-01",
     ) -> int:  # fmt: skip
         """A batch version over the rows, and its publication."""
+        return self.version_of({unit: [of]}, cut, view=view, kernel=kernel, publish=publish, base=base)
+
+    def version_of(
+        self, units: Mapping[str, Sequence[Sequence[Row]]], cut: int, *, view: str = "sales",
+        kernel: str = KERNEL_VERSION, publish: bool = True, base: int | None = None,
+    ) -> int:  # fmt: skip
+        """A batch version whose units have a file for each of these lists of rows, and its publication."""
         definition = self.served(view)
-        file = self.write(definition, of)
+        files = {
+            unit: tuple(filter(None, (self.write(definition, of) for of in lists))) for unit, lists in units.items()
+        }
         entry = Version(
             at=self.clock(), run=new_attempt(), cut=at(cut), base=base, complete=base is None,
-            units={unit: (file,) if file else ()}, archive_entry=1, kernel=kernel, layout=LAYOUT,
+            units=files, archive_entry=1, kernel=kernel, layout=LAYOUT,
         )  # fmt: skip
         number = self.put(self.lake.batch_log(definition.hash), entry)
         if publish:

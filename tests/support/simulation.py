@@ -45,6 +45,7 @@ from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.states import apply_views, drop_view
 from seamline.schemas.views.text import parse_views
 from seamline.segment import build_chain, check_seam
+from seamline.serving.bounds import BatchFiles
 from seamline.serving.chains import topics_only
 from seamline.serving.serving import Serving
 from seamline.serving.snapshot import ServedView, Snapshot
@@ -572,7 +573,8 @@ class World:
         engine, definition = self.lake.kernel(), served.definition
         tables = [served.speed] if served.speed is not None else []
         if served.batch is not None:
-            tables.append(engine.run("SELECT * FROM batch", {"batch": served.batch}))
+            files = served.batch.paths if isinstance(served.batch, BatchFiles) else served.batch
+            tables.append(engine.run("SELECT * FROM batch", {"batch": files}))
         if not tables:
             return ordered(engine.run(definition.merge_and_finalise, {"partials": _empty(definition)}))
         partials = pa.concat_tables(tables, promote_options="permissive")
@@ -584,7 +586,7 @@ class World:
         segments = self.history.segments(definition.hash)
         chain = build_chain(definition.hash, served.base.version, served.base.cut, segments, until)
         check_seam(chain.cut, chain.segments)
-        batch = list(served.batch) if served.batch is not None else []
+        batch = served.batch.paths if isinstance(served.batch, BatchFiles) else ()
         files = [*batch, *self.lake.read(path for link in chain.segments for path in link.files)]
         partials = files or _empty(definition)
         return ordered(engine.run(definition.merge_and_finalise, {"partials": partials}))
