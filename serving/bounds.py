@@ -41,6 +41,12 @@ def limits(key: int) -> tuple[str, str]:
     return f"least{key}", f"most{key}"
 
 
+def unbounded(keys: Iterable[Column]) -> str:
+    """A SELECT of the columns of `bounds` for these time keys, over no file."""
+    sides = (f"NULL::{key.sql_type} AS {name}" for number, key in enumerate(keys) for name in limits(number))
+    return f"SELECT {', '.join([f'0 AS {NUMBER}', *sides])}"
+
+
 @dataclass(frozen=True)
 class BatchFiles:
     """Parquet files that are read in place. keys: the view's time keys; footer: what the file at a path says of itself

@@ -5,7 +5,7 @@ A cursor that is used again for the same snapshot finds its views already define
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from seamline.errors import Condition, TerminalError, UserError
 from seamline.kernel import parquet, quote
-from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.definition import Column, Definition
 from seamline.serving import beyond
-from seamline.serving.bounds import NUMBER, BatchFiles
+from seamline.serving.bounds import NUMBER, BatchFiles, unbounded
 from seamline.serving.deadline import deadline
 from seamline.serving.exported import exported
 from seamline.serving.failures import said, undefined
@@ -123,12 +123,19 @@ class Cursor:
             self._bounds.pop(name, None)
             self._connection.register(name, files.bounds)
             self._bounds[name] = files
-        where = f"coalesce(TRY({pruning.condition}), true)"
         try:
-            found = self._connection.execute(f"SELECT {NUMBER} FROM {quote(name)} WHERE {where}").fetchall()
+            found = self._connection.execute(_numbers(quote(name), pruning)).fetchall()
         except duckdb.Error as error:
             raise said(error, seconds) from error
         return None if len(found) == len(files.paths) else tuple(files.paths[n] for (n,) in sorted(found))
+
+    def binds(self, pruning: Pruning, keys: Iterable[Column]) -> bool:
+        """Whether a condition over the bounds of these time keys is one that DuckDB can ask."""
+        try:
+            self.describe(_numbers(f"({unbounded(keys)})", pruning))
+        except duckdb.Error:
+            return False
+        return True
 
     def define(self, view: str, served: ServedView, names: Names = None, paths: Paths | None = None) -> None:
         """Makes `view` the merged answer of a snapshot, as far as it stands at these paths of its batch files (None: at
@@ -220,6 +227,11 @@ class Cursor:
 def _inputs(view: str) -> tuple[str, str]:
     """The names that a view's speed partials, and its batch partials where they are in memory, are registered by."""
     return SPEED + view, BATCH + view
+
+
+def _numbers(bounds: str, pruning: Pruning) -> str:
+    """The numbers of the files that a query can reach. One of which that cannot be told counts."""
+    return f"SELECT {NUMBER} FROM {bounds} WHERE coalesce(TRY({pruning.condition}), true)"
 
 
 def finished(definition: Definition) -> str:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from seamline.kernel import Limits, quote
 from seamline.schemas.views.definition import Definition
 from seamline.serving import rebound
+from seamline.serving.bounds import time_keys
 from seamline.serving.cursor import Cursor, finished, unread
 from seamline.serving.guard import Reference, check, check_text, too_deep
 from seamline.serving.instances import FileNames, Instances
@@ -89,13 +90,16 @@ class Pool:
                 raise too_deep() from None
 
     def _prunings(self, sql: str, definitions: tuple[Definition, ...]) -> Mapping[str, Pruning]:
-        """What an allowed query can reach of the batch files of these definitions, by view. Kept."""
+        """What an allowed query can reach of the batch files of these definitions, by view, where that is less than
+        all and can be told. Kept."""
         with self._bare() as cursor:
             node = json.loads(self._tree(sql))["statements"][0]["node"]
+            named = {one.view: one for one in definitions}
             try:
-                return prunings(node, {one.view: one for one in definitions}, cursor.text)
+                found = prunings(node, named, cursor.text)
             except RecursionError:
                 raise too_deep() from None
+            return {view: one for view, one in found.items() if cursor.binds(one, time_keys(named[view]))}
 
     def _bound(self, text: Text, definitions: tuple[Definition, ...], tiled: tuple[Definition, ...]) -> None:
         """Binds a checked text over nothing but these views, and the tiles of some. Raises QUERY_INVALID,

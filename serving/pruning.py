@@ -27,6 +27,7 @@ _NOW = _WORDS.union(_ASKED, ["today", "transaction_timestamp"])
 """The same, as functions too: each has one value within a transaction."""
 
 _COMPUTED = TIME_FUNCTIONS | {"+", "-", "*", "trunc"}
+_INTERVALS = frozenset(f"to_{unit}s" for unit in UNITS)
 _ZONED = frozenset(["timestamptz", "timestamp with time zone"])
 _GROWING = frozenset(["date", "datetime", "timestamp", *_ZONED])
 """Types that a time is cast to so that later times become later ones, or the same, in UTC."""
@@ -56,7 +57,8 @@ class Pruning:
 
 
 def prunings(node: Node, definitions: Mapping[str, Definition], text: Written) -> dict[str, Pruning]:
-    """By view, for those of which a checked query cannot reach every file whatever its bounds are."""
+    """By view, for those of which a checked query cannot reach every file whatever its bounds are. What a condition
+    compares may not bind: DuckDB takes more after IN than after =."""
     work = _Walk(definitions, text, _given(node) | {fold(o.name) for d in definitions.values() for o in d.columns})
     work.walk(node, {})
     found = {}
@@ -189,9 +191,10 @@ class _Rows:
             inner = self._between(node["child"])
             return inner and _Between(f"({inner.least})::{cast}", f"({inner.most})::{cast}", cast in _ZONED)
         if kind == "FUNCTION" and "schema" not in node:
-            arguments = [one["expression"] for one in node.get("arguments", []) if not one.get("name")]
-            if len(arguments) == 2:
-                return self._called(fold(node["function_name"]), *arguments)
+            arguments = node.get("arguments", [])
+            if len(arguments) == 2 and not any(one.get("name") for one in arguments):
+                first, second = (one["expression"] for one in arguments)
+                return self._called(fold(node["function_name"]), first, second)
         return None
 
     def _key(self, node: Node) -> _Between | None:
@@ -216,8 +219,7 @@ class _Rows:
         if name == "time_bucket" and (inner := self._between(second)) and (width := self.work.constant(first)):
             return _each(inner, f"time_bucket({width}, {{}})")
         if name in ("+", "-") and (inner := self._between(first)) and _is_interval(second):
-            value = self.work.constant(second)
-            return _each(inner, f"({{}} {name} {value})") if value else None
+            return _moved(inner, name, value) if (value := self.work.constant(second)) else None
         return None
 
 
@@ -264,11 +266,19 @@ def _is_interval(node: Node) -> bool:
     """Whether an expression is an interval: INTERVAL '1 day', INTERVAL 1 DAY."""
     if node.get("class") == "CAST":
         return _type(node) == "interval"
-    return node.get("class") == "FUNCTION" and fold(node["function_name"]).startswith("to_")
+    return node.get("class") == "FUNCTION" and fold(node["function_name"]) in _INTERVALS
 
 
 def _each(inner: _Between, form: str) -> _Between:
     return _Between(form.format(inner.least), form.format(inner.most), inner.zoned)
+
+
+def _moved(inner: _Between, sign: str, interval: str) -> _Between:
+    """By an interval: later times come later, but where it has months, which make one day of the 30th and the 31st."""
+    months = f"(datepart('year', {interval}) <> 0 OR datepart('month', {interval}) <> 0)"
+    least, most = (f"({side} {sign} {interval})" for side in (inner.least, inner.most))
+    blurred = f"to_days({months}::INTEGER)"
+    return _Between(f"({least} - {blurred})", f"({most} + {blurred})", inner.zoned)
 
 
 def _shifted(inner: _Between) -> _Between:

@@ -46,8 +46,8 @@ VIEWS = [
     f"CREATE MATERIALIZED VIEW {name} AS SELECT {key}, shop, {_COUNTED} FROM orders GROUP BY ALL"
     for name, key in KEYS.items()
 ]
-NEAR = [0, 24 * 184, 24 * 244, 24 * 313]
-"""Rows lie in the days after these hours: of May 2024, of both changes of the clock in New York, of a year's end."""
+NEAR = [0, 24 * 29, 24 * 184, 24 * 244, 24 * 313]
+"""Rows lie in the days after these hours: of May 2024 and its end, both changes of the clock in New York, a year's end."""
 
 
 def day_of(row: Row) -> date:
@@ -64,8 +64,8 @@ def by_unit(rows: Sequence[Row], *, hourly: bool = False, buckets: int = 1) -> d
 
 
 class Asked:
-    """A lake of all views over the same rows, some in batch files and the last few in an epoch, and plain DuckDB over
-    every row of the same views."""
+    """A lake of all views over the same rows, some in batch files and the last few in an epoch, and tables that plain
+    DuckDB has made of all the rows by the views' own SELECTs."""
 
     def __init__(self, folder: Path, rows: Sequence[Row], *, hourly: bool, buckets: int) -> None:
         made = Handmade(folder, *VIEWS)
@@ -76,8 +76,9 @@ class Asked:
         self.serving = made.serving()
         self.plain = duckdb.connect(":memory:")
         self.plain.execute("SET TimeZone = 'UTC'")
-        for view in KEYS:
-            self.plain.register(view, self.serving.query(f"SELECT * FROM {view}").table)
+        self.plain.register("orders", made.events(made.sent))
+        for view in VIEWS:
+            self.plain.execute(view.replace("MATERIALIZED VIEW", "TABLE"))
 
     def check(self, sql: str) -> None:
         """Serving answers, or refuses, like plain DuckDB over all rows."""
@@ -100,7 +101,7 @@ def lakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Asked]]:
     made = []
     for number, (hourly, buckets) in enumerate([(False, 1), (True, 1), (False, 2)]):
         chance = random.Random(number)
-        rows = [(f"shop{n % 3}", NEAR[n % 4] + chance.randrange(72), n) for n in range(120)]
+        rows = [(f"shop{n % 3}", NEAR[n % len(NEAR)] + chance.randrange(72), n) for n in range(120)]
         made.append(Asked(tmp_path_factory.mktemp("lake"), rows, hourly=hourly, buckets=buckets))
     yield made
     for one in made:
@@ -130,6 +131,8 @@ def constants(draw: st.DrawFn) -> str:
                 f"TIMESTAMPTZ '{moment}' - INTERVAL 1 MONTH",
                 f"DATE '{moment[:10]}' + 3",
                 f"(TIMESTAMP '{moment}' AT TIME ZONE 'Asia/Seoul')",
+                f"'{moment}'::VARCHAR",
+                f"strftime(TIMESTAMP '{moment}', '%Y-%m-%d')::DATE",
                 "NULL",
                 "'infinity'",
                 "date_trunc('day', now()) - INTERVAL 2 YEAR",
@@ -145,7 +148,7 @@ SUBJECTS = [
     "date_trunc('week', {})", "date_trunc('month', {})", "date_trunc('decade', {})",
     "time_bucket(INTERVAL '3 days', {})",
     "time_bucket(INTERVAL '1 day', {}, 'America/New_York')", "{} + INTERVAL '36 hours'", "{} - INTERVAL 1 MONTH",
-    "INTERVAL '1 day' + {}", "({} AT TIME ZONE 'America/New_York')", "({} AT TIME ZONE 'Asia/Seoul')::DATE",
+    "INTERVAL '1 day' + {}", "({} + to_months(1))", "({} - INTERVAL '1 month 2 days')", "({} AT TIME ZONE 'America/New_York')", "({} AT TIME ZONE 'Asia/Seoul')::DATE",
     "timezone('Europe/Berlin', date_trunc('hour', {}))", "last_day({})", "least({}, DATE '2024-08-01')",
     "make_date(2024, month({}), 1)", "({} AT TIME ZONE INTERVAL '40 hours')", "CASE WHEN orders > 1 THEN {} END",
 ]  # fmt: skip
@@ -266,6 +269,9 @@ OPENED: list[tuple[str, list[int]]] = [
     ("key BETWEEN '2024-05-03' AND TIMESTAMPTZ '2024-05-05'", [2, 3, 4]),
     ("key NOT BETWEEN '2024-05-02' AND '2024-05-09 23:00'", [0, 9]),
     ("key IN ('2024-05-02', TIMESTAMP '2024-05-09 03:00')", [1, 8]),
+    ("key IN ('2024-5-2'::VARCHAR)", ALL),
+    ("key IN ('2024-05-02', '2024-5-9'::VARCHAR)", ALL),
+    ("key >= strftime(DATE '2024-05-09', '%Y-%m-%d')::DATE", [8, 9]),
     ("key NOT IN ('2024-05-02')", ALL),
     ("key <> '2024-05-02'", ALL),
     ("NOT (key < '2024-05-03' OR key >= '2024-05-05')", [2, 3]),
@@ -277,6 +283,8 @@ OPENED: list[tuple[str, list[int]]] = [
     ("time_bucket(INTERVAL '2 days', key) = '2024-05-02'", [1, 2]),
     ("key + INTERVAL '1 day' < '2024-05-03'", [0]),
     ("key - INTERVAL '1 day' >= '2024-05-09'", [9]),
+    ("key + INTERVAL 1 MONTH > '2024-06-09'", [7, 8, 9]),
+    ("key - to_days(1) >= '2024-05-09'", [9]),
     ("(key AT TIME ZONE 'Asia/Seoul')::DATE = '2024-05-05'", [3, 4, 5]),
     ("date_trunc('month', key) = '2024-06-01'", []),
     ("key > now() - INTERVAL 1 DAY", []),
@@ -286,6 +294,7 @@ OPENED: list[tuple[str, list[int]]] = [
     ("hour(key) = 5", ALL),
     ("CASE WHEN key = '2024-05-03' THEN true END", ALL),
     ("time_bucket(INTERVAL '1 day', key, 'Asia/Seoul') = '2024-05-03'", ALL),
+    ("time_bucket(INTERVAL '1 day', key, origin := TIMESTAMPTZ '2024-05-01 12:00') = '2024-05-02 12:00'", ALL),
     ("shop = 'shop0'", ALL),
 ]
 
@@ -353,6 +362,20 @@ def test_times_of_another_zone_are_found_where_its_clocks_go_back(tmp_path: Path
     for local in ("01:00:45", "01:00:10"):
         where = f"(key AT TIME ZONE 'America/New_York') = '2024-11-03 {local}'"
         assert serving.query(f"SELECT orders FROM seconds WHERE {where}").table.num_rows == 1
+    serving.close()
+
+
+def test_a_month_later_the_30th_and_the_31st_are_one_day(tmp_path: Path) -> None:
+    """In one file May 30 21:00 of New York comes first and is June 30 21:00; May 31 10:00 later, and June 30 10:00."""
+    made = Handmade(tmp_path, VIEWS[list(KEYS).index("clock")])
+    rows = [("shop0", 24 * 30 + 1, 1), ("shop0", 24 * 30 + 14, 2), ("shop0", 0, 3)]
+    made.epoch(rows)
+    made.version_of(by_unit(rows), cut=3, view="clock")
+    serving = made.serving()
+    for later in ("INTERVAL 1 MONTH", "INTERVAL '1 month'", "to_months(1)"):
+        for hour in ("21:00", "10:00"):
+            where = f"key + {later} = '2024-06-30 {hour}'"
+            assert serving.query(f"SELECT orders FROM clock WHERE {where}").table.num_rows == 1
     serving.close()
 
 
