@@ -17,7 +17,8 @@ from seamline.schemas.views.buckets import UNITS
 from seamline.schemas.views.definition import Definition
 from seamline.serving.allowed import TIME_FUNCTIONS
 from seamline.serving.bounds import limits, time_keys
-from seamline.serving.sources import Node, Scope, path, within
+from seamline.serving.sources import Scope, path, within
+from seamline.sql import Node
 
 _WORDS = frozenset(["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"])
 """What asks for the time of the question and is a column in DuckDB's tree; it is one where a column has such a name."""

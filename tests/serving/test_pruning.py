@@ -47,7 +47,7 @@ VIEWS = [
     for name, key in KEYS.items()
 ]
 NEAR = [0, 24 * 29, 24 * 184, 24 * 244, 24 * 313]
-"""Rows lie in the days after these hours: of May 2024 and its end, both changes of the clock in New York, a year's end."""
+"""Rows lie in the days after these hours: of May 2024, its end, both changes of New York's clocks, a year's end."""
 
 
 def day_of(row: Row) -> date:
@@ -148,7 +148,9 @@ SUBJECTS = [
     "date_trunc('week', {})", "date_trunc('month', {})", "date_trunc('decade', {})",
     "time_bucket(INTERVAL '3 days', {})",
     "time_bucket(INTERVAL '1 day', {}, 'America/New_York')", "{} + INTERVAL '36 hours'", "{} - INTERVAL 1 MONTH",
-    "INTERVAL '1 day' + {}", "({} + to_months(1))", "({} - INTERVAL '1 month 2 days')", "({} AT TIME ZONE 'America/New_York')", "({} AT TIME ZONE 'Asia/Seoul')::DATE",
+    "INTERVAL '1 day' + {}",
+    "({} + to_months(1))", "({} - INTERVAL '1 month 2 days')",
+    "({} AT TIME ZONE 'America/New_York')", "({} AT TIME ZONE 'Asia/Seoul')::DATE",
     "timezone('Europe/Berlin', date_trunc('hour', {}))", "last_day({})", "least({}, DATE '2024-08-01')",
     "make_date(2024, month({}), 1)", "({} AT TIME ZONE INTERVAL '40 hours')", "CASE WHEN orders > 1 THEN {} END",
 ]  # fmt: skip
@@ -295,6 +297,7 @@ OPENED: list[tuple[str, list[int]]] = [
     ("CASE WHEN key = '2024-05-03' THEN true END", ALL),
     ("time_bucket(INTERVAL '1 day', key, 'Asia/Seoul') = '2024-05-03'", ALL),
     ("time_bucket(INTERVAL '1 day', key, origin := TIMESTAMPTZ '2024-05-01 12:00') = '2024-05-02 12:00'", ALL),
+    ("date_trunc(part := 'day', key) = '2024-05-03'", ALL),
     ("shop = 'shop0'", ALL),
 ]
 
