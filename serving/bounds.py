@@ -49,13 +49,18 @@ def unbounded(keys: Iterable[Column]) -> str:
 
 @dataclass(frozen=True)
 class BatchFiles:
-    """Parquet files that are read in place. keys: the view's time keys; footer: what the file at a path says of itself
-    (pyarrow's FileMetaData); known: what is known of some files already."""
+    """Parquet files that are read in place."""
 
     paths: tuple[str, ...]
+
     keys: tuple[Column, ...]
+    """The view's time keys."""
+
     footer: Callable[[str], Any] = field(repr=False, compare=False)
+    """What the file at a path says of itself: pyarrow's FileMetaData."""
+
     known: Mapping[str, tuple[Range, ...]] = field(default_factory=dict, repr=False, compare=False)
+    """What is known of some files already."""
 
     @cached_property
     def ranges(self) -> dict[str, tuple[Range, ...]]:

@@ -42,11 +42,13 @@ Paths = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Defined:
-    """What a name stands for on a cursor; paths: of the batch files that are read, None: all."""
+    """What a name stands for on a cursor."""
 
     served: ServedView
     definition: Definition
+
     paths: Paths | None
+    """Of the batch files that are read; None: all."""
 
     def is_same(self, other: Defined) -> bool:
         """Whether the other is of the very same snapshot and definition, and of the same files."""
@@ -85,7 +87,7 @@ class Cursor:
         return Parser(self.tree, self.text, frozenset(str(name) for (name,) in found))
 
     def text(self, tree: str) -> str:
-        """DuckDB's text of a syntax tree as JSON."""
+        """DuckDB's text of a syntax tree as JSON. Raises KERNEL_FAILED."""
         try:
             return str(self._connection.execute("SELECT json_deserialize_sql(?)", [tree]).fetchall()[0][0])
         except duckdb.Error as error:

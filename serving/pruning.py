@@ -72,13 +72,20 @@ def prunings(node: Node, definitions: Mapping[str, Definition], text: Written) -
 
 @dataclass
 class _Walk:
-    """Walks one tree. asked: for each time that a view is named, the condition, or None where it can reach any file."""
+    """Walks one tree."""
 
     definitions: Mapping[str, Definition]
     text: Written
+
     given: frozenset[str]
+    """Every name that may be a column's."""
+
     asked: dict[str, list[str | None]] = field(default_factory=dict)
+    """For each time that a view is named, the condition, or None where it can reach any file."""
+
     moving: bool = False
+    """Whether a condition asks what time it is."""
+
     _conditions: dict[int, str | None] = field(default_factory=dict)
 
     def walk(self, node: Any, scope: Scope) -> None:
@@ -106,7 +113,7 @@ class _Walk:
             if view not in scope and not one.get("column_name_alias"):
                 keys = {fold(key.name): (n, key.sql_type) for n, key in enumerate(time_keys(self.definitions[view]))}
                 alias = fold(one.get("alias") or view)
-                self._conditions[id(one)] = _Rows(self, keys, alias, alone=one is table).may(where)
+                self._conditions[id(one)] = _ViewRows(self, keys, alias, alone=one is table).may(where)
 
     def constant(self, node: Node) -> str | None:
         """The SQL of an expression that has one value for all rows; None where that is not sure."""
@@ -135,22 +142,28 @@ class _Walk:
 
 @dataclass(frozen=True)
 class _Between:
-    """An expression over a time key: what it is at least and at most in a file, in SQL over bounds. zoned: whether it
-    is a TIMESTAMP WITH TIME ZONE, which whatever it is compared with becomes."""
+    """An expression over a time key: what it is at least and at most in a file, in SQL over bounds."""
 
     least: str
     most: str
+
     zoned: bool
+    """Whether it is a TIMESTAMP WITH TIME ZONE, which whatever it is compared with becomes."""
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """The rows of a view under one name. keys: number and type of its time keys; alone: nothing else is after FROM."""
+class _ViewRows:
+    """The rows of a view under one name."""
 
     work: _Walk
+
     keys: Mapping[str, tuple[int, str]]
+    """Number and type of its time keys."""
+
     alias: str
+
     alone: bool
+    """Whether nothing else stands after FROM."""
 
     def may(self, node: Node, true: bool = True) -> str | None:
         """Over bounds: holds, or is NULL, wherever a file may have a row for which the condition is `true` (or else, is
