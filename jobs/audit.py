@@ -180,9 +180,7 @@ def _tasks(resources: Resources, computed: Recomputed, scratch: list[str]) -> li
     tasks = []
     for task in raw_tasks(resources, computed):
         files, contract = known.get(task.of.whole.name, ()), target.contract_of(task.of)
-        served = Served(
-            cut, imports, version=before is not None, known=bool(files), foreign=foreign(speed, contract.decoding)
-        )
+        served = Served(cut, imports, version=before is not None, known=bool(files), foreign=foreign(speed, contract))
         statements = unit_statements(
             target.definition, contract, task.of, plan.cut, plan.imports, mended=bool(task.mended), served=served
         )

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import TypeAlias
 
+from seamline.jobs.conditions import by_another
 from seamline.jobs.copies import POSITION
 from seamline.jobs.sample import hashed
 from seamline.jobs.statements import Statements, Tally
 from seamline.jobs.unit import UnitTask
-from seamline.kernel import literal, quote
+from seamline.kernel import quote
 from seamline.schemas.views.definition import EVENTS
 from seamline.schemas.views.event_columns import UNIT
 from seamline.units import Unit
@@ -80,7 +81,7 @@ class BundleStatements:
     @property
     def tallies(self) -> str:
         """A row for each unit that holds any: its number, and what `Statements.tally` says of it."""
-        foreign = f"count(*) FILTER (WHERE _contract_version IS DISTINCT FROM {literal(self.of.decoding)})"
+        foreign = f"count(*) FILTER (WHERE {by_another(self.of.decodings)})"
         return (
             f"WITH below AS (\n  {self.of.below}\n),\nblocks AS (\n  SELECT {UNIT}, count(*) AS stood,"
             f" {foreign} AS foreign_rows,\n"

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from seamline.frontier import Frontier
 from seamline.kernel import literal, quote
 from seamline.schemas.contracts.contract import Contract
 from seamline.units import Unit
 
 
+def decodings(contract: Contract) -> tuple[str, ...]:
+    """Whose rows stand as they are: its own decoding's, and those of the decodings whose place it has taken."""
+    return (contract.decoding, *contract.earlier)
+
+
+def by(decodings: Iterable[str]) -> str:
+    """The condition that a raw row stands as one of these decodings has filed it."""
+    return f"_contract_version IN ({', '.join(map(literal, decodings))})"
+
+
+def by_another(decodings: Iterable[str]) -> str:
+    """The condition, never NULL, that none of these decodings has filed a raw row."""
+    return " AND ".join(f"_contract_version IS DISTINCT FROM {literal(decoding)}" for decoding in decodings)
+
+
 def of_hour(unit: Unit, contract: Contract) -> str:
     """The condition that a raw row of an hour's date may belong to it. What another decoding has written is decoded
     again before anyone knows; rejected records have no event time, and belong to the first hour."""
-    may = [inside(unit, contract.event_time), f"_contract_version IS DISTINCT FROM {literal(contract.decoding)}"]
+    may = [inside(unit, contract.event_time), by_another(decodings(contract))]
     return " OR ".join([*may, *(["_reject IS NOT NULL"] if unit.first else [])])
 
 

@@ -7,11 +7,11 @@ From this and raw alone follows which copies it has counted again (`statements`)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
-from seamline.entries.speed import Epoch
+from seamline.entries.speed import Epoch, Memory
 from seamline.frontier import Frontier
 from seamline.schemas.contracts.contract import Contract
 
@@ -35,7 +35,7 @@ def reading(epochs: Iterable[Epoch], contract: Contract, cut: Frontier) -> pa.Ta
 
 
 def _rows(epoch: Epoch, contract: Contract) -> Iterator[tuple[int, str, int, int, int, int, int]]:
-    memory = epoch.memories.get(contract.decoding)
+    memory = memory_of(epoch, contract)
     start, horizon = Frontier(), int(contract.horizon.total_seconds())
     if memory is not None:
         start, horizon = memory.start, memory.horizon
@@ -43,9 +43,22 @@ def _rows(epoch: Epoch, contract: Contract) -> Iterator[tuple[int, str, int, int
         yield epoch.number, one.source, one.number, epoch.start[one], end, start[one], horizon
 
 
-def foreign(epochs: Iterable[Epoch], decoding: str) -> Frontier:
-    """Up to where the ids that a decoding goes by were another's: what that one had rejected has none there."""
-    began = {memory.spans[-1][0] for epoch in epochs if (memory := epoch.memories.get(decoding))
-             and len(memory.spans) > 1}  # fmt: skip
+def memory_of(epoch: Epoch, contract: Contract) -> Memory | None:
+    """What an epoch remembered by a contract's decoding, or by the last of those whose place that has taken."""
+    listed = (epoch.memories.get(decoding) for decoding in (contract.decoding, *reversed(contract.earlier)))
+    return next((memory for memory in listed if memory is not None), None)
+
+
+def foreign(epochs: Sequence[Epoch], contract: Contract) -> Frontier:
+    """Up to where the ids that a contract goes by were of another decoding: what that had rejected has none there."""
+    own = {contract.decoding, *contract.earlier}
+    memories = [memory for epoch in epochs if (memory := memory_of(epoch, contract))]
+    began = {_own_since(memory, own) for memory in memories if len(memory.spans) > 1}
     starts = [epoch.start for epoch in epochs if epoch.number in began]
     return starts[-1] if starts else Frontier()
+
+
+def _own_since(memory: Memory, own: Collection[str]) -> int:
+    """The epoch from which on it goes by ids of these decodings alone; 0 where it did from its first."""
+    others = [number for number, (_, decoding) in enumerate(memory.spans) if decoding not in own]
+    return memory.spans[others[-1] + 1][0] if others else 0

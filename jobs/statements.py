@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from seamline.jobs.conditions import inside, records
+from seamline.jobs.conditions import by, by_another, inside, records
 from seamline.jobs.copies import POSITION, served_copies
 from seamline.jobs.sample import Wanted
-from seamline.kernel import literal, quote
+from seamline.kernel import quote
 from seamline.schemas.views.event_columns import EVENT_ID, EVENT_TIME
 from seamline.schemas.views.rowwise import key_of
 from seamline.slices import UNMERGED, WHOLE, Merging, Slice
@@ -53,9 +53,14 @@ class Statements:
     below: str
     """Gives the raw rows that belong to the unit's range."""
 
-    decoding: str
+    decodings: tuple[str, ...]
+    """Whose rows stand as they are filed."""
+
     unit: Unit
+
     fields: tuple[str, ...]
+    """Those that are read."""
+
     used: tuple[str, ...]
     event_id: str | None
     event_time: str
@@ -85,7 +90,7 @@ class Statements:
         """One row, as `Tally`. 64 offsets share a group and a word of 64 bits: positions are counted, not guessed."""
         return (
             f"WITH {self._below()},\nblocks AS (\n  SELECT count(*) AS stood,"
-            f" count(*) FILTER (WHERE _contract_version IS DISTINCT FROM {literal(self.decoding)}) AS foreign_rows,\n"
+            f" count(*) FILTER (WHERE {by_another(self.decodings)}) AS foreign_rows,\n"
             "    count(_reject) AS rejected, bit_or(1::UBIGINT << (_offset & 63)::UBIGINT) AS places\n"
             "  FROM below GROUP BY _source, _partition, _offset >> 6\n)\n"
             "SELECT sum(stood) AS stood, sum(foreign_rows) AS foreign_rows, sum(rejected) AS rejected,"
@@ -121,8 +126,8 @@ class Statements:
     @property
     def decode(self) -> str:
         """Rows of other decodings, decoded again from their bytes."""
-        where = f"_contract_version IS DISTINCT FROM {literal(self.decoding)}"
-        return f"WITH {self._below()},\n{records('below', where)}\nSELECT * FROM (\n{self.decode_text}\n)"
+        source = records("below", by_another(self.decodings))
+        return f"WITH {self._below()},\n{source}\nSELECT * FROM (\n{self.decode_text}\n)"
 
     def survey(self, *, own: bool, again: bool) -> str:
         """Rows that stand, positions read, rejected, events counted, copies that disagree, copies beyond horizon."""
@@ -239,7 +244,7 @@ class Statements:
             again_here = f"_reject IS NOT NULL OR ({here})" if self.unit.first else f"_reject IS NULL AND {here}"
         branches = []
         if own:
-            branches.append(f"SELECT {columns} FROM below WHERE _contract_version = {literal(self.decoding)}")
+            branches.append(f"SELECT {columns} FROM below WHERE {by(self.decodings)}")
         if again:
             branches.append(f"SELECT {columns} FROM again WHERE {again_here}")
         if self.mended:

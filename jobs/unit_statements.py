@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from seamline.frontier import START, Frontier
-from seamline.jobs.conditions import of_hour, records, within
+from seamline.jobs.conditions import by_another, decodings, of_hour, records, within
 from seamline.jobs.statements import Statements
-from seamline.kernel import literal
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.decode import decode_statement
+from seamline.schemas.views.alike import fields_read, named_fields
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.properties import sort_keys
 from seamline.units import Unit
@@ -57,13 +56,13 @@ def unit_statements(
         foreign = within(served.foreign, ()) if mended and served.foreign != START else ""
     if unit.hour is not None:
         below = f"SELECT * FROM (\n  {below}\n  ) WHERE {of_hour(unit, contract)}"
-    fields, partial = tuple(f.name for f in contract.fields), definition.partials[contract.name]
+    fields, partial = tuple(f.name for f in fields_read(definition, contract)), definition.partials[contract.name]
     return Statements(
         below=below,
-        decoding=contract.decoding,
+        decodings=decodings(contract),
         unit=unit,
         fields=fields,
-        used=tuple(f for f in fields if re.search(rf"\b{re.escape(f)}\b", partial, re.IGNORECASE)),
+        used=named_fields(contract, [partial]),
         event_id=contract.event_id,
         event_time=contract.event_time,
         partial=partial,
@@ -81,7 +80,7 @@ def unit_statements(
 
 def mended_statement(contract: Contract, cut: Frontier, imports: tuple[str, ...]) -> str:
     """Records in `raw` that another decoding rejected and this one accepts, with their own event dates."""
-    where = f"_reject IS NOT NULL AND _contract_version IS DISTINCT FROM {literal(contract.decoding)}"
+    where = f"_reject IS NOT NULL AND {by_another(decodings(contract))}"
     source = records("raw", f"{where} AND ({within(cut, imports)})")
     return (
         f"WITH {source}\nSELECT * EXCLUDE (_key, _value) FROM (\n{decode_statement(contract)}\n) WHERE _reject IS NULL"

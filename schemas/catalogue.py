@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 from seamline.entries.views import DefinitionRecord, Published
@@ -136,7 +137,16 @@ def dropped_view(view: str) -> UserError:
 
 def compile_record(record: DefinitionRecord) -> Compiled:
     """A definition from what the ledger kept of it: pure, and 20 to 30 ms, so each is compiled once in a process."""
-    return _compile_text(record.definition, (record.sql, *record.bases), tuple(sorted(record.contracts.items())))
+    found = _compile_text(record.definition, (record.sql, *record.bases), tuple(sorted(record.contracts.items())))
+    contracts = tuple(replace(one, earlier=record.earlier.get(one.name, ())) for one in found.contracts)
+    return Compiled(called(found.definition, record.names), contracts)
+
+
+def called(definition: Definition, names: Mapping[str, str]) -> Definition:
+    """The same, it and what it is derived from by these names where they have one."""
+    base = definition.base
+    named = replace(base, of=called(base.of, names)) if base else None
+    return replace(definition, hash=names.get(definition.hash, definition.hash), base=named)
 
 
 @lru_cache(maxsize=1024)

@@ -16,20 +16,20 @@ from seamline.entries.views import DefinitionRecord, Published
 from seamline.errors import Condition, ConflictError, TerminalError
 from seamline.history.views import ViewHistory
 from seamline.lake import Lake
-from seamline.schemas.catalogue import record, unknown_view
+from seamline.schemas.catalogue import unknown_view
 from seamline.schemas.contracts.contract import Contract
-from seamline.schemas.views.headers import header_of
+from seamline.schemas.going_on import recorded
 from seamline.schemas.views.parsed import ParsedView
-from seamline.schemas.views.project_views import compile_all
+from seamline.schemas.views.project_views import Compiled, compile_all
 
 KEPT = 3
 """Definitions of one view that stay live: the served one, the one served before, and one that is to come."""
 
-FIRST, AGAIN, DESCRIBED = "applied", "applied again", "applied with other properties or comments"
+FIRST, AGAIN, DESCRIBED = "applied", "applied again", "applied with other texts that answer alike"
 """Why a view's state is what it is: it is new, it was dropped before, or only what is said of it changed."""
 
 Change = Literal["new", "changed", "unchanged", "returned", "described"]
-"""What applying a view did; described: only properties or comments changed."""
+"""What applying a view did; described: only texts changed by which it answers alike, such as properties."""
 
 Decision = Callable[[Published | None], Published | None]
 """The next state of a view from its newest one; None where nothing is to be put."""
@@ -37,8 +37,8 @@ Decision = Callable[[Published | None], Published | None]
 
 def next_state(state: Published | None, view: str, new: DefinitionRecord, now: datetime) -> Published | None:
     """The state after a definition is applied: the first one is served from the stream's origin, a changed one is live
-    beside the served one until a batch version of it is published. Where it is live already, properties and comments
-    that changed are taken over; None where none did.
+    beside the served one until a batch version of it is published. Where it is live already, texts of it that changed
+    (properties, comments, what contracts say that makes no other answer) are taken over; None where none did.
 
     A dropped one is served as it was at last. The epochs that came meanwhile do not list it, so it has a hole until its
     next batch version (a definition that never had one: until its first)."""
@@ -59,12 +59,10 @@ def next_state(state: Published | None, view: str, new: DefinitionRecord, now: d
 
 
 def _described(state: Published, new: DefinitionRecord, now: datetime) -> Published | None:
-    """The state with a live definition's properties and comments as they are in `new`; None where they are the same."""
-    old = next(record for record in state.definitions if record.definition == new.definition)
-    if header_of(old.sql).said == header_of(new.sql).said:
+    """The state with a live definition's texts as they are in `new`; None where they are the same."""
+    if new in state.definitions:
         return None
-    taken = old.model_copy(update={"sql": new.sql})  # the contract stays: what it decodes by is in the hash
-    records = tuple(taken if record is old else record for record in state.definitions)
+    records = tuple(new if one.definition == new.definition else one for one in state.definitions)
     return Published(
         at=now, view=state.view, definitions=records, live=state.live, served=state.served, version=state.version,
         reason=DESCRIBED,
@@ -147,10 +145,20 @@ def apply_views(
     """Compiles every view first, so that a wrong one leaves all of them as they were; then one entry a view."""
     applied = []
     for name, one in compile_all(views, contracts).items():
-        new = record(one.definition, one.contracts)
-        put = decide(lake, name, lambda state, name=name, new=new: next_state(state, name, new, clock()))  # type: ignore[misc]
-        applied.append(Applied(name, one.definition.hash, _change(put)))
+        applied.append(_apply(lake, name, one, clock))
     return applied
+
+
+def _apply(lake: Lake, name: str, one: Compiled, clock: Clock) -> Applied:
+    as_known = list[str]()
+
+    def decision(state: Published | None) -> Published | None:
+        new = recorded(state, one)
+        as_known.append(new.definition)
+        return next_state(state, name, new, clock())
+
+    put = decide(lake, name, decision)
+    return Applied(name, as_known[-1], _change(put))
 
 
 def _change(put: Published | None) -> Change:

@@ -6,7 +6,6 @@ definitions.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +14,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from seamline.errors import UserError
+from seamline.schemas.contracts.acceptance import acceptance
 from seamline.schemas.contracts.claimed import ALL, Claimed, claimed_by, unclaimed_by
 from seamline.schemas.contracts.contract import Contract, check_topics
 from seamline.schemas.contracts.decode import decode_statement
+from seamline.schemas.views.alike import named_fields
 from seamline.schemas.views.definition import Definition
 from seamline.slices import Merging
 
@@ -55,6 +56,9 @@ class DecodingPlan:
 
     identity: str = ""
     """What its events' ids are made of; empty without ids."""
+
+    likes: tuple[str, ...] = ()
+    """Decodings that accept the same records, whose ids are its own therefore."""
 
     partials: tuple[tuple[str, str], ...] = ()
     """Definition to statement."""
@@ -131,11 +135,12 @@ def make_plan(
             label=_label(contract, current),
             topics=read[contract.name],
             statement=decode_statement(contract),
-            horizon=contract.horizon,
+            horizon=_horizon(contract, current[contract.name]),
             claimed=claimed_by(contract),
             identity=contract.identity,
+            likes=_likes(contract, (*by_decoding.values(), *lived_by)),
             partials=made[decoding].partials,
-            uses=_uses(contract, [statement for _, statement in made[decoding].partials]),
+            uses=named_fields(contract, [statement for _, statement in made[decoding].partials]),
             folds=made[decoding].folds,
             unsent=made[decoding].unsent,
         )
@@ -182,10 +187,15 @@ def _made(decoding: str, live: Iterable[Live]) -> _Made:
     return _Made(tuple(partials.items()), tuple(folds.values()), tuple(d for d in made if d not in listed))
 
 
-def _uses(contract: Contract, statements: list[str]) -> tuple[str, ...]:
-    """Fields whose names stand in a statement: each that it reads does, some others may."""
-    words = {word.lower() for statement in statements for word in re.findall(r"\w+", statement)}
-    return tuple(f.name for f in contract.fields if words.issuperset(re.findall(r"\w+", f.name.lower())))
+def _likes(contract: Contract, others: Iterable[Contract]) -> tuple[str, ...]:
+    accepted = acceptance(contract)
+    like = {name for one in others if acceptance(one) == accepted for name in (one.decoding, *one.earlier)}
+    return tuple(sorted(like - {contract.decoding}))
+
+
+def _horizon(contract: Contract, current: Contract) -> timedelta:
+    """The project's, for older decodings too: copies are told alike by all that give an event the same identity."""
+    return current.horizon if contract.identity == current.identity else contract.horizon
 
 
 def _label(contract: Contract, current: Mapping[str, Contract]) -> str:

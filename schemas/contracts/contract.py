@@ -55,6 +55,9 @@ class Contract:
 
     owner: str = ""
 
+    earlier: tuple[str, ...] = ()
+    """Decodings whose place it has taken in a definition: rows and ids of theirs are as good as its own."""
+
     text: str = field(default="", repr=False)
     """The YAML."""
 

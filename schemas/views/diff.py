@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from seamline.schemas.contracts.changes import changes
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.views.definition import Definition, Output
 
@@ -44,7 +45,7 @@ class Difference:
     """How one definition differs from another."""
 
     changes: tuple[DefinitionChange, ...]
-    """Those that make another definition first."""
+    """Those that make another definition first, if any does."""
 
     needs: Needs
     """What they need."""
@@ -61,6 +62,7 @@ def compare(old: Side, new: Side) -> Difference:
     ]
     told = [*_comments(old.definition, new.definition), *_properties(old.definition, new.definition)]
     if old.hash == new.hash:
+        told = [*_contracts(old, new), *told]
         return Difference(tuple(told), "apply" if told else "nothing")
     if not deep and old.definition.view != new.definition.view:
         deep = [DefinitionChange("name", "", old.definition.view, new.definition.view)]
@@ -111,12 +113,11 @@ def _contracts(old: Side, new: Side) -> Iterator[DefinitionChange]:
 
 
 def _decoding(was: Contract, now: Contract) -> Iterator[DefinitionChange]:
-    found = [
-        *_mapping("contract field", {f.name: f.sql_type for f in was.fields}, {f.name: f.sql_type for f in now.fields}),
-        *_one("event time", was.event_time, now.event_time),
-        *_one("event id", was.event_id or "", now.event_id or ""),
-    ]
-    yield from found or [DefinitionChange("contract's rules", was.name, was.decoding, now.decoding)]
+    found = [one for one in changes(was, now) if one.what != "dedup horizon"]
+    for one in found:
+        yield DefinitionChange(f"contract's {one.what}", one.name or was.name, one.old, one.new)
+    if not found:
+        yield DefinitionChange("contract's decoding", was.name, was.decoding, now.decoding)
 
 
 def _comments(old: Definition, new: Definition) -> Iterator[DefinitionChange]:

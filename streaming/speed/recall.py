@@ -32,23 +32,29 @@ def begin(
     """What is kept of a decoding that is read from `frontier` on. `kept` is what is there of others.
 
     Decodings with the same identities give a record the same id, so one that takes another's place goes on with its
-    ids: what the older one has accepted. Nothing is lacking, either, where a topic is read for the first time.
+    ids: what the older one has accepted, of several one that accepts the same. Nothing is lacking, either, where a
+    topic is read for the first time.
     """
     newest = history.epochs.get(history.last_epoch)
     memories = _memories(history, newest)
     number = history.last_epoch + 1
     if plan.decoding in memories:
-        return _recalled(plan, memories[plan.decoding], history, frontier, load, now).followed(plan)
-    alike = [one for one in kept.values() if one.plan.identity == plan.identity]
-    if alike:
-        return min(alike, key=lambda one: (one.spans, one.plan.decoding)).inherited(plan, number)
-    written = sorted((memory.spans, decoding) for decoding, memory in memories.items()
-                     if memory.identity == plan.identity)  # fmt: skip
-    if written:
-        found = _recalled(plan, memories[written[0][1]], history, frontier, load, now)
+        return _recalled(plan, memories[plan.decoding], history, frontier, load, now)
+    before = predecessor(plan, kept, memories)
+    if before:
+        found = kept.get(before) or _recalled(plan, memories[before], history, frontier, load, now)
         return found.inherited(plan, number)
     new = not any(topic_of(one.source) in plan.topics for one in frontier) or newest is None
     return Kept(plan, ((number, plan.decoding),), new, (Generation(number, frontier),))
+
+
+def predecessor(plan: DecodingPlan, kept: Mapping[str, Kept], memories: Mapping[str, Memory]) -> str:
+    """The decoding whose ids a new one goes on with, or '': one that accepts the same before any other, one that is
+    read now before one that the newest epoch names, and of several the one that reaches back furthest."""
+    named = {decoding: one.spans for decoding, one in memories.items() if one.identity == plan.identity}
+    named |= {decoding: one.spans for decoding, one in kept.items() if one.plan.identity == plan.identity}
+    order = sorted((one not in plan.likes, one not in kept, spans, one) for one, spans in named.items())
+    return order[0][-1] if order else ""
 
 
 def _memories(history: SpeedHistory, newest: Epoch | None) -> dict[str, Memory]:
@@ -66,15 +72,17 @@ def _memories(history: SpeedHistory, newest: Epoch | None) -> dict[str, Memory]:
 def _recalled(
     plan: DecodingPlan, memory: Memory, history: SpeedHistory, frontier: Frontier, load: Load, now: datetime
 ) -> Kept:
-    """As the ledger says. An epoch whose entry was lost had ids that nobody knows: it goes on after that."""
-    number, since, spans, whole = history.last_epoch + 1, memory.since, memory.spans, memory.whole
+    """As the ledger says. An epoch whose entry was lost had ids that nobody knows: it goes on after that. A horizon
+    that is longer than the newest epoch's may reach back beyond what is remembered."""
+    number, since, spans = history.last_epoch + 1, memory.since, memory.spans
+    horizon = int(plan.horizon.total_seconds())
+    whole = memory.whole and horizon <= (memory.horizon or horizon)  # written before, none is said
     lost = max((n for n in range(since, number) if not history.covers(n)), default=0)
     if lost:
         since, whole = lost + 1, False
         spans = _from(spans, since)
     starts = {n: start for n, start in history.starts().items() if n >= since}
     starts.setdefault(since, frontier if since == number else memory.start)
-    horizon = int(plan.horizon.total_seconds())
     table = _of_spans(load(since), spans) if since < number else pa.table({"epoch": pa.array([], pa.uint32())})
     made = generations(table, starts, horizon, second(now + ALLOWANCE))
     return Kept(plan, spans, whole, tuple(made))

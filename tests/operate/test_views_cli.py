@@ -313,15 +313,16 @@ def test_what_a_rebuild_has_to_read_is_said_and_what_is_built_already_needs_no_m
     assert found["words"].startswith("nothing more")
 
 
-_RULES = ("contract's rules", "orders")
-
-
 @pytest.mark.parametrize(
     ("old", "new", "change"),
     [
-        ("{name: weight, logicalType: number}", "{name: weight, logicalType: integer}", ("contract field", "weight")),
-        ("{name: id, logicalType: string}", "{name: id, logicalType: string, required: true}", _RULES),
-        ("  - {property: seamline.eventId, value: id}\n", "", ("event id", "")),
+        ("{name: weight, logicalType: number}", "{name: weight, logicalType: integer}", ("contract's type", "weight")),
+        (
+            "{name: id, logicalType: string}",
+            "{name: id, logicalType: string, required: true}",
+            ("contract's required", "id"),
+        ),
+        ("  - {property: seamline.eventId, value: id}\n", "", ("contract's event id", "orders")),
     ],
 )
 def test_a_changed_contract_is_said_to_have_changed(
@@ -387,7 +388,7 @@ def test_list_finds_views_by_tag_and_says_what_is_not_applied_yet(shop: Path, sa
     assert {row["view"]: row["state"] for row in said("views", "list")} == {"sales": "served", "other": "not applied"}
     rewrite(shop, "VIEW sales", "VIEW sales COMMENT 'sold' TBLPROPERTIES ('tags' = 'money')")
     states = {row["view"]: row["state"] for row in said("views", "list", "--tag", "money")}
-    assert states == {"sales": "served, properties or comments not applied", "other": "not applied"}
+    assert states == {"sales": "served, texts not applied", "other": "not applied"}
     (shop / "views/other.sql").unlink()
     said("views", "apply")
     (shop / "views/sales.sql").unlink()

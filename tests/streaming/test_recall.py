@@ -12,6 +12,7 @@ from seamline.entries.speed import Epoch, Memory, Retired
 from seamline.frontier import START
 from seamline.history.speed import SpeedHistory
 from seamline.lake import Lake
+from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.streaming.speed.compact import cover, plan_compaction
 from seamline.streaming.speed.epoch import Speed
 from seamline.streaming.speed.maintenance import compact_run
@@ -113,3 +114,44 @@ def test_ids_of_an_epoch_written_before_are_known_by_the_second_they_were_counte
     assert epoch.memories[CLICKS.decoding] == Memory(
         horizon=3600, identity=CLICKS.identity, spans=((1, CLICKS.decoding),), start=START, whole=True
     )
+
+
+LONGER = contract(more="      - {property: seamline.dedupHorizon, value: 2 hours}\n")
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("after", [CLICKS, LONGER], ids=["as before", "longer"])
+def test_a_horizon_holds_from_the_next_epoch_on_whether_the_process_was_away_or_not(
+    after: Contract, restarts: bool
+) -> None:
+    lake, speed = begun()
+    read(speed, 1, 2)
+    live = [(definition(CLICKS), (CLICKS,))]
+    if restarts:
+        speed = open_speed(lake, [after], ManualClock(NOW), live=live)
+    speed.use(make_plan([after], live))
+    epoch = read(speed, 2, 3)
+    assert after.decoding == CLICKS.decoding
+    memory = epoch.memories[CLICKS.decoding]
+    assert (memory.horizon, memory.whole) == (after.horizon.total_seconds(), after is CLICKS)
+    assert epoch.counts["clicks"].duplicate == 1
+
+
+RENAMED = parse_contract(CLICKS.text.replace("{name: n,", "{name: m, physicalName: n,"), "clicks.yaml")
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_of_several_decodings_a_new_one_goes_on_with_the_ids_of_one_that_accepts_the_same(restarts: bool) -> None:
+    lake = memory_lake()
+    older = (definition(MENDED, "older"), (MENDED,))
+    speed = open_speed(lake, [MENDED], ManualClock(NOW), live=[older])
+    read(speed, 1)
+    live = [older, (definition(CLICKS), (CLICKS,))]
+    speed.use(make_plan([CLICKS], live))
+    read(speed, 2)
+    assert RENAMED.decoding not in (CLICKS.decoding, MENDED.decoding)
+    if restarts:
+        speed = open_speed(lake, [RENAMED], ManualClock(NOW), live=live)
+    speed.use(make_plan([RENAMED], live))
+    memory = read(speed, 3).memories[RENAMED.decoding]
+    assert [decoding for _, decoding in memory.spans] == [MENDED.decoding, CLICKS.decoding, RENAMED.decoding]

@@ -1,14 +1,16 @@
-"""`seamline contracts`: what the project's contracts say."""
+"""`seamline contracts`: what the project's contracts say, and what a change of one needs."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from seamline.command.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.console import say, show_json, show_table
+from seamline.operate.contractdiff import ContractDifference, contract_differences
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import load_project
 from seamline.wording import duration
@@ -20,6 +22,8 @@ def add(app: typer.Typer) -> None:
     commands.callback(invoke_without_command=True)(contracts)
     commands.command(name="list", epilog=examples("seamline contracts list --json"))(list_contracts)
     commands.command(name="show", epilog=examples("seamline contracts show orders"))(show)
+    shown = examples("seamline contracts diff", "seamline contracts diff orders")
+    commands.command(name="diff", epilog=shown)(diff)
     app.add_typer(commands)
 
 
@@ -69,6 +73,50 @@ def show(
     show_table(("", contract.name), [(key.replace("_", " "), value) for key, value in about.items() if key != "fields"])
     say()
     show_table(tuple(fields[0]), [tuple(field.values()) for field in fields])
+
+
+def diff(
+    name: Annotated[str | None, typer.Argument(help="The contract's name.", show_default="every contract")] = None,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare contracts with what views are served by: what changed, and what each view needs, and why."""
+    found = contract_differences(load_project(project), name)
+    if as_json:
+        show_json([_told(one) for one in found])
+        return
+    for one in found:
+        say(f"{one.contract}: dedup horizon {_horizon(one)}")
+        if one.changes:
+            rows = [(c.what, c.name, c.old, c.new, c.effect) for c in one.changes]
+            show_table(("change", "of", "was", "is", "to a record"), rows)
+        for view in one.views:
+            say(f"{view.view} needs: {view.needs} ({view.why})")
+        say()
+
+
+def _horizon(one: ContractDifference) -> str:
+    wanted = duration(one.horizon.total_seconds())
+    if one.held is None:
+        return wanted
+    held = f"{duration(one.held.horizon.total_seconds())}, by which epochs go since epoch {one.held.epoch}"
+    same = one.held.horizon == one.horizon
+    return f"{held} ({one.held.start})" if same else f"{held}; {wanted} from the next epoch on"
+
+
+def _told(one: ContractDifference) -> dict[str, Any]:
+    held = one.held
+    return {
+        "contract": one.contract,
+        "changes": [asdict(change) for change in one.changes],
+        "views": [asdict(view) for view in one.views],
+        "dedup_horizon": {
+            "project": one.horizon.total_seconds(),
+            "held": held and held.horizon.total_seconds(),
+            "since_epoch": held and held.epoch,
+            "from": held and str(held.start),
+        },
+    }
 
 
 def _plain(bound: str) -> str:

@@ -19,6 +19,13 @@ class DefinitionRecord(Value):
     bases: tuple[str, ...] = ()
     """The SQL of what a view over a view is derived from, nearest first."""
 
+    names: dict[str, str] = {}
+    """Where these texts have taken the place of others that answer alike: what the definition, and those it is derived
+    from, would be called by their texts, and what they are called."""
+
+    earlier: dict[str, tuple[str, ...]] = {}
+    """Then, by contract, the decodings that it went by before."""
+
 
 class Published(EntryBase):
     """The whole state of one view: its definitions, and which definition and batch version is served."""

@@ -11,11 +11,12 @@ from seamline.errors import Condition, UserError
 from seamline.history.archive import ArchiveHistory
 from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.going_on import as_standing
 from seamline.schemas.project import Project
 from seamline.schemas.views.cost import bytes_said
 from seamline.schemas.views.diff import Difference, Side, compare
 from seamline.schemas.views.parsed import ParsedView
-from seamline.schemas.views.project_views import compile_for
+from seamline.schemas.views.project_views import Compiled, compile_for
 from seamline.schemas.views.text import parse_views
 from seamline.sides.raw import RawFile, by_day, raw_files
 
@@ -89,7 +90,8 @@ def _difference(project: Project, catalogue: Catalogue, name: str, view: ParsedV
     served = state.served if state is not None else None
     if view is None:
         return ViewDifference(name, served, None, Difference((), "nothing"), "")
-    definition, contracts = compile_for(view, project.contracts, project.views)
+    compiled = Compiled(*compile_for(view, project.contracts, project.views))
+    definition, contracts = as_standing(state, compiled), compiled.contracts
     new = Side(definition, contracts, definition.hash)
     old = _side(catalogue, served) if served is not None else _namesake(catalogue, new)
     difference = compare(old, new) if old is not None else Difference((), "apply")

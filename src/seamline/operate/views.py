@@ -9,10 +9,11 @@ from seamline.entries.batch import Audit
 from seamline.entries.views import Published
 from seamline.history.batch import BatchHistory
 from seamline.schemas.catalogue import Catalogue, unknown_view
+from seamline.schemas.going_on import as_standing, recorded
 from seamline.schemas.project import Project
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.headers import header_of
-from seamline.schemas.views.project_views import compile_for
+from seamline.schemas.views.project_views import Compiled, compile_for
 from seamline.schemas.views.properties import tags
 
 
@@ -83,7 +84,7 @@ def whole_view(project: Project, name: str) -> WholeView:
 def definition_of(project: Project, catalogue: Catalogue, name: str) -> Definition:
     """The project's text of a view, else what the lake serves, compiled. Raises VIEW_UNKNOWN."""
     if name in project.views:
-        return compile_for(project.views[name], project.contracts, project.views)[0]
+        return as_standing(catalogue.states.get(name), _compiled(project, name))
     state = catalogue.states.get(name)
     if state is None or state.served is None:
         raise unknown_view(name, list({*project.views, *catalogue.states}))
@@ -106,17 +107,18 @@ def statements_of(definition: Definition) -> dict[str, str]:
 
 def _state(project: Project, name: str, state: Published | None) -> ViewState:
     view = project.views.get(name)
-    compiled = compile_for(view, project.contracts, project.views)[0] if view else None
+    found = _compiled(project, name) if view else None
+    compiled = as_standing(state, found) if found else None
     written = compiled.hash if compiled else None
     served = state.served if state else None
     if state is not None and served is None:
         word = "dropped"
-    elif view is None or compiled is None:
+    elif found is None or compiled is None:
         word = "served, not in the project"
     elif state is None:
         word = "not applied"
     elif written == served:
-        word = "served" if _said(view.text) == _said(_sql_of(state)) else "served, properties or comments not applied"
+        word = "served" if recorded(state, found) in state.definitions else "served, texts not applied"
     else:
         built = written in state.live and batch_of(project, written or "").versions
         word = "built, not served" if built else "being built" if written in state.live else "changed, not applied"
@@ -131,18 +133,14 @@ def _state(project: Project, name: str, state: Published | None) -> ViewState:
     )
 
 
+def _compiled(project: Project, name: str) -> Compiled:
+    return Compiled(*compile_for(project.views[name], project.contracts, project.views))
+
+
 def _tags(project: Project, catalogue: Catalogue, name: str) -> tuple[str, ...]:
     if name in project.views:
         return tags(project.views[name].properties)
     return tags(catalogue.properties(catalogue.states[name].served or ""))
-
-
-def _said(sql: str) -> tuple[object, ...]:
-    return header_of(sql).said
-
-
-def _sql_of(state: Published) -> str:
-    return next((record.sql for record in state.definitions if record.definition == state.served), "")
 
 
 def _base_of(state: Published | None) -> str:

@@ -1,9 +1,9 @@
 WITH records_of_unit AS NOT MATERIALIZED (
-  SELECT _source, _partition, _offset, "id", "placed", "shop", "amount", "weight"
+  SELECT _source, _partition, _offset, "amount", "id", "placed", "shop", "weight"
   FROM raw
 ),
 events AS (
-  SELECT _source, _partition, _offset, "id", "placed", "shop", "amount", "weight"
+  SELECT _source, _partition, _offset, "amount", "id", "placed", "shop", "weight"
   FROM records_of_unit
 )
 SELECT * FROM (

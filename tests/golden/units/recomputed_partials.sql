@@ -3,11 +3,11 @@ WITH below AS (
 ),
 records_of_unit AS (
   SELECT * FROM (
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM below WHERE _contract_version = 'ecd37df741f73a8f'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "amount", "id", "placed", "shop", "weight" FROM below WHERE _contract_version IN ('ecd37df741f73a8f')
   UNION ALL
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM again WHERE _reject IS NOT NULL OR _event_date = DATE '2024-05-01'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "amount", "id", "placed", "shop", "weight" FROM again WHERE _reject IS NOT NULL OR _event_date = DATE '2024-05-01'
   UNION ALL
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM (SELECT * FROM mended WHERE (_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END) OR (_source IN ('import:f'))) WHERE _event_date = DATE '2024-05-01'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "amount", "id", "placed", "shop", "weight" FROM (SELECT * FROM mended WHERE (_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END) OR (_source IN ('import:f'))) WHERE _event_date = DATE '2024-05-01'
   ) QUALIFY row_number() OVER (PARTITION BY _source, _partition, _offset ORDER BY _reject IS NOT NULL) = 1
 ),
 copies AS (
@@ -15,7 +15,7 @@ copies AS (
   QUALIFY row_number() OVER (PARTITION BY "id", "placed" ORDER BY _source, _partition, _offset) > 1
 ),
 events AS (
-  SELECT _source, _partition, _offset, "id", "placed", "shop", "amount", "weight"
+  SELECT _source, _partition, _offset, "amount", "id", "placed", "shop", "weight"
   FROM records_of_unit AS r ANTI JOIN copies AS c
     ON r._source = c._source AND r._partition = c._partition AND r._offset = c._offset
   WHERE _reject IS NULL

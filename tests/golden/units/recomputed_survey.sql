@@ -2,11 +2,11 @@ WITH below AS (
   SELECT * FROM raw WHERE (_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END) OR (_source IN ('import:f'))
 ),
 records_of_unit AS (
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM below WHERE _contract_version = 'ecd37df741f73a8f'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "amount", "id", "placed", "shop", "weight" FROM below WHERE _contract_version IN ('ecd37df741f73a8f')
   UNION ALL
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM again WHERE _reject IS NOT NULL OR _event_date = DATE '2024-05-01'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "amount", "id", "placed", "shop", "weight" FROM again WHERE _reject IS NOT NULL OR _event_date = DATE '2024-05-01'
   UNION ALL
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM (SELECT * FROM mended WHERE (_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END) OR (_source IN ('import:f'))) WHERE _event_date = DATE '2024-05-01'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "amount", "id", "placed", "shop", "weight" FROM (SELECT * FROM mended WHERE (_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END) OR (_source IN ('import:f'))) WHERE _event_date = DATE '2024-05-01'
 ),
 places AS (
   SELECT _source, _partition, _offset, count(*) AS _stood, bool_or(_reject IS NULL) AS _valid,

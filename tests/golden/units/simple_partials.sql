@@ -1,11 +1,11 @@
 WITH records_of_unit AS NOT MATERIALIZED (
-  SELECT _source, _partition, _offset, "id", "placed", "shop", "amount", "weight"
+  SELECT _source, _partition, _offset, "amount", "id", "placed", "shop", "weight"
   FROM (
     SELECT * FROM raw WHERE (_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END) OR (_source IN ('import:f'))
   ) WHERE _reject IS NULL
 ),
 events AS (
-  SELECT _source, _partition, _offset, "id", "placed", "shop", "amount", "weight"
+  SELECT _source, _partition, _offset, "amount", "id", "placed", "shop", "weight"
   FROM records_of_unit AS r ANTI JOIN copies AS c
     ON r._source = c._source AND r._partition = c._partition AND r._offset = c._offset
 )

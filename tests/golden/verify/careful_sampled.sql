@@ -3,13 +3,13 @@ WITH below AS (
 ),
 records_of_unit AS (
   SELECT * FROM (
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM below WHERE _contract_version = 'ecd37df741f73a8f'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "amount", "id", "placed" FROM below WHERE _contract_version IN ('ecd37df741f73a8f')
   UNION ALL
-  SELECT _source, _partition, _offset, _timestamp, _reject, "id", "placed", "shop", "amount", "weight" FROM again WHERE _reject IS NOT NULL OR _event_date = DATE '2024-05-01'
+  SELECT _source, _partition, _offset, _timestamp, _reject, "amount", "id", "placed" FROM again WHERE _reject IS NOT NULL OR _event_date = DATE '2024-05-01'
   ) QUALIFY row_number() OVER (PARTITION BY _source, _partition, _offset ORDER BY _reject IS NOT NULL) = 1
 ),
 events AS NOT MATERIALIZED (
-  SELECT _source, _partition, _offset, "id", "placed", "shop", "amount", "weight"
+  SELECT _source, _partition, _offset, "amount", "id", "placed"
   FROM records_of_unit
   WHERE _reject IS NULL
 ),
