@@ -115,8 +115,12 @@ class Serving:
         return query.run(snapshot, self.clock)
 
     def prepare(self) -> None:
-        """Makes ready for queries over the newest snapshot, so that the first one need not wait (20 ms)."""
+        """Makes ready for queries over the newest snapshot, so that the first one need not wait: 20 ms, and 0.2 ms for
+        each batch file that is new."""
         self.pool.prepare(self._current.files)
+        for view in self._current.views.values():
+            if isinstance(view, ServedView) and isinstance(view.batch, BatchFiles):
+                view.batch.prepare()
 
     def status(self, ends: Mapping[str, Frontier] | None = None) -> Status:
         """How far every stream and view is. `ends`: by stream, where Kafka's logs end now, if the caller asked it."""
@@ -223,9 +227,11 @@ class Serving:
         verified = batch.versions[chain.version].audit.verified if chain.version is not None else None
         base = ChainBase(chain.version, chain.cut, verified)
         at = history.epochs.get(epoch)
+        now = self._current.views.get(state.view)
+        files = self._files(definition, batch, base, now.batch if isinstance(now, ServedView) else None)
         return ServedView(
-            definition, stream, base, self._files(definition, batch, base), runs,
-            at.newest if at else None, at.at if at else None, self._gone(definition, stream, chain.reached),
+            definition, stream, base, files, runs, at.newest if at else None, at.at if at else None,
+            self._gone(definition, stream, chain.reached),
         )  # fmt: skip
 
     def _runs(self, view: str, definition: Definition, base: ChainBase, history: SpeedHistory, kept: Runs) -> Runs:
@@ -266,8 +272,8 @@ class Serving:
     def _files(
         self, definition: Definition, batch: BatchHistory, base: ChainBase, before: pa.Table | BatchFiles | None = None
     ) -> pa.Table | BatchFiles | None:
-        """The files of a base, to be read in place where they are local; None where it has none. `before`: those of the
-        base before."""
+        """The files of a base, to be read in place where they are local; None where it has none. `before`: of another
+        base, of whose files something may be known."""
         if base.version is None:
             return None
         paths = [file.path for files in batch.files(base.version).values() for file in files if file.rows]

@@ -349,8 +349,28 @@ def test_of_what_no_row_can_be_asked_for_nothing_is_opened(tmp_path: Path) -> No
     for path in (*paths[:2], *paths[3:]):
         Path(path).unlink()
     assert serving.query(asked).table.to_pylist() == [{"orders": 1}]
+    assert serving.query(asked, as_of=1).table.to_pylist() == [{"orders": 1}], "of a past epoch, too, they are known"
     with pytest.raises(SeamlineError, match="view hours"):
         serving.query("SELECT sum(orders) AS orders FROM hours")
+    serving.close()
+
+
+def test_a_file_that_does_not_say_what_it_holds_is_told_until_it_does(tmp_path: Path) -> None:
+    made = Handmade(tmp_path, VIEWS[list(KEYS).index("hours")])
+    made.epoch([("shop0", hour, hour) for hour in range(24 * DATES)])
+    made.version_of(by_unit(made.sent), cut=len(made.sent), view="hours")
+    serving = made.serving()
+    one = Path(serving.snapshot().view("hours").batch.paths[5])
+    kept = one.read_bytes()
+    one.write_bytes(b"PAR1")
+    serving.prepare()
+    asked = "SELECT orders FROM hours WHERE key = '2024-05-03 05:00'"
+    with pytest.raises(SeamlineError) as told:
+        serving.query(asked)
+    assert told.value.condition == Condition.STORE_UNAVAILABLE
+    assert told.value.where == str(one)
+    one.write_bytes(kept)
+    assert serving.query(asked).table.to_pylist() == [{"orders": 1}]
     serving.close()
 
 
