@@ -113,12 +113,12 @@ def _ask(batch_only: Serving, merged: Serving, texts: list[str]) -> tuple[float,
 
 
 class Live(Clicks):
-    """A published batch version of `rows` view rows, and epochs after it whose clicks fall into its last two hours."""
+    """A published batch version of `rows` view rows over some dates, and epochs after it, of its last two hours."""
 
-    def __init__(self, folder: Path, rows: int) -> None:
+    def __init__(self, folder: Path, rows: int, dates: int = DAYS) -> None:
         super().__init__(folder, rows)
-        self.pages = rows // DAYS // 24
-        self.now = datetime(FIRST_DATE.year, FIRST_DATE.month, FIRST_DATE.day, tzinfo=UTC) + timedelta(days=DAYS)
+        self.dates, self.pages = dates, rows // dates // 24
+        self.now = datetime(FIRST_DATE.year, FIRST_DATE.month, FIRST_DATE.day, tzinfo=UTC) + timedelta(days=dates)
         self.chance = random.Random(0)
 
     def publish(self) -> None:
@@ -132,7 +132,7 @@ class Live(Clicks):
         values = {**made, "ms": "hash(i, 1) % 9999", "slowest": "hash(i, 2) % 5000", "_events": made["clicks"]}
         columns = ", ".join(f"({text})::{types[name]} AS {quote(name)}" for name, text in values.items())
         units: dict[str, tuple[DataFile, ...]] = {}
-        for n in range(DAYS):
+        for n in range(self.dates):
             day = FIRST_DATE + timedelta(days=n)
             path = self.lake.batch_path(self.definition.hash, day.isoformat(), new_attempt())
             select = columns.format(day=f"TIMESTAMPTZ '{day} 00:00:00+00'", pages=self.pages)
