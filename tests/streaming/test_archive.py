@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
@@ -191,6 +192,21 @@ def test_putting_small_files_together_changes_no_row() -> None:
     assert entry is not None
     assert raw(lake) == before
     assert len(RawTable(lake, TABLE).files()) == 1
+
+
+def test_what_deltas_log_says_of_files_put_together_is_how_many_rows_and_no_value() -> None:
+    lake = memory_lake()
+    archive = open_archive(lake, [CLICKS])
+    for number in range(25):
+        archive.run_batch(tasks(records([event(number), b"{"], first=2 * number)))
+    assert archive.maintain() is not None
+    commits = [Path(lake.absolute(path)) for path in RawTable(lake, TABLE).log_files(-1) if path.endswith(".json")]
+    actions = [json.loads(line) for commit in commits for line in commit.read_text().splitlines()]
+    stats = [json.loads(action["add"]["stats"]) for action in actions if "add" in action]
+    together = [one for one in stats if one["numRecords"] == 25]
+    assert sorted(one["nullCount"]["_reject"] for one in together) == [0, 25]
+    values = [name for one in stats for end in ("minValues", "maxValues") for name in one.get(end, {})]
+    assert set(values) <= {"_reject"}
 
 
 def project_of(folder: Path) -> Project:
