@@ -111,7 +111,7 @@ def _edits(view: BoundView) -> list[Edit]:
     """Calls that DuckDB does not know, or whose answer would depend on the order of events, as it does them; the
     element of an array; and the contracts' names, which stay usable as qualifiers."""
     selection, bound, clauses = view.selection, view.select, view.parsed.clauses
-    calls = [Edit(m.offset, m.end + 1, bound.own(m)) for m in selection.measures if bound.own(m)]
+    calls = [Edit(m.offset, m.end + 1, f"({bound.own(m)})") for m in selection.measures if bound.own(m)]
     unnested = selection.unnested
     edits = [*calls, *(Edit(start, end + 1, ELEMENT) for start, end in (unnested.places if unnested else ()))]
     table = clauses.table
@@ -122,5 +122,5 @@ def _edits(view: BoundView) -> list[Edit]:
     if view.parsed.branches:
         edits += union_edits(view.parsed.branches, contracts, ordered=bool(calls))
     else:
-        edits += table_edits(table, clauses.alias, contracts[0].name)
+        edits += table_edits(clauses, contracts[0].name)
     return edits

@@ -55,7 +55,9 @@ class Clauses:
     table: Token
     """Names the FROM clause's table."""
 
-    alias: str
+    named: str
+    """The name that stands after it, or ''."""
+
     where: list[Token]
     group: tuple[list[Token], ...]
     grouped: bool
@@ -63,6 +65,11 @@ class Clauses:
 
     columns: tuple[tuple[int, int, list[str]], ...]
     """Each use of a column: its first and last character, and its names."""
+
+    @property
+    def alias(self) -> str:
+        """What the table goes by."""
+        return self.named or self.table.text
 
 
 def read_clauses(source: Source, tokens: list[Token]) -> Clauses:
@@ -83,16 +90,16 @@ def read_parts(source: Source, tokens: list[Token], detail: str) -> Clauses:
         raise source.refuse(tokens[0].start, "no FROM", detail, "name the contract: FROM my_contract")
     edges = sorted([*start.values(), len(tokens)])
     clause = {name: tokens[at + 1 : min(e for e in edges if e > at)] for name, at in start.items()}
-    table, alias = _read_table(source, clause["from"], detail)
+    table, named = _read_table(source, clause["from"], detail)
     group = clause.get("group", [])[1:]
     if group and word(group[0]) == "all" and len(group) == 1:
         group = []
     return Clauses(
         tuple(_with_as(split(tokens[1 : start["from"]]), select)) if start["from"] else (),
         table,
-        alias,
+        named,
         clause.get("where", []),
-        tuple(split(group)) if group else (),
+        tuple(_each_once(split(group))) if group else (),
         "group" in start,
         clause.get("having", []),
         tuple(sorted(_columns(tokens, select))),
@@ -234,13 +241,23 @@ def split(tokens: list[Token]) -> list[list[Token]]:
     return parts if parts[-1] or len(parts) == 1 else parts[:-1]
 
 
+def _each_once(parts: list[list[Token]]) -> Iterator[list[Token]]:
+    """The parts without those that stand there already: in GROUP BY, DuckDB's tree has the columns of the first."""
+    seen: set[tuple[str, ...]] = set()
+    for part in parts:
+        said = tuple(token.text.lower() if is_word(token) else token.text for token in part)
+        if said not in seen:
+            yield part
+        seen.add(said)
+
+
 def _read_table(source: Source, tokens: list[Token], detail: str) -> tuple[Token, str]:
     first, *others = split(tokens)
     rest = [t for t in first[1:] if word(t) != "as"]
     if others or not first or not is_word(first[0]) or len(rest) > 1 or (rest and not is_word(rest[0])):
         at = next((part[0].start for part in (*others, first) if part), 0)
         raise source.refuse(at, "FROM must name one contract", detail, "join in the query over the view")
-    return tokens[0], rest[0].text if rest else tokens[0].text
+    return tokens[0], rest[0].text if rest else ""
 
 
 def closing(tokens: list[Token], at: int) -> int:

@@ -127,7 +127,7 @@ class Finaliser:
 
     def _inner(self, measure: BoundMeasure, column: str) -> str:
         value = fill(measure.form.finalise, measure.stored(column))
-        return f"({value})::{measure.form.native}" if measure.form.native else f"({value})"
+        return f"(({value})::{measure.form.native})" if measure.form.native else f"({value})"
 
     def _named(self, name: str) -> str:
         """A key, or (in HAVING) another column."""

@@ -16,14 +16,14 @@ def check_grouping(source: Source, clauses: Clauses, selection: Selection, field
         raise source.refuse(selection.keys[0].offset, "keys without GROUP BY", ALLOWED_SELECT, "add GROUP BY ALL")
     if not clauses.group:
         return
-    missing = {key.name: key for key in selection.keys}
+    missing = list(selection.keys)
     for part in clauses.group:
         if not part:
             hint = "remove a comma, or use GROUP BY ALL"
             raise source.refuse(clauses.table.start, "an empty place in GROUP BY", ALLOWED_SELECT, hint)
         key = _grouped_key(source, part, selection, fields)
-        missing.pop(key.name, None)
-    for key in missing.values():
+        missing = [other for other in missing if other.sql != key.sql]
+    for key in missing:
         raise source.refuse(key.offset, f"{key.name!r} is not in GROUP BY", "every key", "use GROUP BY ALL")
 
 

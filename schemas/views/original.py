@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from seamline.kernel import quote
 from seamline.schemas.contracts.contract import Contract, event_schema
+from seamline.schemas.views.clauses import Clauses
 from seamline.schemas.views.definition import Original
 from seamline.schemas.views.event_columns import POSITION, empty_events, hidden_columns
 from seamline.schemas.views.source import Source
@@ -49,9 +50,10 @@ def over_none(original: Original, contracts: Iterable[Contract]) -> str:
     return original.over({contract.name: f"({empty_events(event_schema(contract))})" for contract in contracts})
 
 
-def table_edits(table: Token, alias: str, contract: str) -> list[Edit]:
+def table_edits(clauses: Clauses, contract: str) -> list[Edit]:
     """A contract's name after FROM: its table, which goes by that name where it has no other."""
-    named = f" AS {quote(table.text)}" if alias == table.text else ""
+    table = clauses.table
+    named = "" if clauses.named else f" AS {quote(table.text)}"
     return [Edit(table.start, table.end + 1, "", contract), Edit(table.end + 1, table.end + 1, named)]
 
 
@@ -61,9 +63,8 @@ def union_edits(branches: Sequence[Branch], contracts: Iterable[Contract], *, or
     by_name = {contract.name.lower(): contract for contract in contracts}
     edits: list[Edit] = []
     for branch in branches:
-        table = branch.clauses.table
-        contract = by_name[table.text.lower()]
-        edits += table_edits(table, branch.clauses.alias, contract.name)
+        contract = by_name[branch.clauses.table.text.lower()]
+        edits += table_edits(branch.clauses, contract.name)
         if ordered:
             hidden = [f"{sql} AS {name}" for name, sql in hidden_columns(contract).items()]
             hidden += [] if branch.star else POSITION

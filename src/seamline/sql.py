@@ -57,7 +57,8 @@ def tokens(text: str) -> list[Token]:
     made: list[Token] = []
     for (at, kind), end in zip(found, [*(at for at, _ in found[1:]), len(data)], strict=False):
         piece = data[at:end].decode()
-        made.append(_token(_KINDS.get(kind, "literal"), text[start : start + len(piece.rstrip(_BLANK))], start))
+        if piece:  # a `$` before no name is told twice
+            made.append(_token(_KINDS.get(kind, "literal"), text[start : start + len(piece.rstrip(_BLANK))], start))
         start += len(piece)
     return made
 

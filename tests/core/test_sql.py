@@ -38,6 +38,7 @@ def test_a_space_is_one_where_duckdbs_parser_takes_it_for_one() -> None:
         ("(()),;", ["sign (", "sign (", "sign )", "sign )", "sign ,", "sign ;"]),
         ("é 'ü\u00a0' \u2028x", ["word é", "string ü\u00a0", "word \u2028x"]),
         ("a 'b", ["word a", "string "]),
+        ("$, $1", ["sign $,", "sign $", "literal 1"]),
     ],
 )
 def test_tokens_stand_where_they_are_written(text: str, said: list[str]) -> None:

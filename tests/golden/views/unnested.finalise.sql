@@ -5,6 +5,6 @@ SELECT
   partials."n" AS "n",
   partials."tags" AS "tags",
   partials."last_name" AS "last_name",
-  TRY((partials."n")/ (partials."r__2")::HUGEINT) AS "r"
+  TRY((partials."n")/ ((partials."r__2")::HUGEINT)) AS "r"
 FROM partials
 WHERE TRY(partials."tag" <> 'z')
