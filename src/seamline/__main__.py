@@ -5,7 +5,7 @@ from importlib.util import find_spec
 if find_spec("seamline.cli") is not None:
     from seamline.cli.main import main
 else:
-    from seamline.command.serve import main
+    from seamline.serve_cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -30,9 +30,9 @@ from seamline.streaming.archive.filing import FilingJob, Shelf, filing_task, fit
 from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.refile import Holdings
 from seamline.streaming.archive.tables import Fence, RawTable
-from seamline.streaming.checks import Check, no_check
 from seamline.streaming.gathered import gather
 from seamline.streaming.tasks import Task, Tasks
+from seamline.streaming.topic_check import Check, no_check
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,6 @@ from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.schemas.algebra import LAYOUT
 from seamline.slices import UNMERGED
-from seamline.streaming.checks import Check, no_check
 from seamline.streaming.gathered import Gathered, gather
 from seamline.streaming.logtime import Ends, LogTime, no_ends
 from seamline.streaming.speed.dedup import Kept, Remembered
@@ -45,6 +44,7 @@ from seamline.streaming.tasks import (
     partials_without,
     to_ipc,
 )
+from seamline.streaming.topic_check import Check, no_check
 
 IDS = "ids"
 """Where id files stand beside the definitions' folders."""

@@ -15,8 +15,8 @@ from handmade import VIEW, Handmade, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seamline.command.query import distinct
 from seamline.errors import Condition, SeamlineError
+from seamline.serve_cli.query import distinct
 from seamline.serving import encode
 from seamline.serving.json_values import day_text, instant_text, interval_text, time_text
 from seamline.serving.serving import Serving

@@ -28,8 +28,8 @@ from seamline.streaming.archive.importing import import_events
 from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.role import run_archive
 from seamline.streaming.archive.tables import RawTable
-from seamline.streaming.checks import no_check
 from seamline.streaming.gathered import gather
+from seamline.streaming.topic_check import no_check
 
 CLICKS = contract()
 TABLE = Lake.raw_path("clicks", CLICKS.layout)

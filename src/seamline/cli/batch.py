@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from seamline.command.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.console import say, show_json, show_table
 from seamline.jobs.steps import Outcome
 from seamline.operate.batch import make_versions
 from seamline.progress import progress
 from seamline.schemas.project import load_project
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples, group
 
 ViewArgument = Annotated[str | None, typer.Argument(help="One view; default: all.")]
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from seamline.command.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.console import say, show_json, show_table
 from seamline.operate.contractdiff import ContractDifference, contract_differences
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import load_project
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.wording import duration
 
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from seamline.command.options import examples
 from seamline.demo.demo import show
+from seamline.serve_cli.options import examples
 
 
 def add(app: typer.Typer) -> None:

@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import is_terminal, show_json
 from seamline.operate.doctor import Finding, examine
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 
 COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import note, show_json, show_table
 from seamline.operate.imports import import_files, is_viewed
 from seamline.progress import progress
 from seamline.schemas.project import load_project
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 
 
 def add(app: typer.Typer) -> None:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from seamline.command.options import examples
 from seamline.console import say
 from seamline.operate.template import make_project
+from seamline.serve_cli.options import examples
 
 
 def add(app: typer.Typer) -> None:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-from seamline.command.options import MARKUP
+from seamline.serve_cli.options import MARKUP
 
 
 @dataclass(frozen=True)

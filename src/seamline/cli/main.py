@@ -9,9 +9,9 @@ from typing import ClassVar
 import typer
 
 from seamline.cli.lazy import LazyCommand, LazyGroup
-from seamline.command.boundary import run_command
-from seamline.command.options import MARKUP, RUN, DebugOption, VersionOption, examples
 from seamline.private import keep_others_out
+from seamline.serve_cli.boundary import run_command
+from seamline.serve_cli.options import MARKUP, RUN, DebugOption, VersionOption, examples
 
 
 class Seamline(LazyGroup):
@@ -43,7 +43,7 @@ class Seamline(LazyGroup):
             "query",
             "Ask the views. Rows go to stdout, warnings to stderr; provenance goes below a table, beside JSON "
             "rows, else to stderr.",
-            room="seamline.command",
+            room="seamline.serve_cli",
         ),
         "status": LazyCommand(
             "status", "Show how far each stream is, what each view is served from, and how the roles are."

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from seamline.command.options import HERE, ProjectOption, examples
 from seamline.console import note, say
 from seamline.operate.replay import replay_files
 from seamline.progress import progress
 from seamline.schemas.project import load_project
+from seamline.serve_cli.options import HERE, ProjectOption, examples
 
 
 def add(app: typer.Typer) -> None:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from seamline.command.options import HERE, ProjectOption, StreamOption, examples
 from seamline.logs import log_to_stderr
 from seamline.operate.roles import RoleName, run_role
 from seamline.schemas.project import load_project
+from seamline.serve_cli.options import HERE, ProjectOption, StreamOption, examples
 
 
 def add(app: typer.Typer) -> None:

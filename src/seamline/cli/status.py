@@ -12,12 +12,12 @@ import typer
 
 from seamline.claims import Lease
 from seamline.clock import system_clock
-from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import note, say, show_json, show_table
 from seamline.frontier import topic_of
 from seamline.machine.supervisor import RoleState
 from seamline.operate.status import project_status
 from seamline.schemas.project import load_project
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.serving.status import Status, StreamStatus, ViewStatus
 from seamline.wording import duration
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from seamline.command.options import HERE, JsonOption, ProjectOption, StreamOption, examples, group
 from seamline.console import note, say, show_json, show_table
 from seamline.entries.topics import Gone, TopicRead
 from seamline.operate.topics import accept_gone, topics_of
 from seamline.schemas.project import load_project
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, StreamOption, examples, group
 
 MAIN = "main"
 

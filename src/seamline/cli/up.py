@@ -7,10 +7,10 @@ import threading
 import typer
 
 from seamline.cli.watch import watch
-from seamline.command.options import HERE, ProjectOption, examples
 from seamline.console import note
 from seamline.operate.stack import start_stack
 from seamline.schemas.project import load_project
+from seamline.serve_cli.options import HERE, ProjectOption, examples
 from seamline.signals import stopping
 
 

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from seamline.cli.viewfind import NameArgument
-from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import say, show_json, show_table
 from seamline.operate.viewapply import put_into_service, serve_other, take_out_of_service
 from seamline.schemas.project import load_project
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 
 
 def add(commands: typer.Typer) -> None:

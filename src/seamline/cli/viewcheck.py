@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from seamline.cli.viewfind import columns_of, derived_from, origin
-from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import say, show_error, show_json, show_table
 from seamline.errors import SeamlineError, UserError
 from seamline.operate.viewcheck import ViewCheck, check_project
 from seamline.schemas.views.cost import cost
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.parsed import ParsedView
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 
 FilesArgument = Annotated[
     list[Path] | None,

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import say, show_json, show_table
 from seamline.operate.viewdiff import ViewDifference, differences
 from seamline.schemas.project import load_project
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 
 WhatArgument = Annotated[
     str | None,

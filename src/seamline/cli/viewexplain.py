@@ -7,13 +7,13 @@ from typing import Any
 import typer
 
 from seamline.cli.viewfind import NameArgument, derived_from, origin
-from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import say, show_json, show_table
 from seamline.operate.viewexplain import VersionSize, explain_view
 from seamline.operate.views import statements_of
 from seamline.schemas.project import load_project
 from seamline.schemas.views.cost import Cost
 from seamline.schemas.views.definition import Definition
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 
 
 def add(commands: typer.Typer) -> None:

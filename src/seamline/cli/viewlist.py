@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from seamline.cli.viewfind import NameArgument, columns_of
-from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import say, show_json, show_table
 from seamline.operate.views import statements_of, view_states, whole_view
 from seamline.schemas.project import load_project
 from seamline.schemas.views.cost import cost
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 
 
 def add(commands: typer.Typer) -> None:

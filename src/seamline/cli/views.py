@@ -8,7 +8,7 @@ from typing import ClassVar
 import typer
 
 from seamline.cli.lazy import LazyCommand, LazyGroup, load
-from seamline.command.options import HERE, JsonOption, ProjectOption, group
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, group
 
 
 class Views(LazyGroup):

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 import typer
 
 from seamline.cli.viewfind import NameArgument
-from seamline.command.options import HERE, JsonOption, ProjectOption, examples
 from seamline.console import note, say, show_json
 from seamline.operate.viewsql import spark_view
 from seamline.schemas.project import load_project
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 
 
 def add(commands: typer.Typer) -> None:

@@ -7,12 +7,12 @@ import sys
 
 import typer
 
-from seamline.command import query
-from seamline.command.boundary import run_command
-from seamline.command.options import HERE, MARKUP, RUN, DebugOption, ProjectOption, VersionOption, examples
 from seamline.logs import log_to_stderr
 from seamline.private import keep_others_out
 from seamline.schemas.project import load_project
+from seamline.serve_cli import query
+from seamline.serve_cli.boundary import run_command
+from seamline.serve_cli.options import HERE, MARKUP, RUN, DebugOption, ProjectOption, VersionOption, examples
 from seamline.serving.app import run_serving
 
 PROGRAM = "seamline-serve"

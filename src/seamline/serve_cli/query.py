@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from seamline.command.options import HERE, ProjectOption, examples
 from seamline.console import is_terminal, note, say, show_json, show_table
 from seamline.errors import Condition, UserError
 from seamline.schemas.project import load_project
+from seamline.serve_cli.options import HERE, ProjectOption, examples
 from seamline.serving.encode import FORMATS, cell, rows
 from seamline.serving.provenance import Answer, Provenance
 from seamline.serving.serving import Serving

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from seamline.command.options import RUN, Invocation
 from seamline.console import note, show_error
 from seamline.errors import Condition, SeamlineError, TerminalError
 from seamline.private import made, own_folder
+from seamline.serve_cli.options import RUN, Invocation
 
 DEFECT = 70
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
