@@ -42,7 +42,8 @@ def begin(
         return _recalled(plan, memories[plan.decoding], history, frontier, load, now)
     before = predecessor(plan, kept, memories)
     if before:
-        found = kept.get(before) or _recalled(plan, memories[before], history, frontier, load, now)
+        recall = before not in kept  # one that holds no id yet is kept, too
+        found = _recalled(plan, memories[before], history, frontier, load, now) if recall else kept[before]
         return found.inherited(plan, number)
     new = not any(topic_of(one.source) in plan.topics for one in frontier) or newest is None
     return Kept(plan, ((number, plan.decoding),), new, (Generation(number, frontier),))

@@ -155,3 +155,10 @@ def test_of_several_decodings_a_new_one_goes_on_with_the_ids_of_one_that_accepts
     speed.use(make_plan([RENAMED], live))
     memory = read(speed, 3).memories[RENAMED.decoding]
     assert [decoding for _, decoding in memory.spans] == [MENDED.decoding, CLICKS.decoding, RENAMED.decoding]
+
+
+def test_a_decoding_that_has_no_ids_yet_is_gone_on_with_as_well() -> None:
+    lake = memory_lake()
+    speed = open_speed(lake, [MENDED], ManualClock(NOW), live=[(definition(CLICKS), (CLICKS,))])
+    memories = read(speed, 1).memories
+    assert {decoding: memory.since for decoding, memory in memories.items()} == {CLICKS.decoding: 1, MENDED.decoding: 1}
