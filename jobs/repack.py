@@ -14,7 +14,7 @@ from pyarrow import Table, parquet
 
 from seamline.attempts import new_attempt
 from seamline.errors import Condition, SeamlineError
-from seamline.kernel import GROUP_BYTES, Input, Kernel
+from seamline.kernel import GROUP_BYTES, Input, Kernel, Mixed
 from seamline.lake import Lake
 from seamline.portions import cut, portion_bytes
 
@@ -74,4 +74,4 @@ def _copy(path: str, into: str, most: int) -> None:
 
 
 def _paths(given: Input) -> list[str]:
-    return [] if isinstance(given, Table) else list(given)
+    return [] if isinstance(given, Table | Mixed) else list(given)

@@ -164,7 +164,10 @@ class Serving:
             except SeamlineError:
                 continue  # told by the view itself
             if stream not in self._speed:
-                speed, topics = SpeedHistory(self.lake.speed_log(stream)), TopicsHistory(self.lake.topics_log(stream))
+                speed, topics = (
+                    SpeedHistory(self.lake.speed_log(stream), self.lake.packs.keep),
+                    TopicsHistory(self.lake.topics_log(stream)),
+                )
                 self._speed[stream], self._topics[stream] = speed, topics
                 changed = True
         for stream, history in self._speed.items():
@@ -279,7 +282,7 @@ class Serving:
         paths = [file.path for files in batch.files(base.version).values() for file in files if file.rows]
         if not paths:
             return None
-        read = self.lake.read(paths)
+        read = self.lake.read_files(paths)
         if isinstance(read, pa.Table):
             return read
         names = dict(zip(read, paths, strict=True))

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from seamline.errors import Condition, SeamlineError, TransientError, UserError
 from seamline.kernel import Limits, kernel
+from seamline.packs import body_of, is_address, read_table
 from seamline.schemes import filesystem
 
 BUCKET = "_bucket"
@@ -99,12 +100,22 @@ def _read(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     from pyarrow import dataset
 
     try:
+        if is_address(path):
+            yield from _packed_table(path).select(list(columns)).to_batches(max_chunksize=BATCH)
+            return
         files, inner = filesystem(path)
         whole = dataset.dataset(inner, filesystem=files, format="parquet")
         yield from whole.to_batches(columns=list(columns), batch_size=BATCH, batch_readahead=2, fragment_readahead=1)
     except OSError as error:
         hint = "register the view again: retention may have removed what its older state was made of"
         raise TransientError(Condition.STORE_UNAVAILABLE, f"{path}: {error}", hint=hint) from error
+
+
+def _packed_table(at: str) -> pa.Table:
+    path, _, name = at.rpartition("#")
+    files, inner = filesystem(path)
+    with files.open_input_stream(inner) as stream:
+        return read_table(body_of(stream.read(), path), path, name)
 
 
 def _packed(rows: pa.Table) -> bytes:

@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias, overload
 
@@ -56,8 +56,19 @@ class Scratch:
     table: str
 
 
-Input: TypeAlias = "pa.Table | Sequence[str]"
+@dataclass(frozen=True)
+class Mixed:
+    """Rows that stand in Parquet files and in memory, with the same columns."""
+
+    files: tuple[str, ...]
+    table: pa.Table = field(repr=False)
+
+
+Rows: TypeAlias = "pa.Table | Sequence[str]"
 """An Arrow table, or the paths of Parquet files read as one table."""
+
+Input: TypeAlias = "Rows | Mixed"
+"""Rows wherever they stand."""
 
 Given: TypeAlias = "Input | Parted | Scratch"
 """Whatever a statement may read."""
@@ -330,7 +341,13 @@ def _bound(connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, Given]) -
             if isinstance(source, pa.Table):
                 connection.register(name, source)
             else:
-                connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {_rows_of(source)}")
+                if isinstance(source, Mixed):
+                    connection.register(in_memory := f"{name} in memory", source.table)
+                    views.append(in_memory)
+                    rows = f"{_rows_of(source.files)} UNION ALL BY NAME SELECT * FROM {quote(in_memory)}"
+                else:
+                    rows = _rows_of(source)
+                connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {rows}")
             views.append(name)
         yield
     finally:

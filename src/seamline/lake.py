@@ -5,6 +5,7 @@ ledger/archive/<stream>/<n>.json   ledger/speed/<stream>/<n>.json
 ledger/topics/<stream>/<n>.json
 ledger/batch/<definition>/<n>.json ledger/views/<view>/<n>.json
 raw/<contract>-<layout>/           a Delta table, partitioned by event date
+speed/<stream>/<attempt>.pack      what an epoch holds, where its entry does not carry it
 speed/<stream>/<definition>/<attempt>.parquet   speed/<stream>/ids/<attempt>.parquet
 batch/<definition>/<unit>/<attempt>.parquet
 runs/<run>/<unit>.json             the result of a unit that is done, so that nobody repeats it
@@ -25,13 +26,15 @@ from typing import Any
 from urllib.parse import urlparse
 
 import obstore
+import pyarrow as pa
 from filelock import FileLock
 from obstore.store import LocalStore, from_url
 
 from seamline import objects
 from seamline.errors import Condition, UserError
-from seamline.kernel import Given, Input, Kernel, Limits, kernel
-from seamline.ledger import Log
+from seamline.kernel import Given, Input, Kernel, Limits, Mixed, Rows, kernel
+from seamline.ledger import LEDGER, Log
+from seamline.packs import Packs, body_of, is_address
 from seamline.private import made
 from seamline.schemes import scheme
 from seamline.stores import Bucket, Files, Folder
@@ -109,6 +112,11 @@ class Lake:
         return f"{Lake.speed_prefix(stream)}{definition}/{attempt}.parquet"
 
     @staticmethod
+    def pack_path(stream: str, attempt: str) -> str:
+        """One epoch's partials of all definitions, and its ids."""
+        return f"{Lake.speed_prefix(stream)}{attempt}.pack"
+
+    @staticmethod
     def speed_prefix(stream: str) -> str:
         """What the paths of all speed files of a stream begin with."""
         return f"{SPEED}{stream}/"
@@ -184,15 +192,49 @@ class Lake:
         self._files.sync(paths)
 
     def read(self, paths: Iterable[str], columns: Sequence[str] | None = None) -> Input:
-        """Parquet files of the lake as a kernel input: their paths where local, else Arrow through pyarrow.
+        """Parquet files of the lake, and tables of packs by their addresses, as one kernel input.
 
-        Raises TransientError STORE_UNAVAILABLE.
+        Files are their paths where local, else Arrow through pyarrow. Raises TransientError STORE_UNAVAILABLE, and
+        TerminalError LEDGER_FORMAT where a pack is damaged.
         """
+        paths = list(paths)
+        files = [path for path in paths if not is_address(path)]
+        if len(files) == len(paths):
+            return self.read_files(files, columns)
+        tables = self.packs.tables(path for path in paths if is_address(path))
+        if columns is not None:
+            tables = [table.select(columns) for table in tables]
+        read = self.read_files(files, columns) if files else None
+        if isinstance(read, pa.Table):
+            tables.append(read)
+        table = pa.concat_tables(tables, promote_options="permissive")
+        return table if read is None or isinstance(read, pa.Table) else Mixed(tuple(read), table)
+
+    def read_files(self, paths: Iterable[str], columns: Sequence[str] | None = None) -> Rows:
+        """Parquet files alone: where local, to be read in place."""
         return self._files.read(list(paths), columns)
 
     def read_parted(self, parts: Mapping[int, Sequence[str]]) -> Given:
         """Parquet files as one table, with the number of its part in each row's `_unit`. Raises like `read`."""
         return self._files.read_parted(parts)
+
+    @cached_property
+    def packs(self) -> Packs:
+        """The packs that epochs name."""
+        return Packs(self._packed, side_by_side=bool(scheme(self.uri)))
+
+    def _packed(self, path: str) -> bytes:
+        """The bytes of a pack: of the object, or of the entry that carries it."""
+        if not path.startswith(LEDGER):
+            return self._files.get(path)
+        entry = objects.get(self.store, path)
+        if entry is None:
+            raise objects.unavailable(FileNotFoundError("no such entry"), path)
+        return body_of(entry, path)
+
+    def put(self, path: str, body: bytes) -> None:
+        """Writes one new data file, invisible until an entry names it. Raises TransientError STORE_UNAVAILABLE."""
+        self._files.put(path, body)
 
     def footer(self, path: str) -> Any:
         """What a Parquet file says of itself: pyarrow's FileMetaData."""

@@ -24,6 +24,9 @@ from seamline.errors import Condition, ConflictError, TerminalError
 _ENTRY: TypeAdapter[Any] = TypeAdapter(Entry)
 WIDTH = 20
 
+LEDGER = "ledger/"
+"""What the paths of all entries begin with."""
+
 
 class Log:
     """One log under `ledger/`, for instance `speed/main`. Numbers start at 1."""
@@ -35,7 +38,7 @@ class Log:
 
     def path(self, number: int) -> str:
         """Zero-padded, so that names sort as numbers where a store sorts."""
-        return f"ledger/{self.name}/{number:0{WIDTH}d}.json"
+        return f"{LEDGER}{self.name}/{number:0{WIDTH}d}.json"
 
     def read(self, number: int) -> EntryBase | None:
         """The entry of that number, or None where there is none (not yet, or no longer)."""
@@ -128,7 +131,7 @@ class Log:
         return True
 
     def _named(self) -> Iterator[int]:
-        for path in objects.paths(self.store, f"ledger/{self.name}/"):
+        for path in objects.paths(self.store, f"{LEDGER}{self.name}/"):
             name = path.rpartition("/")[2]
             if name.endswith(".json") and name[:-5].isdigit():
                 yield int(name[:-5])
@@ -183,7 +186,7 @@ def writer_conflict(log: str, holder: str, number: int) -> ConflictError:
         f"log {log} is written by another process ({holder}, entry {number})",
         detail="one writer a log",
         hint="stop one of the two; the other goes on where the ledger stands",
-        where=f"ledger/{log}",
+        where=f"{LEDGER}{log}",
     )
 
 

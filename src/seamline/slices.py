@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from seamline.attempts import new_attempt
 from seamline.errors import Condition, SeamlineError
-from seamline.kernel import Input, Kernel, in_bytes, quote
+from seamline.kernel import Input, Kernel, Mixed, in_bytes, quote
 from seamline.lake import Lake
 
 T = TypeVar("T")
@@ -95,6 +95,8 @@ def useful(engine: Kernel, sources: dict[str, Input], keys: Sequence[str]) -> in
 
 def weight(source: Input) -> int:
     """Bytes of an input: of its files, or of its Arrow table as zstd would leave it, a third."""
+    if isinstance(source, Mixed):
+        return weight(source.files) + weight(source.table)
     return source.nbytes // 3 if isinstance(source, pa.Table) else sum(os.path.getsize(path) for path in source)
 
 

@@ -16,9 +16,11 @@ from typing import Any, Protocol
 import obstore
 import pyarrow as pa
 from filelock import FileLock
+from obstore.exceptions import BaseError
 
+from seamline import objects
 from seamline.disk import disk
-from seamline.kernel import GROUP_BYTES, Given, Input, Kernel, Parted
+from seamline.kernel import GROUP_BYTES, Given, Kernel, Parted, Rows
 from seamline.objects import unavailable
 from seamline.portions import cut
 from seamline.schemes import filesystem
@@ -36,7 +38,11 @@ class Files(Protocol):
 
     def write(self, engine: Kernel, statement: str, inputs: Mapping[str, Given], path: str) -> int: ...
 
-    def read(self, paths: Sequence[str], columns: Sequence[str] | None) -> Input: ...
+    def read(self, paths: Sequence[str], columns: Sequence[str] | None) -> Rows: ...
+
+    def put(self, path: str, body: bytes) -> None: ...
+
+    def get(self, path: str) -> bytes: ...
 
     def read_parted(self, parts: Mapping[int, Sequence[str]]) -> Given: ...
 
@@ -69,12 +75,24 @@ class Folder:
         file = self._made(path)
         return engine.run(statement, inputs, into=str(file))
 
-    def read(self, paths: Sequence[str], columns: Sequence[str] | None) -> Input:
+    def read(self, paths: Sequence[str], columns: Sequence[str] | None) -> Rows:
         return [str(self.root / path) for path in paths]
 
     def read_parted(self, parts: Mapping[int, Sequence[str]]) -> Given:
         full = {number: tuple(str(self.root / path) for path in paths) for number, paths in parts.items()}
         return Parted(tuple(full.items()))
+
+    def put(self, path: str, body: bytes) -> None:
+        try:
+            self._made(path).write_bytes(body)
+        except OSError as error:
+            raise unavailable(error, path) from error
+
+    def get(self, path: str) -> bytes:
+        try:
+            return (self.root / path).read_bytes()
+        except OSError as error:
+            raise unavailable(error, path) from error
 
     def sync(self, paths: Iterable[str]) -> None:
         disk(self.root).sync(paths)
@@ -125,7 +143,7 @@ class Bucket:
                 writer.write_table(group)
         return int(table.num_rows)
 
-    def read(self, paths: Sequence[str], columns: Sequence[str] | None) -> Input:
+    def read(self, paths: Sequence[str], columns: Sequence[str] | None) -> Rows:
         files, _ = filesystem(self.uri)
         inner = [self._found(path)[1] for path in paths]
         try:
@@ -140,6 +158,18 @@ class Bucket:
             if isinstance(table := self.read(paths, None), pa.Table)
         ]
         return pa.concat_tables(tables, promote_options="permissive")
+
+    def put(self, path: str, body: bytes) -> None:
+        try:
+            obstore.put(self.store, path, body)
+        except BaseError as error:
+            raise unavailable(error, path) from error
+
+    def get(self, path: str) -> bytes:
+        body = objects.get(self.store, path)
+        if body is None:
+            raise unavailable(FileNotFoundError("no such object"), path)
+        return body
 
     def sync(self, paths: Iterable[str]) -> None:
         """What an object store has taken is durable already."""

@@ -8,13 +8,13 @@ passed them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
 
 from seamline.attempts import may_be_swept
-from seamline.entries.base import BEFORE, Claim, DataFile, EntryBase, Stored
+from seamline.entries.base import Claim, EntryBase
 from seamline.entries.speed import Compacted, Epoch, Retired
 from seamline.entries.views import Published
 from seamline.errors import TerminalError
@@ -37,12 +37,22 @@ class Link:
 
     first: int
     last: int
-    start: Frontier
-    end: Frontier
-    files: Mapping[str, DataFile | None]
-    ids: DataFile | None
-    at: datetime
-    stored: Stored = BEFORE
+    entry: Epoch | Compacted
+
+    @property
+    def start(self) -> Frontier:
+        """Where it begins."""
+        return self.entry.start
+
+    @property
+    def end(self) -> Frontier:
+        """Where it ends."""
+        return self.entry.end
+
+    @property
+    def definitions(self) -> KeysView[str]:
+        """Those that it lists, in its own order."""
+        return self.entry.files.keys()
 
     @property
     def epochs(self) -> int:
@@ -55,15 +65,10 @@ def cover(history: SpeedHistory) -> list[Link]:
     links: list[Link] = []
     for span, entry in sorted(history.compacted.items(), key=lambda item: (item[0][0], -item[0][1])):
         if not links or span[0] > links[-1].last:
-            links.append(_link(entry, *span))
+            links.append(Link(*span, entry))
     covered = {number for link in links for number in range(link.first, link.last + 1)}
-    links += [_link(epoch, number, number) for number, epoch in history.epochs.items() if number not in covered]
+    links += [Link(number, number, epoch) for number, epoch in history.epochs.items() if number not in covered]
     return sorted(links, key=lambda link: link.first)
-
-
-def _link(entry: Epoch | Compacted, first: int, last: int) -> Link:
-    stored = Stored(kernel=entry.kernel, layout=entry.layout)
-    return Link(first, last, entry.start, entry.end, entry.files, entry.ids, entry.at, stored)
 
 
 def any_link(_: Link) -> bool:
@@ -96,7 +101,7 @@ def plan_compaction(
 def _joins(run: list[Link], link: Link, cuts: list[Frontier], size: int) -> bool:
     before = run[-1]
     meets = before.last + 1 == link.first and before.end == link.start
-    alike = before.files.keys() == link.files.keys() and _tier(before, size) == _tier(link, size)
+    alike = before.definitions == link.definitions and _tier(before, size) == _tier(link, size)
     return meets and alike and not any(_inside(cut, run[0].start, link.end) for cut in cuts)
 
 

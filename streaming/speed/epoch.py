@@ -18,15 +18,15 @@ from seamline.attempts import check_age, new_attempt
 from seamline.clock import Clock, system_clock
 from seamline.commitpoint import reach
 from seamline.entries.base import Counts, DataFile
-from seamline.entries.speed import Epoch
+from seamline.entries.speed import IDS, Epoch
 from seamline.errors import Condition, TerminalError, TransientError
 from seamline.frontier import START, Frontier
 from seamline.history.speed import SpeedHistory
 from seamline.kernel import KERNEL_VERSION, Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
+from seamline.packs import CARRIED, carry, pack
 from seamline.schemas.algebra import LAYOUT
-from seamline.slices import UNMERGED
 from seamline.streaming.gathered import Gathered, gather
 from seamline.streaming.logtime import Ends, LogTime, no_ends
 from seamline.streaming.speed.dedup import Kept, Remembered
@@ -46,9 +46,6 @@ from seamline.streaming.tasks import (
 )
 from seamline.streaming.topic_check import Check, no_check
 
-IDS = "ids"
-"""Where id files stand beside the definitions' folders."""
-
 FORGET_EVERY = timedelta(minutes=1)
 
 _IDS = "SELECT DISTINCT decoding, hi, lo, seen, {epoch}::UINTEGER AS epoch FROM ids WHERE hi IS NOT NULL"
@@ -58,8 +55,8 @@ class Speed:
     """The speed layer of one stream between its claim and its end: what it remembers, and how it commits.
 
     `origin`: where a stream without epochs begins (its partitions' earliest offsets). `check` raises where a topic is
-    not the one it was; it is asked before each entry. `ends` says where the partitions end. Not safe to use from
-    several threads at once.
+    not the one it was; it is asked before each entry. `ends` says where the partitions end. An entry carries a pack of
+    at most `carried` bytes. Not safe to use from several threads at once.
 
     What changes: `history` and `remembered` with each entry; `origin` by `begin`; `plan`, and what is remembered for
     it, by `use`.
@@ -79,6 +76,7 @@ class Speed:
         origin: Frontier | None = None,
         task_limits: Limits | None = None,
         kept_bytes: int = KEPT_BYTES,
+        carried: int = CARRIED,
     ) -> None:
         self.lake = lake
         self.stream = stream
@@ -89,6 +87,7 @@ class Speed:
         self.engine = engine or lake.kernel()
         self.task_limits = task_limits or ONE_THREAD
         self.kept_bytes = kept_bytes
+        self.carried = carried
         self.history = SpeedHistory(lake.speed_log(stream))
         self.origin = origin or Frontier()
         self.remembered = Remembered()
@@ -215,9 +214,10 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
     attempt = new_attempt()
     at = speed.clock()
     reach("speed.before-files")
-    files = {definition: _write_partials(speed, definition, seen, attempt) for definition in speed.plan.definitions}
     number = speed.history.last_epoch + 1
-    ids = _write_ids(speed, seen.ids, attempt, number)
+    tables = _tables(speed, seen, number)
+    path, carried = _write(speed, tables, attempt)
+    rows = {name: DataFile(path="", rows=table.num_rows) for name, table in tables.items()}
     epoch = Epoch(
         attempt=attempt,
         at=at,
@@ -227,8 +227,10 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
         memories=speed.remembered.entries,
         start=speed.frontier,
         end=speed.frontier.join(seen.end),
-        files=files,
-        ids=ids,
+        files={definition: rows.get(definition) for definition in speed.plan.definitions},
+        ids=rows.get(IDS),
+        pack=path,
+        data=carried,
         counts=count(seen, copies, {one.decoding: one.label for one in speed.plan.decodings}),
         newest=seen.latest,
         kernel=KERNEL_VERSION,
@@ -282,19 +284,30 @@ def check_same(first: Gathered, second: Gathered) -> None:
         )
 
 
-def _write_partials(speed: Speed, definition: str, seen: Gathered, attempt: str) -> DataFile | None:
-    tables = [table for (of, _), made in seen.partials.items() if of == definition for table in made]
+def _tables(speed: Speed, seen: Gathered, number: int) -> dict[str, pa.Table]:
+    """What an epoch holds: by definition its partial rows, merged where several tasks made them, and the ids."""
+    made: dict[str, list[pa.Table]] = {}
+    for (definition, _), tables in seen.partials.items():
+        made.setdefault(definition, []).extend(tables)
+    merges, held = dict(speed.plan.merges), dict[str, pa.Table]()
+    for definition in speed.plan.definitions:
+        tables = made.get(definition, [])
+        if tables:
+            held[definition] = (
+                merges[definition].table(speed.lake, speed.engine, tables) if len(tables) > 1 else tables[0]
+            )
+    if seen.ids.num_rows:
+        held[IDS] = speed.engine.run(_IDS.format(epoch=number), {"ids": seen.ids})
+    return {name: table for name, table in held.items() if table.num_rows}
+
+
+def _write(speed: Speed, tables: Mapping[str, pa.Table], attempt: str) -> tuple[str, str]:
+    """Puts the tables into one pack: its path, and its bytes where the entry carries them itself."""
     if not tables:
-        return None
-    path = speed.lake.speed_path(speed.stream, definition, attempt)
-    merging = dict(speed.plan.merges)[definition] if len(tables) > 1 else UNMERGED
-    rows = merging.write(speed.lake, speed.engine, tables, path)
-    return DataFile(path=path, rows=rows) if rows else None
-
-
-def _write_ids(speed: Speed, read: pa.Table, attempt: str, epoch: int) -> DataFile | None:
-    if not read.num_rows:
-        return None
-    path = speed.lake.speed_path(speed.stream, IDS, attempt)
-    rows = speed.lake.write(speed.engine, _IDS.format(epoch=epoch), {"ids": read}, path)
-    return DataFile(path=path, rows=rows) if rows else None
+        return "", ""
+    body = pack(tables)
+    if len(body) <= speed.carried:
+        return speed.writer.log.path(speed.writer.last + 1), carry(body)
+    path = speed.lake.pack_path(speed.stream, attempt)
+    speed.lake.put(path, body)
+    return path, ""

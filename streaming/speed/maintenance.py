@@ -9,7 +9,7 @@ from seamline.attempts import new_attempt
 from seamline.commitpoint import reach
 from seamline.config import Settings
 from seamline.entries.base import DataFile
-from seamline.entries.speed import Compacted, Retired
+from seamline.entries.speed import IDS, Compacted, Retired
 from seamline.errors import SeamlineError
 from seamline.frontier import Frontier
 from seamline.history.batch import BatchHistory
@@ -22,7 +22,7 @@ from seamline.slices import UNMERGED, Merging
 from seamline.streaming.every import Every
 from seamline.streaming.reach import Reach
 from seamline.streaming.speed.compact import Link, cover, needed_cuts, plan_compaction, plan_retirement, plan_sweep
-from seamline.streaming.speed.epoch import IDS, Speed
+from seamline.streaming.speed.epoch import Speed
 from seamline.streaming.speed.recall import READ_IDS
 
 log = logging.getLogger(__name__)
@@ -107,17 +107,17 @@ class Maintenance:
 
     def _reads(self, link: Link) -> bool:
         """Whether today's statements read all of a segment; of a definition that cannot be compiled nobody knows."""
-        if (link.stored.kernel, link.stored.layout) == (KERNEL_VERSION, LAYOUT):
+        if (link.entry.kernel, link.entry.layout) == (KERNEL_VERSION, LAYOUT):
             return True
         try:
-            return not any(unread(self.catalogue.definition(one), link.stored) for one in link.files)
+            return not any(unread(self.catalogue.definition(one), link.entry) for one in link.definitions)
         except SeamlineError:
             return False
 
     def _merges(self, run: tuple[Link, ...]) -> dict[str, Merging]:
         """How a run's definitions merge; without it, rows are put together as they are."""
         merges = {}
-        for definition in run[0].files:
+        for definition in run[0].definitions:
             try:
                 merges[definition] = self.catalogue.definition(definition).merging
             except SeamlineError as error:
@@ -135,8 +135,8 @@ def compact_run(speed: Speed, run: tuple[Link, ...], merges: dict[str, Merging])
     """Files first, then the entry that says which epochs they stand for."""
     attempt = new_attempt()
     files = {
-        definition: _merged(speed, definition, [link.files[definition] for link in run], merges, attempt)
-        for definition in run[0].files
+        definition: _merged(speed, definition, [link.entry.file(definition) for link in run], merges, attempt)
+        for definition in run[0].definitions  # in the order of their packs, which are unpacked once so
     }
     entry = Compacted(
         attempt=attempt,
@@ -173,7 +173,8 @@ def _merged(
 def _merged_ids(speed: Speed, run: tuple[Link, ...], attempt: str) -> DataFile | None:
     """The ids with the epochs they were read in, as far as any decoding remembers them."""
     since = speed.remembered.since
-    paths = [link.ids.path for link in run if link.ids is not None and since is not None and link.last >= since]
+    files = [link.entry.id_file for link in run if since is not None and link.last >= since]
+    paths = [file.path for file in files if file is not None]
     if not paths:
         return None
     path = speed.lake.speed_path(speed.stream, IDS, attempt)

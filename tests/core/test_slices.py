@@ -27,7 +27,7 @@ from seamline.schemas.views.definition import Definition
 from seamline.serving.tail import Partials
 from seamline.slices import MOST, Slice, in_slices, slices_for
 from seamline.streaming.gathered import Gathered
-from seamline.streaming.speed.compact import cover, files_of
+from seamline.streaming.speed.compact import cover
 from seamline.streaming.speed.epoch import Speed, commit_epoch
 from seamline.streaming.speed.maintenance import compact_run
 from seamline.streaming.stream_plan import make_plan
@@ -215,7 +215,8 @@ def test_an_epoch_and_its_compaction_merge_in_little_memory(bench: Bench, small:
     file = entry.files[definition.hash]
     assert file is not None
     assert file.rows == GROUPS
-    twice = [path for epoch in (1, 2) for path in files_of([speed.history.epochs[epoch]])]
+    held = [speed.history.epochs[epoch].file(definition.hash) for epoch in (1, 2)]
+    twice = [file.path for file in held if file is not None]
     assert merged(bench, [file.path]) == merged(bench, twice)
 
 

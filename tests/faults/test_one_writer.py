@@ -102,7 +102,8 @@ def is_frozen(pid: int) -> bool:
 
 def files(here: Field) -> set[Path]:
     """Every data file of speed and archive."""
-    return {path for folder in ("speed", "raw") for path in (Path(here.lake.uri) / folder).rglob("*.parquet")}
+    kept = [path for folder in ("speed", "raw") for path in (Path(here.lake.uri) / folder).rglob("*.*")]
+    return {path for path in kept if path.suffix in (".parquet", ".pack")}
 
 
 def listed(here: Field) -> set[Path]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from lakes import DAY, VIEW, Bench, order, orders
 from obstore.store import LocalStore
+from tampering import changed
 
 from seamline.config import BatchSection, Settings
 from seamline.errors import Condition, SeamlineError
@@ -32,17 +33,18 @@ def bench(tmp_path: Path) -> Bench:
 
 def tamper(bench: Bench, epoch: int) -> None:
     """Counts 100 more orders in an epoch's file, as a broken speed layer would have."""
-    (file,) = SpeedHistory(bench.lake.speed_log("main")).epochs[epoch].files.values()
-    assert file is not None
-    damage(bench, file.path)
+    changed(bench.lake, SpeedHistory(bench.lake.speed_log("main")).epochs[epoch], many_more)
 
 
 def damage(bench: Bench, file: str) -> None:
     """Counts 100 more orders in a file of partials."""
     path = bench.lake.absolute(file)
-    table = pq.read_table(path)
+    pq.write_table(many_more(pq.read_table(path)), path)
+
+
+def many_more(table: pa.Table) -> pa.Table:
     more = [n + 100 for n in table["orders"].to_pylist()]
-    pq.write_table(table.set_column(table.schema.get_field_index("orders"), "orders", [more]), path)
+    return table.set_column(table.schema.get_field_index("orders"), "orders", [more])
 
 
 def test_drift_is_found_recorded_and_put_right(bench: Bench) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
+from stream_parts import link
 
 from seamline.entries.base import Claim, DataFile, EntryBase
 from seamline.entries.speed import Compacted, Epoch, Retired
@@ -65,7 +66,7 @@ def epochs(first: int, last: int) -> list[Epoch]:
 
 
 def spans(*entries: EntryBase) -> list[tuple[int, int]]:
-    return [(link.first, link.last) for link in cover(history(*entries))]
+    return [(one.first, one.last) for one in cover(history(*entries))]
 
 
 def test_the_widest_segments_cover_what_stands_and_none_is_in_two() -> None:
@@ -75,11 +76,11 @@ def test_the_widest_segments_cover_what_stands_and_none_is_in_two() -> None:
 
 
 def links(*wide: tuple[int, int], **named: Any) -> list[Link]:
-    return [Link(a, b, at(a - 1), at(b), named.get("files", {"d": None}), None, NOW) for a, b in wide]
+    return [link(a, b, at(a - 1), at(b), **named) for a, b in wide]
 
 
 def run(found: list[Link], size: int, **named: Any) -> list[tuple[int, int]]:
-    return [(link.first, link.last) for link in plan_compaction(found, [], size, **named)]
+    return [(one.first, one.last) for one in plan_compaction(found, [], size, **named)]
 
 
 def test_segments_are_put_together_that_meet_and_are_as_wide_as_each_other() -> None:
@@ -87,11 +88,11 @@ def test_segments_are_put_together_that_meet_and_are_as_wide_as_each_other() -> 
     assert run(links(*singles), 3) == singles[:3]
     assert run(links((1, 1), (2, 2), (4, 4), (5, 5)), 3) == []
     assert run(links((1, 1), (3, 3), (4, 4)), 2) == [(3, 3), (4, 4)]
-    apart = [*links((1, 1)), Link(2, 2, at(5), at(6), {"d": None}, None, NOW)]
+    apart = [*links((1, 1)), link(2, 2, at(5), at(6))]
     assert run(apart, 2) == [], "records lie between them"
     assert run(links((1, 2), (3, 3), (4, 4)), 2) == [(3, 3), (4, 4)]
     assert run(links((1, 2), (3, 3)), 2) == []
-    assert run([*links((1, 1)), *links((2, 2), files={"e": None})], 2) == []
+    assert run([*links((1, 1)), *links((2, 2), listed=("e",))], 2) == []
     assert run(links(*singles), 1) == [], "one segment is together"
 
 
@@ -102,7 +103,7 @@ def test_three_times_over_segments_are_put_together_and_no_more() -> None:
 
 
 def test_what_cannot_be_read_is_not_put_together_with_anything() -> None:
-    assert run(links(*((n, n) for n in range(1, 6))), 2, reads=lambda link: link.first not in (1, 3)) == [
+    assert run(links(*((n, n) for n in range(1, 6))), 2, reads=lambda one: one.first not in (1, 3)) == [
         (4, 4), (5, 5),
     ]  # fmt: skip
 

@@ -99,9 +99,10 @@ def test_ids_of_an_epoch_written_before_are_known_by_the_second_they_were_counte
     lake, speed = begun()
     first = read(speed, 1, 2)
     assert first.ids is not None
+    assert first.id_file is not None
     older = lake.speed_path("main", "ids", "older")
     statement = f"SELECT decoding, hi, lo, {int(NOW.timestamp())}::UINTEGER AS seen FROM ids"
-    lake.write(lake.kernel(), statement, {"ids": lake.read([first.ids.path])}, older)
+    lake.write(lake.kernel(), statement, {"ids": lake.read([first.id_file.path])}, older)
     log = lake.speed_log("main")
     number = speed.writer.last
     log.remove(number)

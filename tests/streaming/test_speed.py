@@ -21,6 +21,7 @@ from stream_parts import (
     epochs,
     event,
     expected,
+    link,
     make_project,
     memory_lake,
     open_speed,
@@ -300,7 +301,7 @@ def frontier(offset: int) -> Frontier:
 
 
 def links(count: int) -> list[Link]:
-    return [Link(n, n, frontier(n - 1), frontier(n), {"d": None}, None, NOW) for n in range(1, count + 1)]
+    return [link(n, n, frontier(n - 1), frontier(n)) for n in range(1, count + 1)]
 
 
 @given(st.integers(1, 40), st.integers(2, 6), st.lists(st.integers(0, 40), max_size=4))
@@ -308,7 +309,7 @@ def test_compaction_never_crosses_a_cut_and_keeps_the_range(count: int, size: in
     standing, at = links(count), [frontier(cut) for cut in cuts]
     while run := plan_compaction(standing, at, size):
         assert not any(run[0].start < cut < run[-1].end for cut in at)
-        one = Link(run[0].first, run[-1].last, run[0].start, run[-1].end, run[0].files, None, NOW)
+        one = link(run[0].first, run[-1].last, run[0].start, run[-1].end, run[0].definitions)
         place = standing.index(run[0])
         standing[place : place + size] = [one]
     assert standing[0].start == START
@@ -318,9 +319,9 @@ def test_compaction_never_crosses_a_cut_and_keeps_the_range(count: int, size: in
 
 def test_epochs_that_list_other_definitions_are_not_put_together() -> None:
     standing = links(4)
-    standing[2:] = [Link(n, n, frontier(n - 1), frontier(n), {"d": None, "e": None}, None, NOW) for n in (3, 4)]
+    standing[2:] = [link(n, n, frontier(n - 1), frontier(n), "de") for n in (3, 4)]
     assert plan_compaction(standing, [], 3) == ()
-    assert [link.first for link in plan_compaction(standing, [], 2)] == [1, 2]
+    assert [one.first for one in plan_compaction(standing, [], 2)] == [1, 2]
 
 
 def test_a_compacted_run_answers_the_same_and_remembers_its_ids() -> None:
@@ -371,22 +372,22 @@ def test_replaced_epochs_go_once_every_cut_has_passed_their_segment() -> None:
 
 def test_a_sweep_spares_what_stands_and_what_is_young() -> None:
     lake = memory_lake()
-    speed = open_speed(lake, [CLICKS])
+    speed = open_speed(lake, [CLICKS], carried=0)
     committed = speed.run_batch(tasks(records([event(1)])))
     assert committed is not None
-    assert committed.ids is not None
+    assert committed.pack.endswith(".pack")
     now = system_clock()
     old, young = now - SWEPT_AFTER - timedelta(hours=1), now
-    listed = [(committed.ids.path, old), ("speed/main/ids/orphan.parquet", old), ("speed/main/ids/new.parquet", young)]
+    listed = [(committed.pack, old), ("speed/main/orphan.pack", old), ("speed/main/new.pack", young)]
     entries = list(lake.speed_log("main").entries())
-    assert plan_sweep(entries, listed, now) == (["speed/main/ids/orphan.parquet"], [])
+    assert plan_sweep(entries, listed, now) == (["speed/main/orphan.pack"], [])
 
 
 def test_a_sweep_that_is_frozen_after_its_listing_spares_what_was_young_then(monkeypatch: pytest.MonkeyPatch) -> None:
     lake, clock = memory_lake(), ManualClock(system_clock())
     speed = open_speed(lake, [CLICKS], clock)
     maintenance = Maintenance(speed, Catalogue(lake), Settings())
-    obstore.put(lake.store, "speed/main/ids/new.parquet", b"whose entry comes meanwhile")
+    obstore.put(lake.store, "speed/main/new.pack", b"whose entry comes meanwhile")
     listing = obstore.list
 
     def slow(*given: Any, **named: Any) -> Any:
@@ -396,9 +397,9 @@ def test_a_sweep_that_is_frozen_after_its_listing_spares_what_was_young_then(mon
 
     monkeypatch.setattr(obstore, "list", slow)
     assert maintenance.sweep() == (0, 0)
-    assert [item["path"] for item in lake.listed("speed/main/ids/")] == ["speed/main/ids/new.parquet"]
+    assert [item["path"] for item in lake.listed("speed/")] == ["speed/main/new.pack"]
     assert maintenance.sweep() == (1, 0)
-    assert not list(lake.listed("speed/main/ids/"))
+    assert not list(lake.listed("speed/"))
 
 
 # ---------------------------------------------------------------- through Spark and a broker

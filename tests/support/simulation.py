@@ -586,9 +586,12 @@ class World:
         segments = self.history.segments(definition.hash)
         chain = build_chain(definition.hash, served.base.version, served.base.cut, segments, until)
         check_seam(chain.cut, chain.segments)
-        batch = served.batch.paths if isinstance(served.batch, BatchFiles) else ()
-        files = [*batch, *self.lake.read(path for link in chain.segments for path in link.files)]
-        partials = files or _empty(definition)
+        files = [path for link in chain.segments for path in link.files]
+        batch = served.batch.paths if isinstance(served.batch, BatchFiles) else served.batch
+        given = [batch] if batch is not None else []
+        given += [self.lake.read(files)] if files else []
+        tables = [engine.run("SELECT * FROM given", {"given": one}) for one in given] or [_empty(definition)]
+        partials = pa.concat_tables(tables, promote_options="permissive")
         return ordered(engine.run(definition.merge_and_finalise, {"partials": partials}))
 
     def _check_archive(self) -> None:

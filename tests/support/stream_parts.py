@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,8 @@ from obstore.store import MemoryStore
 
 from seamline.clock import Clock, system_clock
 from seamline.entries.base import Claim
-from seamline.entries.speed import Epoch
+from seamline.entries.speed import Compacted, Epoch
+from seamline.frontier import Frontier
 from seamline.history.speed import SpeedHistory
 from seamline.kernel import kernel
 from seamline.lake import Lake
@@ -29,6 +30,7 @@ from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.text import parse_views
 from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.filing import make_shelves
+from seamline.streaming.speed.compact import Link
 from seamline.streaming.speed.epoch import Speed
 from seamline.streaming.stream_plan import make_plan
 from seamline.streaming.tasks import RECORDS, Task, Tasks
@@ -109,11 +111,18 @@ def open_archive(lake: Lake, contracts: Sequence[Contract], live: Sequence[Contr
     return Archive(lake, "main", writer, make_shelves(contracts, live, "main"))
 
 
+def link(first: int, last: int, start: Frontier, end: Frontier, listed: Iterable[str] = ("d",)) -> Link:
+    """A segment without rows."""
+    files = dict.fromkeys(listed)
+    return Link(first, last, Compacted(at=NOW, claim=1, first=first, last=last, start=start, end=end, files=files))
+
+
 def answer(lake: Lake, of: Definition) -> list[dict[str, Any]]:
     """The view over every epoch that stands."""
     history = SpeedHistory(lake.speed_log("main"))
-    paths = [lake.absolute(f.path) for e in history.epochs.values() if (f := e.files.get(of.hash)) is not None]
-    return kernel_rows(lake, of.merge_and_finalise, {"partials": paths}) if paths else []
+    listed = [epoch for epoch in history.epochs.values() if of.hash in epoch.files]
+    paths = [file.path for epoch in listed if (file := epoch.file(of.hash)) is not None]
+    return kernel_rows(lake, of.merge_and_finalise, {"partials": lake.read(paths)}) if paths else []
 
 
 def kernel_rows(lake: Lake, statement: str, inputs: dict[str, Any]) -> list[dict[str, Any]]:

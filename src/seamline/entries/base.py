@@ -69,9 +69,9 @@ BEFORE = Stored()
 
 
 class DataFile(Value):
-    """A Parquet file in the lake."""
+    """Rows in the lake: a Parquet file, or a table of a pack."""
 
     path: str
-    """Relative to the lake."""
+    """Relative to the lake; of a pack's table its address, or nothing in the entry that names the pack."""
 
     rows: int

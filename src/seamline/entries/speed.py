@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
 from seamline.entries.base import Counts, DataFile, EntryBase, Stored, Value
 from seamline.frontier import Frontier
+from seamline.packs import ENTRY, address
+
+IDS = "ids"
+"""What the ids of an entry are named, beside its definitions."""
 
 
 class Memory(Value):
@@ -35,26 +38,57 @@ class Memory(Value):
         return self.spans[0][0]
 
 
-class Epoch(EntryBase, Stored):
-    """One committed micro-batch: a segment for each live definition, one range."""
+class SegmentEntry(EntryBase, Stored):
+    """What an epoch and a compacted segment have in common: one range, and partial rows of each definition listed."""
+
+    claim: int
+    start: Frontier
+    end: Frontier
+
+    files: dict[str, DataFile | None]
+    """By definition, every one that was live; None where it has no rows. Without a path: a table of the pack."""
+
+    ids: DataFile | None = None
+    """The ids that were counted; without a path: a table of the pack, IDS."""
+
+    pack: str = ""
+    """Where the pack stands that holds them all; the path of the entry itself where that carries it."""
+
+    data: str = ""
+    """The pack that the entry carries, as `packs.carry` gives it. Who follows a log drops it."""
+
+    def file(self, definition: str) -> DataFile | None:
+        """Where a listed definition's partial rows stand."""
+        return self._placed(self.files[definition], definition)
+
+    @property
+    def id_file(self) -> DataFile | None:
+        """Where the ids stand."""
+        return self._placed(self.ids, IDS)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files it names, besides itself."""
+        own = tuple(file.path for file in (*self.files.values(), self.ids) if file is not None and file.path)
+        return (self.pack, *own) if self.pack and not self.pack.endswith(ENTRY) else own
+
+    def _placed(self, file: DataFile | None, name: str) -> DataFile | None:
+        if file is None or file.path:
+            return file
+        return DataFile(path=address(self.pack, name), rows=file.rows)
+
+
+class Epoch(SegmentEntry):
+    """One committed micro-batch: a segment for each live definition, over one range."""
 
     kind: Literal["epoch"] = "epoch"
     number: int
-    claim: int
 
     decodings: tuple[str, ...] = ()
     """The contract decodings that were read."""
 
     memories: dict[str, Memory] = {}
-    """Those of them that have ids (written before: none, and the ids of every epoch that stands)."""
-
-    start: Frontier
-    end: Frontier
-
-    files: dict[str, DataFile | None]
-    """By definition; None where it has no rows."""
-
-    ids: DataFile | None = None
+    """Of those that have ids; written before: none, and the ids of every epoch that stands."""
 
     counts: dict[str, Counts] = {}
     """By contract; records that no contract claims stand under the empty name."""
@@ -62,32 +96,13 @@ class Epoch(EntryBase, Stored):
     newest: datetime | None = None
     """The latest Kafka timestamp read."""
 
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The files it names."""
-        return _paths(self.files, self.ids)
 
-
-class Compacted(EntryBase, Stored):
+class Compacted(SegmentEntry):
     """Epochs `first` to `last` as one segment a definition. The epochs stay until they are retired."""
 
     kind: Literal["compacted"] = "compacted"
-    claim: int
     first: int
     last: int
-    start: Frontier
-    end: Frontier
-    files: dict[str, DataFile | None]
-    ids: DataFile | None = None
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The files it names."""
-        return _paths(self.files, self.ids)
-
-
-def _paths(files: Mapping[str, DataFile | None], ids: DataFile | None) -> tuple[str, ...]:
-    return tuple(file.path for file in (*files.values(), ids) if file is not None)
 
 
 class Retired(EntryBase):

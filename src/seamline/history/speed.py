@@ -10,13 +10,18 @@ from seamline.entries.speed import Compacted, Epoch, Retired
 from seamline.frontier import START, Frontier
 from seamline.history.base import History
 from seamline.ledger import Log
+from seamline.packs import unpacked
 from seamline.segment import Segment
 
 
 class SpeedHistory(History):
-    """Epochs and compacted segments that stand, the frontier, and the ids that were counted."""
+    """Epochs and compacted segments that stand, the frontier, and the ids that were counted.
 
-    def __init__(self, log: Log) -> None:
+    `keep` takes the packs that entries carry, by path, from who will read them; else they are dropped.
+    """
+
+    def __init__(self, log: Log, keep: Callable[[str, bytes], None] | None = None) -> None:
+        self._keep = keep
         self.epochs: dict[int, Epoch] = {}
         self.compacted: dict[tuple[int, int], Compacted] = {}
         self.origin: Frontier | None = None
@@ -28,6 +33,7 @@ class SpeedHistory(History):
 
     def apply(self, number: int, entry: EntryBase) -> None:
         if isinstance(entry, Epoch):
+            entry = self._without_data(entry)
             if entry.number == 1:
                 self.origin = entry.start
             self.epochs[entry.number] = entry
@@ -40,6 +46,13 @@ class SpeedHistory(History):
             self.compacted[(entry.first, entry.last)] = entry
         elif isinstance(entry, Retired):
             self._retire(entry)
+
+    def _without_data(self, epoch: Epoch) -> Epoch:
+        if not epoch.data:
+            return epoch
+        if self._keep is not None:
+            self._keep(epoch.pack, unpacked(epoch.data, epoch.pack))
+        return epoch.model_copy(update={"data": ""})
 
     def _retire(self, entry: Retired) -> None:
         self.epochs = {
@@ -104,17 +117,17 @@ class SpeedHistory(History):
         files: list[DataFile] = []
         covered: set[int] = set()
         for (first, last), entry in sorted(self.compacted.items(), key=lambda item: item[0][0] - item[0][1]):
-            if last >= since and entry.ids is not None and not covered & set(range(first, last + 1)):
-                files.append(entry.ids)
+            if last >= since and (held := entry.id_file) and not covered & set(range(first, last + 1)):
+                files.append(held)
                 covered |= set(range(first, last + 1))
         for number, epoch in self.epochs.items():
-            if number not in covered and number >= since and epoch.ids is not None:
-                files.append(epoch.ids)
+            if number not in covered and number >= since and (held := epoch.id_file):
+                files.append(held)
         return files
 
 
 def segment_of(definition: str, entry: Epoch | Compacted, span: tuple[int, int]) -> Segment:
     """A definition's part of an entry that lists it."""
-    file, stored = entry.files[definition], Stored(kernel=entry.kernel, layout=entry.layout)
+    file, stored = entry.file(definition), Stored(kernel=entry.kernel, layout=entry.layout)
     files = (file.path,) if file else ()
     return Segment(definition, entry.start, entry.end, *span, files, file.rows if file else 0, stored)
