@@ -29,6 +29,7 @@ from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.work import local_runner
 from seamline.lake import Lake
 from seamline.ledger import Writer
+from seamline.packs import CARRIED
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.contracts.decode import decode_statement
@@ -88,6 +89,7 @@ class Bench:
         self.clock = ManualClock(datetime(2024, 6, 1, tzinfo=UTC))
         self.lake = Lake(str(folder), store if store is not None else MemoryStore())
         self.settings = BatchSection()  # type: ignore[call-arg]
+        self.carried = CARRIED
         self.contract = contract(extra)
         self.source = topic_source("orders", "id1")
         self.log: dict[int, list[tuple[datetime, bytes | None]]] = {0: [], 1: []}
@@ -151,7 +153,9 @@ class Bench:
             log = self.lake.speed_log("main")
             writer = Writer.take(log, Claim(at=self.clock(), holder="test"))
             engine, ends = self.lake.kernel(), lambda: self.end
-            self._speed = Speed(self.lake, "main", writer, plan, clock=self.clock, engine=engine, ends=ends)
+            self._speed = Speed(
+                self.lake, "main", writer, plan, clock=self.clock, engine=engine, ends=ends, carried=self.carried
+            )
         elif plan != self._speed.plan:
             self._speed.use(plan)
         table = self.records(self._speed.frontier, end or self.end)

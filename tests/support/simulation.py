@@ -40,6 +40,7 @@ from seamline.jobs.unit import Runner, UnitResult
 from seamline.kernel import KERNEL_VERSION, kernel, quote
 from seamline.lake import Lake
 from seamline.ledger import Writer
+from seamline.packs import CARRIED
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.states import apply_views, drop_view
@@ -327,6 +328,7 @@ class World:
             live = [(d, catalogue.contracts(d.hash)) for d in catalogue.live(STREAM)]
             plan = make_plan([self.contract, self.returns], live)
             kept = (KEPT_BYTES, 0)[self.deaths % 2]  # each life leaves copies out in the other of two ways
+            carried = (CARRIED, 0)[self.deaths // 2 % 2]  # and every second one has its packs in objects of their own
             speed = Speed(
                 self.lake,
                 STREAM,
@@ -334,6 +336,7 @@ class World:
                 plan,
                 clock=self.speed_clock,
                 origin=self.origin,
+                carried=carried,
                 kept_bytes=kept,
                 ends=self._end,
             )
