@@ -45,6 +45,7 @@ CHANGES = {
     "Kernel": "_connection",
     "ManualClock": "_now",
     "Pulse": "_next away missed",
+    "Packs": "_size",
     "SentPlan": "_broadcast _plan",
     "SparkUnits": "_opened _session",
     "Split": "_records",

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from places import ROOT
 
 from seamline.errors import SeamlineError
-from seamline.kernel import kernel
+from seamline.kernel import Limits, kernel
 from seamline.schemas.algebra import ALGEBRA, Form, Part
 from seamline.schemas.views.reference import written
 
@@ -54,7 +54,7 @@ def test_every_entry_is_tried(name: str) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_partials_of_any_split_merge_to_the_partial_of_the_whole(case: Case, folder: Path) -> None:
-    run = Run(case, folder, parquet=not QUICK)  # test_golden_lake.py reads and writes files of every entry
+    run = Run(case, folder, store="memory" if QUICK else "mixed")
 
     @settings(max_examples=EXAMPLES)
     @given(st.lists(rows_of(case), min_size=1, max_size=4))
@@ -65,9 +65,17 @@ def test_partials_of_any_split_merge_to_the_partial_of_the_whole(case: Case, fol
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
+def test_partials_have_the_same_types_in_a_file_and_in_a_pack(case: Case, folder: Path) -> None:
+    file = Run(case, folder)
+    in_file = kernel(Limits(folders=(str(folder),))).run("SELECT * FROM partials", {"partials": [file.nothing]})
+    memory = Run(case, folder, store="memory")
+    assert in_file.schema == memory.kept[memory.nothing].schema
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_an_answer_is_the_one_duckdb_gives_over_the_events(case: Case, folder: Path) -> None:
     """To the bit for everything exact, averages included; a sketch of few values is exact, too."""
-    run = Run(case, folder, parquet=not QUICK)
+    run = Run(case, folder, store="memory" if QUICK else "files")
 
     @settings(max_examples=EXAMPLES)
     @given(rows_of(case))
@@ -119,7 +127,7 @@ def test_the_lambda_law_is_able_to_fail(folder: Path) -> None:
 @pytest.mark.parametrize("name", ALGEBRA)
 def test_an_aggregate_without_keys_has_one_row_even_over_nothing(name: str, folder: Path) -> None:
     case = plain_case(name)
-    run = Run(case, folder, grouped=False, parquet=not QUICK)
+    run = Run(case, folder, grouped=False, store="memory" if QUICK else "files")
     nothing = run.merge(run.nothing)
     want = run.answer(nothing)
     assert list(want) == [None]

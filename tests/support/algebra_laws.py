@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 from hypothesis import strategies as st
 
 from seamline.errors import SeamlineError
-from seamline.kernel import Limits, kernel, quote
+from seamline.kernel import Input, Limits, Mixed, kernel, quote
+from seamline.packs import pack, read_table
 from seamline.schemas.algebra import ALGEBRA, Call, Form
 from seamline.schemas.algebra.forms import evaluated, fill
 
@@ -186,19 +187,18 @@ def table(rows: list[Row], case: Case, first: int = 0) -> pa.Table:
     )
 
 
+Stored: TypeAlias = Literal["files", "memory", "mixed"]
+"""Where partials stand between the steps."""
+
+
 class Run:
-    """Runs one aggregate's statements, with partials stored in Parquet between the steps, or kept in memory."""
+    """Runs one aggregate's statements. Between the steps partials stand in Parquet files, in memory, or by turns in
+    files and packs of Arrow tables, as those of a speed log do."""
 
     def __init__(
-        self, case: Case, folder: Path, *, form: Form | None = None, grouped: bool = True, parquet: bool = True
+        self, case: Case, folder: Path, *, form: Form | None = None, grouped: bool = True, store: Stored = "files"
     ) -> None:
-        self.case, self.form, self.folder, self.grouped, self.parquet = (
-            case,
-            form or case.form,
-            folder,
-            grouped,
-            parquet,
-        )
+        self.case, self.form, self.folder, self.grouped, self.store = case, form or case.form, folder, grouped, store
         self.kept: dict[str, pa.Table] = {}
         self.kernel = kernel(Limits(folders=(str(folder),)))
         self.files = 0
@@ -224,19 +224,25 @@ class Run:
         """A statement over `events`, reading the input `raw`."""
         return f"WITH events AS ({self.events}) {sql}"
 
-    def stored(self, sql: str, inputs: Mapping[str, pa.Table | list[str]]) -> str:
+    def stored(self, sql: str, inputs: Mapping[str, Input]) -> str:
         """A statement's rows in a new Parquet file, or kept under its name."""
         self.files += 1
         path = str(self.folder / f"{self.files}.parquet")
-        if self.parquet:
+        if self.store == "files" or (self.store == "mixed" and self.files % 2):
             self.kernel.run(sql, inputs, into=path)
         else:
-            self.kept[path] = self.kernel.run(sql, inputs)
+            rows = self.kernel.run(sql, inputs)
+            self.kept[path] = read_table(pack({"v": rows}), path, "v") if self.store == "mixed" else rows
         return path
 
-    def read(self, *files: str) -> pa.Table | list[str]:
+    def read(self, *paths: str) -> Input:
         """What was stored, as an input."""
-        return list(files) if self.parquet else pa.concat_tables([self.kept[file] for file in files])
+        files = tuple(path for path in paths if path not in self.kept)
+        kept = [self.kept[path] for path in paths if path in self.kept]
+        if not kept:
+            return files
+        table = pa.concat_tables(kept)
+        return Mixed(files, table) if files else table
 
     def partial(self, rows: list[Row], first: int = 0) -> str:
         """Events to partial rows."""
