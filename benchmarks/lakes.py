@@ -25,6 +25,7 @@ from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import parse_contract
 from seamline.schemas.states import apply_views
+from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.text import parse_views
 
 SOURCE = topic_source("clicks", "bench")
@@ -53,14 +54,15 @@ VIEW = f"""CREATE MATERIALIZED VIEW pages AS
 
 
 class Clicks:
-    """One lake. `each`: clicks of one date; `dedup`: whether the contract has an event id."""
+    """One lake. `each`: clicks of one date; `dedup`: whether the contract has an event id; `view`: the text of its
+    views."""
 
     def __init__(self, folder: Path, each: int, *, dedup: bool = True, view: str = VIEW) -> None:
         self.lake, self.each = Lake.open(str(folder)), each
         self.contract = parse_contract(CONTRACT if dedup else CONTRACT.replace(EVENT_ID, ""), "clicks.yaml")
         views = {view.name: view for view in parse_views(view, "pages.sql")}
         apply_views(self.lake, views, {"clicks": self.contract}, system_clock)
-        (self.definition,) = Catalogue(self.lake).live("main")
+        self.definitions = Catalogue(self.lake).live("main")
         self.table = self.lake.raw_path(self.contract.name, self.contract.layout)
         self.engine = self.lake.kernel("4GB")
         claim = Claim(at=system_clock(), holder="bench")
@@ -68,6 +70,12 @@ class Clicks:
         self.archive = Writer.take(self.lake.archive_log("main"), claim)
         self.frontier = START
         self.epochs = 0
+
+    @property
+    def definition(self) -> Definition:
+        """The only view's."""
+        (one,) = self.definitions
+        return one
 
     @property
     def events(self) -> int:
@@ -79,17 +87,16 @@ class Clicks:
         """Full paths of the raw files."""
         return list(DeltaTable(self.lake.absolute(self.table)).file_uris())
 
-    def send(self, dates: int, each: int = 0, first: int = 0) -> None:
-        """`each` clicks for every one of some dates, archived, and covered by one epoch."""
+    def send(self, dates: int, each: int = 0, first: int = 0, *, at_once: bool = False) -> None:
+        """`each` clicks for every one of some dates, archived, and covered by an epoch for each date, or by one."""
         each = each or self.each
         days = [FIRST_DATE + timedelta(days=first + n) for n in range(dates)]
-        files = []
-        for day in days:
-            rows = self._rows(day, each, self.events)
+        for some in [days] if at_once else [[day] for day in days]:
+            rows = pa.concat_tables(self._rows(day, each, self.events + n * each) for n, day in enumerate(some))
             write_deltalake(self.lake.absolute(self.table), rows, mode="append", partition_by=["_event_date"])
-            files.append(self._partials(rows))
-            self.frontier = Frontier({Partition(SOURCE, 0): self.events + each})
-            self._epoch(files.pop(), each)
+            files = {one.hash: self._partials(one, rows) for one in self.definitions}
+            self.frontier = Frontier({Partition(SOURCE, 0): self.events + rows.num_rows})
+            self._epoch(files, rows.num_rows)
         entry = Archived(
             at=datetime.now(UTC), claim=self.archive.claim, start=self._archived, end=self.frontier,
             tables={self.table: DeltaTable(self.lake.absolute(self.table)).version()}, dates={self.table: tuple(days)},
@@ -99,22 +106,22 @@ class Clicks:
 
     _archived = START
 
-    def _epoch(self, file: DataFile | None, rows: int) -> None:
+    def _epoch(self, files: dict[str, DataFile | None], rows: int) -> None:
         self.epochs += 1
         start = Frontier({Partition(SOURCE, 0): self.events - rows}) if self.epochs > 1 else START
         self.speed.put(
             Epoch(
                 at=datetime.now(UTC), number=self.epochs, claim=self.speed.claim, start=start, end=self.frontier,
-                files={self.definition.hash: file}, decodings=(self.contract.decoding,),
+                files=files, decodings=(self.contract.decoding,),
                 kernel=KERNEL_VERSION, layout=LAYOUT,
             )
         )  # fmt: skip
 
-    def _partials(self, rows: pa.Table) -> DataFile:
+    def _partials(self, definition: Definition, rows: pa.Table) -> DataFile | None:
         """What the speed layer would have made of these records, each event counted once."""
-        path = self.lake.speed_path("main", self.definition.hash, new_attempt())
+        path = self.lake.speed_path("main", definition.hash, new_attempt())
         one = "DISTINCT ON (id, seen)" if self.contract.event_id else ""
-        statement = f"WITH events AS (SELECT {one} id, seen, page, ms FROM rows)\n{self.definition.partial}"
+        statement = f"WITH events AS (SELECT {one} id, seen, page, ms FROM rows)\n{definition.partial}"
         return DataFile(path=path, rows=self.lake.write(self.engine, statement, {"rows": rows}, path))
 
     def _rows(self, day: date, each: int, start: int) -> pa.Table:

@@ -6,6 +6,7 @@ version that only waits to be published. A put that finds its number taken means
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from seamline.entries.views import Published
@@ -13,10 +14,11 @@ from seamline.errors import Condition, ConflictError, UserError
 from seamline.frontier import Frontier
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
+from seamline.jobs.ahead import begin_together
 from seamline.jobs.decide import newest_state
 from seamline.jobs.resources import Resources
-from seamline.jobs.stages import Outcome
-from seamline.jobs.steps import run
+from seamline.jobs.stages import Begun, Outcome, Reservation
+from seamline.jobs.steps import finish, run
 from seamline.schemas.catalogue import Catalogue, dropped_view
 from seamline.schemas.states import publish
 from seamline.schemas.stored import check_segments, check_version
@@ -32,16 +34,22 @@ ATTEMPTS = 8
 class Batch(Resources):
     """The batch layer of one lake: what can be asked of it, with these resources."""
 
-    def refresh(self, view: str) -> Outcome:
-        """Recomputes the event dates touched since the served version, audits and publishes.
+    def refresh(self, view: str, begun: Begun | None = None) -> Outcome:
+        """Recomputes the event dates touched since the served version, audits and publishes; goes on from what was
+        `begun`.
 
         Raises DRIFT_HELD, RESERVATION_EXPIRED, KERNEL_VERSION, VIEW_UNKNOWN; LEDGER_CONFLICT only after many tries.
         """
-        return self._run(view, rebuild=False)
+        return self._run(view, begun, rebuild=False)
 
-    def rebuild(self, view: str) -> Outcome:
+    def rebuild(self, view: str, begun: Begun | None = None) -> Outcome:
         """The same over every event date, on no base: for a new definition, or where code was wrong."""
-        return self._run(view, rebuild=True)
+        return self._run(view, begun, rebuild=True)
+
+    def begin(self, views: Iterable[str], *, rebuild: bool) -> dict[str, Begun]:
+        """Begins refreshes (or rebuilds) of these views together, reading what they read alike once: by view, what its
+        own refresh or rebuild is to go on from. One that could not begin is not among them, and is asked for alike."""
+        return begin_together(self, views, rebuild=rebuild)
 
     def rollback(self, view: str, version: int | None, definition: str | None = None) -> Published:
         """An operator's word: serves an older (or a held) version. It wins over any run that is under way.
@@ -69,7 +77,12 @@ class Batch(Resources):
         check_segments(catalogue.definition(chosen), chain.segments)
         return publish(self.lake, state, chosen, version, "chosen by an operator", self.clock(), lowest)
 
-    def _run(self, view: str, *, rebuild: bool) -> Outcome:
+    def _run(self, view: str, begun: Begun | None, *, rebuild: bool) -> Outcome:
+        if begun is not None and not (isinstance(begun, Reservation) and self.clock() >= begun.entry.until):
+            try:
+                return finish(self, view, begun)
+            except ConflictError:
+                pass  # another writer was first: from the start
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return run(self, view, rebuild=rebuild)

@@ -1,20 +1,27 @@
-"""What is done for several units at once, wherever it runs: raw files to partial rows, one Parquet file for each unit.
+"""What is done for several units at once, wherever it runs: raw files to partial rows, one Parquet file for each task.
+
+Raw is read once for what it holds and for its copies, then once for one view; for several, their events are put aside,
+and each view's partial rows are made of those. So each view costs its groups and its files, and no reading.
 
 Law: every result is what `run_unit` gives for its task, but for the order of rows in its file. A unit of which that is
-not known beforehand is left to it.
+not known beforehand is left to it, and so is a view whose statements fail over all units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from datetime import date
 
 import duckdb
+import pyarrow.compute as pc
 
 from seamline.attempts import new_attempt
 from seamline.entries.base import Counts, DataFile
 from seamline.errors import Condition, SeamlineError
-from seamline.jobs.bundle import BundleStatements, together
+from seamline.jobs.bundle import Bundle
+from seamline.jobs.bundle_statements import BundleStatements, least_of, partials_of, rows_of, together
+from seamline.jobs.copies import MANY
 from seamline.jobs.statements import Statements, Tally
 from seamline.jobs.unit import TODAY, UnitResult, UnitTask
 from seamline.kernel import Given, Kernel
@@ -25,88 +32,143 @@ FAILED = (Condition.KERNEL_MEMORY, Condition.KERNEL_FAILED)
 
 NOTHING = Tally(0, 0, 0, 0, 0)
 
+MOST_KEPT = 4_000_000
+"""Events that are put aside for several views, in memory or spilled. Of more, each view reads raw: what holds for
+copies is found once all the same."""
 
-def run_bundle(lake: Lake, engine: Kernel, bundle: Sequence[UnitTask]) -> dict[str, UnitResult]:
-    """The results of the units that could be computed together, by name; what is left is to be computed alone."""
-    if len(bundle) == 1 or not isinstance(bundle[0].statements, Statements):
+
+def run_bundle(lake: Lake, engine: Kernel, bundle: Sequence[UnitTask]) -> dict[int, UnitResult]:
+    """The results of the tasks that could be computed together, by their places; what is left is computed alone."""
+    if len(bundle) == 1:
         return {}
-    work = _Together(lake, engine, bundle[0], BundleStatements(bundle[0].statements))
-    files = [lake.batch_path(task.definition, task.unit, new_attempt()) for task in bundle]
     try:
-        return work.results(bundle, files)
+        return _Together(lake, engine, tuple(bundle)).results()
     except SeamlineError as error:
         if error.condition not in FAILED:
             raise
     except duckdb.Error:
         pass  # a file that cannot be opened: its own unit will say so
-    lake.delete(files)
     return {}
 
 
 @dataclass(frozen=True)
+class _View:
+    """One view of a bundle: its statements, and the places of its tasks by their units' numbers."""
+
+    statements: Statements
+    places: dict[int, int]
+
+
 class _Together:
-    """What the units of a bundle share: units are told apart by their numbers in it."""
+    """A bundle at work. Units are told apart by their numbers in it, whatever view they are of."""
 
-    lake: Lake
-    engine: Kernel
-    like: UnitTask
-    statements: BundleStatements
+    def __init__(self, lake: Lake, engine: Kernel, bundle: Bundle) -> None:
+        self._lake, self._engine, self._bundle = lake, engine, bundle
+        self._files = [lake.batch_path(task.definition, task.unit, new_attempt()) for task in bundle]
+        self._units: dict[tuple[date, tuple[str, ...]], int] = {}
+        self._views: dict[tuple[str, str], _View] = {}
+        for place, task in enumerate(bundle):
+            number = self._units.setdefault((task.of.day, task.files), len(self._units))
+            if not isinstance(task.statements, Statements):
+                raise AssertionError("only what is read from raw goes together")
+            view = self._views.setdefault((task.definition, task.run), _View(task.statements, {}))
+            view.places[number] = place
+        self._statements = BundleStatements(tuple(view.statements for view in self._views.values()))
 
-    def results(self, bundle: Sequence[UnitTask], files: Sequence[str]) -> dict[str, UnitResult]:
-        """Those of the units that are plain. `files`: where each may write its rows."""
-        tallies = self._plain(bundle)
+    def results(self) -> dict[int, UnitResult]:
+        """Those of the tasks whose units are plain."""
+        tallies = self._plain()
         if not tallies:
             return {}
-        whole, inputs = together(tallies), self._raw(bundle, tallies)
+        whole, inputs = together(tallies), self._raw(tallies)
         copies = self._copies(whole, inputs)
-        results = {}
-        with self.engine.scratch(self.statements.partials(whole, copies="copies" in inputs), inputs) as made:
-            partials: dict[str, Given] = {"partials": made}
-            groups = self._groups(partials)
-            for number, tally in tallies.items():
-                duplicate, disagreeing = copies.get(number, (0, 0))
+        if copies is None:
+            return {}
+        events = self._statements.events(whole, copies="copies" in inputs)
+        if len(self._views) == 1 or whole.stood > MOST_KEPT:
+            return self._of_views(tallies, copies, events, inputs)
+        with self._engine.scratch(events, inputs) as kept:
+            return self._of_views(tallies, copies, "SELECT * FROM kept", {"kept": kept})
+
+    def _raw(self, numbers: Iterable[int]) -> dict[str, Given]:
+        files = {number: files for (_, files), number in self._units.items()}
+        return {"raw": self._lake.read_parted({number: files[number] for number in numbers})}
+
+    def _plain(self) -> dict[int, Tally]:
+        """What the files of each unit hold that may be computed with others."""
+        table = self._engine.run(self._statements.tallies, self._raw(range(len(self._units))))
+        rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
+        found = {number: Tally(*(int(value or 0) for value in held)) for number, *held in rows}
+        tallies = {number: found.get(number, NOTHING) for number in range(len(self._units))}
+        return {number: tally for number, tally in tallies.items() if tally.plain}
+
+    def _copies(self, whole: Tally, inputs: dict[str, Given]) -> dict[int, list[int]] | None:
+        """Of each unit that has copies, how many, and of each view how many disagree; where they stand becomes an
+        input. None where there are more than may be held in memory."""
+        if not (self._statements.of.event_id and whole.stood):
+            return {}
+        doubled = self._engine.run(self._statements.doubled(whole), inputs)
+        if not doubled.num_rows:
+            return {}
+        if pc.sum(doubled["_stood"]).as_py() > MANY:
+            return None
+        inputs["copies"] = found = self._engine.run(self._statements.copies(whole), {**inputs, "doubled": doubled})
+        told = [(f"_disagrees{which}", "sum") for which in range(len(self._views))]
+        by_unit = found.group_by("_unit").aggregate([("_unit", "count"), *told]).to_pylist()
+        return {one["_unit"]: [one["_unit_count"], *(one[f"{name}_sum"] for name, _ in told)] for one in by_unit}
+
+    def _of_views(
+        self, tallies: Mapping[int, Tally], copies: Mapping[int, Sequence[int]], events: str, inputs: dict[str, Given]
+    ) -> dict[int, UnitResult]:
+        """The results of every view, but for those whose statements fail."""
+        found: dict[int, UnitResult] = {}
+        for which, view in enumerate(self._views.values()):
+            try:
+                found |= self._written(which, tallies, copies, events, inputs)
+            except SeamlineError as error:
+                self._lake.delete(self._files[place] for place in view.places.values())
+                if error.condition not in FAILED:
+                    raise
+        return found
+
+    def _written(
+        self,
+        which: int,
+        tallies: Mapping[int, Tally],
+        copies: Mapping[int, Sequence[int]],
+        events: str,
+        inputs: dict[str, Given],
+    ) -> dict[int, UnitResult]:
+        """One view's results by place, of the events that a SELECT gives."""
+        view, found = [*self._views.values()][which], {}
+        with self._engine.scratch(partials_of(view.statements, events), inputs) as made:
+            groups = self._groups(view, made)
+            for number, place in view.places.items():
+                if (tally := tallies.get(number)) is None:
+                    continue
+                duplicate, *disagreeing = copies.get(number, [0] * (len(self._views) + 1))
                 counted = tally.stood - tally.rejected - duplicate
-                rows = counted and self.lake.write(
-                    self.engine, self.statements.of_unit(number), partials, files[number]
-                )
-                results[bundle[number].unit] = UnitResult(
-                    unit=bundle[number].unit,
-                    file=DataFile(path=files[number], rows=rows) if rows else None,
+                found[place] = UnitResult(
+                    unit=self._bundle[place].unit,
+                    file=self._file(view, number, made) if counted else None,
                     counts=Counts(read=tally.stood, rejected=tally.rejected, counted=counted, duplicate=duplicate),
-                    disagreeing=disagreeing,
+                    disagreeing=disagreeing[which],
                     groups=tuple(groups.get(number, ())),
                     tally=astuple(tally),
                     **TODAY,
                 )
-        return results
+        return found
 
-    def _raw(self, bundle: Sequence[UnitTask], numbers: Iterable[int]) -> dict[str, Given]:
-        return {"raw": self.lake.read_parted({number: bundle[number].files for number in numbers})}
+    def _file(self, view: _View, number: int, made: Given) -> DataFile | None:
+        path = self._files[view.places[number]]
+        rows = self._lake.write(self._engine, rows_of(view.statements, number), {"partials": made}, path)
+        return DataFile(path=path, rows=rows) if rows else None
 
-    def _plain(self, bundle: Sequence[UnitTask]) -> dict[int, Tally]:
-        """What the files of each unit hold that may be computed with others."""
-        table = self.engine.run(self.statements.tallies, self._raw(bundle, range(len(bundle))))
-        rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
-        found = {number: Tally(*(int(value or 0) for value in held)) for number, *held in rows}
-        tallies = {number: found.get(number, NOTHING) for number in range(len(bundle))}
-        return {number: tally for number, tally in tallies.items() if tally.plain}
-
-    def _copies(self, whole: Tally, inputs: dict[str, Given]) -> dict[int, tuple[int, int]]:
-        """Of each unit, how many copies there are and how many of them disagree; where they stand becomes an input."""
-        if not (self.statements.of.event_id and whole.stood):
-            return {}
-        doubled = self.engine.run(self.statements.doubled(whole), inputs)
-        if not doubled.num_rows:
-            return {}
-        inputs["copies"] = found = self.engine.run(self.statements.copies(whole), {**inputs, "doubled": doubled})
-        by_unit = found.group_by("_unit").aggregate([("_disagrees", "count"), ("_disagrees", "sum")])
-        return {one["_unit"]: (one["_disagrees_count"], one["_disagrees_sum"]) for one in by_unit.to_pylist()}
-
-    def _groups(self, partials: dict[str, Given]) -> dict[int, list[tuple[int, int]]]:
+    def _groups(self, view: _View, made: Given) -> dict[int, list[tuple[int, int]]]:
         """Hash and events of each unit's groups of the least hashes."""
-        groups: dict[int, list[tuple[int, int]]] = {}
-        if self.like.groups and self.like.run:
-            least = self.statements.least(self.like.run, self.like.groups)
-            for row in self.engine.run(least, partials).to_pylist():
+        task, groups = self._bundle[min(view.places.values())], dict[int, list[tuple[int, int]]]()
+        if task.groups and task.run:
+            least = least_of(view.statements, task.run, task.groups)
+            for row in self._engine.run(least, {"partials": made}).to_pylist():
                 groups.setdefault(row["_unit"], []).append((row["h"], row["n"]))
         return groups

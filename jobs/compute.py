@@ -28,7 +28,7 @@ from seamline.units import HOURS, Unit
 
 def compute(resources: Resources, reservation: Reservation) -> Recomputed:
     """Runs the units that are not done yet. Raises what a unit raises; those that are done stay done."""
-    tasks = [replace(task, groups=resources.settings.verify_sample) for task in tasks_of(resources, reservation)]
+    tasks = tasks_of(resources, reservation)
     full = tuple(task for task in tasks if not task.empty)
     done = finished(resources.lake, reservation.entry.run)
     left = sorted((task for task in full if task.unit not in done), key=lambda task: -task.size)
@@ -44,13 +44,20 @@ def nothing_in(task: UnitTask) -> UnitResult:
     return UnitResult(unit=task.unit, file=None, counts=task.known_counts)
 
 
+def left_of(resources: Resources, reservation: Reservation) -> list[UnitTask]:
+    """The units that hold anything and are not done yet."""
+    done = finished(resources.lake, reservation.entry.run)
+    return [task for task in tasks_of(resources, reservation) if not task.empty and task.unit not in done]
+
+
 def tasks_of(resources: Resources, reservation: Reservation) -> list[UnitTask]:
     """Every unit of the plan, those that hold nothing any more too."""
-    target, plan = reservation.target, reservation.plan
+    target, plan, memory = reservation.target, reservation.plan, resources.kernel.memory
     if target.source is None:
-        return _from_raw(resources, reservation, plan.dates)
-    memory = resources.kernel.memory
-    return fold_tasks(resources.lake, target.definition, plan, target.source, reservation.entry.run, memory)
+        tasks = _from_raw(resources, reservation, plan.dates)
+    else:
+        tasks = fold_tasks(resources.lake, target.definition, plan, target.source, reservation.entry.run, memory)
+    return [replace(task, groups=resources.settings.verify_sample) for task in tasks]
 
 
 def raw_tasks(

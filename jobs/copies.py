@@ -5,6 +5,9 @@ Pure text, over the CTE `records_of_unit` and the input `reading`.
 
 from __future__ import annotations
 
+MANY = 2_000_000
+"""Rows of events that stand more than once which a task may hold in memory (some 100 bytes each)."""
+
 POSITION = "_source, _partition, _offset"
 _BEFORE = ("_second", "_source", "_partition", "_offset", "_at_once")
 _SECOND = "greatest(0, least(4294967295, coalesce(epoch_us(_timestamp), 0) // 1000000))"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from seamline.entries.views import Published
@@ -22,13 +23,43 @@ from seamline.schemas.stored import unread
 from seamline.sides.raw import fingerprint
 
 
-def decide(resources: Resources, view: str, *, rebuild: bool) -> Decided | Unpublished | Nothing:
-    """What to do for a view now, or the version of an earlier run that only waits to be published; `rebuild` takes
-    every date and no base. Raises VIEW_UNKNOWN; KERNEL_VERSION where only a rebuild can be."""
-    lake = resources.lake
-    catalogue = Catalogue(lake)
-    state, history = newest_state(catalogue, view), catalogue.history(view)
-    decision = choose(history, state, read_targets(lake, catalogue, history), rebuild=rebuild)
+@dataclass(frozen=True)
+class LedgerAsRead:
+    """The catalogue and the logs of streams, each read once for all views that are decided by it: so they are cut at
+    one place, and what they read alike they can read together."""
+
+    lake: Lake
+    """Whose ledger it is."""
+
+    catalogue: Catalogue
+    """The views' states."""
+
+    streams: dict[str, tuple[SpeedHistory, ArchiveHistory]] = field(default_factory=dict)
+    """Those that were asked for."""
+
+    @classmethod
+    def of(cls, lake: Lake) -> LedgerAsRead:
+        """The newest."""
+        return cls(lake, Catalogue(lake))
+
+    def logs(self, stream: str) -> tuple[SpeedHistory, ArchiveHistory]:
+        """A stream's epochs and archive. The cost of reading them follows their entries, whatever the views."""
+        if stream not in self.streams:
+            # the speed log first: the archive may pass an epoch meanwhile, never the other way round
+            speed = SpeedHistory(self.lake.speed_log(stream))
+            self.streams[stream] = speed, ArchiveHistory(self.lake.archive_log(stream))
+        return self.streams[stream]
+
+
+def decide(
+    resources: Resources, view: str, *, rebuild: bool, ledger: LedgerAsRead | None = None
+) -> Decided | Unpublished | Nothing:
+    """What to do for a view now (or as the ledger was read), or the version of an earlier run that only waits to be
+    published; `rebuild` takes every date and no base. Raises VIEW_UNKNOWN; KERNEL_VERSION where only a rebuild can
+    be."""
+    lake, ledger = resources.lake, ledger or LedgerAsRead.of(resources.lake)
+    state, history = newest_state(ledger.catalogue, view), ledger.catalogue.history(view)
+    decision = choose(history, state, read_targets(ledger, history), rebuild=rebuild)
     if isinstance(decision, Nothing):
         return decision
     waiting = made_before(decision, resources.clock())
@@ -43,14 +74,12 @@ def newest_state(catalogue: Catalogue, view: str) -> Published:
     return state
 
 
-def read_targets(lake: Lake, catalogue: Catalogue, view: ViewHistory) -> Iterator[Target]:
+def read_targets(ledger: LedgerAsRead, view: ViewHistory) -> Iterator[Target]:
     """The definitions that a refresh of a view may work on, most wanted first, each read as it is asked for."""
+    lake, catalogue = ledger.lake, ledger.catalogue
     for definition in targets(view.states.values()):
         compiled, stream = catalogue.definition(definition), catalogue.stream(definition)
-        # the speed log first: the archive may pass an epoch meanwhile, never the other way round
-        speed = SpeedHistory(lake.speed_log(stream))
-        archive = ArchiveHistory(lake.archive_log(stream))
-        logs = Logs(speed, archive, BatchHistory(lake.batch_log(definition)))
+        logs = Logs(*ledger.logs(stream), BatchHistory(lake.batch_log(definition)))
         source = source_of(lake, catalogue, compiled)
         yield Target(compiled, catalogue.contracts(definition), stream, logs, source)
 

@@ -41,7 +41,9 @@ def reserve(resources: Resources, decision: Decided) -> Reservation:
         batch.log.put_last(batch.number + 1, entry)
     reach("batch.after-reserve")
     check_stands(resources.lake, decision.state.view, target, entry.cut)
-    archive = ArchiveAt(resources.lake.archive_log(target.stream), entry.archive_entry)
+    archive = target.logs.archive
+    if archive.number != entry.archive_entry:
+        archive = ArchiveAt(resources.lake.archive_log(target.stream), entry.archive_entry)
     return Reservation(decision, entry, resumed(plan, entry, target.contracts, archive, batch), archive)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TypeAlias
 
 from seamline.entries.base import Counts
 from seamline.entries.batch import Audit, Reserved, Version
@@ -16,7 +17,7 @@ from seamline.frontier import Frontier
 from seamline.history.archive import ArchiveHistory
 from seamline.history.views import ViewHistory
 from seamline.jobs.fold import FoldSource
-from seamline.jobs.plan import Logs, Plan
+from seamline.jobs.plan import Logs, Nothing, Plan
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.views.definition import Definition
@@ -148,6 +149,10 @@ class Unpublished:
 
     reserved: Reserved
     """The reservation of its run."""
+
+
+Begun: TypeAlias = Reservation | Unpublished | Nothing
+"""A run before it computes: what it has reserved, or what it finds done."""
 
 
 @dataclass(frozen=True)

@@ -9,25 +9,34 @@ from __future__ import annotations
 
 from seamline.jobs.audit import audit
 from seamline.jobs.compute import compute
-from seamline.jobs.decide import decide
+from seamline.jobs.decide import LedgerAsRead, decide
 from seamline.jobs.plan import Nothing
 from seamline.jobs.publish import publish
 from seamline.jobs.reserve import reserve
 from seamline.jobs.resources import Resources
-from seamline.jobs.stages import Outcome, Unpublished
+from seamline.jobs.stages import Begun, Decided, Outcome, Unpublished
 
-__all__ = ["Outcome", "run"]
+__all__ = ["Outcome", "begin", "finish", "run"]
 
 
 def run(resources: Resources, view: str, *, rebuild: bool) -> Outcome:
     """One decision from the newest ledger, carried through. Raises LEDGER_CONFLICT where another writer was first:
     decide again."""
-    decided = decide(resources, view, rebuild=rebuild)
-    if isinstance(decided, Nothing):
-        return Outcome(view, reason=decided.reason)
-    if isinstance(decided, Unpublished):
-        return publish(resources, decided)
-    reservation = reserve(resources, decided)
-    computed = compute(resources, reservation)
+    return finish(resources, view, begin(resources, view, rebuild=rebuild))
+
+
+def begin(resources: Resources, view: str, *, rebuild: bool, ledger: LedgerAsRead | None = None) -> Begun:
+    """A run's steps before it computes. Raises like `run`."""
+    decided = decide(resources, view, rebuild=rebuild, ledger=ledger)
+    return reserve(resources, decided) if isinstance(decided, Decided) else decided
+
+
+def finish(resources: Resources, view: str, begun: Begun) -> Outcome:
+    """Its other steps, as far as there is anything to do. Raises like `run`."""
+    if isinstance(begun, Nothing):
+        return Outcome(view, reason=begun.reason)
+    if isinstance(begun, Unpublished):
+        return publish(resources, begun)
+    computed = compute(resources, begun)
     audited = audit(resources, computed)
     return publish(resources, audited)

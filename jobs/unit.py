@@ -95,6 +95,9 @@ class UnitTask:
     tally: tuple[int, ...] = ()
     """What its raw files are known to hold."""
 
+    ahead: bool = False
+    """Whether it is computed only as far as that goes together with others; else it is left to its view's own run."""
+
     copies: bool = True
     """Whether there may be copies among them."""
 

@@ -19,6 +19,7 @@ from seamline.entries.base import Counts, DataFile, Stored
 from seamline.errors import Condition, SeamlineError
 from seamline.jobs.bundle import bundles
 from seamline.jobs.bundle_work import run_bundle
+from seamline.jobs.copies import MANY
 from seamline.jobs.repack import repacked
 from seamline.jobs.sample import Wanted, least_statement
 from seamline.jobs.statements import Statements, Tally
@@ -29,9 +30,6 @@ from seamline.schemas.algebra import LAYOUT
 from seamline.slices import WHOLE, Slice, in_slices
 
 T = TypeVar("T")
-
-MANY = 2_000_000
-"""Rows of events that stand more than once, in one unit, which a task may hold in memory (some 100 bytes each)."""
 
 
 def run_unit(lake: Lake, engine: Kernel, task: UnitTask) -> UnitResult:
@@ -232,9 +230,9 @@ def left_by(lake: Lake, task: UnitTask) -> UnitResult | None:
 
 def resume(lake: Lake, bundle: Sequence[UnitTask]) -> Iterator[UnitResult]:
     """A bundle of which some units may have been done before, by a task that died after them."""
-    done = {task.unit: result for task in bundle if task.run and (result := left_by(lake, task)) is not None}
-    yield from done.values()
-    if left := [task for task in bundle if task.unit not in done]:
+    found = [(task, left_by(lake, task) if task.run else None) for task in bundle]
+    yield from (result for _, result in found if result is not None)
+    if left := [task for task, result in found if result is None]:
         yield from perform_together(lake, left)
 
 
@@ -246,8 +244,11 @@ def perform(lake: Lake, task: UnitTask) -> UnitResult:
 def perform_together(lake: Lake, bundle: Sequence[UnitTask]) -> Iterator[UnitResult]:
     """Runs the units of a bundle, with as few statements as they need, and leaves the marker of each."""
     made = run_bundle(lake, lake.kernel(bundle[0].memory, bundle[0].threads), bundle)
-    for task in bundle:
-        yield _marked(lake, task, made[task.unit]) if task.unit in made else perform(lake, task)
+    for place, result in made.items():
+        yield _marked(lake, bundle[place], result)
+    for place, task in enumerate(bundle):
+        if place not in made and not task.ahead:
+            yield perform(lake, task)
 
 
 def _marked(lake: Lake, task: UnitTask, result: UnitResult) -> UnitResult:

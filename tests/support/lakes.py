@@ -100,10 +100,9 @@ class Bench:
     # the views
 
     def apply(self, view: str) -> str:
-        """Applies a view text over the bench's contract; returns the definition's hash."""
+        """Applies views' texts over the bench's contract; returns the last definition's hash."""
         texts = {v.name: v for v in parse_views(view, "views.sql")}
-        (applied,) = apply_views(self.lake, texts, {"orders": self.contract}, self.clock)
-        return applied.definition
+        return apply_views(self.lake, texts, {"orders": self.contract}, self.clock)[-1].definition
 
     @property
     def batch(self) -> Batch:

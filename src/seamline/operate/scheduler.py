@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -21,9 +22,11 @@ from seamline.clock import system_clock
 from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
+from seamline.jobs.ahead import by_turns
 from seamline.jobs.batch import Batch
 from seamline.jobs.plan import imports_of
 from seamline.jobs.retention import retain
+from seamline.jobs.stages import Outcome
 from seamline.operate.spark_units import SparkUnits
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
@@ -52,24 +55,27 @@ class Duties:
     def refresh(self) -> None:
         """Refreshes each view after those it is derived from; one that fails does not keep the others from theirs."""
         self._catalogue.catch_up()
-        for view in self._catalogue.in_order():
-            began = time.monotonic()
-            outcome = attempt(f"refresh of {view}", lambda view=view: self._batch.refresh(view))  # type: ignore[misc]
-            if outcome is None:
-                continue
-            if outcome.version is None:
-                if self._said.get(view) != outcome.reason:
-                    log.info("%s: %s", view, outcome.reason)
-                self._said[view] = outcome.reason
-                continue
-            self._said.pop(view, None)
-            audit = outcome.audit
-            words = "nothing to compare" if not audit.compared else "equal" if audit.clean else f"DRIFT {audit.drift}"
-            seconds = time.monotonic() - began
-            log.info(
-                "%s: version %d of definition %s, %d units, %d counted, audit: %s, %.1f s",
-                view, outcome.version, outcome.definition, outcome.units, outcome.counts.counted, words, seconds,
-            )  # fmt: skip
+        for views in by_turns(self._catalogue.in_order()):
+            begun = attempt(f"refresh of {len(views)} views", partial(self._batch.begin, views, rebuild=False)) or {}
+            for view in views:
+                began = time.monotonic()
+                outcome = attempt(f"refresh of {view}", partial(self._batch.refresh, view, begun.get(view)))
+                if outcome is not None:
+                    self._tell(view, outcome, time.monotonic() - began)
+
+    def _tell(self, view: str, outcome: Outcome, seconds: float) -> None:
+        if outcome.version is None:
+            if self._said.get(view) != outcome.reason:
+                log.info("%s: %s", view, outcome.reason)
+            self._said[view] = outcome.reason
+            return
+        self._said.pop(view, None)
+        audit = outcome.audit
+        words = "nothing to compare" if not audit.compared else "equal" if audit.clean else f"DRIFT {audit.drift}"
+        log.info(
+            "%s: version %d of definition %s, %d units, %d counted, audit: %s, %.1f s",
+            view, outcome.version, outcome.definition, outcome.units, outcome.counts.counted, words, seconds,
+        )  # fmt: skip
 
     def retain(self) -> None:
         """Drops what no served or restorable version needs."""
