@@ -29,7 +29,7 @@ FILES = {1: "", 100: "at most 1.5", 1_000: "at most 2"}
 """How many dates a view has, and what a key and a date may cost over the same of one date."""
 KEY = "at most 2"
 """What a key alone may cost over a table."""
-SIZES = {Size.SMALL: (40, 5), Size.WHOLE: (400, 15)}
+SIZES = {Size.SMALL: (40, 5), Size.WHOLE: (100, 15)}
 """Pages of an hour, rounds. A date has 24 hours, and a row for each of their pages."""
 QUESTIONS = 20
 """Times that a question is asked in one round: one alone is too short to tell."""

@@ -30,6 +30,9 @@ _STORED: dict[str, tuple[pa.DataType, pa.DataType, str]] = {
 Range = tuple[int, int] | None
 """The least and the largest value of a key in a file, as they are stored; None: any value may be there."""
 
+Paths = tuple[str, ...]
+"""Some of a view's batch files."""
+
 NUMBER = "number"
 """The column of `bounds` that says which of the paths a row is about."""
 
@@ -53,9 +56,12 @@ def unbounded(keys: Iterable[Column]) -> str:
 
 @dataclass(frozen=True)
 class BatchFiles:
-    """Parquet files that are read in place."""
+    """Parquet files that are read in place, or in memory."""
 
     paths: tuple[str, ...]
+
+    rows: int
+    """Of all files."""
 
     keys: tuple[Column, ...]
     """The view's time keys."""
@@ -65,6 +71,12 @@ class BatchFiles:
 
     known: Mapping[str, tuple[Range, ...]] = field(default_factory=dict, repr=False, compare=False)
     """What is known of some files already."""
+
+    held: Mapping[str, pa.Table] | None = field(default=None, repr=False, compare=False)
+    """The rows of each file where they are in memory, or none; None: this is not decided (`seamline.serving.held`)."""
+
+    earlier: Mapping[str, pa.Table] = field(default_factory=dict, repr=False, compare=False)
+    """Rows of some files, held for the version before."""
 
     @cached_property
     def ranges(self) -> dict[str, tuple[Range, ...]]:
@@ -86,9 +98,24 @@ class BatchFiles:
             raise unavailable(error, path) from error
 
     @property
+    def kept(self) -> tuple[Mapping[str, tuple[Range, ...]], Mapping[str, pa.Table]]:
+        """What the next version need not read again: of footers, and of rows."""
+        return self.found, self.held or self.earlier
+
+    @property
     def found(self) -> Mapping[str, tuple[Range, ...]]:
         """What is known of files by now; of others nothing is read."""
         return self.ranges if "ranges" in self.__dict__ else self.known
+
+    def table(self, paths: Paths | None) -> pa.Table:
+        """The rows in memory of some files, or of all. Copies none: a microsecond a file."""
+        if paths is None:
+            return self._table
+        return pa.concat_tables([(self.held or {})[path] for path in paths]) if paths else self._table.slice(0, 0)
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        return pa.concat_tables((self.held or {}).values())
 
     @cached_property
     def bounds(self) -> pa.Table:

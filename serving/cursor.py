@@ -17,7 +17,7 @@ from seamline.errors import Condition, TerminalError, UserError
 from seamline.kernel import parquet, quote
 from seamline.schemas.views.definition import Column, Definition
 from seamline.serving import beyond
-from seamline.serving.bounds import NUMBER, BatchFiles, unbounded
+from seamline.serving.bounds import NUMBER, BatchFiles, Paths, unbounded
 from seamline.serving.deadline import deadline
 from seamline.serving.exported import exported
 from seamline.serving.failures import said, undefined
@@ -35,9 +35,6 @@ LARGEST = 512 * 1024 * 1024
 """Bytes of one answer."""
 
 AGGREGATES = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'"
-
-Paths = tuple[str, ...]
-"""Some of a view's batch files."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class Cursor:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._defined: dict[str, Defined | None] = {}
-        self._given: dict[str, ServedView | None] = {}
+        self._given: dict[str, tuple[ServedView | None, Paths | None]] = {}
         self._bounds: dict[str, BatchFiles] = {}
         self._moment = False
 
@@ -114,7 +111,7 @@ class Cursor:
             self._moment = False
             self._connection.rollback()
             self._defined.update(dict.fromkeys(self._defined))  # what stands may be older, and what it reads gone
-            self._given.update(dict.fromkeys(self._given))
+            self._given.update(dict.fromkeys(self._given, (None, None)))
             self._bounds.clear()
 
     def pruned(self, view: str, files: BatchFiles, pruning: Pruning, seconds: float) -> Paths | None:
@@ -147,14 +144,14 @@ class Cursor:
         answer: where `names` leaves some out, they are left out. Raises STORE_UNAVAILABLE
         or KERNEL_FAILED.
         """
-        self._define(view, Defined(served, light(served.definition, names), paths), finished)
+        self.give(served, paths)
+        self._define(view, Defined(served, light(served.definition, names), served.opened(paths)), finished)
 
     def define_tiles(self, view: str, served: ServedView, paths: Paths | None = None) -> None:
         """Makes the tiles of a view that is defined: its rows with their merged partials, for MEASURE."""
-        self._define(TILES + view, Defined(served, served.definition, paths), tiles)
+        self._define(TILES + view, Defined(served, served.definition, served.opened(paths)), tiles)
 
     def _define(self, name: str, wanted: Defined, rows: Callable[[Definition], str]) -> None:
-        self.give(wanted.served)
         last = self._defined.get(name)
         if last is None or not last.is_same(wanted):
             self._defined[name] = None
@@ -165,21 +162,22 @@ class Cursor:
                 raise undefined(wanted.definition.view, error) from error
         self._defined[name] = wanted
 
-    def give(self, served: ServedView) -> None:
-        """Registers what a view's statement reads of memory."""
+    def give(self, served: ServedView, paths: Paths | None = None) -> None:
+        """Registers what a view's statement reads of memory; of batch partials what stands at these paths."""
         view = served.definition.view
-        if self._given.get(view) is served:
+        last, given = self._given.get(view, (None, None))
+        if last is served and given == paths:
             return
-        self._given[view] = None
+        self._given[view] = None, None
         speed, batch = _inputs(view)
         try:
-            if served.speed is not None:
+            if served.speed is not None and last is not served:
                 self._connection.register(speed, served.speed)
-            if isinstance(served.batch, pa.Table):
-                self._connection.register(batch, served.batch)
+            if (rows := served.in_memory(paths)) is not None:
+                self._connection.register(batch, rows)
         except duckdb.Error as error:
             raise undefined(view, error) from error
-        self._given[view] = served
+        self._given[view] = served, paths
 
     def bind(self, text: Text, tables: Mapping[str, str], seconds: float) -> None:
         """Binds a checked query over empty tables, and nothing else. Raises QUERY_INVALID, _REFUSED or _TIMEOUT."""
@@ -262,18 +260,24 @@ def statement(
 
     `definition` is what is served, or a narrower one; `paths`: those of its batch files that are read (None: all)."""
     speed, batch = _inputs(definition.view)
-    columns = ", ".join(f"{quote(c.name)}::{c.sql_type} AS {quote(c.name)}" for c in definition.partial_columns)
+    columns = stored(definition)
     sources = []
-    if isinstance(served.batch, pa.Table):
+    if isinstance(served.batch, BatchFiles) and not served.batch.held:
+        if read := served.batch.paths if paths is None else paths:
+            sources.append(f"SELECT {columns} FROM {parquet(read, alike=True)}")
+    elif served.batch is not None:
         sources.append(f"SELECT {columns} FROM {quote(batch)}")
-    elif served.batch is not None and (read := served.batch.paths if paths is None else paths):
-        sources.append(f"SELECT {columns} FROM {parquet(read, alike=True)}")
     if served.speed is not None:
         sources.append(f"SELECT {columns} FROM {quote(speed)}")
     if not sources:
         return unread(definition, rows)
     union = " UNION ALL ".join(sources)
     return f"WITH partials AS NOT MATERIALIZED ({union})\n{rows(definition)}"
+
+
+def stored(definition: Definition) -> str:
+    """A view's partial columns, of their types, as a SELECT's list."""
+    return ", ".join(f"{quote(c.name)}::{c.sql_type} AS {quote(c.name)}" for c in definition.partial_columns)
 
 
 def unread(definition: Definition, rows: Callable[[Definition], str] = finished) -> str:

@@ -9,8 +9,8 @@ from difflib import get_close_matches
 from seamline.clock import Clock
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.serving import beyond
-from seamline.serving.bounds import BatchFiles
-from seamline.serving.cursor import Cursor, Paths, light, statement
+from seamline.serving.bounds import BatchFiles, Paths
+from seamline.serving.cursor import Cursor, light, statement
 from seamline.serving.guard import Reference
 from seamline.serving.once import within_query
 from seamline.serving.plain import warnings
@@ -87,7 +87,7 @@ class Query:
             inside = {} if self._asked.measured else self._inside(served, paths)
             for name, one in served.items():
                 if name in inside:
-                    cursor.give(one)
+                    cursor.give(one, paths.get(name))
                 else:
                     cursor.define(name, one, self._asked.names, paths.get(name))
             for name in tiled:
@@ -105,10 +105,11 @@ class Query:
     def _inside(self, served: dict[str, ServedView], paths: Mapping[str, Paths | None]) -> dict[str, str]:
         """The views that are written into the query: one that is named twice, so that it is evaluated once, and one of
         which not all files are read: to define it would take half as long as to ask it."""
+        some = {name: one.opened(paths.get(name)) for name, one in served.items()}
         return {
-            name: statement(one, light(one.definition, self._asked.names), paths=paths.get(name))
+            name: statement(one, light(one.definition, self._asked.names), paths=some[name])
             for name, one in served.items()
-            if name not in self._asked.hidden and (name in self._asked.repeated or paths.get(name) is not None)
+            if name not in self._asked.hidden and (name in self._asked.repeated or some[name] is not None)
         }
 
     def _one_as_of(self, snapshot: Snapshot, streams: set[str]) -> None:

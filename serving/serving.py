@@ -24,7 +24,7 @@ from seamline.history.base import History
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
-from seamline.kernel import Limits
+from seamline.kernel import Limits, parquet
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.definition import Definition
@@ -39,6 +39,8 @@ from seamline.serving.chains import (
     served_base,
     served_definition,
 )
+from seamline.serving.cursor import stored
+from seamline.serving.held import held
 from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer
 from seamline.serving.query import Query
@@ -115,8 +117,10 @@ class Serving:
         return query.run(snapshot, self.clock)
 
     def prepare(self) -> None:
-        """Makes ready for queries over the newest snapshot, so that the first one need not wait: 20 ms, and 0.2 ms for
-        each batch file that is new."""
+        """Makes ready for queries over the newest snapshot, so that they need not wait for what can be done before: 20
+        ms, and for each batch file that is new 0.2 ms, or as long as it takes to read where its rows are held."""
+        with self._lock:
+            self._current = held(self._current, self.settings.serving.held_mb << 20, self._rows)
         self.pool.prepare(self._current.files)
         for view in self._current.views.values():
             if isinstance(view, ServedView) and isinstance(view.batch, BatchFiles):
@@ -286,8 +290,14 @@ class Serving:
         if isinstance(read, pa.Table):
             return read
         names = dict(zip(read, paths, strict=True))
-        known = before.found if isinstance(before, BatchFiles) else {}
-        return BatchFiles(tuple(read), time_keys(definition), lambda path: self.lake.footer(names[path]), known)
+        rows = sum(file.rows for files in batch.files(base.version).values() for file in files)
+        known, earlier = before.kept if isinstance(before, BatchFiles) else ({}, {})
+        return BatchFiles(
+            tuple(read), rows, time_keys(definition), lambda path: self.lake.footer(names[path]), known, earlier=earlier
+        )
+
+    def _rows(self, definition: Definition, path: str) -> pa.Table:
+        return self._engine.run(f"SELECT {stored(definition)} FROM {parquet([path])}")
 
     def _of(self, definition: Definition) -> Partials:
         if definition.hash not in self._partials:

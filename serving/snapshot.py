@@ -17,7 +17,7 @@ from seamline.errors import SeamlineError
 from seamline.schemas.catalogue import unknown_view
 from seamline.schemas.views.definition import Definition
 from seamline.segment import Chain
-from seamline.serving.bounds import BatchFiles
+from seamline.serving.bounds import BatchFiles, Paths
 from seamline.serving.chains import ChainBase
 from seamline.serving.provenance import Provenance
 from seamline.serving.tail import Runs
@@ -47,6 +47,16 @@ class ServedView:
         """The partial rows of every run, without copying them; None where there are none."""
         tables = [run.table for run in self.runs if run.table.num_rows]
         return pa.concat_tables(tables) if tables else None
+
+    def in_memory(self, paths: Paths | None) -> pa.Table | None:
+        """The batch partials of some files, or of all, where they are in memory."""
+        if isinstance(self.batch, BatchFiles):
+            return self.batch.table(paths) if self.batch.held else None
+        return self.batch
+
+    def opened(self, paths: Paths | None) -> Paths | None:
+        """The same paths, where there are files to be opened."""
+        return paths if isinstance(self.batch, BatchFiles) and not self.batch.held else None
 
     def provenance(self, asked: datetime) -> Provenance:
         """What an answer over this view says of itself."""

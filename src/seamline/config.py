@@ -112,6 +112,9 @@ class ServingSection(Section):
     hosts: list[str] = Field([], description="names beside localhost and its address that clients may ask it by")
     query_seconds: int = Field(30, gt=0, le=3600, description="seconds until a query is interrupted, an hour at most")
     poll_ms: Positive = Field(50, description="milliseconds between looks at the ledger")
+    held_mb: int = Field(
+        256, ge=0, description="MiB of batch partials held in memory, of views of many small files; 0: none"
+    )
 
 
 class Settings(BaseSettings):

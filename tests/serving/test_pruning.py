@@ -67,13 +67,15 @@ class Asked:
     """A lake of all views over the same rows, some in batch files and the last few in an epoch, and tables that plain
     DuckDB has made of all the rows by the views' own SELECTs."""
 
-    def __init__(self, folder: Path, rows: Sequence[Row], *, hourly: bool, buckets: int) -> None:
+    def __init__(self, folder: Path, rows: Sequence[Row], *, hourly: bool, buckets: int, held: bool) -> None:
         made = Handmade(folder, *VIEWS)
         made.epoch(rows)
         for view in KEYS:
             made.version_of(by_unit(rows, hourly=hourly, buckets=buckets), cut=len(rows), view=view)
         made.epoch([(f"shop{n % 3}", n * 97 % 72, n) for n in range(len(rows), len(rows) + 5)])
         self.serving = made.serving()
+        if held:
+            self.serving.prepare()
         self.plain = duckdb.connect(":memory:")
         self.plain.execute("SET TimeZone = 'UTC'")
         self.plain.register("orders", made.events(made.sent))
@@ -97,12 +99,13 @@ class Asked:
 
 @pytest.fixture(scope="module")
 def lakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Asked]]:
-    """By the date, by the hour, and with two files for each date."""
+    """By the date, by the hour, with two files for each date, and with the rows of files in memory."""
     made = []
-    for number, (hourly, buckets) in enumerate([(False, 1), (True, 1), (False, 2)]):
+    shapes = [(False, 1, False), (True, 1, False), (False, 2, False), (False, 1, True)]
+    for number, (hourly, buckets, held) in enumerate(shapes):
         chance = random.Random(number)
         rows = [(f"shop{n % 3}", NEAR[n % len(NEAR)] + chance.randrange(72), n) for n in range(120)]
-        made.append(Asked(tmp_path_factory.mktemp("lake"), rows, hourly=hourly, buckets=buckets))
+        made.append(Asked(tmp_path_factory.mktemp("lake"), rows, hourly=hourly, buckets=buckets, held=held))
     yield made
     for one in made:
         one.close()
@@ -440,10 +443,10 @@ def test_footers_are_read_once(tmp_path: Path) -> None:
     for name in "abc":
         parquet.write_table(pa.table({"key": stamps}), tmp_path / name)
     key = (Column("key", "TIMESTAMP WITH TIME ZONE"),)
-    first = BatchFiles((str(tmp_path / "a"), str(tmp_path / "b")), key, footer)
+    first = BatchFiles((str(tmp_path / "a"), str(tmp_path / "b")), 6, key, footer)
     assert first.found == {}, "nothing is read before it is asked for"
     assert first.bounds.to_pylist()[1] == {"number": 1, "least0": stamps[1].as_py(), "most0": stamps[0].as_py()}
-    second = BatchFiles((str(tmp_path / "b"), str(tmp_path / "c")), key, footer, first.found)
+    second = BatchFiles((str(tmp_path / "b"), str(tmp_path / "c")), 6, key, footer, first.found)
     assert second.bounds.num_rows == 2
     assert read == [str(tmp_path / name) for name in "abc"]
 
@@ -463,11 +466,11 @@ def test_a_file_that_does_not_say_what_it_holds_may_hold_anything(tmp_path: Path
     paths = tuple(str(tmp_path / str(number)) for number in range(len(tables)))
     for path, (table, options) in zip(paths, tables, strict=True):
         parquet.write_table(table, path, **options)
-    files = BatchFiles(paths, (Column("key", "TIMESTAMP WITH TIME ZONE"),), parquet.read_metadata)
+    files = BatchFiles(paths, 7, (Column("key", "TIMESTAMP WITH TIME ZONE"),), parquet.read_metadata)
     assert [row["least0"] is not None for row in files.bounds.to_pylist()] == [True, *[False] * 5, True]
     nested = tmp_path / "nested"
     parquet.write_table(pa.table({"a.b": stamps, "a": pa.array([{"b": 1}])}), nested)
     (row,) = BatchFiles(
-        (str(nested),), (Column("a.b", "TIMESTAMP WITH TIME ZONE"),), parquet.read_metadata
+        (str(nested),), 1, (Column("a.b", "TIMESTAMP WITH TIME ZONE"),), parquet.read_metadata
     ).bounds.to_pylist()
     assert row["least0"] is None, "two columns have that path"
