@@ -28,7 +28,7 @@ from seamline.serving.snapshot import Snapshot
 FILES = {1: "", 100: "at most 1.5", 1_000: "at most 2"}
 """How many dates a view has, and what a key and a date may cost over the same of one date."""
 KEY = "at most 2"
-"""What a key alone may cost over a table."""
+"""What a key alone of many dates may cost over a table; of one date it is the walls around a query that weigh."""
 SIZES = {Size.SMALL: (40, 5), Size.WHOLE: (100, 15)}
 """Pages of an hour, rounds. A date has 24 hours, and a row for each of their pages."""
 QUESTIONS = 20
@@ -64,7 +64,7 @@ def _figures(costs: dict[str, Cost], dates: int, pages: int) -> list[Figure]:
     found = [
         Figure(f"a key and a date {said}", date / QUESTIONS * 1000, "ms", "", sizes),
         Figure(f"a key alone {said}", key / QUESTIONS * 1000, "ms", "", sizes),
-        Figure(f"a key alone {said}", key / table, "ratio", "a table", sizes, KEY),
+        Figure(f"a key alone {said}", key / table, "ratio", "a table", sizes, KEY if dates > 1 else ""),
     ]
     beside = Figure(f"a key and a date {said}", date / one, "ratio", "one date file", sizes, FILES[dates])
     return found if dates == 1 else [*found, beside]

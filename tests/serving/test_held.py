@@ -83,6 +83,14 @@ def test_a_version_of_few_files_is_read_in_place(tmp_path: Path) -> None:
     serving.close()
 
 
+def test_nothing_is_held_where_nothing_may_be(tmp_path: Path) -> None:
+    serving = lake(tmp_path).serving(held_mb=0)
+    serving.prepare()
+    assert not batch(serving.snapshot()).held
+    assert serving.query(ASKED).table.to_pylist() == WANTED
+    serving.close()
+
+
 def test_what_does_not_fit_is_read_in_place_and_the_smallest_are_held(tmp_path: Path) -> None:
     serving = lake(tmp_path, ROWS, SALES, HOURS).serving()
     read: list[str] = []
