@@ -56,6 +56,8 @@ lint: setup ## ruff, mypy strict, import-linter
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	MYPYPATH=src:tests/support $(PY) -m mypy tests/support
+	MYPYPATH=src $(PY) -m mypy benchmarks
 	$(VENV)/bin/lint-imports
 
 format: setup ## formats and sorts what ruff can

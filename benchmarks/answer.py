@@ -89,8 +89,7 @@ def _confined(serving: Serving, rounds: int) -> dict[str, tuple[Cost, Cost]]:
     free.execute(f"CREATE VIEW pages AS {statement(served, served.definition)}")
     found: dict[str, tuple[Cost, Cost]] = {}
     for name, text in texts.items():
-        works = {"walled": partial(serving.query, text), "free": partial(_read, free, text)}
-        costs = side_by_side(works, rounds)
+        costs = side_by_side({"walled": partial(serving.query, text), "free": partial(_read, free, text)}, rounds)
         found[name] = costs["walled"], costs["free"]
     free.close()
     return found

@@ -105,7 +105,12 @@ class Stream:
 
         Raises SystemExit where not every record is counted."""
         made = iter([[self._tables(kinds) for _ in range(number)] for _ in range(ROUNDS + 1)])
-        return lambda: [self._commit(tables) for tables in next(made)]
+
+        def commit() -> None:
+            for tables in next(made):
+                self._commit(tables)
+
+        return commit
 
     def _commit(self, tables: Sequence[pa.Table]) -> None:
         def apply(task: Task[Any]) -> list[Row]:

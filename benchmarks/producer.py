@@ -44,4 +44,5 @@ def main(bootstrap: str, topic: str, rate: int, seconds: int, first: int, out: P
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6]), Path(sys.argv[6]))  # type: ignore[arg-type]
+    bootstrap, topic, rate, seconds, first, out = sys.argv[1:]
+    main(bootstrap, topic, int(rate), int(seconds), int(first), Path(out))

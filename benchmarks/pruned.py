@@ -21,6 +21,7 @@ from lakes import FIRST_DATE
 
 from seamline.config import Settings
 from seamline.kernel import parquet
+from seamline.serving.bounds import BatchFiles
 from seamline.serving.cursor import statement
 from seamline.serving.serving import Serving
 from seamline.serving.snapshot import Snapshot
@@ -73,6 +74,7 @@ def _figures(costs: dict[str, Cost], dates: int, pages: int) -> list[Figure]:
 def _table(snapshot: Snapshot, threads: int) -> duckdb.DuckDBPyConnection:
     """The same view over its batch partials in memory."""
     served = snapshot.view("pages")
+    assert isinstance(served.batch, BatchFiles)
     in_memory = replace(served, batch=pa.table({}))
     connection = duckdb.connect()
     connection.execute(f"SET threads = {threads}; SET TimeZone = 'UTC'")

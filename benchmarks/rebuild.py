@@ -101,7 +101,7 @@ def check_equal(clicks: Clicks, out: Path) -> None:
     files = [clicks.lake.absolute(f.path) for unit in history.files(max(history.versions)).values() for f in unit]
     digest = "count(*), sum(clicks)::BIGINT, sum(ms)::BIGINT, sum(hash(page, clicks, ms::BIGINT, slowest))"
     found = {
-        str(source): duckdb.sql(f"SELECT {digest} FROM read_parquet({source!r})").fetchall()
+        str(source): duckdb.execute(f"SELECT {digest} FROM read_parquet({source!r})").fetchall()
         for source in (files, f"{out}/duckdb.parquet", f"{out}/spark/*.parquet")
     }
     if len({str(rows) for rows in found.values()}) != 1:

@@ -13,8 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from figures import Cost, Figure, Size, cpu_seconds, median, ratios
@@ -33,7 +36,7 @@ from seamline.serving.serving import Serving
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.speed.epoch import Speed
 from seamline.streaming.stream_plan import make_plan
-from seamline.streaming.tasks import RECORDS
+from seamline.streaming.tasks import RECORDS, Row, Task
 
 SIZES = {Size.SMALL: ((20, 500), 1), Size.WHOLE: ((100, 5_000), 3)}
 """Epochs in the ledger, kills of each."""
@@ -106,6 +109,11 @@ def _send(producer: KafkaProducer, count: int) -> int:
     return max(int(future.get(60).offset) for future in futures) + 1
 
 
+def _run(records: pa.Table, task: Task[Any]) -> Iterable[Row]:
+    """One task of a micro-batch, here."""
+    return task(records)
+
+
 def age(project: Project, bootstrap: str, producer: KafkaProducer, epochs: int) -> None:
     """Commits epochs over records of the topic, without Spark."""
     values = [_value(n) for n in range(epochs * EACH)]
@@ -118,7 +126,7 @@ def age(project: Project, bootstrap: str, producer: KafkaProducer, epochs: int) 
     speed = Speed(project.lake, "main", writer, plan, origin=Frontier({Partition(source, 0): 0}))
     for first in range(0, len(values), EACH):
         records = _records(source, first, values[first : first + EACH])
-        speed.run_batch(lambda task, records=records: task(records))
+        speed.run_batch(partial(_run, records))
 
 
 def _records(source: str, first: int, values: list[bytes]) -> pa.Table:

@@ -106,7 +106,7 @@ def check_equal(clicks: Clicks, folder: str) -> int:
         f"count(*), sum(clicks)::BIGINT, sum(ms)::BIGINT, sum(hash({keys.replace('hour', 'epoch_ms(hour)')}, clicks))"
     )
     found = {
-        str(duckdb.sql(f"SELECT {digest} FROM read_parquet({source!r})").fetchall())
+        str(duckdb.execute(f"SELECT {digest} FROM read_parquet({source!r})").fetchall())
         for source in (files, f"{folder}/spark/*.parquet")
     }
     if len(found) != 1:
@@ -150,7 +150,7 @@ def _serving(folder: Path, events: int, dates: int, sketches: Sequence[str], *, 
     clicks.send(dates)
     if rebuilt:
         Batch(clicks.lake).rebuild("pages")
-    return Serving(clicks.lake, Settings(kernel=KernelSection(memory="4GB", threads=CORES)))  # type: ignore[call-arg]
+    return Serving(clicks.lake, Settings(kernel=KernelSection(memory="4GB", threads=CORES)))
 
 
 def _merging() -> Iterator[Figure]:

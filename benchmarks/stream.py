@@ -87,7 +87,7 @@ def measure(size: Size) -> list[Figure]:
     found = [Figure("Kafka to queryable, dedup", rate, "events/s", sizes={"events": count}, bar="at least 40,000")]
     for dedup, bars in ((True, ("under 0.5", "under 1.5")), (False, ("under 0.35", ""))):
         delays = freshness(seconds, dedup=dedup)
-        sizes = {"events/s": RATE, "seconds": seconds, "copies": f"1 in {COPY_EVERY}"}
+        sizes: dict[str, float | int | str] = {"events/s": RATE, "seconds": seconds, "copies": f"1 in {COPY_EVERY}"}
         named = "with event id" if dedup else "without event id"
         for part, bar in zip((50, 99), bars, strict=True):
             value = delays[len(delays) * part // 100]

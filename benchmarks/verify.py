@@ -7,6 +7,7 @@ from __future__ import annotations
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from figures import Cost, Figure, Size, Work, median, ratios
@@ -43,9 +44,9 @@ def _measure(name: str, view: str, events: int, dates: int, rounds: int) -> list
         costs: dict[str, list[Cost]] = {}
         for number in range(rounds):
             for word, batch in (("with", verifying), ("without", plain)):
-                costs.setdefault(f"rebuild {word}", []).append(_timed(lambda batch=batch: batch.rebuild("pages")))
+                costs.setdefault(f"rebuild {word}", []).append(_timed(partial(batch.rebuild, "pages")))
                 clicks.send(1, first=number)
-                costs.setdefault(f"refresh {word}", []).append(_timed(lambda batch=batch: batch.refresh("pages")))
+                costs.setdefault(f"refresh {word}", []).append(_timed(partial(batch.refresh, "pages")))
     sizes: dict[str, float | int | str] = {"events": events, "dates": dates, "rounds": rounds}
     found = {what: median(of) for what, of in costs.items()}
     return [

@@ -23,7 +23,8 @@ def leaves(app: typer.Typer) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 def parse(app: typer.Typer, words: Sequence[str]) -> None:
     """Raises what the parser raises: an unknown command or option, a missing argument, a value of the wrong type."""
-    command, name, rest = get_command(app), "seamline", list(words)
+    command: Any = get_command(app)
+    name, rest = "seamline", list(words)
     parent = None
     while True:
         context = command.make_context(name, rest, parent=parent)

@@ -101,7 +101,7 @@ class Handmade:
 
     def serving(self, **settings: Any) -> Serving:
         """A fresh reader of the lake."""
-        return Serving(self.lake, Settings(serving=settings), self.clock)
+        return Serving(self.lake, Settings.model_validate({"serving": settings}), self.clock)
 
     # data
 
@@ -208,5 +208,7 @@ class Handmade:
     def truth(self, of: Sequence[Row], view: str = "sales") -> list[dict[str, Any]]:
         """The view's own SELECT straight over the rows."""
         select = self.served(view).select_over("events")
-        found: pa.Table = self.engine.run(f"SELECT * FROM ({select}) ORDER BY ALL", self._input(of))
-        return found.to_pylist()
+        found: list[dict[str, Any]] = self.engine.run(
+            f"SELECT * FROM ({select}) ORDER BY ALL", self._input(of)
+        ).to_pylist()
+        return found

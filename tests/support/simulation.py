@@ -57,7 +57,7 @@ from seamline.streaming.gathered import gather
 from seamline.streaming.speed.epoch import Speed
 from seamline.streaming.speed.maintenance import Maintenance
 from seamline.streaming.stream_plan import make_plan
-from seamline.streaming.tasks import KEPT_BYTES, RECORDS, Row, Task
+from seamline.streaming.tasks import KEPT_BYTES, RECORDS, Tasks
 
 T = TypeVar("T")
 
@@ -463,7 +463,7 @@ class World:
                 aged += 1
         return aged
 
-    def _tasks(self, start: Frontier, takes: Sequence[int], split: int, again: int) -> Callable[[Task], Iterable[Row]]:
+    def _tasks(self, start: Frontier, takes: Sequence[int], split: int, again: int) -> Tasks:
         rows: list[dict[str, Any]] = []
         partitions = [(t.source, n, rs) for t in self.topics.values() for n, rs in enumerate(t.partitions)]
         for source, number, records in partitions:

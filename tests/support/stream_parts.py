@@ -87,7 +87,7 @@ def records(
 def tasks(*tables: pa.Table) -> Tasks:
     """As Spark would: each table is one task's records."""
 
-    def apply(task: Task) -> list[Any]:
+    def apply(task: Task[Any]) -> list[Any]:
         return [row for table in tables for row in task(table)]
 
     return apply

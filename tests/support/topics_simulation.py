@@ -230,9 +230,9 @@ class World:
     def role(self, name: RoleName) -> SpeedRole | ArchiveRole:
         """A role's process; it starts first."""
         if name not in self.roles:
-            kind = {"speed": SpeedRole, "archive": ArchiveRole}[name]
             log = {"speed": self.lake.speed_log, "archive": self.lake.archive_log}[name]("main")
             writer = Writer.take(log, Claim(at=self.clock(), holder=name))
+            kind: type[SpeedRole | ArchiveRole] = SpeedRole if name == "speed" else ArchiveRole
             role = kind(self.project, "main", writer, cast(Cluster, self.cluster), self.clock)
             role._reading._resting.rest = role._reading._resting.every = 0.0
             self.roles[name] = role
@@ -367,7 +367,7 @@ class World:
             self.accept(topic)
         for _ in range(4):
             for name in ("speed", "archive"):
-                self.read(cast(RoleName, name), 999)
+                self.read(name, 999)
         assert not self.refused, self.refused
         speed, archive = (history.frontier for history in self.histories.values())
         assert speed == archive
