@@ -158,7 +158,7 @@ class Live(Clicks):
 
     def _covered(self, file: DataFile | None, events: int) -> None:
         self.frontier = Frontier({Partition(SOURCE, 0): self.events + events})
-        self._epoch(file, events)
+        self._epoch({self.definition.hash: file}, events)
 
     def point(self) -> str:
         """One page in one of the last hours."""
