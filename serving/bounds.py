@@ -60,8 +60,8 @@ class BatchFiles:
 
     paths: tuple[str, ...]
 
-    rows: int
-    """Of all files."""
+    rows: tuple[int, ...]
+    """How many each has."""
 
     keys: tuple[Column, ...]
     """The view's time keys."""

@@ -32,7 +32,7 @@ def held(snapshot: Snapshot, room: int, read: Read) -> Snapshot:
     fit one or two.
     """
     many = [
-        (one.batch.rows, view, one, one.batch)
+        (sum(one.batch.rows), view, one, one.batch)
         for view, one in snapshot.views.items()
         if isinstance(one, ServedView) and isinstance(one.batch, BatchFiles) and len(one.batch.paths) >= FEWEST
     ]
@@ -47,15 +47,16 @@ def held(snapshot: Snapshot, room: int, read: Read) -> Snapshot:
 
 
 def _rows(files: BatchFiles, room: int, read: Callable[[str], pa.Table]) -> Mapping[str, pa.Table]:
-    """The rows by file; none where they do not fit, as the first ones show, or cannot be read: a query will tell."""
+    """The rows by file; none where they do not fit, or cannot be read: a query will tell. The smallest file shows how
+    many bytes a row has, so that no large one is read in vain."""
     known = files.held or files.earlier
     found: dict[str, pa.Table] = {}
-    size = rows = 0
+    size, rows, total = 0, 0, sum(files.rows)
     with suppress(SeamlineError):
-        for path in files.paths:
+        for number, path in sorted(zip(files.rows, files.paths, strict=True)):
             found[path] = known[path] if path in known else read(path)
-            size, rows = size + found[path].nbytes, rows + found[path].num_rows
-            if size * files.rows > room * rows:
+            size, rows = size + found[path].nbytes, rows + number
+            if size * total > room * rows:
                 return {}
         return found
     return {}

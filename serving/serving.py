@@ -283,18 +283,18 @@ class Serving:
         base, of whose files something may be known."""
         if base.version is None:
             return None
-        paths = [file.path for files in batch.files(base.version).values() for file in files if file.rows]
-        if not paths:
+        rows = {file.path: file.rows for files in batch.files(base.version).values() for file in files if file.rows}
+        if not rows:
             return None
-        read = self.lake.read_files(paths)
+        read = self.lake.read_files(rows)
         if isinstance(read, pa.Table):
             return read
-        names = dict(zip(read, paths, strict=True))
-        rows = sum(file.rows for files in batch.files(base.version).values() for file in files)
+        names = dict(zip(read, rows, strict=True))
         known, earlier = before.kept if isinstance(before, BatchFiles) else ({}, {})
         return BatchFiles(
-            tuple(read), rows, time_keys(definition), lambda path: self.lake.footer(names[path]), known, earlier=earlier
-        )
+            tuple(read), tuple(rows.values()), time_keys(definition), lambda path: self.lake.footer(names[path]),
+            known, earlier=earlier,
+        )  # fmt: skip
 
     def _rows(self, definition: Definition, path: str) -> pa.Table:
         return self._engine.run(f"SELECT {stored(definition)} FROM {parquet([path])}")

@@ -114,6 +114,20 @@ def test_what_does_not_fit_is_read_in_place_and_the_smallest_are_held(tmp_path: 
     serving.close()
 
 
+def test_the_smallest_file_shows_that_a_version_does_not_fit(tmp_path: Path) -> None:
+    serving = lake(tmp_path, [row for row in ROWS if row[1] != 24 * 5]).serving()
+    files = batch(serving.snapshot())
+    read: list[str] = []
+
+    def rows(definition: Definition, path: str) -> pa.Table:
+        read.append(path)
+        return pa.table({"x": pa.array([0] * 23, pa.int64())})
+
+    assert not batch(held(serving.snapshot(), 8 * sum(files.rows) - 1, rows)).held
+    assert read == [files.paths[5]]
+    serving.close()
+
+
 def test_files_that_the_next_version_keeps_are_not_read_again(tmp_path: Path) -> None:
     made = lake(tmp_path)
     serving = made.serving()

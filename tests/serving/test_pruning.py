@@ -443,10 +443,10 @@ def test_footers_are_read_once(tmp_path: Path) -> None:
     for name in "abc":
         parquet.write_table(pa.table({"key": stamps}), tmp_path / name)
     key = (Column("key", "TIMESTAMP WITH TIME ZONE"),)
-    first = BatchFiles((str(tmp_path / "a"), str(tmp_path / "b")), 6, key, footer)
+    first = BatchFiles((str(tmp_path / "a"), str(tmp_path / "b")), (3, 3), key, footer)
     assert first.found == {}, "nothing is read before it is asked for"
     assert first.bounds.to_pylist()[1] == {"number": 1, "least0": stamps[1].as_py(), "most0": stamps[0].as_py()}
-    second = BatchFiles((str(tmp_path / "b"), str(tmp_path / "c")), 6, key, footer, first.found)
+    second = BatchFiles((str(tmp_path / "b"), str(tmp_path / "c")), (3, 3), key, footer, first.found)
     assert second.bounds.num_rows == 2
     assert read == [str(tmp_path / name) for name in "abc"]
 
@@ -466,11 +466,11 @@ def test_a_file_that_does_not_say_what_it_holds_may_hold_anything(tmp_path: Path
     paths = tuple(str(tmp_path / str(number)) for number in range(len(tables)))
     for path, (table, options) in zip(paths, tables, strict=True):
         parquet.write_table(table, path, **options)
-    files = BatchFiles(paths, 7, (Column("key", "TIMESTAMP WITH TIME ZONE"),), parquet.read_metadata)
+    files = BatchFiles(paths, (1,) * 7, (Column("key", "TIMESTAMP WITH TIME ZONE"),), parquet.read_metadata)
     assert [row["least0"] is not None for row in files.bounds.to_pylist()] == [True, *[False] * 5, True]
     nested = tmp_path / "nested"
     parquet.write_table(pa.table({"a.b": stamps, "a": pa.array([{"b": 1}])}), nested)
     (row,) = BatchFiles(
-        (str(nested),), 1, (Column("a.b", "TIMESTAMP WITH TIME ZONE"),), parquet.read_metadata
+        (str(nested),), (1,), (Column("a.b", "TIMESTAMP WITH TIME ZONE"),), parquet.read_metadata
     ).bounds.to_pylist()
     assert row["least0"] is None, "two columns have that path"
