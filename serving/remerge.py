@@ -1,6 +1,6 @@
 """A measure at another grain: a view's column merged again from its tiles' partials, as DuckDB's syntax tree.
 
-Finishing cannot simply be written over aggregates (TRY takes none), so the merged partials go through a struct:
+Finalising cannot simply be written over aggregates (TRY takes none), so the merged partials go through a struct:
 `list_transform([{'a__sum': sum(…), 'a__count': sum(…)}], lambda partials: <finished>)[1]`. The struct has the partial
 columns' names, so the finished text stands as it is.
 """
@@ -30,7 +30,7 @@ def tiles(definition: Definition) -> str:
 
 
 def expression(definition: Definition, output: Output) -> str:
-    """A column's SQL over `partials`, merging and finishing at once."""
+    """A column's SQL over `partials`, merging and finalising at once."""
     stored = {column.name: column.sql_type for column in definition.partial_columns}
     merged = {name: f"({definition.merges[name]})::{stored[name]}" for name in output.uses}
     if len(merged) == 1 and output.finalise == f"partials.{quote(output.uses[0])}":
@@ -65,8 +65,8 @@ class Splice:
             inner = params | frozenset(_names(node["lhs"]))
             return {**node, "expr": self.bound(node["expr"], inner)}
         made = {key: self.bound(value, params) for key, value in node.items()}
-        finishing = "partials" in params  # a merge may have aggregates inside its own lambdas
-        if kind == "FUNCTION" and not finishing and fold(node["function_name"]) in self.aggregates:
+        finalising = "partials" in params  # a merge may have aggregates inside its own lambdas
+        if kind == "FUNCTION" and not finalising and fold(node["function_name"]) in self.aggregates:
             return self._aggregate(made)
         return made
 

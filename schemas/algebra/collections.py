@@ -1,7 +1,7 @@
 """Values themselves, up to a stated limit: lists and texts of them, and exact counts and sums of distinct ones.
 
 A partial row holds at most one value more than the limit, always the same ones (the earliest, or the least), so that
-finishing sees that the limit was passed, however events were split. A group beyond it is VALUE_OUT_OF_RANGE alone.
+finalising sees that the limit was passed, however events were split. A group beyond it is VALUE_OUT_OF_RANGE alone.
 """
 
 from __future__ import annotations

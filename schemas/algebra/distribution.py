@@ -113,7 +113,7 @@ def _approx_quantile(call: Call) -> Form | None:
 
 # --- exact quantiles -------------------------------------------------------------------------------------
 #
-# The values themselves, sorted, at most one more than the limit (the smallest), so that finishing sees that there
+# The values themselves, sorted, at most one more than the limit (the smallest), so that finalising sees that there
 # were too many. DuckDB's min(x, n) would stop at n while it collects, and takes 25 times as long.
 
 _KEPT = VALUES_LIMIT + 1

@@ -13,7 +13,7 @@ itself; in `finalise`, `{high}` stands for the partial column with that suffix, 
 the view column's name. Every `merge` is one expression of aggregates over `{c}`, so that it can be grouped and framed
 anew. Partials and merges cannot raise on data (law 7).
 
-A value out of its type's range, or beyond an entry's limit: finishing raises `VALUE_OUT_OF_RANGE` only when that
+A value out of its type's range, or beyond an entry's limit: finalising raises `VALUE_OUT_OF_RANGE` only when that
 group's value is really computed. It is written as a failing CAST, which DuckDB evaluates for the rows and columns an
 answer needs and no others, and which (unlike `error()`) is not volatile: filters are still pushed through it.
 """

@@ -63,11 +63,11 @@ class BoundMeasure:
     """Those that the form was made for."""
 
     def stored(self, column: str) -> dict[str, str]:
-        """Suffix to the SQL of that partial column, for finishing, and the view column's name for messages."""
+        """Suffix to the SQL of that partial column, for finalising, and the view column's name for messages."""
         return {"column": column} | {suffix: f"partials.{quote(name)}" for suffix, (name, _) in self.parts.items()}
 
     def in_spark(self, column: str) -> InSpark | None:
-        """The form in Spark SQL by its partial columns' names: merges over `stored`, finishing over `partials`."""
+        """The form in Spark SQL by its partial columns' names: merges over `stored`, finalising over `partials`."""
         form = self.form.spark
         if form is None:
             return None

@@ -40,7 +40,7 @@ from seamline.serving.chains import (
     served_definition,
 )
 from seamline.serving.provenance import Provenance
-from seamline.serving.spark.finishing import BUCKET, PIECE, Finishing, Sorting
+from seamline.serving.spark.finalising import BUCKET, PIECE, Finalising, Sorting
 from seamline.serving.spark.sparktypes import Seen, seen
 
 MEMORY = "1GB"
@@ -90,9 +90,9 @@ def register(
         stored = definition.needed(wanted)
         sorting = Sorting(sorting_statement(definition, stored, buckets), stored, memory)
         arrow = to_arrow_schema(schema, timezone="UTC")
-        finishing = Finishing(finishing_statement(definition, wanted, types, stored), arrow, memory)
+        finalising = Finalising(finalise_statement(definition, wanted, types, stored), arrow, memory)
         sent = spark.range(0, len(shares), 1, len(shares)).mapInArrow(_sorted(sorting, shares), _SENT)
-        frame = sent.repartitionById(buckets, BUCKET).mapInArrow(finishing.run, schema)
+        frame = sent.repartitionById(buckets, BUCKET).mapInArrow(finalising.run, schema)
     frame.createOrReplaceTempView(name or view)
     return Registered(frame, reading.provenance(clock()))
 
@@ -214,7 +214,7 @@ def sorting_statement(definition: Definition, stored: Sequence[str], buckets: in
     return f"SELECT {listed}, (hash({keys}) % {buckets})::INTEGER AS {BUCKET} FROM partials ORDER BY {BUCKET}"
 
 
-def finishing_statement(
+def finalise_statement(
     definition: Definition, columns: Sequence[Output], types: dict[str, Seen], stored: Sequence[str]
 ) -> str:
     """`sent` partial rows of any split to the columns, in Spark's types; what is not `stored` is NULL and unused."""

@@ -177,7 +177,7 @@ def test_moments_stay_right_near_a_billion(folder: Path) -> None:
 
 
 def test_filters_reach_the_parquet_scan_through_every_statement(folder: Path) -> None:
-    """A query for one key must not read the others, though finishing can raise."""
+    """A query for one key must not read the others, though finalising can raise."""
     run = Run(Case("sum", ("DECIMAL(38,4)",)), folder)
     path = run.partial([Row(k, Decimal(k), None, True) for k in range(5)])
     merged = run.sql["finalise"].replace("FROM partials", f"FROM ({run.sql['merge']}) AS partials")

@@ -11,7 +11,7 @@ from handmade import OTHER, VIEW, Handmade, Row, rows
 from seamline.entries.base import DataFile
 from seamline.errors import Condition, SeamlineError
 from seamline.serving.provenance import check_json
-from seamline.serving.spark.view import Registered, finishing_statement, register, share_out, spark_types
+from seamline.serving.spark.view import Registered, finalise_statement, register, share_out, spark_types
 from seamline.sides.spark import from_task
 
 
@@ -156,7 +156,7 @@ def test_only_the_partials_of_the_wanted_columns_are_read(made: Handmade) -> Non
     wanted = [column for column in definition.columns if column.name in ("shop", "mean")]
     stored = definition.needed(wanted)
     assert stored == ("hour", "shop", "amount__high", "amount__low", "mean__count")  # its sum is amount's
-    statement = finishing_statement(definition, wanted, spark_types(wanted), stored)
+    statement = finalise_statement(definition, wanted, spark_types(wanted), stored)
     assert 'NULL::BIGINT[] AS "amounts"' in statement
 
 

@@ -52,7 +52,7 @@ class Sorting:
 
 
 @dataclass(frozen=True)
-class Finishing:
+class Finalising:
     """Merges and finishes the rows of one bucket."""
 
     statement: str
