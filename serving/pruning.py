@@ -45,6 +45,9 @@ _OPERATORS = {
 _FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _NEGATED = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
+MANY = 100
+"""Values that the conditions of a query compare with at most: each takes 0.3 ms when the text is new, and then 0.04."""
+
 Written = Callable[[str], str]
 """DuckDB's text of a tree that is JSON."""
 
@@ -87,6 +90,7 @@ class _Walk:
     """Whether a condition asks what time it is."""
 
     _conditions: dict[int, str | None] = field(default_factory=dict)
+    _values: list[str] = field(default_factory=list)
 
     def walk(self, node: Any, scope: Scope) -> None:
         if isinstance(node, list):
@@ -116,13 +120,14 @@ class _Walk:
                 self._conditions[id(one)] = _ViewRows(self, keys, alias, alone=one is table).may(where)
 
     def constant(self, node: Node) -> str | None:
-        """The SQL of an expression that has one value for all rows; None where that is not sure."""
-        if not self._constant(node):
+        """The SQL of an expression that has one value for all rows; None where that is not sure, or too many have been."""
+        if len(self._values) == MANY or not self._constant(node):
             return None
         select = {"type": "SELECT_NODE", "select_list": [node], "from_table": {"type": "EMPTY"},
                   "aggregate_handling": "STANDARD_HANDLING", "cte_map": {}}  # fmt: skip
         written = self.text(json.dumps({"error": False, "statements": [{"node": select}]}))
-        return f"({written.removeprefix('SELECT ').strip()})"
+        self._values.append(f"({written.removeprefix('SELECT ').strip()})")
+        return self._values[-1]
 
     def _constant(self, node: Node) -> bool:
         kind = node.get("class")

@@ -20,6 +20,7 @@ from pyarrow import parquet
 from seamline.errors import Condition, SeamlineError
 from seamline.schemas.views.definition import Column
 from seamline.serving.bounds import BatchFiles
+from seamline.serving.pruning import MANY
 from seamline.serving.rebound import Text
 from seamline.serving.serving import Serving
 
@@ -308,6 +309,12 @@ OPENED: list[tuple[str, list[int]]] = [
 @pytest.mark.parametrize(("where", "dates"), OPENED)
 def test_only_files_in_which_a_row_may_be_asked_for_are_read(dated: Serving, where: str, dates: list[int]) -> None:
     assert opened(dated, f"SELECT * FROM hours WHERE {where}") == dates
+
+
+def test_a_long_list_of_values_leaves_no_file_out(dated: Serving) -> None:
+    for more, dates in [(MANY, [1]), (MANY + 1, ALL)]:
+        listed = ", ".join(["TIMESTAMPTZ '2024-05-02'"] * more)
+        assert opened(dated, f"SELECT * FROM hours WHERE key IN ({listed})") == dates
 
 
 W = "key = '2024-05-03'"
