@@ -120,7 +120,7 @@ class _Walk:
                 self._conditions[id(one)] = _ViewRows(self, keys, alias, alone=one is table).may(where)
 
     def constant(self, node: Node) -> str | None:
-        """The SQL of an expression that has one value for all rows; None where that is not sure, or too many have been."""
+        """The SQL of an expression that has one value for all rows; None where that is not sure, or of one too many."""
         if len(self._values) == MANY or not self._constant(node):
             return None
         select = {"type": "SELECT_NODE", "select_list": [node], "from_table": {"type": "EMPTY"},
