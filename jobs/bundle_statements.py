@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from seamline.jobs.conditions import by_another
 from seamline.jobs.copies import POSITION
 from seamline.jobs.sample import hashed
 from seamline.jobs.statements import Statements, Tally
@@ -33,7 +32,7 @@ class BundleStatements:
     @property
     def tallies(self) -> str:
         """A row for each unit that holds any: its number, and what `Statements.tally` says of it."""
-        foreign = f"count(*) FILTER (WHERE {by_another(self.of.decodings)})"
+        foreign = f"count(*) FILTER (WHERE {self.of.another})"
         return (
             f"WITH below AS (\n  {self.of.below}\n),\nblocks AS (\n  SELECT {UNIT}, count(*) AS stood,"
             f" {foreign} AS foreign_rows,\n"

@@ -19,6 +19,7 @@ from seamline.jobs.stages import Decided, Target, Unpublished
 from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.contracts.judged import settled
 from seamline.schemas.stored import unread
 from seamline.sides.raw import fingerprint
 
@@ -81,7 +82,8 @@ def read_targets(ledger: LedgerAsRead, view: ViewHistory) -> Iterator[Target]:
         compiled, stream = catalogue.definition(definition), catalogue.stream(definition)
         logs = Logs(*ledger.logs(stream), BatchHistory(lake.batch_log(definition)))
         source = source_of(lake, catalogue, compiled)
-        yield Target(compiled, catalogue.contracts(definition), stream, logs, source)
+        contracts = tuple(settled(one, logs.speed.handovers) for one in catalogue.contracts(definition))
+        yield Target(compiled, contracts, stream, logs, source)
 
 
 def choose(view: ViewHistory, state: Published, targets: Iterable[Target], *, rebuild: bool) -> Decided | Nothing:

@@ -95,7 +95,8 @@ def serve(resources: Resources, made: Unpublished) -> Outcome:
     base = None if version.complete else version.base
     lowest = made.number if base is None else made.target.logs.batch.lowest(base)
     reason = f"run {version.run}"
-    states.publish(resources.lake, made.state, definition, made.number, reason, resources.clock(), lowest)
+    seen = states.said_for_good(made.state, made.target.logs.speed.handovers)
+    states.publish(resources.lake, seen, definition, made.number, reason, resources.clock(), lowest)
     reach("batch.after-publish")
     return Outcome(
         view, definition, made.number, "published", version.cut, len(version.units), version.counts, version.audit

@@ -14,6 +14,7 @@ import pyarrow as pa
 from seamline.entries.speed import Epoch, Memory
 from seamline.frontier import Frontier
 from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.contracts.judged import lineage
 
 READING = pa.schema(
     [
@@ -45,13 +46,13 @@ def _rows(epoch: Epoch, contract: Contract) -> Iterator[tuple[int, str, int, int
 
 def memory_of(epoch: Epoch, contract: Contract) -> Memory | None:
     """What an epoch remembered by a contract's decoding, or by the last of those whose place that has taken."""
-    listed = (epoch.memories.get(decoding) for decoding in (contract.decoding, *reversed(contract.earlier)))
+    listed = (epoch.memories.get(decoding) for decoding in lineage(contract))
     return next((memory for memory in listed if memory is not None), None)
 
 
 def foreign(epochs: Sequence[Epoch], contract: Contract) -> Frontier:
     """Up to where the ids that a contract goes by were of another decoding: what that had rejected has none there."""
-    own = {contract.decoding, *contract.earlier}
+    own = set(lineage(contract))
     memories = [memory for epoch in epochs if (memory := memory_of(epoch, contract))]
     began = {_own_since(memory, own) for memory in memories if len(memory.spans) > 1}
     starts = [epoch.start for epoch in epochs if epoch.number in began]

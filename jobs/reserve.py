@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from seamline.attempts import check_age, new_attempt
 from seamline.commitpoint import reach
 from seamline.entries.batch import Reserved
+from seamline.entries.views import Published
 from seamline.errors import Condition, TerminalError, TransientError
 from seamline.frontier import Frontier
 from seamline.history.archive import ArchiveHistory
@@ -73,11 +74,17 @@ def unpublished(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetim
 
 
 def _same_start(plan: Plan, view: ViewHistory, reserved: Reserved) -> bool:
-    """Whether the view has served the same ever since the run began: whoever changed that, a refresh or an operator,
-    a run from before it must not undo it."""
+    """Whether the view has served the same ever since the run began, and judged records alike: whoever changed that, a
+    refresh or an operator, a run from before it must not undo it."""
     since = [state for number, state in view.states.items() if number >= reserved.view_entry]
     same = (reserved.base, reserved.folded) == (plan.base, plan.folded)
-    return same and len({(state.served, state.version) for state in since}) == 1
+    return same and len({(state.served, state.version, _handovers(state, plan.definition)) for state in since}) == 1
+
+
+def _handovers(state: Published, definition: str) -> frozenset[str]:
+    """What has judged records otherwise, of a definition's contracts."""
+    records = (record for record in state.definitions if record.definition == definition)
+    return frozenset(one.id for record in records for listed in record.handovers.values() for one in listed)
 
 
 def resumed(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from seamline.jobs.conditions import by, by_another, inside, records
+from seamline.jobs.conditions import inside, records
 from seamline.jobs.copies import POSITION, served_copies
 from seamline.jobs.sample import Wanted
 from seamline.kernel import quote
@@ -53,8 +53,11 @@ class Statements:
     below: str
     """Gives the raw rows that belong to the unit's range."""
 
-    decodings: tuple[str, ...]
-    """Whose rows stand as they are filed."""
+    own: str
+    """The condition that a raw row stands as it is filed."""
+
+    another: str
+    """That it does not: it is decoded again."""
 
     unit: Unit
 
@@ -90,7 +93,7 @@ class Statements:
         """One row, as `Tally`. 64 offsets share a group and a word of 64 bits: positions are counted, not guessed."""
         return (
             f"WITH {self._below()},\nblocks AS (\n  SELECT count(*) AS stood,"
-            f" count(*) FILTER (WHERE {by_another(self.decodings)}) AS foreign_rows,\n"
+            f" count(*) FILTER (WHERE {self.another}) AS foreign_rows,\n"
             "    count(_reject) AS rejected, bit_or(1::UBIGINT << (_offset & 63)::UBIGINT) AS places\n"
             "  FROM below GROUP BY _source, _partition, _offset >> 6\n)\n"
             "SELECT sum(stood) AS stood, sum(foreign_rows) AS foreign_rows, sum(rejected) AS rejected,"
@@ -126,7 +129,7 @@ class Statements:
     @property
     def decode(self) -> str:
         """Rows of other decodings, decoded again from their bytes."""
-        source = records("below", by_another(self.decodings))
+        source = records("below", self.another)
         return f"WITH {self._below()},\n{source}\nSELECT * FROM (\n{self.decode_text}\n)"
 
     def survey(self, *, own: bool, again: bool) -> str:
@@ -244,7 +247,7 @@ class Statements:
             again_here = f"_reject IS NOT NULL OR ({here})" if self.unit.first else f"_reject IS NULL AND {here}"
         branches = []
         if own:
-            branches.append(f"SELECT {columns} FROM below WHERE {by(self.decodings)}")
+            branches.append(f"SELECT {columns} FROM below WHERE {self.own}")
         if again:
             branches.append(f"SELECT {columns} FROM again WHERE {again_here}")
         if self.mended:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seamline.frontier import START, Frontier
-from seamline.jobs.conditions import by_another, decodings, of_hour, records, within
+from seamline.jobs.conditions import another, of_hour, own, records
 from seamline.jobs.statements import Statements
 from seamline.schemas.contracts.contract import Contract
-from seamline.schemas.contracts.decode import decode_statement
+from seamline.schemas.contracts.judged import judged_statement, within
 from seamline.schemas.views.alike import fields_read, named_fields
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.properties import sort_keys
@@ -59,7 +59,8 @@ def unit_statements(
     fields, partial = tuple(f.name for f in fields_read(definition, contract)), definition.partials[contract.name]
     return Statements(
         below=below,
-        decodings=decodings(contract),
+        own=own(contract),
+        another=another(contract),
         unit=unit,
         fields=fields,
         used=named_fields(contract, [partial]),
@@ -67,7 +68,7 @@ def unit_statements(
         event_time=contract.event_time,
         partial=partial,
         by_unit=definition.by_unit[contract.name],
-        decode_text=decode_statement(contract),
+        decode_text=judged_statement(contract),
         again_below=at_once,
         mended=mended_rows,
         order=sort_keys(definition.properties, tuple(key.name for key in definition.keys)),
@@ -80,8 +81,8 @@ def unit_statements(
 
 def mended_statement(contract: Contract, cut: Frontier, imports: tuple[str, ...]) -> str:
     """Records in `raw` that another decoding rejected and this one accepts, with their own event dates."""
-    where = f"_reject IS NOT NULL AND {by_another(decodings(contract))}"
+    where = f"_reject IS NOT NULL AND {another(contract)}"
     source = records("raw", f"{where} AND ({within(cut, imports)})")
     return (
-        f"WITH {source}\nSELECT * EXCLUDE (_key, _value) FROM (\n{decode_statement(contract)}\n) WHERE _reject IS NULL"
+        f"WITH {source}\nSELECT * EXCLUDE (_key, _value) FROM (\n{judged_statement(contract)}\n) WHERE _reject IS NULL"
     )

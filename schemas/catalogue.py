@@ -10,7 +10,7 @@ from seamline.entries.views import DefinitionRecord, Published
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.history.views import ViewHistory
 from seamline.lake import Lake
-from seamline.schemas.contracts.contract import Contract, parse_contract
+from seamline.schemas.contracts.contract import Before, Contract, parse_contract
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.headers import header_of
 from seamline.schemas.views.language import close
@@ -138,8 +138,25 @@ def dropped_view(view: str) -> UserError:
 def compile_record(record: DefinitionRecord) -> Compiled:
     """A definition from what the ledger kept of it: pure, and 20 to 30 ms, so each is compiled once in a process."""
     found = _compile_text(record.definition, (record.sql, *record.bases), tuple(sorted(record.contracts.items())))
-    contracts = tuple(replace(one, earlier=record.earlier.get(one.name, ())) for one in found.contracts)
+    contracts = tuple(_since(record, one) for one in found.contracts)
     return Compiled(called(found.definition, record.names), contracts)
+
+
+def _since(record: DefinitionRecord, contract: Contract) -> Contract:
+    """A record's contract with what was before it."""
+    handovers = record.handovers.get(contract.name, ())
+    texts = [*(_parsed(handover.before, contract.name) for handover in handovers), contract]
+    earlier = [*(handover.earlier for handover in handovers), record.earlier.get(contract.name, ())]
+    found = replace(texts[0], earlier=earlier[0])
+    for handover, text, ones in zip(handovers, texts[1:], earlier[1:], strict=True):
+        before = Before(found, handover.id, handover.at, handover.imports, handover.together)
+        found = replace(text, earlier=ones, before=before)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str, name: str) -> Contract:
+    return parse_contract(text, where=f"ledger: contract {name}")
 
 
 def called(definition: Definition, names: Mapping[str, str]) -> Definition:

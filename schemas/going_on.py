@@ -3,7 +3,8 @@ answers alike. That one goes on with the newer texts, and nothing of it is made 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from seamline.entries.views import DefinitionRecord, Published
 from seamline.errors import SeamlineError
@@ -14,20 +15,28 @@ from seamline.schemas.views.headers import header_of
 from seamline.schemas.views.project_views import Compiled
 
 
-def recorded(state: Published | None, new: Compiled) -> DefinitionRecord:
-    """What is kept of a view that is applied where its newest state is this one."""
+def recorded(
+    state: Published | None, new: Compiled, bases: Mapping[str, str] = MappingProxyType({})
+) -> DefinitionRecord:
+    """What is kept of a view that is applied where its newest state is this one. `bases`: what those that it is derived
+    from are called, by what they would be by their texts."""
     old = goes_on(state, new)
-    return record(new.definition, new.contracts) if old is None else _taken_over(old, new)
+    if old is not None:
+        return taken_over(old, new)
+    fresh = record(new.definition, new.contracts)
+    return fresh.model_copy(update={"names": {text: name for text, name in bases.items() if text != name}})
 
 
 def goes_on(state: Published | None, new: Compiled) -> DefinitionRecord | None:
     """The definition that a compiled view goes on as, of those that get epochs or were served when the view was
-    dropped; None where it is another than all of them."""
+    dropped; None where it is another than all of them. One that was dropped while a contract was handed to it is not
+    gone on with: nobody says any more where it was."""
     if state is None:
         return None
     listed = {one.definition: one for one in state.definitions}
     last = [state.dropped[0]] if state.served is None and state.dropped else []
-    standing = [listed[name] for name in (*state.live, *last) if name in listed]
+    standing = [listed[name] for name in state.live if name in listed]
+    standing += [listed[name] for name in last if name in listed and not under_way(listed[name])]
     first = [one for one in standing if one.definition == new.definition.hash]
     return next((one for one in (*first, *standing) if _is_alike(one, new)), None)
 
@@ -38,6 +47,11 @@ def as_standing(state: Published | None, new: Compiled) -> Definition:
     return called(new.definition, {**one.names, new.definition.hash: one.definition})
 
 
+def under_way(record: DefinitionRecord) -> bool:
+    """Whether a contract is being handed to a definition, and its record does not say where yet."""
+    return any(one.at is None for listed in record.handovers.values() for one in listed)
+
+
 def _is_alike(old: DefinitionRecord, new: Compiled) -> bool:
     try:
         compiled = compile_record(old)
@@ -46,7 +60,7 @@ def _is_alike(old: DefinitionRecord, new: Compiled) -> bool:
         return False
 
 
-def _taken_over(old: DefinitionRecord, new: Compiled) -> DefinitionRecord:
+def taken_over(old: DefinitionRecord, new: Compiled) -> DefinitionRecord:
     """The older record with what the newer texts say otherwise; the older one where that is nothing."""
     before = compile_record(old)
     kept = {one.name: one for one in before.contracts}
@@ -61,6 +75,7 @@ def _taken_over(old: DefinitionRecord, new: Compiled) -> DefinitionRecord:
     return texts.model_copy(
         update={
             "definition": old.definition,
+            "handovers": old.handovers,
             "names": {text: stood for text, stood in names.items() if text != stood},
             "earlier": {name: decodings for name, decodings in earlier.items() if decodings},
         }

@@ -5,20 +5,24 @@ What the next state is, is decided by pure functions; a conflicting put means de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from seamline.clock import Clock
 from seamline.commitpoint import reach
-from seamline.entries.views import DefinitionRecord, Published
+from seamline.entries.views import DefinitionRecord, Handover, Published
 from seamline.errors import Condition, ConflictError, TerminalError
+from seamline.frontier import Frontier
+from seamline.history.archive import ArchiveHistory
+from seamline.history.speed import SpeedHistory
 from seamline.history.views import ViewHistory
 from seamline.lake import Lake
 from seamline.schemas.catalogue import unknown_view
 from seamline.schemas.contracts.contract import Contract
-from seamline.schemas.going_on import recorded
+from seamline.schemas.going_on import goes_on, recorded
+from seamline.schemas.handovers import Agree, Handing, none_agree, plan_handing
 from seamline.schemas.views.parsed import ParsedView
 from seamline.schemas.views.project_views import Compiled, compile_all
 
@@ -76,6 +80,19 @@ def served_state(state: Published, definition: str, version: int | None, reason:
         at=now, view=state.view, definitions=state.definitions, live=live, served=definition, version=version,
         reason=reason,
     )  # fmt: skip
+
+
+def said_for_good(state: Published, taken: Mapping[str, Frontier]) -> Published:
+    """The state whose definitions say where their contracts were handed to them, as far as epochs have said it."""
+    records = tuple(
+        record.model_copy(update={"handovers": {of: _placed(ones, taken) for of, ones in record.handovers.items()}})
+        for record in state.definitions
+    )
+    return state.model_copy(update={"definitions": records})
+
+
+def _placed(handovers: Iterable[Handover], taken: Mapping[str, Frontier]) -> tuple[Handover, ...]:
+    return tuple(one.model_copy(update={"at": one.at or taken.get(one.id)}) for one in handovers)
 
 
 def dropped_state(state: Published, now: datetime) -> Published | None:
@@ -140,25 +157,46 @@ class Applied:
 
 
 def apply_views(
-    lake: Lake, views: Mapping[str, ParsedView], contracts: Mapping[str, Contract], clock: Clock
+    lake: Lake,
+    views: Mapping[str, ParsedView],
+    contracts: Mapping[str, Contract],
+    clock: Clock,
+    agree: Agree = none_agree,
 ) -> list[Applied]:
-    """Compiles every view first, so that a wrong one leaves all of them as they were; then one entry a view."""
-    applied = []
-    for name, one in compile_all(views, contracts).items():
-        applied.append(_apply(lake, name, one, clock))
-    return applied
+    """Compiles every view first, so that a wrong one leaves all of them as they were; then one entry a view, first of
+    those that go on with a contract which judges records otherwise from a position on."""
+    compiled = compile_all(views, contracts)
+    states = {view: state for view in lake.views() if (state := ViewHistory(lake.view_log(view)).state) is not None}
+    streams = {one.stream for new in compiled.values() for one in new.contracts}
+    taken = {one: at for of in streams for one, at in SpeedHistory(lake.speed_log(of)).handovers.items()}
+    handing = plan_handing(states, compiled, taken, agree)
+    served = {name: state.served for name, state in states.items()}
+    names = sorted(compiled, key=lambda name: served.get(name) not in handing.together)
+    applied = {name: _apply(lake, name, compiled[name], handing, clock) for name in names}
+    return [applied[name] for name in compiled]
 
 
-def _apply(lake: Lake, name: str, one: Compiled, clock: Clock) -> Applied:
-    as_known = list[str]()
+def _apply(lake: Lake, name: str, one: Compiled, handing: Handing, clock: Clock) -> Applied:
+    as_known, bases = list[str](), _called(lake, one)
 
     def decision(state: Published | None) -> Published | None:
-        new = recorded(state, one)
+        # imports after the state: a version that holds one of later is published after another state than this
+        imports = tuple(sorted(ArchiveHistory(lake.archive_log(one.contracts[0].stream)).imports))
+        new = handing.record(state, one, imports) or recorded(state, one, bases)
         as_known.append(new.definition)
         return next_state(state, name, new, clock())
 
     put = decide(lake, name, decision)
     return Applied(name, as_known[-1], _change(put))
+
+
+def _called(lake: Lake, one: Compiled) -> dict[str, str]:
+    """What the definitions that one is derived from are called, which are applied before it."""
+    found = {}
+    for base in one.definition.bases:
+        standing = goes_on(ViewHistory(lake.view_log(base.view)).state, Compiled(base, one.contracts))
+        found[base.hash] = standing.definition if standing else base.hash
+    return found
 
 
 def _change(put: Published | None) -> Change:
@@ -180,8 +218,9 @@ def publish(
 ) -> Published:
     """Serves a definition at a version, if the view still stands as it was `seen`: an operator's word wins.
 
-    `lowest`: the lowest version that it builds on, if any. Raises LEDGER_CONFLICT where the view was changed meanwhile,
-    OUT_OF_RETENTION where the version is withdrawn.
+    What it puts is made of `seen`, which may say more for good by now. `lowest`: the lowest version that it builds on,
+    if any. Raises LEDGER_CONFLICT where the view was changed meanwhile, OUT_OF_RETENTION where the version is
+    withdrawn.
     """
 
     def decision(state: Published | None) -> Published:
@@ -191,7 +230,7 @@ def publish(
                 f"view {seen.view} was changed while a version of it was made",
                 hint="decide again from the view's newest state",
             )
-        return served_state(state, definition, version, reason, now)
+        return served_state(seen, definition, version, reason, now)
 
     published = decide(lake, seen.view, decision, lowest or version or 0)
     if published is None:

@@ -9,7 +9,7 @@ from seamline.errors import SeamlineError
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract, load_contracts
 from seamline.schemas.project import Project
-from seamline.streaming.stream_plan import Live
+from seamline.streaming.handover import Live
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import NamedTuple
 
+from seamline.entries.speed import Epoch
 from seamline.errors import UserError
 from seamline.schemas.contracts.acceptance import acceptance
 from seamline.schemas.contracts.claimed import ALL, Claimed, claimed_by, unclaimed_by
@@ -21,6 +22,7 @@ from seamline.schemas.contracts.decode import decode_statement
 from seamline.schemas.views.alike import named_fields
 from seamline.schemas.views.definition import Definition
 from seamline.slices import Merging
+from seamline.streaming.handover import Live, handed_over
 
 UNCLAIMED = ""
 """The name under which records that no contract claims are counted."""
@@ -60,6 +62,9 @@ class DecodingPlan:
     likes: tuple[str, ...] = ()
     """Decodings that accept the same records, whose ids are its own therefore."""
 
+    after: tuple[str, ...] = ()
+    """Decodings whose place it takes for the records that come, and whose ids it goes on with before any others."""
+
     partials: tuple[tuple[str, str], ...] = ()
     """Definition to statement."""
 
@@ -93,6 +98,9 @@ class StreamPlan:
     merges: tuple[tuple[str, Merging], ...] = ()
     """Definition to how it merges."""
 
+    handovers: tuple[str, ...] = ()
+    """The handovers that are taken, of which no definition's record says for good where."""
+
     @property
     def topics(self) -> tuple[str, ...]:
         """Every topic that is read, by name."""
@@ -103,42 +111,50 @@ class StreamPlan:
         return tuple(d for d in self.decodings if topic in d.topics)
 
 
-Live = tuple[Definition, tuple[Contract, ...]]
-"""A definition that gets epochs, and the contracts it decodes by."""
-
-
 Leaving = Mapping[str, Sequence[Contract]]
 """Topics that are read up to a recorded end, and the contracts that named them when they were last named."""
 
 
 def make_plan(
-    contracts: Iterable[Contract], live: Iterable[Live], leaving: Leaving = MappingProxyType({})
+    contracts: Iterable[Contract],
+    live: Iterable[Live],
+    leaving: Leaving = MappingProxyType({}),
+    newest: Epoch | None = None,
 ) -> StreamPlan:
-    """The plan of a stream: `contracts` are the project's, `live` the definitions that get epochs with their contracts.
+    """The plan of a stream: `contracts` are the project's, `live` the definitions that get epochs with their contracts,
+    `newest` the newest epoch.
 
-    A decoding that the project no longer has goes on as long as a definition lives by it; it is counted under
-    `name@decoding`, so that the plain names count every record read once.
+    What is read of a contract is what definitions live by, and the project's own text; that one only once a definition
+    lives by it where it may yet be handed to some: where its events are the same, in the same place. One decoding is
+    counted under the contract's name, so that the plain names count every record read once: the project's, else the
+    one that most definitions live by. The others are under `name@decoding`.
     """
     current = {contract.name: contract for contract in contracts}
-    listed = sorted(live, key=lambda one: one[0].hash)
+    handed, handovers = handed_over(live, newest)
+    listed = sorted(handed, key=lambda one: one[0].hash)
     lived_by = [contract for _, used in listed for contract in used]
     for contract in lived_by:
         current.setdefault(contract.name, contract)
     read = topics_read(current, leaving)
-    by_decoding = {contract.decoding: contract for contract in current.values()}
+    lives = {one.decoding for one in lived_by}
+    alike = {_events(one) for one in lived_by}
+    own = [one for one in current.values() if one.decoding in lives or _events(one) not in alike]
+    by_decoding = {contract.decoding: contract for contract in own}
     for contract in lived_by:
         by_decoding.setdefault(contract.decoding, contract)
+    plain = _plain(own, lived_by)
     made = {decoding: _made(decoding, listed) for decoding in by_decoding}
     decodings = tuple(
         DecodingPlan(
             decoding=decoding,
-            label=_label(contract, current),
+            label=contract.name if decoding in plain else f"{contract.name}@{decoding}",
             topics=read[contract.name],
             statement=decode_statement(contract),
             horizon=_horizon(contract, current[contract.name]),
             claimed=claimed_by(contract),
             identity=contract.identity,
             likes=_likes(contract, (*by_decoding.values(), *lived_by)),
+            after=_after(decoding, lived_by),
             partials=made[decoding].partials,
             uses=named_fields(contract, [statement for _, statement in made[decoding].partials]),
             folds=made[decoding].folds,
@@ -151,6 +167,7 @@ def make_plan(
         tuple(sorted(_unclaimed(current, read).items())),
         tuple(definition.hash for definition, _ in listed),
         tuple((definition.hash, definition.merging) for definition, _ in listed),
+        handovers,
     )
 
 
@@ -187,6 +204,11 @@ def _made(decoding: str, live: Iterable[Live]) -> _Made:
     return _Made(tuple(partials.items()), tuple(folds.values()), tuple(d for d in made if d not in listed))
 
 
+def _events(contract: Contract) -> tuple[str, str, str]:
+    """Equal where a contract's events are the same ones, filed in the same place."""
+    return contract.name, contract.layout, contract.identity
+
+
 def _likes(contract: Contract, others: Iterable[Contract]) -> tuple[str, ...]:
     accepted = acceptance(contract)
     like = {name for one in others if acceptance(one) == accepted for name in (one.decoding, *one.earlier)}
@@ -198,10 +220,18 @@ def _horizon(contract: Contract, current: Contract) -> timedelta:
     return current.horizon if contract.identity == current.identity else contract.horizon
 
 
-def _label(contract: Contract, current: Mapping[str, Contract]) -> str:
-    if current[contract.name].decoding == contract.decoding:
-        return contract.name
-    return f"{contract.name}@{contract.decoding}"
+def _after(decoding: str, lived_by: Iterable[Contract]) -> tuple[str, ...]:
+    before = (one.before.contract.decoding for one in lived_by if one.decoding == decoding and one.before)
+    return tuple(sorted(set(before)))
+
+
+def _plain(own: Iterable[Contract], lived_by: Iterable[Contract]) -> frozenset[str]:
+    """The decodings that are counted under their contracts' names, one for each: `own`, else what most live by."""
+    plain = {contract.name: contract.decoding for contract in own}
+    most = Counter((one.name, one.decoding) for one in lived_by)
+    for (name, decoding), _ in sorted(most.items(), key=lambda item: (-item[1], item[0])):
+        plain.setdefault(name, decoding)
+    return frozenset(plain.values())
 
 
 def topics_read(current: dict[str, Contract], leaving: Leaving) -> dict[str, tuple[str, ...]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from open_data_contract_standard.model import OpenDataContractStandard, Team
 
 from seamline.errors import Condition, UserError
+from seamline.frontier import Frontier
 from seamline.schemas.contracts import custom_properties
 from seamline.schemas.contracts.custom_properties import CustomProperties, Discriminator
 from seamline.schemas.contracts.fields import read_fields
@@ -28,6 +29,26 @@ DECODER = 2
 """Counted up whenever the same contract would decode the same bytes otherwise: every record is then decoded again."""
 
 SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Before:
+    """What judges records below a position, where a contract has taken another's place from there on."""
+
+    contract: Contract
+    """It gives them the same columns, as far as they are read."""
+
+    handover: str
+    """Its id."""
+
+    until: Frontier | None
+    """The position; None: no record of a topic is judged otherwise yet."""
+
+    imports: tuple[str, ...] = ()
+    """The whole imports that it judges."""
+
+    together: tuple[str, ...] = ()
+    """The definitions that take the handover in one epoch."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +78,9 @@ class Contract:
 
     earlier: tuple[str, ...] = ()
     """Decodings whose place it has taken in a definition: rows and ids of theirs are as good as its own."""
+
+    before: Before | None = None
+    """What it judges only from a position on, in a definition."""
 
     text: str = field(default="", repr=False)
     """The YAML."""

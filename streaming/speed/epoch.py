@@ -56,7 +56,8 @@ class Speed:
 
     `origin`: where a stream without epochs begins (its partitions' earliest offsets). `check` raises where a topic is
     not the one it was; it is asked before each entry. `ends` says where the partitions end. An entry carries a pack of
-    at most `carried` bytes. Not safe to use from several threads at once.
+    at most `carried` bytes. `history`: its log, where that was read already since the claim. Not safe to use from
+    several threads at once.
 
     What changes: `history` and `remembered` with each entry; `origin` by `begin`; `plan`, and what is remembered for
     it, by `use`.
@@ -77,6 +78,7 @@ class Speed:
         task_limits: Limits | None = None,
         kept_bytes: int = KEPT_BYTES,
         carried: int = CARRIED,
+        history: SpeedHistory | None = None,
     ) -> None:
         self.lake = lake
         self.stream = stream
@@ -88,7 +90,7 @@ class Speed:
         self.task_limits = task_limits or ONE_THREAD
         self.kept_bytes = kept_bytes
         self.carried = carried
-        self.history = SpeedHistory(lake.speed_log(stream))
+        self.history = history or SpeedHistory(lake.speed_log(stream))
         self.origin = origin or Frontier()
         self.remembered = Remembered()
         self._time = LogTime()
@@ -235,6 +237,7 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
         newest=seen.latest,
         kernel=KERNEL_VERSION,
         layout=LAYOUT,
+        handovers={one: speed.history.handovers.get(one, speed.frontier) for one in speed.plan.handovers},
     )
     check_balance(epoch)
     speed.lake.sync(epoch.paths)

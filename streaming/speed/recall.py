@@ -50,11 +50,14 @@ def begin(
 
 
 def predecessor(plan: DecodingPlan, kept: Mapping[str, Kept], memories: Mapping[str, Memory]) -> str:
-    """The decoding whose ids a new one goes on with, or '': one that accepts the same before any other, one that is
-    read now before one that the newest epoch names, and of several the one that reaches back furthest."""
+    """The decoding whose ids a new one goes on with, or '': one whose place it takes before one that accepts the same,
+    and that before any other; one that is read now before one that the newest epoch names, and of several the one that
+    reaches back furthest."""
     named = {decoding: one.spans for decoding, one in memories.items() if one.identity == plan.identity}
     named |= {decoding: one.spans for decoding, one in kept.items() if one.plan.identity == plan.identity}
-    order = sorted((one not in plan.likes, one not in kept, spans, one) for one, spans in named.items())
+    order = sorted(
+        (one not in plan.after, one not in plan.likes, one not in kept, spans, one) for one, spans in named.items()
+    )
     return order[0][-1] if order else ""
 
 

@@ -14,6 +14,7 @@ from seamline.claims import claim
 from seamline.clock import Clock, system_clock
 from seamline.errors import TransientError
 from seamline.frontier import Frontier
+from seamline.history.speed import SpeedHistory
 from seamline.kernel import Limits
 from seamline.ledger import Writer
 from seamline.schemas.project import Project
@@ -47,16 +48,18 @@ class SpeedRole:
         self._cluster = cluster
         self._following = Following(project, stream)
         self._reading = ReadTopics(project, stream, "speed", self._following, cluster)
+        history = SpeedHistory(project.lake.speed_log(stream))
         self.speed = Speed(
             project.lake,
             stream,
             writer,
-            self._plan(),
+            self._plan(history),
             engine=project.lake.kernel(kernel.memory, kernel.threads),
             clock=clock,
             check=self._check,
             ends=self._ends,
             task_limits=Limits(memory=kernel.memory, threads=1),
+            history=history,
         )
         self._maintenance = Maintenance(self.speed, self._following.catalogue, project.settings)
 
@@ -95,10 +98,11 @@ class SpeedRole:
         self._maintenance.between_batches()
 
     def _replan(self) -> None:
-        self.speed.use(self._plan())
+        self.speed.use(self._plan(self.speed.history))
 
-    def _plan(self) -> StreamPlan:
-        return make_plan(self._following.contracts, self._following.live, self._reading.leaving)
+    def _plan(self, history: SpeedHistory) -> StreamPlan:
+        following = self._following
+        return make_plan(following.contracts, following.live, self._reading.leaving, history.newest_epoch)
 
     def _ends(self) -> Frontier | None:
         try:

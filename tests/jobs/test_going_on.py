@@ -104,6 +104,6 @@ def test_the_plan_of_a_stream_goes_by_one_decoding_once_the_text_is_taken_over(t
     bench.speed()
     epochs = SpeedHistory(bench.lake.speed_log("main")).epochs
     assert [set(epochs[n].decodings) for n in (1, 2, 3)] == [
-        {BOTH.decoding}, {BOTH.decoding, RENAMED.decoding}, {RENAMED.decoding}
+        {BOTH.decoding}, {BOTH.decoding}, {RENAMED.decoding}
     ]  # fmt: skip
     assert {tuple(epochs[n].files) for n in (1, 2, 3)} == {(bench.served[0],)}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from contract_changes import CASES, CONTRACT, VIEWS, Case
+from contract_changes import CASES, CONTRACT, RECORD, VIEWS, Case
 from lakes import CONTRACT as ORDERS
-from lakes import DAY, VIEW, order
+from lakes import DAY, VIEW, Bench, order
 from lakes import project as make_bench
+from obstore.store import LocalStore
 
 from seamline.cli.main import execute
 from seamline.operate.contractdiff import ContractDifference, ViewNeed, contract_differences
 from seamline.operate.template import make_project
+from seamline.operate.viewapply import put_into_service
 from seamline.operate.viewdiff import differences
 from seamline.operate.views import view_states
 from seamline.schemas.contracts.contract import parse_contract
@@ -71,6 +74,42 @@ def test_views_diff_says_the_same_of_each_view(shop: Path, case: Case) -> None:
     assert all((state == "changed, not applied") == (case.of(name) == "rebuild") for name, state in states.items())
 
 
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose views have a batch version each, over records that are all alike."""
+    folder = tmp_path_factory.mktemp("read")
+    for path, text in (("contracts/orders.yaml", CONTRACT), ("views/all.sql", VIEWS)):
+        (folder / path).parent.mkdir(parents=True)
+        (folder / path).write_text(text)
+    (folder / "seamline.toml").write_text('[lake]\nuri = "lake"\n')
+    (folder / "lake").mkdir()
+    first = VIEWS.partition(";")[0]
+    bench = Bench(folder / "lake", view=first, store=LocalStore(str(folder / "lake")), text=CONTRACT)
+    project = load_project(folder)
+    apply_views(bench.lake, project.views, project.contracts, bench.clock)
+    bench.send(*(json.dumps({**RECORD, "id": f"o{n}"}).encode() for n in range(3)))
+    bench.both()
+    for view in ("shops", "amounts", "monthly"):
+        assert bench.batch.refresh(view).version is not None
+    return folder
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.needs == "rebuild"], ids=lambda case: case.what)
+def test_what_no_archived_record_is_judged_otherwise_by_needs_nothing_and_the_rest_a_rebuild(
+    read: Path, tmp_path: Path, case: Case
+) -> None:
+    folder = shutil.copytree(read, tmp_path / "project")
+    change(folder, case.text)
+    project = load_project(folder)
+    before = {view.view: view.served for view in view_states(project)} if not case.amounts else {}
+    found = differs(folder)
+    needs = {one.view: one.needs for one in found.views}
+    handed = {view: case.of(view) if case.of(view) == ANOTHER or not case.handed else "nothing" for view in NAMES}
+    assert needs == handed
+    for applied in put_into_service(project) if not case.amounts else ():
+        assert (applied.definition == before[applied.view]) == case.handed
+
+
 def test_a_view_that_is_not_in_the_project_goes_on_by_what_it_was_served_by(shop: Path) -> None:
     (shop / "views/all.sql").write_text(VIEWS.partition(";")[0])
     change(shop, next(case for case in CASES if case.what == "a rule added").text)
@@ -118,3 +157,35 @@ def test_a_dedup_horizon_is_told_with_the_epoch_from_which_it_holds(
     assert found.changes == ()
     assert execute(["contracts", "diff", "--project", str(tmp_path)]) == 0
     assert "3 h, by which epochs go since epoch 2 (orders/0:1)" in capsys.readouterr().out
+
+
+COUPON = ORDERS.replace(" EXTRA", "").replace("customProp", "      - {name: coupon, logicalType: string}\ncustomProp")
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_field_added_needs_nothing_where_no_archived_record_would_be_rejected(tmp_path: Path, broken: bool) -> None:
+    bench = make_bench(tmp_path)
+    record = order("2")[:-1] + (b', "coupon": 7}' if broken else b"}")
+    bench.send(order("1"), record)
+    bench.both()
+    bench.batch.refresh("sales")
+    change(tmp_path, COUPON)
+    (found,) = differs(tmp_path).views
+    project = load_project(tmp_path)
+    (told,) = differences(project)
+    assert "contracts diff" in told.words
+    (applied,) = put_into_service(project)
+    if broken:
+        assert (found.needs, applied.change) == ("rebuild", "changed")
+        assert "orders@id1/0:1 would be rejected (wrong type: coupon)" in found.why
+        return
+    assert (found.needs, applied.definition, applied.change) == ("nothing", bench.served[0], "described")
+    assert "hands it over" in found.why
+    (found,) = differs(tmp_path).views
+    assert found == ViewNeed("sales", "nothing", "it goes on with the contract from the next epoch on")
+    (state,) = view_states(project)
+    assert (state.state, state.definition) == ("served", bench.served[0])
+    change(tmp_path, COUPON.replace("name: coupon, logicalType: string", "name: coupon, logicalType: number"))
+    (found,) = differs(tmp_path).views
+    assert found.needs == "rebuild"
+    assert "under way" in found.why

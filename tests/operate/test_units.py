@@ -13,7 +13,6 @@ from lakes import DAY, Bench, contract, order, orders
 from seamline.entries.base import Counts
 from seamline.frontier import START, Frontier, Partition
 from seamline.history.archive import ArchiveHistory
-from seamline.jobs.conditions import within
 from seamline.jobs.spark_runner import SHARES, share_out
 from seamline.jobs.statements import Tally
 from seamline.jobs.unit import UnitResult, UnitTask
@@ -21,6 +20,7 @@ from seamline.jobs.unit_statements import Served, mended_statement, unit_stateme
 from seamline.jobs.work import local_runner, run_unit
 from seamline.operate.spark_units import step_of
 from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.contracts.judged import within
 from seamline.sides.raw import by_day, raw_files
 from seamline.units import Unit
 

@@ -173,3 +173,12 @@ def test_a_record_of_before_is_read_as_it_was_written() -> None:
     )
     found = compile_record(older)
     assert (found.definition.hash, found.contracts[0].earlier) == (one.hash, ())
+
+
+def test_a_view_derived_from_one_that_has_gone_on_names_it_as_it_is_called(lake: Lake) -> None:
+    first = apply(lake, CONTRACT, "shops")
+    apply(lake, ALIKE, "shops", "monthly")
+    catalogue = Catalogue(lake)
+    (monthly,) = (one for one in catalogue.live() if one.view == "monthly")
+    assert monthly.bases[0].hash == first["shops"].definition
+    assert apply(lake, ALIKE, "shops", "monthly")["monthly"].change == "unchanged"

@@ -16,6 +16,7 @@ from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.streaming.speed.compact import cover, plan_compaction
 from seamline.streaming.speed.epoch import Speed
 from seamline.streaming.speed.maintenance import compact_run
+from seamline.streaming.speed.recall import predecessor
 from seamline.streaming.stream_plan import make_plan
 
 CLICKS = contract()
@@ -138,7 +139,8 @@ def test_a_horizon_holds_from_the_next_epoch_on_whether_the_process_was_away_or_
     assert epoch.counts["clicks"].duplicate == 1
 
 
-RENAMED = parse_contract(CLICKS.text.replace("{name: n,", "{name: m, physicalName: n,"), "clicks.yaml")
+_ID, _TS = ("      - {name: id, logicalType: string}\n", "      - {name: ts, logicalType: timestamp}\n")
+TURNED = parse_contract(CLICKS.text.replace(_ID + _TS, _TS + _ID), "clicks.yaml")
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -150,16 +152,29 @@ def test_of_several_decodings_a_new_one_goes_on_with_the_ids_of_one_that_accepts
     live = [older, (definition(CLICKS), (CLICKS,))]
     speed.use(make_plan([CLICKS], live))
     read(speed, 2)
-    assert RENAMED.decoding not in (CLICKS.decoding, MENDED.decoding)
+    assert TURNED.decoding not in (CLICKS.decoding, MENDED.decoding)
+    live.append((definition(TURNED, "newer"), (TURNED,)))
     if restarts:
-        speed = open_speed(lake, [RENAMED], ManualClock(NOW), live=live)
-    speed.use(make_plan([RENAMED], live))
-    memory = read(speed, 3).memories[RENAMED.decoding]
-    assert [decoding for _, decoding in memory.spans] == [MENDED.decoding, CLICKS.decoding, RENAMED.decoding]
+        speed = open_speed(lake, [TURNED], ManualClock(NOW), live=live)
+    speed.use(make_plan([TURNED], live))
+    memory = read(speed, 3).memories[TURNED.decoding]
+    assert [decoding for _, decoding in memory.spans] == [MENDED.decoding, CLICKS.decoding, TURNED.decoding]
 
 
 def test_a_decoding_that_has_no_ids_yet_is_gone_on_with_as_well() -> None:
     lake = memory_lake()
-    speed = open_speed(lake, [MENDED], ManualClock(NOW), live=[(definition(CLICKS), (CLICKS,))])
+    live = [(definition(CLICKS), (CLICKS,)), (definition(MENDED, "too"), (MENDED,))]
+    speed = open_speed(lake, [MENDED], ManualClock(NOW), live=live)
     memories = read(speed, 1).memories
     assert {decoding: memory.since for decoding, memory in memories.items()} == {CLICKS.decoding: 1, MENDED.decoding: 1}
+
+
+def test_a_text_that_is_handed_over_goes_on_with_the_ids_of_the_one_before_it_and_no_other() -> None:
+    plan = make_plan([CLICKS], [(definition(CLICKS), (CLICKS,))]).decodings[0]
+    older = Memory(horizon=60, identity=plan.identity, spans=((1, "older"),), start=START, whole=True)
+    before = older.model_copy(update={"spans": ((1, "older"), (3, "before"))})
+    memories = {"older": older, "before": before}
+    assert predecessor(plan, {}, memories) == "older"
+    assert predecessor(replace(plan, likes=("before",)), {}, memories) == "before"
+    assert predecessor(replace(plan, likes=("older",), after=("before",)), {}, memories) == "before"
+    assert predecessor(replace(plan, identity="other"), {}, memories) == ""

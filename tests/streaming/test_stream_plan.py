@@ -4,11 +4,14 @@ live definition goes by, counted so that the plain names count each record once.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from stream_parts import VIEW, contract, definition
 
+from seamline.entries.speed import Epoch
+from seamline.frontier import START, Frontier
 from seamline.schemas.contracts.claimed import Claimed
-from seamline.schemas.contracts.contract import Contract, Discriminator
+from seamline.schemas.contracts.contract import Before, Contract, Discriminator
 from seamline.streaming.stream_plan import DecodingPlan, StreamPlan, make_plan
 
 CLICKS = contract()
@@ -31,11 +34,23 @@ def decoding(plan: StreamPlan, of: Contract) -> DecodingPlan:
 
 
 def test_a_mended_contract_is_counted_by_its_name_and_the_one_before_it_by_its_decoding_too() -> None:
-    plan = make_plan([MENDED], [(PER_HOUR, (CLICKS,))])
+    mended = definition(MENDED, "too")
+    plan = make_plan([MENDED], [(PER_HOUR, (CLICKS,)), (mended, (MENDED,))])
     assert labels(plan) == {MENDED.decoding: "clicks", CLICKS.decoding: f"clicks@{CLICKS.decoding}"}
     assert [one.topics for one in plan.decodings] == [("clicks",)] * 2
     assert decoding(plan, CLICKS).partials == ((PER_HOUR.hash, PER_HOUR.partials["clicks"]),)
-    assert decoding(plan, MENDED).partials == ()
+    assert decoding(plan, MENDED).partials == ((mended.hash, mended.partials["clicks"]),)
+
+
+def test_a_contract_is_read_by_what_definitions_live_by_and_by_the_projects_text_where_none_does() -> None:
+    assert labels(make_plan([MENDED], [(PER_HOUR, (CLICKS,))])) == {CLICKS.decoding: "clicks"}
+    assert labels(make_plan([MENDED], [])) == {MENDED.decoding: "clicks"}
+    elsewhere = replace(MENDED, event_id=None)
+    found = labels(make_plan([elsewhere], [(PER_HOUR, (CLICKS,))]))
+    assert found == {elsewhere.decoding: "clicks", CLICKS.decoding: f"clicks@{CLICKS.decoding}"}
+    other = definition(MENDED, "other"), (MENDED,)
+    both = make_plan([contract(n="string")], [(PER_HOUR, (CLICKS,)), other, (definition(MENDED, "too"), (MENDED,))])
+    assert labels(both) == {MENDED.decoding: "clicks", CLICKS.decoding: f"clicks@{CLICKS.decoding}"}
 
 
 def test_a_contract_that_the_project_has_no_more_is_read_as_long_as_a_definition_lives_by_it() -> None:
@@ -78,3 +93,42 @@ def test_what_no_contract_claims_is_told_of_topics_whose_contracts_claim_by_a_va
     decided = make_plan([both[0]], [(of_other, (other,))])
     assert decided.unclaimed == (("shared", Claimed(("kind",), frozenset("A"), rest=True)),)
     assert decoding(decided, other).claimed == Claimed(("sort",), frozenset("B"))
+
+
+def handed(**more: object) -> Contract:
+    """The mended contract, which was handed to a definition that lived by `CLICKS`."""
+    before = Before(CLICKS, "h/clicks", None, together=(PER_HOUR.hash,))
+    return replace(MENDED, before=replace(before, **more))  # type: ignore[arg-type]
+
+
+def epoch(*decodings: str, **handovers: Frontier) -> Epoch:
+    said = {name.replace("_", "/"): at for name, at in handovers.items()}
+    return Epoch(
+        at=datetime(2026, 1, 1, tzinfo=UTC), number=4, claim=1, start=START, end=START, files={}, decodings=decodings,
+        handovers=said,
+    )  # fmt: skip
+
+
+def test_a_text_is_taken_with_the_first_epoch_that_reads_its_decoding_at_all() -> None:
+    live = [(PER_HOUR, (handed(),))]
+    taken = make_plan([MENDED], live, newest=epoch(CLICKS.decoding))
+    assert (taken.handovers, labels(taken)) == (("h/clicks",), {MENDED.decoding: "clicks"})
+    assert decoding(taken, MENDED).after == (CLICKS.decoding,)
+    late = make_plan([MENDED], live, newest=epoch(CLICKS.decoding, MENDED.decoding))
+    assert (late.handovers, labels(late)) == ((), {CLICKS.decoding: "clicks"})
+    again = make_plan([MENDED], live, newest=epoch(MENDED.decoding, h_clicks=START))
+    assert (again.handovers, labels(again)) == (("h/clicks",), {MENDED.decoding: "clicks"})
+    for_good = make_plan([MENDED], [(PER_HOUR, (handed(until=START),))], newest=epoch(MENDED.decoding))
+    assert (for_good.handovers, labels(for_good)) == ((), {MENDED.decoding: "clicks"})
+
+
+def test_a_text_is_taken_by_all_of_its_definitions_that_are_live_or_by_none() -> None:
+    other = definition(CLICKS, "other")
+    both = (PER_HOUR.hash, other.hash)
+    newest = epoch(CLICKS.decoding)
+    waits = make_plan([], [(PER_HOUR, (handed(together=both),)), (other, (CLICKS,))], newest=newest)
+    assert (waits.handovers, labels(waits)) == ((), {CLICKS.decoding: "clicks"})
+    there = make_plan([], [(PER_HOUR, (handed(together=both),)), (other, (handed(together=both),))], newest=newest)
+    assert (there.handovers, labels(there)) == (("h/clicks",), {MENDED.decoding: "clicks"})
+    alone = make_plan([], [(PER_HOUR, (handed(together=both),))], newest=newest)
+    assert alone.handovers == ("h/clicks",)

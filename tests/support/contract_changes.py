@@ -38,6 +38,12 @@ SELECT date_trunc('month', hour) AS month, MEASURE(orders) AS orders FROM shops 
 """
 """One that reads the shop, one that reads the amount, one that is derived from the first."""
 
+RECORD = {
+    "placed": "2024-05-01T12:00:00Z", "sent": "2024-05-02T12:00:00Z", "shop": "a", "amount": 2, "note": "n",
+    "kind": "a", "weight": 1.5, "box": {"w": 1, "h": 2},
+}  # fmt: skip
+"""What an order says, but for its id."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -52,6 +58,9 @@ class Case:
 
     amounts: str = ""
     """What `amounts` needs, where that is something else."""
+
+    handed: bool = False
+    """Whether it needs nothing after all where there are but records like RECORD, which are judged as before."""
 
     @property
     def text(self) -> str:
@@ -87,21 +96,21 @@ CASES = (
          "nothing"),
     Case("another name for a key that is read", "{name: amount,", "{name: total, physicalName: amount,", "nothing",
          "another text"),
-    Case("another key under the same name", _NOTE, _note("physicalName: remark"), "rebuild"),
-    Case("a field added", _NOTE, f"{_NOTE}      - {{name: coupon, logicalType: string}}\n", "rebuild"),
+    Case("another key under the same name", _NOTE, _note("physicalName: remark"), "rebuild", handed=True),
+    Case("a field added", _NOTE, f"{_NOTE}      - {{name: coupon, logicalType: string}}\n", "rebuild", handed=True),
     Case("a required field added", _NOTE, f"{_NOTE}      - {{name: c, logicalType: string, required: true}}\n",
          "rebuild"),
-    Case("a field removed", _NOTE, "", "rebuild"),
-    Case("a field removed that is read", f"      - {_AMOUNT}\n", "", "rebuild", "another text"),
-    Case("required", _NOTE, _note("required: true"), "rebuild"),
+    Case("a field removed", _NOTE, "", "rebuild", handed=True),
+    Case("a field removed that is read", f"      - {_AMOUNT}\n", "", "rebuild", "another text", handed=True),
+    Case("required", _NOTE, _note("required: true"), "rebuild", handed=True),
     Case("a field widened", "{name: note, logicalType: string}", "{name: note, logicalType: integer}", "rebuild"),
-    Case("a decimal widened", "decimal(6,2)", "decimal(8,2)", "rebuild"),
-    Case("a rule added", _NOTE, _note("logicalTypeOptions: {maxLength: 9}"), "rebuild"),
-    Case("a rule loosened", "{minimum: 0}", "{minimum: -5}", "rebuild"),
-    Case("a rule tightened", "{minimum: 0}", "{minimum: 1}", "rebuild"),
-    Case("a rule removed", ", logicalTypeOptions: {minimum: 0}", "", "rebuild"),
-    Case("an enum value added", _KIND, "[{value: a}, {value: b}, {value: c}]", "rebuild"),
-    Case("an enum value removed", _KIND, "[{value: a}]", "rebuild"),
+    Case("a decimal widened", "decimal(6,2)", "decimal(8,2)", "rebuild", handed=True),
+    Case("a rule added", _NOTE, _note("logicalTypeOptions: {maxLength: 9}"), "rebuild", handed=True),
+    Case("a rule loosened", "{minimum: 0}", "{minimum: -5}", "rebuild", handed=True),
+    Case("a rule tightened", "{minimum: 0}", "{minimum: 1}", "rebuild", handed=True),
+    Case("a rule removed", ", logicalTypeOptions: {minimum: 0}", "", "rebuild", handed=True),
+    Case("an enum value added", _KIND, "[{value: a}, {value: b}, {value: c}]", "rebuild", handed=True),
+    Case("an enum value removed", _KIND, "[{value: a}]", "rebuild", handed=True),
     Case("another event time", _TIME, _TIME.replace("placed", "sent"), "rebuild"),
     Case("another event id", _ID, _ID.replace("value: id", "value: note"), "rebuild"),
     Case("no event id", f"  - {_ID}\n", "", "rebuild"),
@@ -109,7 +118,8 @@ CASES = (
          "rebuild"),
     Case("another format of times", "{name: sent, logicalType: timestamp}",
          "{name: sent, logicalType: timestamp, physicalType: epoch_millis}", "rebuild"),
-    Case("the earliest event time", _ID, f"{_ID}\n  - {{property: seamline.earliest, value: 2020-01-01}}", "rebuild"),
+    Case("the earliest event time", _ID, f"{_ID}\n  - {{property: seamline.earliest, value: 2020-01-01}}",
+         "rebuild", handed=True),
     Case("how far ahead an event time may be", _ID, f"{_ID}\n  - {{property: seamline.ahead, value: 2 days}}",
-         "rebuild"),
+         "rebuild", handed=True),
 )  # fmt: skip

@@ -84,13 +84,15 @@ def order(id_: str, at: datetime = DAY, *, shop: str = "a", amount: object = 1, 
 class Bench:
     """One stream of a lake whose topic is two lists of records."""
 
-    def __init__(self, folder: Path, *, view: str = VIEW, extra: str = "", store: Any = None) -> None:
+    def __init__(
+        self, folder: Path, *, view: str = VIEW, extra: str = "", store: Any = None, text: str = CONTRACT
+    ) -> None:
         self.folder = folder
         self.clock = ManualClock(datetime(2024, 6, 1, tzinfo=UTC))
         self.lake = Lake(str(folder), store if store is not None else MemoryStore())
         self.settings = BatchSection()  # type: ignore[call-arg]
         self.carried = CARRIED
-        self.contract = contract(extra)
+        self.contract = parse_contract(text.replace(" EXTRA", extra), "orders.yaml")
         self.source = topic_source("orders", "id1")
         self.log: dict[int, list[tuple[datetime, bytes | None]]] = {0: [], 1: []}
         self.apply(view)
@@ -147,9 +149,10 @@ class Bench:
         """Commits one epoch up to `end` (default: all); returns its number."""
         catalogue = Catalogue(self.lake)
         live = [(d, catalogue.contracts(d.hash)) for d in catalogue.live("main")]
-        plan = make_plan([self.contract], live)
+        log = self.lake.speed_log("main")
+        newest = (self._speed.history if self._speed else SpeedHistory(log)).newest_epoch
+        plan = make_plan([self.contract], live, newest=newest)
         if self._speed is None:
-            log = self.lake.speed_log("main")
             writer = Writer.take(log, Claim(at=self.clock(), holder="test"))
             engine, ends = self.lake.kernel(), lambda: self.end
             self._speed = Speed(

@@ -326,7 +326,8 @@ class World:
             catalogue = Catalogue(self.lake)
             writer = Writer.take(self.lake.speed_log(STREAM), Claim(at=self.speed_clock(), holder="speed"))
             live = [(d, catalogue.contracts(d.hash)) for d in catalogue.live(STREAM)]
-            plan = make_plan([self.contract, self.returns], live)
+            newest = SpeedHistory(self.lake.speed_log(STREAM)).newest_epoch
+            plan = make_plan([self.contract, self.returns], live, newest=newest)
             kept = (KEPT_BYTES, 0)[self.deaths % 2]  # each life leaves copies out in the other of two ways
             carried = (CARRIED, 0)[self.deaths // 2 % 2]  # and every second one has its packs in objects of their own
             speed = Speed(
@@ -345,7 +346,7 @@ class World:
         catalogue = maintenance.catalogue
         catalogue.catch_up()
         live = [(d, catalogue.contracts(d.hash)) for d in catalogue.live(STREAM)]
-        plan = make_plan([self.contract, self.returns], live)
+        plan = make_plan([self.contract, self.returns], live, newest=speed.history.newest_epoch)
         if plan != speed.plan:
             speed.use(plan)
         return self._speed

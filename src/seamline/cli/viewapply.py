@@ -34,7 +34,7 @@ def apply(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
         "new": "new: served from the stream's first record on",
         "returned": "returned: served as before it was dropped; refresh it where epochs came meanwhile",
         "changed": "changed: built beside the served definition, and switched to when its first version is done",
-        "described": "properties or comments taken over: nothing is rebuilt",
+        "described": "its newer texts taken over: nothing is rebuilt",
         "unchanged": "unchanged",
     }
     show_table(("view", "definition", "change"), [(one.view, one.definition, words[one.change]) for one in applied])

@@ -96,6 +96,9 @@ class Epoch(SegmentEntry):
     newest: datetime | None = None
     """The latest Kafka timestamp read."""
 
+    handovers: dict[str, Frontier] = {}
+    """By `Handover.id`, where the first epoch began that goes by it; as long as a definition's record does not say."""
+
 
 class Compacted(SegmentEntry):
     """Epochs `first` to `last` as one segment a definition. The epochs stay until they are retired."""

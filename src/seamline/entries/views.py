@@ -5,6 +5,29 @@ from __future__ import annotations
 from typing import Literal
 
 from seamline.entries.base import EntryBase, Value
+from seamline.frontier import Frontier
+
+
+class Handover(Value):
+    """Where a contract's text has taken the place of another that judges records otherwise, none of those that there
+    were: from a position on, which the first epoch says that goes by it (`Epoch.handovers`)."""
+
+    id: str
+
+    before: str
+    """The text that judges what lies below."""
+
+    earlier: tuple[str, ...] = ()
+    """The decodings that this one had taken the place of."""
+
+    imports: tuple[str, ...] = ()
+    """The whole imports that it judges, too."""
+
+    together: tuple[str, ...] = ()
+    """The definitions that take the handover in one epoch."""
+
+    at: Frontier | None = None
+    """The position, once a batch version was published that knows it."""
 
 
 class DefinitionRecord(Value):
@@ -25,6 +48,9 @@ class DefinitionRecord(Value):
 
     earlier: dict[str, tuple[str, ...]] = {}
     """Then, by contract, the decodings that it went by before."""
+
+    handovers: dict[str, tuple[Handover, ...]] = {}
+    """By contract, the texts that judge records below positions, oldest first; the one in `contracts` is the last."""
 
 
 class Published(EntryBase):

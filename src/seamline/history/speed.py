@@ -71,6 +71,16 @@ class SpeedHistory(History):
             number -= 1
         return run[::-1]
 
+    @property
+    def handovers(self) -> dict[str, Frontier]:
+        """The handovers that were taken, and where, as far as no definition's record says it for good."""
+        return self.newest_epoch.handovers if self.newest_epoch else {}
+
+    @property
+    def newest_epoch(self) -> Epoch | None:
+        """The newest epoch, as far as it stands."""
+        return self.epochs.get(self.last_epoch)
+
     def covers(self, number: int) -> bool:
         """Whether an epoch stands, or a compacted segment does for it."""
         return number in self.epochs or any(first <= number <= last for first, last in self.compacted)

@@ -15,13 +15,12 @@ from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_a
 
 from seamline.advance import Say, unsaid
 from seamline.claims import is_claimed
-from seamline.clock import system_clock
 from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
 from seamline.machine.broker import Broker
 from seamline.machine.supervisor import Role, RoleState, Supervisor
+from seamline.operate.viewapply import put_into_service
 from seamline.private import made
 from seamline.schemas.project import ADDRESS, BOOTSTRAP, Project
-from seamline.schemas.states import apply_views
 from seamline.streaming.kafka import Cluster
 from seamline.streaming.liveness import is_outage
 
@@ -79,7 +78,7 @@ def start_stack(project: Project, *, env: Mapping[str, str] | None = None, say: 
     try:
         broker, bootstrap = _broker(project, say)
         _make_topics(project, bootstrap, say)
-        for applied in apply_views(project.lake, project.views, project.contracts, system_clock):
+        for applied in put_into_service(project):
             if applied.change != "unchanged":
                 say(f"view {applied.view}: {applied.change} definition {applied.definition}")
         supervisor = Supervisor(roles(project, env or {}), project.state / ROLES)

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from seamline.clock import system_clock
 from seamline.entries.views import Published
 from seamline.errors import Condition, UserError
 from seamline.jobs.batch import Batch
+from seamline.jobs.judging import JudgedOtherwise, judged_otherwise
 from seamline.operate.views import batch_of
 from seamline.schemas.catalogue import Catalogue
+from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import Project
 from seamline.schemas.states import Applied, apply_views, drop_view
 
 
 def put_into_service(project: Project) -> list[Applied]:
-    """Puts the project's views into service. All are compiled first: VIEW_INVALID leaves every one as it was."""
-    return apply_views(project.lake, project.views, project.contracts, system_clock)
+    """Puts the project's views into service. All are compiled first: VIEW_INVALID leaves every one as it was.
+
+    Where a contract changed in what it accepts, the archive is looked through: that takes time with its records."""
+    agree = partial(_agree, project)
+    return apply_views(project.lake, project.views, project.contracts, system_clock, agree)
+
+
+def _agree(project: Project, was: Contract, now: Contract) -> bool:
+    return looked_through(project, was, now) is None
+
+
+def looked_through(project: Project, was: Contract, now: Contract) -> JudgedOtherwise | None:
+    """The first record of the project's archive that two contracts judge otherwise; None where there is none."""
+    kernel = project.settings.kernel
+    engine = project.lake.kernel(kernel.memory, kernel.threads)
+    return judged_otherwise(project.lake, engine, was, now)
 
 
 def take_out_of_service(project: Project, name: str) -> bool:

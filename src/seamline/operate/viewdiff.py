@@ -11,7 +11,8 @@ from seamline.errors import Condition, UserError
 from seamline.history.archive import ArchiveHistory
 from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.contracts.contract import Contract
-from seamline.schemas.going_on import as_standing
+from seamline.schemas.going_on import as_standing, goes_on
+from seamline.schemas.handovers import able
 from seamline.schemas.project import Project
 from seamline.schemas.views.cost import bytes_said
 from seamline.schemas.views.diff import Difference, Side, compare
@@ -98,7 +99,7 @@ def _difference(project: Project, catalogue: Catalogue, name: str, view: ParsedV
     costly = difference.needs in ("rebuild", "another name")
     raw = _raw(project, contracts) if costly and definition.base is None else None
     return ViewDifference(
-        name, old.hash if old else None, new.hash, difference, _being(state, new.hash) if costly else "", raw
+        name, old.hash if old else None, new.hash, difference, _being(state, compiled) if costly else "", raw
     )
 
 
@@ -116,11 +117,16 @@ def _namesake(catalogue: Catalogue, new: Side) -> Side | None:
     return None
 
 
-def _being(state: Published | None, new: str) -> str:
-    """Whether the changed definition is live already, in words."""
-    if state is None or new not in state.live:
-        return ""
-    return "nothing more: it was applied, and is switched to with its next batch version"
+def _being(state: Published | None, new: Compiled) -> str:
+    """Whether the changed definition is live already, or may turn out to be none, in words."""
+    if state is not None and goes_on(state, new) is not None:
+        return "nothing more: it was applied, and is switched to with its next batch version"
+    if able(state, new) is not None:
+        return (
+            "a rebuild, or nothing where no archived record is judged otherwise: 'seamline contracts diff' looks"
+            " through the archive, as 'seamline views apply' does"
+        )
+    return ""
 
 
 def _raw(project: Project, contracts: Iterable[Contract]) -> tuple[int, int] | None:
