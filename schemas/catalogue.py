@@ -8,6 +8,8 @@ from functools import lru_cache
 
 from seamline.entries.views import DefinitionRecord, Published
 from seamline.errors import Condition, SeamlineError, UserError
+from seamline.hints import EVERY_LOG, Moved
+from seamline.history.base import read_on
 from seamline.history.views import ViewHistory
 from seamline.lake import Lake
 from seamline.schemas.contracts.contract import Before, Contract, parse_contract
@@ -29,15 +31,19 @@ class Catalogue:
         self._changed = False
         self.catch_up()
 
-    def catch_up(self) -> bool:
-        """Reads on; True where a view changed, in a look before this one that failed half way, too."""
+    def catch_up(self, moved: Moved = EVERY_LOG) -> bool:
+        """Reads on those that moved, and finds new ones; True where a view changed, perhaps in a look before this one
+        that failed half way."""
+        if not moved.any_of("views"):
+            return False
+        changed, self._changed = self._changed, True  # until this look has come to its end
+        known = [history for history in self._histories.values() if history.log.name in moved]
         for view in self._lake.views():
             if view not in self._histories:
                 self._histories[view] = ViewHistory(self._lake.view_log(view))
-                self._changed = True
-            else:
-                self._changed |= self._histories[view].catch_up()
-        changed, self._changed = self._changed, False
+                changed = True
+        changed |= read_on(known)
+        self._changed = False
         if changed:
             self._by_definition = {one: history for history in self._histories.values() for one in history.definitions}
             self._compiled.clear()  # a record's properties may have changed; what did not is not compiled again

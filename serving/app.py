@@ -77,7 +77,7 @@ class Follower:
 
     def __init__(self, lake: Lake, settings: Settings, clock: Clock = system_clock) -> None:
         self._open: Callable[[], Serving] = partial(Serving, lake, settings, clock)
-        self._pause = settings.serving.poll_ms / 1000
+        self._pause = settings.serving.pace(lake.uri).poll.total_seconds()
         self._clock = clock
         self._stop = threading.Event()
         self._followed = Followed()

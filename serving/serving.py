@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
 
 import pyarrow as pa
 
@@ -19,13 +18,15 @@ from seamline.entries.topics import Gone
 from seamline.entries.views import Published
 from seamline.errors import SeamlineError, TransientError
 from seamline.frontier import Frontier
+from seamline.hints import Hints, Moved
 from seamline.history.archive import ArchiveHistory
-from seamline.history.base import History
+from seamline.history.base import read_on
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
 from seamline.kernel import Limits, parquet
 from seamline.lake import Lake
+from seamline.ledger import newest
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.definition import Definition
 from seamline.segment import check_seam
@@ -48,8 +49,8 @@ from seamline.serving.snapshot import ServedView, Snapshot
 from seamline.serving.status import Status, status_of
 from seamline.serving.tail import FANOUT, Partials, Runs, extend
 
-LOOK_AFTER = timedelta(seconds=10)
-"""How long a log is at rest until it is looked for entries beyond one that is missing."""
+FOLLOWS = ("views", "batch", "speed")
+"""Kinds of log whose hints are followed; what a stream's topics say is read with its epochs."""
 
 
 class Serving:
@@ -73,7 +74,7 @@ class Serving:
         self._topics: dict[str, TopicsHistory] = {}
         self._batch: dict[str, BatchHistory] = {}
         self._partials: dict[str, Partials] = {}
-        self._moved: dict[str, datetime] = {}
+        self._hints = Hints(lake.store, FOLLOWS, settings.serving.pace(lake.uri).sweep, clock)
         self._current = Snapshot({})
         self._behind = True
         self.catch_up()
@@ -84,14 +85,21 @@ class Serving:
         Raises TransientError where the lake is out of reach, TerminalError LEDGER_FORMAT for an entry it cannot read;
         the snapshot before stays. Whatever a look leaves undone because the store failed it (entries that were read and
         not shown, a view whose files could not be) is done by the next one, whether or not there is a new entry.
+
+        Where nothing moved it is one request, whatever the number of views. A log that moved is a few more; every so
+        often all are looked at: a request for each view and stream, and for each 1,000 entries of batch logs.
         """
         with self._lock:
             was_behind, self._behind = self._behind, True  # until this look has come to its end
-            if not self._read(was_behind) and not was_behind:
+            moved = self._hints.look()
+            changed = self._read(moved, was_behind)
+            self._hints.done(moved)
+            if not changed and not was_behind:
                 self._behind = False
                 return False
             views = self._assemble()
-            if any(isinstance(v, SeamlineError) and is_seam(v) for v in views.values()) and self._read(again=True):
+            apart = [view for view, v in views.items() if isinstance(v, SeamlineError) and is_seam(v)]
+            if apart and self._read(self._logs_of(apart), again=True):
                 views = self._assemble()  # what was missing may have been put, or retired, while this was read
             self._current, self._behind = Snapshot(views), any(map(_may_pass, views.values()))
             return True
@@ -154,44 +162,57 @@ class Serving:
 
     # reading the ledger: views, then batch versions, then epochs
 
-    def _read(self, again: bool) -> bool:
-        changed = self.catalogue.catch_up()
-        for state in self.catalogue.states.values():
+    def _read(self, moved: Moved, again: bool) -> bool:
+        """Asks the logs that moved, and of each view that did, its batch and speed logs too: what it names was put
+        before it was read, whether or not a hint of that came. `again`: a look before this one did not come to its end.
+        """
+        changed, sweep = self.catalogue.catch_up(moved), moved.places is None
+        states = list(self.catalogue.states.values())
+        known = self._batches(states, moved)
+        for state in states:
             if state.served is not None and state.served not in self._batch:
                 self._batch[state.served] = BatchHistory(self.lake.batch_log(state.served))
                 changed = True
-        for batch in self._batch.values():
-            changed |= self._follow(batch)
-        for state in self.catalogue.states.values():
+        changed |= read_on(known, beyond=sweep)
+        changed |= self._open_streams(states)
+        for stream, history in self._speed.items():
+            asked = history.log.name in moved or moved.any_of("views", "batch")
+            news = asked and read_on([history], beyond=sweep)
+            if news or again:
+                news |= self._topics[stream].catch_up()  # what is accepted as gone is passed over by an epoch
+            changed |= news
+        return changed
+
+    def _batches(self, states: Iterable[Published], moved: Moved) -> list[BatchHistory]:
+        """The batch logs to ask, of those that are followed. Where all are looked at, one listing says which moved."""
+        if moved.places is None:
+            newest_of = newest(self.lake.store, "batch") if self._batch else {}
+            return [one for one in self._batch.values() if newest_of.get(one.log.name, 0) > one.number]
+        named = {state.served for state in states if self.lake.view_log(state.view).name in moved}
+        return [one for hash_, one in self._batch.items() if hash_ in named or one.log.name in moved]
+
+    def _open_streams(self, states: Iterable[Published]) -> bool:
+        """Begins to follow the streams of what is served; True where one is new."""
+        new = False
+        for state in states:
             try:
                 stream = self.catalogue.stream(str(state.served))
             except SeamlineError:
                 continue  # told by the view itself
             if stream not in self._speed:
-                speed, topics = (
-                    SpeedHistory(self.lake.speed_log(stream), self.lake.packs.keep),
-                    TopicsHistory(self.lake.topics_log(stream)),
-                )
-                self._speed[stream], self._topics[stream] = speed, topics
-                changed = True
-        for stream, history in self._speed.items():
-            if self._follow(history) or again:
-                self._topics[stream].catch_up()  # what is accepted as gone is passed over by an epoch
-                changed = True
-        return changed
+                speed = SpeedHistory(self.lake.speed_log(stream), self.lake.packs.keep)
+                self._speed[stream], self._topics[stream] = speed, TopicsHistory(self.lake.topics_log(stream))
+                new = True
+        return new
 
-    def _follow(self, history: History) -> bool:
-        """Reads on by asking for the next number. Where that is missing for a while, it may have been removed
-        (retention passed a frozen reader; an entry was lost), so what stands after it is looked for."""
-        now, name = self.clock(), history.log.name
-        if history.catch_up():
-            self._moved[name] = now
-            return True
-        if now - self._moved.setdefault(name, now) < LOOK_AFTER:
-            return False
-        found = history.load()
-        self._moved[name] = now
-        return found
+    def _logs_of(self, views: Iterable[str]) -> Moved:
+        """Every log that these views are answered from."""
+        logs = set[str]()
+        for view in views:
+            served = str(self.catalogue.states[view].served)
+            speed = self.lake.speed_log(self.catalogue.stream(served))
+            logs |= {log.name for log in (self.lake.view_log(view), self.lake.batch_log(served), speed)}
+        return Moved.of(logs)
 
     def _assemble(self) -> dict[str, ServedView | SeamlineError]:
         return {view: self._guarded(state) for view, state in sorted(self.catalogue.states.items())}

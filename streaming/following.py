@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from seamline.clock import Clock, system_clock
 from seamline.errors import SeamlineError
+from seamline.hints import Hints
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract, load_contracts
 from seamline.schemas.project import Project
@@ -17,10 +19,12 @@ log = logging.getLogger(__name__)
 class Following:
     """One stream's contracts and live definitions. `contracts` are the project's own; `reload` alone changes them."""
 
-    def __init__(self, project: Project, stream: str) -> None:
+    def __init__(self, project: Project, stream: str, clock: Clock = system_clock) -> None:
         self.stream = stream
         self.contracts = project.contracts_of(stream)
         self.catalogue = Catalogue(project.lake)
+        sweep = project.settings.serving.pace(project.lake.uri).sweep
+        self._hints = Hints(project.lake.store, ("views",), sweep, clock)
         self._folder = project.folder / "contracts"
         self._stamp = _stamp(self._folder)
 
@@ -43,8 +47,11 @@ class Following:
         return named
 
     def look(self) -> bool:
-        """Reads the views' logs on; True where one changed. A few small reads."""
-        return self.catalogue.catch_up()
+        """Reads the views' logs on; True where one changed. Where none moved it is one request."""
+        moved = self._hints.look()
+        changed = self.catalogue.catch_up(moved)
+        self._hints.done(moved)
+        return changed
 
     def reload(self) -> bool:
         """Reads contracts/ again where a file changed; True where that made a difference.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from seamline.attempts import SWEPT_AFTER
 from seamline.errors import Condition, UserError
+from seamline.schemes import scheme
 
 FILE = "seamline.toml"
 ENVIRONMENT = "SEAMLINE_"
@@ -104,6 +106,17 @@ class BatchSection(Section):
     keep_versions: Positive = Field(5, description="batch versions that stay restorable")
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How often a reader looks at a lake."""
+
+    poll: timedelta
+    """Between two looks at what moved."""
+
+    sweep: timedelta
+    """Between two looks at everything: how long a lost hint may go unnoticed."""
+
+
 class ServingSection(Section):
     """The serving layer."""
 
@@ -111,10 +124,24 @@ class ServingSection(Section):
     port: int = Field(8765, ge=0, le=65535, description="port of the HTTP API; 0 takes a free one")
     hosts: list[str] = Field([], description="names beside localhost and its address that clients may ask it by")
     query_seconds: int = Field(30, gt=0, le=3600, description="seconds until a query is interrupted, an hour at most")
-    poll_ms: Positive = Field(50, description="milliseconds between looks at the ledger")
+    poll_ms: Positive = Field(50, description="milliseconds between looks at the ledger, of a lake in a folder")
+    remote_poll_ms: Positive = Field(500, description="the same of a lake in an object store: a request each")
+    sweep_seconds: Positive = Field(
+        10, description="seconds after which all logs of a lake in a folder are asked, whatever the hints say"
+    )
+    remote_sweep_seconds: Positive = Field(
+        60, description="the same of a lake in an object store: a request for each view"
+    )
     held_mb: int = Field(
         256, ge=0, description="MiB of batch partials held in memory, of views of many small files; 0: none"
     )
+
+    def pace(self, uri: str) -> Pace:
+        """How often a lake is looked at there."""
+        poll, sweep = (
+            (self.remote_poll_ms, self.remote_sweep_seconds) if scheme(uri) else (self.poll_ms, self.sweep_seconds)
+        )
+        return Pace(timedelta(milliseconds=poll), timedelta(seconds=sweep))
 
 
 class Settings(BaseSettings):

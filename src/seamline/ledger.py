@@ -11,12 +11,14 @@ In a local folder an entry is durable before it counts. One that is not whole, a
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Iterator
 from typing import Any, Self, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from seamline import objects
+from seamline import hints, objects
 from seamline.entries import Entry
 from seamline.entries.base import FORMAT, Claim, EntryBase
 from seamline.errors import Condition, ConflictError, TerminalError
@@ -75,10 +77,20 @@ class Log:
                 yield number, entry
 
     def put(self, number: int, entry: EntryBase) -> None:
-        """Puts one entry if its number is free. Raises LEDGER_CONFLICT where another attempt's stands there.
+        """Puts one entry if its number is free, and a hint of it. Raises LEDGER_CONFLICT where another attempt's stands
+        there.
 
         Safe to repeat: an entry of the same attempt that already stands is this one, its answer was lost.
         """
+        self.put_untold(number, entry)
+        self.tell(entry)
+
+    def tell(self, entry: EntryBase) -> bool:
+        """Hints that an entry of this log stands. False where the store failed it: that costs readers time alone."""
+        return hints.tell(self.store, self.name, entry.attempt)
+
+    def put_untold(self, number: int, entry: EntryBase) -> None:
+        """`put` without the hint, for who gives it. Raises LEDGER_CONFLICT."""
         payload = entry.model_dump_json().encode()
         if objects.put_if_absent(self.store, self.path(number), payload):
             return
@@ -131,17 +143,15 @@ class Log:
         return True
 
     def _named(self) -> Iterator[int]:
-        for path in objects.paths(self.store, f"{LEDGER}{self.name}/"):
-            name = path.rpartition("/")[2]
-            if name.endswith(".json") and name[:-5].isdigit():
-                yield int(name[:-5])
+        return (number for _, number in _named(self.store, self.name))
 
 
 class Writer:
     """The one writer of a log, between its claim and the claim of another.
 
     `claim` is the number of its claim entry. Every put goes to the number after the last one seen, so a claim by
-    another process takes that number and this writer's next put is refused with WRITER_CONFLICT.
+    another process takes that number and this writer's next put is refused with WRITER_CONFLICT. What changes, by `put`
+    alone: the number that is next, and when a hint was given last.
     """
 
     def __init__(self, log: Log, claim: int, holder: str) -> None:
@@ -149,6 +159,7 @@ class Writer:
         self.claim = claim
         self.holder = holder
         self._next = claim + 1
+        self._told = -math.inf
 
     @classmethod
     def take(cls, log: Log, claim: Claim) -> Self:
@@ -172,11 +183,30 @@ class Writer:
         """Puts the next entry and returns its number. Raises WRITER_CONFLICT where the claim is lost."""
         number = self._next
         try:
-            self.log.put(number, entry)
+            self.log.put_untold(number, entry)
         except ConflictError as error:
             raise writer_conflict(self.log.name, _describe(self.log.read(number)), number) from error
         self._next = number + 1
+        now = time.monotonic()
+        if now - self._told >= hints.SPARED and self.log.tell(entry):
+            self._told = now
         return number
+
+
+def newest(store: Any, kind: str) -> dict[str, int]:
+    """The highest number in each log of a kind, by the log's name. A request for each 1,000 entries."""
+    found: dict[str, int] = {}
+    for log, number in _named(store, kind):
+        found[log] = max(number, found.get(log, 0))
+    return found
+
+
+def _named(store: Any, below: str) -> Iterator[tuple[str, int]]:
+    """Each entry of a log, or of every log of a kind: the log's name, and its number."""
+    for path in objects.paths(store, f"{LEDGER}{below}/"):
+        log, _, name = path.removeprefix(LEDGER).rpartition("/")
+        if name.endswith(".json") and name[:-5].isdigit():
+            yield log, int(name[:-5])
 
 
 def writer_conflict(log: str, holder: str, number: int) -> ConflictError:

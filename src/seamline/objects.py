@@ -55,6 +55,17 @@ def put_if_absent(store: Any, path: str, payload: bytes) -> bool:
     return True
 
 
+def put_once(store: Any, path: str, payload: bytes) -> bool:
+    """Puts an object, over what stands there too; False where the store fails it. Neither durable nor tried again: for
+    what nobody need find."""
+    try:
+        obstore.put(store, path, payload)
+    except (BaseError, OSError) as error:
+        logger.debug("%s was not put: %s", path, error)
+        return False
+    return True
+
+
 @_retrying
 def stands(store: Any, path: str) -> bool:
     """Whether there is an object of that path."""
@@ -85,6 +96,16 @@ def paths(store: Any, prefix: str) -> list[str]:
         return [item["path"] for batch in obstore.list(store, prefix=prefix) for item in batch]
     except BaseError as error:
         raise unavailable(error, prefix) from error
+
+
+@_retrying
+def stamps(store: Any, prefix: str) -> dict[str, tuple[Any, ...]]:
+    """All objects under a prefix by path, each with what is another once it is put anew. A request for each 1,000."""
+    try:
+        listed = [item for batch in obstore.list(store, prefix=prefix) for item in batch]
+    except (BaseError, OSError) as error:
+        raise unavailable(error, prefix) from error
+    return {item["path"]: (item["e_tag"], item["size"], item["last_modified"]) for item in listed}
 
 
 @_retrying

@@ -21,7 +21,8 @@ CHANGES = {
     "SpeedHistory": "compacted epochs frontier last_epoch newest origin",
     "TopicsHistory": "gone read",
     "ViewHistory": "definitions",
-    "Writer": "_next",
+    "Hints": "_stamps _swept",
+    "Writer": "_next _told",
     "Catalogue": "_by_definition _changed",
     "Reach": "_number frontier",
     # the layers and roles: each says in its docstring what changes, and when

@@ -31,7 +31,7 @@ class Failing:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.made, self.at = 0, 0
-        for name in ("get", "paths", "folders", "stands"):
+        for name in ("get", "paths", "stamps", "folders", "stands"):
             patch.setattr(getattr(objects, name).retry, "stop", stop_after_attempt(1))
         for name in CALLS:
             patch.setattr(obstore, name, self._counted(getattr(obstore, name)))

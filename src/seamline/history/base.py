@@ -6,8 +6,14 @@ the hole.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+
 from seamline.entries.base import Claim, EntryBase
 from seamline.ledger import Log
+
+AT_ONCE = 16
+"""Logs asked at one time."""
 
 
 class History:
@@ -46,3 +52,16 @@ class History:
 
     def apply(self, number: int, entry: EntryBase) -> None:
         """Adds one entry to what the log says. Unknown kinds never get here: decoding refuses them."""
+
+
+def read_on(histories: Collection[History], beyond: bool = False) -> bool:
+    """Reads each of them on; True where one had something new. A request for each, a few side by side, and one for each
+    new entry. `beyond`: where the next entry of one is missing, what stands after it is looked for."""
+
+    def read(history: History) -> bool:
+        return history.catch_up() or (beyond and history.load())
+
+    if len(histories) <= 2:
+        return any([read(one) for one in histories])
+    with ThreadPoolExecutor(min(AT_ONCE, len(histories)), thread_name_prefix="read-on") as pool:
+        return any(list(pool.map(read, histories)))

@@ -20,7 +20,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from seamline.clock import system_clock
 from seamline.errors import Condition, SeamlineError, TransientError
+from seamline.hints import Hints
 from seamline.history.archive import ArchiveHistory
+from seamline.history.base import History, read_on
 from seamline.history.batch import BatchHistory
 from seamline.jobs.ahead import by_turns
 from seamline.jobs.batch import Batch
@@ -46,6 +48,8 @@ class Duties:
 
     def __init__(self, project: Project, units: SparkUnits) -> None:
         self.project = project
+        sweep = project.settings.serving.pace(project.lake.uri).sweep
+        self._hints = Hints(project.lake.store, ("views", "batch", "archive"), sweep, system_clock)
         self._catalogue = Catalogue(project.lake)
         self._said: dict[str, str] = {}
         self._batches: dict[str, BatchHistory] = {}
@@ -82,8 +86,15 @@ class Duties:
         attempt("retention", lambda: retain(self.project.lake, self.project.settings, system_clock))
 
     def waiting(self) -> frozenset[str]:
-        """Live definitions without a batch version yet, and served ones without a file that was imported for them."""
-        self._catalogue.catch_up()
+        """Live definitions without a batch version yet, and served ones without a file that was imported for them.
+
+        Where nothing moved it is one request, whatever the number of views.
+        """
+        moved = self._hints.look()
+        self._catalogue.catch_up(moved)
+        followed: list[History] = [*self._batches.values(), *self._archives.values()]
+        read_on([one for one in followed if one.log.name in moved])
+        self._hints.done(moved)
         states = self._catalogue.states.values()
         live = {definition for state in states for definition in state.live}
         new = {definition for definition in live if not self._versions(definition).versions}
@@ -94,7 +105,6 @@ class Duties:
         stream = self._catalogue.stream(definition)
         if stream not in self._archives:
             self._archives[stream] = ArchiveHistory(self.project.lake.archive_log(stream))
-        self._archives[stream].catch_up()
         version = self._versions(definition).versions.get(number) if number is not None else None
         held = version.imports if version else ()
         return not {*imports_of(self._archives[stream], self._catalogue.contracts(definition))} <= {*held}
@@ -102,7 +112,6 @@ class Duties:
     def _versions(self, definition: str) -> BatchHistory:
         if definition not in self._batches:
             self._batches[definition] = BatchHistory(self.project.lake.batch_log(definition))
-        self._batches[definition].catch_up()
         return self._batches[definition]
 
 
