@@ -19,7 +19,19 @@ from pathlib import Path
 
 from figures import Figure, Size
 
-MODULES = ("rebuild", "refresh", "views", "verify", "answer", "pruned", "stream", "kinds", "recovery", "sketches")
+MODULES = (
+    "rebuild",
+    "refresh",
+    "views",
+    "verify",
+    "answer",
+    "pruned",
+    "polling",
+    "stream",
+    "kinds",
+    "recovery",
+    "sketches",
+)
 """Each has `measure(size)`. One is imported when its turn comes: Spark's session is its own."""
 
 OUT = Path("build") / "bench.json"

@@ -4,6 +4,7 @@
 ledger/archive/<stream>/<n>.json   ledger/speed/<stream>/<n>.json
 ledger/topics/<stream>/<n>.json
 ledger/batch/<definition>/<n>.json ledger/views/<view>/<n>.json
+hints/<kind of log>/<two digits>   which logs may have moved: advisory (hints.py)
 raw/<contract>-<layout>/           a Delta table, partitioned by event date
 speed/<stream>/<attempt>.pack      what an epoch holds, where its entry does not carry it
 speed/<stream>/<definition>/<attempt>.parquet   speed/<stream>/ids/<attempt>.parquet

@@ -6,13 +6,14 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from places import ROOT
 
-from seamline.config import Settings, load_settings
+from seamline.config import Pace, ServingSection, Settings, load_settings
 from seamline.errors import Condition, UserError
 
 
@@ -128,3 +129,10 @@ def test_the_template_shows_every_key_with_its_default() -> None:
     for section, key, default, _ in keys():
         expected[section][key] = default
     assert shown == expected
+
+
+def test_an_object_store_is_looked_at_less_often_than_a_folder() -> None:
+    serving = ServingSection(poll_ms=20, remote_poll_ms=400, sweep_seconds=3, remote_sweep_seconds=40)  # type: ignore[call-arg]
+    assert serving.pace("/data/lake") == Pace(timedelta(milliseconds=20), timedelta(seconds=3))
+    for uri in ("s3://bucket/lake", "gs://bucket/lake", "abfss://lake@account/lake"):
+        assert serving.pace(uri) == Pace(timedelta(milliseconds=400), timedelta(seconds=40))

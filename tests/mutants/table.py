@@ -10,6 +10,7 @@ JUDGES: dict[str, tuple[str, ...]] = {
     "src/seamline/frontier.py": ("test_frontier.py", "test_segment.py"),
     "src/seamline/attempts.py": ("test_spared.py", "test_batch_plan.py", "test_retention.py", "test_compact.py"),
     "src/seamline/objects.py": ("test_ledger.py", "test_disk.py", "test_lake_files.py"),
+    "src/seamline/hints.py": ("test_hints.py",),
     "src/seamline/ledger.py": ("test_ledger.py", "test_disk.py", "test_claims.py"),
     **{
         f"src/seamline/history/{log}.py": (
