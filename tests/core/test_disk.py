@@ -53,9 +53,9 @@ class PowerLoss:
         self._link(source, name)
 
     def files(self) -> Iterator[Path]:
-        """Files that entries name, or are: all but what a put is making, and leases."""
+        """Files that entries name, or are: all but what a put is making, leases and hints."""
         for path in self.root.rglob("*"):
-            if path.is_file() and not path.name.startswith(".") and "leases" not in path.parts:
+            if path.is_file() and not path.name.startswith(".") and not {"leases", "hints"} & {*path.parts}:
                 yield path
 
     def is_safe(self, path: Path) -> bool:

@@ -103,7 +103,7 @@ def made(folder: Path) -> Handmade:
 def paths(made: Handmade) -> set[str]:
     """The data files that stand."""
     found = {item["path"] for batch in obstore.list(made.lake.store) for item in batch}
-    return {path for path in found if not path.startswith("ledger/")}
+    return {path for path in found if not path.startswith(("ledger/", "hints/"))}
 
 
 SETTINGS = Settings(batch={"keep_versions": 1})
