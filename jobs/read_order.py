@@ -45,8 +45,12 @@ def _rows(epoch: Epoch, contract: Contract) -> Iterator[tuple[int, str, int, int
 
 
 def memory_of(epoch: Epoch, contract: Contract) -> Memory | None:
-    """What an epoch remembered by a contract's decoding, or by the last of those whose place that has taken."""
-    listed = (epoch.memories.get(decoding) for decoding in lineage(contract))
+    """What an epoch remembered by what judged its records: a contract, the last of those whose place that has taken, or
+    the one before it."""
+    before = contract.before
+    if before is not None and (before.until is None or epoch.end <= before.until):
+        return memory_of(epoch, before.contract)
+    listed = (epoch.memories.get(decoding) for decoding in (contract.decoding, *reversed(contract.earlier)))
     return next((memory for memory in listed if memory is not None), None)
 
 

@@ -92,7 +92,7 @@ def said_for_good(state: Published, taken: Mapping[str, Frontier]) -> Published:
 
 
 def _placed(handovers: Iterable[Handover], taken: Mapping[str, Frontier]) -> tuple[Handover, ...]:
-    return tuple(one.model_copy(update={"at": one.at or taken.get(one.id)}) for one in handovers)
+    return tuple(one if one.at is not None else one.model_copy(update={"at": taken.get(one.id)}) for one in handovers)
 
 
 def dropped_state(state: Published, now: datetime) -> Published | None:

@@ -15,7 +15,7 @@ from seamline.history.speed import SpeedHistory
 from seamline.jobs.read_order import foreign, reading
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.work import local_runner
-from seamline.schemas.contracts.contract import parse_contract
+from seamline.schemas.contracts.contract import Before, parse_contract
 
 NARROW = VIEW.replace("avg(weight) AS weight, ", "")
 RENAMED = parse_contract(
@@ -90,6 +90,24 @@ def test_what_was_remembered_is_what_the_decoding_that_was_read_by_says(tmp_path
     assert reading(epochs, now, Frontier())["remembered"].to_pylist() == [3, 10, 20]
     assert foreign(epochs, now) == epochs[1].start
     assert foreign(epochs, replace(now, earlier=())) == epochs[2].start
+
+
+def test_below_the_position_of_a_handover_an_epoch_remembers_by_what_was_before(tmp_path: Path) -> None:
+    at, place = datetime(2026, 1, 1, tzinfo=UTC), Partition("orders@1", 0)
+    memories = {
+        one.decoding: Memory(
+            horizon=60, identity="", spans=((1, one.decoding),), start=Frontier({place: n}), whole=True
+        )
+        for n, one in enumerate((BOTH, RENAMED), start=1)
+    }
+    epochs = [
+        Epoch(at=at, number=n, claim=1, files={}, memories=memories, start=Frontier({place: n * 10}),
+              end=Frontier({place: n * 10 + 10}))
+        for n in (1, 2)
+    ]  # fmt: skip
+    for until, remembered in ((Frontier({place: 20}), [1, 2]), (None, [1, 1]), (Frontier(), [2, 2])):
+        now = replace(RENAMED, before=Before(BOTH, "h", until))
+        assert reading(epochs, now, Frontier())["remembered"].to_pylist() == remembered
 
 
 def test_the_plan_of_a_stream_goes_by_one_decoding_once_the_text_is_taken_over(tmp_path: Path) -> None:

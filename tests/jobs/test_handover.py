@@ -407,3 +407,19 @@ def test_a_stream_at_rest_takes_the_text_without_a_record(tmp_path: Path) -> Non
     assert epoch is not None
     assert list(epoch.handovers.values()) == [epoch.start]
     assert bench._speed.announce() is None
+
+
+def test_a_lake_of_imports_alone_takes_the_text_with_its_first_epoch(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.import_file("x", order("i1"))
+    assert bench.batch.refresh("sales").version is not None
+    definition = bench.served[0]
+    assert apply(bench) == definition
+    sent: list[bytes] = []
+    for more in ([bad("x"), order("a")], [order("b")], [bad("y"), order("c")]):
+        bench.send(*more)
+        bench.both()
+        sent += more
+        assert bench.batch.refresh("sales").audit.clean
+        assert bench.answer() == expected(bench, [order("i1")], sent)
+        assert handover(bench).at == Frontier()
