@@ -121,7 +121,8 @@ class Clicks:
         """What the speed layer would have made of these records, each event counted once."""
         path = self.lake.speed_path("main", definition.hash, new_attempt())
         one = "DISTINCT ON (id, seen)" if self.contract.event_id else ""
-        statement = f"WITH events AS (SELECT {one} id, seen, page, ms FROM rows)\n{definition.partial}"
+        events = f"SELECT {one} id, seen, page, ms FROM rows ORDER BY _offset"  # of copies the first, as batch has it
+        statement = f"WITH events AS ({events})\n{definition.partial}"
         return DataFile(path=path, rows=self.lake.write(self.engine, statement, {"rows": rows}, path))
 
     def _rows(self, day: date, each: int, start: int) -> pa.Table:

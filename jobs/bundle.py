@@ -7,7 +7,7 @@ views (`seamline.jobs.bundle_work`). A unit of one view stays what is written, m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import TypeAlias
@@ -25,6 +25,9 @@ MOST_BYTES = 32 << 20
 
 MOST_UNITS = 256
 """Its units: for each, all partial rows of the bundle are looked through."""
+
+HALVED = 64
+"""Tasks of a bundle, at least, that is halved where a core would be idle: some 0.2 s for their files alone."""
 
 Bundle: TypeAlias = tuple[UnitTask, ...]
 """Tasks that go together, or one alone."""
@@ -44,6 +47,26 @@ def bundles(tasks: Iterable[UnitTask]) -> list[Bundle]:
             alone.append((task,))
     ordered = ([units[one] for one in sorted(units, key=lambda of: (of[0].name, of[1]))] for units in alike.values())
     return [bundle for units in ordered for bundle in _filled(units)] + alone
+
+
+def spread(found: Sequence[Bundle], cores: int) -> list[Bundle]:
+    """The same bundles, the largest of them halved while there are fewer than cores and it is worth another task. The
+    tasks of one unit stay together. Pure."""
+    by_tasks = sorted(found, key=len)
+    while by_tasks and len(by_tasks) < cores and len(by_tasks[-1]) >= HALVED:
+        halves = _halves(by_tasks.pop())
+        if len(halves) == 1:
+            return [*by_tasks, *halves]
+        by_tasks = sorted([*by_tasks, *halves], key=len)
+    return by_tasks
+
+
+def _halves(bundle: Bundle) -> list[Bundle]:
+    """About half of the tasks each; one bundle where all are of one unit."""
+    middle = len(bundle) // 2
+    while middle < len(bundle) and bundle[middle].files == bundle[middle - 1].files:
+        middle += 1
+    return [part for part in (bundle[:middle], bundle[middle:]) if part]
 
 
 def is_shared(bundle: Bundle) -> bool:

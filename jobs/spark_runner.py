@@ -19,7 +19,7 @@ from pyspark.errors import PySparkException
 
 from seamline.attempts import new_attempt
 from seamline.errors import Condition, SeamlineError, TransientError
-from seamline.jobs.bundle import Bundle, bundles
+from seamline.jobs.bundle import Bundle, bundles, spread
 from seamline.jobs.unit import Runner, UnitResult, UnitTask
 from seamline.jobs.work import perform_together, resume
 from seamline.lake import Lake
@@ -39,7 +39,7 @@ def spark_runner(spark: Any, progress: Callable[[int, int], None] | None = None)
         if not tasks:
             return []
         context = spark.sparkContext
-        found = bundles(tasks)
+        found = spread(bundles(tasks), context.defaultParallelism)
         idle = (local_cores(context.master) or 0) // len(found)  # nobody knows what else a cluster's cores do
         shares = share_out(found, context.defaultParallelism, threads=max(1, idle))
         told = progress if tasks[0].wanted is None else None  # a sample is looked up after the units

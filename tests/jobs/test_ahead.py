@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 from lakes import DAY, Bench, order, orders
+from obstore.store import LocalStore
 from opened import opened
 
 from seamline.commitpoint import hooked
@@ -24,6 +25,7 @@ from seamline.jobs.ahead import TOGETHER, by_turns
 from seamline.jobs.batch import Batch, Outcome
 from seamline.jobs.compute import compute
 from seamline.jobs.plan import Nothing
+from seamline.jobs.spark_runner import spark_runner
 from seamline.jobs.stages import Begun, Reservation
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.work import local_runner
@@ -324,6 +326,17 @@ def test_a_derived_view_goes_by_itself_after_the_one_it_is_derived_from(tmp_path
     outcomes = finish(bench.batch, begun, ["daily", "hourly", "sales", "slow"])
     assert outcomes["slow"].version is not None
     assert outcomes["slow"].cut == outcomes["hourly"].cut
+    check(bench)
+
+
+def test_spark_computes_them_together(tmp_path: Path, spark: Any) -> None:
+    (tmp_path / "lake").mkdir()
+    bench = Bench(tmp_path / "lake", view=texts(BY_HAND), store=LocalStore(str(tmp_path / "lake")))
+    send(bench)
+    batch = Batch(bench.lake, spark_runner(spark), clock=bench.clock)
+    begun = batch.begin(BY_HAND, rebuild=False)
+    assert len(list(bench.lake.listed("runs/"))) == 3 * len(DAYS)
+    finish(batch, begun)
     check(bench)
 
 

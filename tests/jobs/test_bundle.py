@@ -14,7 +14,7 @@ from lakes import DAY, VIEW, Bench, contract, order, orders
 from seamline.commitpoint import hooked
 from seamline.frontier import START, Frontier, Partition
 from seamline.history.archive import ArchiveHistory
-from seamline.jobs.bundle import MOST_BYTES, MOST_ROWS, MOST_UNITS, bundles
+from seamline.jobs.bundle import HALVED, MOST_BYTES, MOST_ROWS, MOST_UNITS, bundles, spread
 from seamline.jobs.bundle_work import run_bundle
 from seamline.jobs.statements import Statements
 from seamline.jobs.unit import UnitResult, UnitTask
@@ -187,6 +187,22 @@ def test_as_many_small_dates_as_make_a_bundle_go_together_and_a_large_one_alone(
     assert rows(bundles(tasks)) == rows(bundles(tasks[::-1])) == want
     assert {len(bundle) for bundle in bundles(of_rows(task, [0] * 600))} == {MOST_UNITS, 600 - 2 * MOST_UNITS}
     assert {len(bundle) for bundle in bundles(of_rows(task, [0] * 6, MOST_BYTES // 2))} == {2}
+
+
+def test_where_cores_would_be_idle_a_bundle_of_many_units_is_halved_between_units(task: UnitTask) -> None:
+    views = [replace(task, run=f"run{number}") for number in range(3)]
+    tasks = [replace(one, files=(f"{one.unit}.parquet",)) for view in views for one in of_rows(view, [1] * 147)]
+    (whole,) = found = bundles(tasks)
+    assert spread(found, 1) == found
+    for cores in (2, 4):
+        parts = spread(found, cores)
+        assert len(parts) == cores
+        assert sorted(one.unit for part in parts for one in part) == sorted(one.unit for one in whole)
+        assert all(len(part) >= len(whole) // (2 * cores) for part in parts)
+        assert sum(len({one.unit for one in part}) for part in parts) == 147, "the views of a unit stay together"
+    assert all(len(part) < HALVED for part in spread(found, 1000))
+    one_unit = bundles([replace(task, run=f"run{number}") for number in range(2 * HALVED)])
+    assert spread(one_unit, 4) == one_unit
 
 
 def test_only_what_differs_in_nothing_but_the_unit_goes_together(task: UnitTask) -> None:
