@@ -61,7 +61,7 @@ def put_once(store: Any, path: str, payload: bytes) -> bool:
     try:
         obstore.put(store, path, payload)
     except (BaseError, OSError) as error:
-        logger.debug("%s was not put: %s", path, error)
+        logger.info("%s was not put: %s", path, str(error).partition("\n")[0])
         return False
     return True
 

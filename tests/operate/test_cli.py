@@ -291,6 +291,16 @@ def test_the_doctor_leaves_nothing_in_the_lake(shop: Path) -> None:
     assert not [path for path in (shop / "lake").rglob("*") if path.is_file()]
 
 
+def test_the_doctor_warns_of_a_lake_that_takes_no_hints(shop: Path) -> None:
+    from seamline.operate.doctor import lake
+    from seamline.schemas.project import load_project
+
+    project = load_project(shop)
+    (Path(project.lake.uri) / "hints").touch()  # no folder
+    found = lake(project)
+    assert (found.health, "hints/" in found.found) == ("warning", True)
+
+
 def test_plain_tables_are_never_cut_off() -> None:
     table = plain_table(("name", "n"), [("x" * 300, "1"), ("y", "100")], (False, True))
     assert table.splitlines() == ["name" + " " * 298 + "  n", "x" * 300 + "    1", "y" + " " * 299 + "  100"]

@@ -13,6 +13,7 @@ from typing import Literal
 import obstore
 import psutil
 
+from seamline import hints
 from seamline.attempts import new_attempt
 from seamline.errors import Condition, SeamlineError
 from seamline.machine.jars import ensure_jars, jars_folder
@@ -103,8 +104,10 @@ def project_files(folder: Path, loaded: list[Project]) -> Finding:
 
 
 def lake(project: Project) -> Finding:
-    """The lake takes a new object, and refuses a second one of the same name: what the ledger stands on."""
-    store, path = project.lake.store, project.lake.lease_path(f"doctor-{new_attempt()}")
+    """The lake takes a new object, and refuses a second one of the same name: what the ledger stands on. It takes hints
+    too, by which answers are fresh."""
+    store, attempt = project.lake.store, new_attempt()
+    path, log = project.lake.lease_path(f"doctor-{attempt}"), f"doctor/{attempt}"
     if not put_if_absent(store, path, b"{}"):
         return Finding(
             "lake", "fault", f"{project.lake.uri} says that a new name is taken", "use a store without a cache"
@@ -114,6 +117,12 @@ def lake(project: Project) -> Finding:
     if again:
         hint = "use a store with conditional writes (If-None-Match)"
         return Finding("lake", "fault", f"{project.lake.uri} overwrites what should be put only if absent", hint)
+    if not hints.tell(store, log, attempt):
+        late = (
+            "let those that write the lake put objects there: without them answers are as old as serving.sweep_seconds"
+        )
+        return Finding("lake", "warning", f"{project.lake.uri} takes nothing below {hints.HINTS}", late)
+    obstore.delete(store, hints.place(log))
     return Finding("lake", "ok", f"{project.lake.uri} can be written, and puts only if absent")
 
 
