@@ -29,6 +29,7 @@ MODULES = (
     "polling",
     "stream",
     "kinds",
+    "growth",
     "recovery",
     "sketches",
 )

@@ -96,7 +96,9 @@ def served_files(reservation: Reservation, units: set[str]) -> dict[str, list[Da
     start = before.cut if before else (speed.origin or Frontier())
     if before is not None and plan.against is not None:
         check_version(definition, batch, plan.against)
-    chain = build_chain(definition.hash, plan.against, start, speed.segments(definition.hash), plan.cut)
+    chain = build_chain(
+        definition.hash, plan.against, start, speed.segments(definition.hash, start, plan.cut), plan.cut
+    )
     check_segments(definition, chain.segments)
     epochs = [DataFile(path=path, rows=0) for segment in chain.segments for path in segment.files]
     if before is None or plan.against is None:

@@ -73,7 +73,7 @@ class Batch(Resources):
             check_version(catalogue.definition(chosen), history, version)
             cut, lowest = history.versions[version].cut, history.lowest(version)
         until = speed.frontier if speed.last_epoch else cut
-        chain = build_chain(chosen, version, cut, speed.segments(chosen), until)
+        chain = build_chain(chosen, version, cut, speed.segments(chosen, cut, until), until)
         check_segments(catalogue.definition(chosen), chain.segments)
         return publish(self.lake, state, chosen, version, "chosen by an operator", self.clock(), lowest)
 

@@ -134,7 +134,9 @@ def _too_early(
 def _reaches(speed: SpeedHistory, definition: Definition, cut: Frontier) -> bool:
     """Whether epochs whose partials can be read lead from a cut to the frontier."""
     try:
-        chain = build_chain(definition.hash, None, cut, speed.segments(definition.hash), speed.frontier)
+        chain = build_chain(
+            definition.hash, None, cut, speed.segments(definition.hash, cut, speed.frontier), speed.frontier
+        )
     except TerminalError:
         return False
     return not any(link.files and unread(definition, link.stored) for link in chain.segments)

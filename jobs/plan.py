@@ -148,7 +148,7 @@ def reads(definition: Definition, epoch: Epoch) -> bool:
 
 def unread_after(speed: SpeedHistory, definition: Definition, cut: Frontier) -> bool:
     """Whether partials after a cut cannot be read: a version that ends there would answer nothing."""
-    after = [segment for segment in speed.segments(definition.hash) if not segment.end <= cut and segment.files]
+    after = [segment for segment in speed.segments(definition.hash, cut) if not segment.end <= cut and segment.files]
     return any(unread(definition, segment.stored) for segment in after)
 
 

@@ -110,7 +110,7 @@ def check_stands(lake: Lake, view: str, target: Target, cut: Frontier) -> None:
         return
     definition = target.definition.hash
     try:
-        build_chain(definition, None, cut, speed.segments(definition), speed.frontier)
+        build_chain(definition, None, cut, speed.segments(definition, cut, speed.frontier), speed.frontier)
     except TerminalError as error:
         raise _expired(view, f"epochs after its cut no longer stand ({error.message})") from error
 

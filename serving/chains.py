@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
 from seamline.entries.batch import Verified
@@ -87,7 +87,7 @@ def chain_from(view: str, definition: str, base: ChainBase, history: SpeedHistor
     if not base.cut <= until:
         raise not_ready(view, f"its cut ({base.cut}) lies beyond what was read of the stream ({until})", "ask again")
     try:
-        return build_chain(definition, base.version, base.cut, history.segments(definition), until)
+        return build_chain(definition, base.version, base.cut, history.segments(definition, base.cut, until), until)
     except SeamlineError as error:
         if base.version is None and error.condition == Condition.SEAM_HOLE:
             hint = f"run 'seamline batch refresh {view}': its first version covers what no epoch holds"
@@ -102,7 +102,7 @@ def past_chain(
 
     `stood`: the versions that were served and not gone back from; no other answers. Raises OUT_OF_RETENTION.
     """
-    end = epoch_ends(history).get(epoch)
+    end = history.end_of(epoch)
     if end is None:
         raise out_of_retention(definition.view, epoch, history)
     for base in _bases(definition, stood, batch, history):
@@ -134,12 +134,6 @@ def epoch_links(definition: str, history: SpeedHistory, numbers: Iterable[int]) 
             yield segment_of(definition, epoch, (number, number))
 
 
-def epoch_ends(history: SpeedHistory) -> Mapping[int, Frontier]:
-    """Epochs whose end still stands, by number: as committed, or as the last of a compacted segment."""
-    ends = {last: c.end for (_, last), c in history.compacted.items()}
-    return ends | {number: e.end for number, e in history.epochs.items()}
-
-
 def not_ready(view: str, why: str, hint: str) -> TransientError:
     """The view cannot answer yet."""
     return TransientError(Condition.VIEW_NOT_READY, f"view {view}: {why}", hint=hint)
@@ -147,7 +141,7 @@ def not_ready(view: str, why: str, hint: str) -> TransientError:
 
 def out_of_retention(view: str, epoch: int, history: SpeedHistory) -> UserError:
     """No chain ends at that epoch any more, or yet."""
-    ends = sorted(epoch_ends(history))
+    ends = history.ends
     near = [n for n in ends if n <= epoch][-1:] + [n for n in ends if n > epoch][:1]
     return UserError(
         Condition.OUT_OF_RETENTION,

@@ -35,6 +35,8 @@ POINTS = frozenset(
         "batch.after-publish",
         "compact.after-files",
         "compact.after-entry",
+        "sweep.after-files",
+        "sweep.after-held",
         "view.before-entry",
         "retention.before-view",
         "retention.after-view",

@@ -110,8 +110,9 @@ class Hints:
         return Moved(frozenset(self._due) if rested else None, at, now)
 
     def done(self, moved: Moved) -> None:
-        """Every log that the newest look found moved has been asked since."""
-        over = [one for one, since in self._due.items() if since + FOLLOWED <= moved.at or _kind(one) not in WRITTEN]
+        """Every log that this look found moved has been asked since."""
+        asked = self._due if moved.places is None else moved.places
+        over = [one for one in asked if _kind(one) not in WRITTEN or self._due[one] + FOLLOWED <= moved.at]
         for one in over:
             del self._due[one]
         if moved.places is None:

@@ -22,7 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
@@ -72,8 +72,7 @@ def pack(tables: Mapping[str, pa.Table]) -> bytes:
         plain = b"".join(frame)
         bodies.append(_ZSTD.compress(plain, asbytes=True))
         told.append([len(bodies[-1]), len(plain), [[next(listed), payload.size] for payload in frame]])
-    plain = json.dumps(told).encode()
-    header = len(plain).to_bytes(_LENGTH, "little") + _ZSTD.compress(plain, asbytes=True)
+    header = press(json.dumps(told).encode())
     return b"".join([MAGIC, len(header).to_bytes(_LENGTH, "little"), header, *bodies])
 
 
@@ -107,9 +106,8 @@ class Pack:
         start = len(MAGIC) + _LENGTH
         at = start + int.from_bytes(body[len(MAGIC) : start], "little")
         try:
-            plain = int.from_bytes(body[start : start + _LENGTH], "little")
-            told = json.loads(_ZSTD.decompress(body[start + _LENGTH : at], plain, asbytes=True))
-        except (OSError, ValueError) as error:
+            told = json.loads(unpress(body[start:at], path))
+        except ValueError as error:
             raise _damaged(path, str(error)) from error
         for number, (packed, plain, tables) in enumerate(told):
             self._frames.append((at, at + packed, plain))
@@ -215,6 +213,20 @@ class Packs:
 
 
 _WHOLE = -1
+
+
+def press(plain: bytes) -> bytes:
+    """Bytes packed with zstd, after their length (4 bytes, little endian)."""
+    packed: bytes = _ZSTD.compress(plain, asbytes=True)
+    return len(plain).to_bytes(_LENGTH, "little") + packed
+
+
+def unpress(body: bytes, path: str) -> bytes:
+    """The inverse of `press`. Raises TerminalError LEDGER_FORMAT; `path` says where it stands."""
+    try:
+        return cast(bytes, _ZSTD.decompress(body[_LENGTH:], int.from_bytes(body[:_LENGTH], "little"), asbytes=True))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
 
 
 def carry(body: bytes) -> str:

@@ -1,34 +1,42 @@
 """What of a speed log is compacted, retired and swept. Every decision is a pure function over frozen values.
 
-- Compaction puts adjacent segments together, never across a cut that a served, restorable or reserved version has.
-- Retirement drops epochs that a compacted segment stands for, and epochs beyond retention, once every such cut has
-passed them.
-- A sweep deletes files that no standing entry lists, a day after they were written; entries go oldest first.
+- Compaction puts adjacent segments together, level by level, never across a cut that a served, restorable or reserved
+version has. The first level holds its epochs, so that their entries may go, and each of their ends stands on.
+- Retirement drops what a compacted segment stands for, and epochs beyond retention, once each such cut has passed them.
+- A sweep removes entries that were superseded, with their files, and files that no entry lists, a day after they were
+written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
 
 from seamline.attempts import may_be_swept
-from seamline.entries.base import Claim, EntryBase
-from seamline.entries.speed import Compacted, Epoch, Retired
+from seamline.entries.speed import Compacted, Epoch
 from seamline.entries.views import Published
 from seamline.errors import TerminalError
 from seamline.frontier import START, Frontier
 from seamline.history.batch import BatchHistory
-from seamline.history.speed import SpeedHistory
+from seamline.history.epochs import span_within
+from seamline.history.speed import SpeedHistory, Superseded
 from seamline.schemas.views.properties import Keep
 from seamline.segment import build_chain
 
 GRACE = timedelta(hours=1)
 """What was retired stays readable for this long: longer than the longest query."""
 
-TIERS = 3
-"""How often segments may be compacted again: with 64 to one, 262,144 epochs become one segment."""
+HELD_GRACE = timedelta(minutes=10)
+"""An entry whose epoch stands in another stays for this long: who follows, or has just read it, finds it."""
+
+SETTLED = timedelta(hours=1)
+"""A cut that has stood for so long is one of a version: that of a run, or of a first version to come, moves on."""
+
+LEVELS = 3
+"""How often rows may be put together: with 64 to one, 262,144 epochs become one segment."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +63,11 @@ class Link:
         return self.entry.files.keys()
 
     @property
-    def epochs(self) -> int:
-        """How many epochs it stands for."""
-        return self.last - self.first + 1
+    def level(self) -> int:
+        """How often its rows were put together. Written before, it follows from the width, 64 to one."""
+        if isinstance(self.entry, Epoch) or self.entry.level:
+            return 0 if isinstance(self.entry, Epoch) else self.entry.level
+        return max(1, (self.last - self.first + 1).bit_length() // 6)
 
 
 def cover(history: SpeedHistory) -> list[Link]:
@@ -66,8 +76,11 @@ def cover(history: SpeedHistory) -> list[Link]:
     for span, entry in sorted(history.compacted.items(), key=lambda item: (item[0][0], -item[0][1])):
         if not links or span[0] > links[-1].last:
             links.append(Link(*span, entry))
-    covered = {number for link in links for number in range(link.first, link.last + 1)}
-    links += [Link(number, number, epoch) for number, epoch in history.epochs.items() if number not in covered]
+    firsts = [link.first for link in links]
+    for number, epoch in history.epochs.alone.items():
+        before = bisect_right(firsts, number) - 1
+        if before < 0 or links[before].last < number:
+            links.append(Link(number, number, epoch))
     return sorted(links, key=lambda link: link.first)
 
 
@@ -77,43 +90,53 @@ def any_link(_: Link) -> bool:
 
 
 def plan_compaction(
-    links: Sequence[Link], cuts: Iterable[Frontier], size: int, reads: Callable[[Link], bool] = any_link
+    links: Sequence[Link], cuts: Iterable[Frontier], size: int, now: datetime, reads: Callable[[Link], bool] = any_link
 ) -> tuple[Link, ...]:
-    """The first run of `size` adjacent segments of like width that may become one; empty where there is none.
+    """The first run of segments that may become one; empty where there is none.
 
     They meet end to end, list the same definitions, and hold none of `cuts` inside; each is one that today's statements
-    read (`reads`), since what is made of them says that today's stored it.
+    read (`reads`), since what is made of them says that today's stored it. A run is `size` segments of a level, with
+    those of lower ones between them; or all there are where no more can come, as a cut of a while ago, or what was put
+    together before, lies after them. So what stands follows from the cuts and the volume.
     """
-    if size < 2:
-        return ()
-    cuts = list(cuts)
-    run: list[Link] = []
-    for link in links:
-        if run and not _joins(run, link, cuts, size):
-            run = []
-        if _tier(link, size) < TIERS and reads(link):
-            run.append(link)
-        if len(run) == size:
-            return tuple(run)
+    divided = divisions(links, cuts)
+    for level in range(LEVELS if size > 1 else 0):
+        readable = {link.first for link in links if link.level <= level and reads(link)}
+        for stretch, closed in _stretches(links, divided, readable):
+            own = [number for number, link in enumerate(stretch) if link.level == level]
+            if len(own) >= size:
+                return tuple(stretch[: own[size - 1] + 1])
+            if closed and own and len(stretch) > 1 and now - stretch[-1].entry.at > SETTLED:
+                return tuple(stretch)
     return ()
 
 
-def _joins(run: list[Link], link: Link, cuts: list[Frontier], size: int) -> bool:
-    before = run[-1]
-    meets = before.last + 1 == link.first and before.end == link.start
-    alike = before.definitions == link.definitions and _tier(before, size) == _tier(link, size)
-    return meets and alike and not any(_inside(cut, run[0].start, link.end) for cut in cuts)
+def divisions(links: Sequence[Link], cuts: Iterable[Frontier]) -> set[int]:
+    """Before which segments no run may go on, as a cut lies there or inside. Takes cuts × log(segments)."""
+    found = set[int]()
+    for cut in set(cuts):
+        passed = bisect_left(links, True, key=lambda link: not link.end <= cut)
+        after = bisect_left(links, True, key=lambda link: cut <= link.start)
+        found.update(range(passed, max(passed, after) + 1))
+    return found
 
 
-def _inside(cut: Frontier, start: Frontier, end: Frontier) -> bool:
-    return not cut <= start and not end <= cut
+def _stretches(links: Sequence[Link], divided: set[int], fitting: set[int]) -> Iterator[tuple[list[Link], bool]]:
+    """The longest runs of segments that may be put together, of those whose first epochs are `fitting`; and whether
+    none can come after them."""
+    stretch: list[Link] = []
+    for number, link in enumerate(links):
+        if stretch and (number in divided or not _joins(stretch[-1], link) or link.first not in fitting):
+            yield stretch, True
+            stretch = []
+        if link.first in fitting:
+            stretch.append(link)
+    if stretch:
+        yield stretch, False
 
 
-def _tier(link: Link, size: int) -> int:
-    tier, width = 0, size
-    while link.epochs >= width:
-        tier, width = tier + 1, width * size
-    return tier
+def _joins(before: Link, link: Link) -> bool:
+    return before.last + 1 == link.first and before.end == link.start and before.definitions == link.definitions
 
 
 def needed_cuts(
@@ -151,7 +174,8 @@ def stands_from_the_beginning(definition: str, history: SpeedHistory) -> bool:
     if history.beginning is None:
         return False
     try:
-        build_chain(definition, None, history.beginning, history.segments(definition), history.frontier)
+        ends = (history.beginning, history.frontier)
+        build_chain(definition, None, ends[0], history.segments(definition, *ends), ends[1])
     except TerminalError:
         return False
     return True
@@ -159,74 +183,74 @@ def stands_from_the_beginning(definition: str, history: SpeedHistory) -> bool:
 
 def first_cut(definition: str, history: SpeedHistory, archived: Frontier) -> Frontier:
     """The newest cut that a first version could have now. One that comes later has it, or a newer one: the archive and
-    the epochs that list the definition only grow."""
-    listed = history.trailing(lambda epoch: definition in epoch.files)
-    if not listed:
-        return history.frontier
-    passed = [epoch.end for epoch in listed if epoch.end <= archived]
-    return passed[-1] if passed else listed[0].start
+    the epochs that list the definition only grow. Takes time by the epochs that the archive has not passed."""
+    number, cut = history.last_epoch, history.frontier
+    while number in history.epochs and definition in (epoch := history.epochs[number]).files:
+        if epoch.end <= archived:
+            return epoch.end
+        number, cut = number - 1, epoch.start
+    return cut
 
 
 def plan_retirement(
-    history: SpeedHistory, cuts: Iterable[Frontier], now: datetime, retention: timedelta, since: int | None
+    history: SpeedHistory,
+    cuts: Iterable[Frontier],
+    now: datetime,
+    retention: timedelta,
+    as_of: timedelta,
+    since: int | None,
 ) -> tuple[int, tuple[tuple[int, int], ...]] | None:
-    """(last epoch beyond retention, spans whose epochs a compacted segment stands for); None where nothing can go.
+    """(last epoch beyond retention, spans of compacted segments of which what they stand for goes); None where nothing.
 
-    `since`: the first epoch whose ids are remembered, if any are: it stays, unless they were compacted too. The newest
-    epoch always stays.
+    `as_of`: for how long each epoch's end stands on. `since`: the first epoch whose ids are remembered, if any are: it
+    stays, unless they were compacted too. The newest epoch always stays.
     """
     bound = reduce(Frontier.meet, cuts, history.frontier)
-    last = 0
-    for number in sorted(history.epochs):
-        epoch = history.epochs[number]
-        old = now - epoch.at > retention and (since is None or number < since)
-        if number >= history.last_epoch or not (old and epoch.end <= bound):
-            break
-        last = number
+    last = _beyond(history, bound, now - retention, since)
     spans = tuple(
         span
         for span, entry in sorted(history.compacted.items())
         if last < span[1] < history.last_epoch
         and entry.end <= bound
-        and any(number in history.epochs for number in range(span[0], span[1] + 1))
+        and now - entry.at > as_of
+        and _stands_for_more(history, span)
     )
     return (last, spans) if last or spans else None
 
 
-def standing(entries: Iterable[tuple[int, EntryBase]], now: datetime) -> dict[int, Epoch | Compacted]:
-    """Entries by number that a reader may still use: what was retired counts until GRACE is over."""
-    kept: dict[int, Epoch | Compacted] = {}
-    for number, entry in entries:
-        if isinstance(entry, Epoch | Compacted):
-            kept[number] = entry
-        elif isinstance(entry, Retired) and now - entry.at > GRACE:
-            kept = {n: e for n, e in kept.items() if not _dropped(e, entry)}
-    return kept
+def _beyond(history: SpeedHistory, bound: Frontier, old: datetime, since: int | None) -> int:
+    """The last of the epochs that are older than retention, and below every cut. What was put together is as old as the
+    entry that says so."""
+    found = 0
+    for link in cover(history):
+        forgotten = since is None or link.last < since
+        if not (link.entry.at < old and forgotten and link.last < history.last_epoch and link.end <= bound):
+            break
+        found = link.last
+    return found
 
 
-def _dropped(entry: Epoch | Compacted, retired: Retired) -> bool:
-    if isinstance(entry, Compacted):
-        return entry.last <= retired.last
-    replaced = any(first <= entry.number <= last for first, last in retired.replaced)
-    return entry.number <= retired.last or replaced
+def _stands_for_more(history: SpeedHistory, span: tuple[int, int]) -> bool:
+    """Whether epochs that stand alone, or narrower segments, stand beside a segment for the same range."""
+    narrower = span_within(span, narrower=True)
+    alone = any(span[0] <= number <= span[1] for number in history.epochs.alone)
+    return alone or any(map(narrower, history.compacted))
 
 
-def files_of(entries: Iterable[Epoch | Compacted]) -> set[str]:
-    """The paths that entries list."""
-    return {path for entry in entries for path in entry.paths}
+def due(superseded: Iterable[Superseded], newest: int, now: datetime) -> list[Superseded]:
+    """Entries that may be removed, in order: nobody reads them, or may still be about to. The newest of the log stays,
+    so that numbers are never used again."""
+    grace = {True: HELD_GRACE, False: GRACE}
+    return sorted(
+        (one for one in superseded if one.number < newest and now - one.at > grace[one.held]),
+        key=lambda one: one.number,
+    )
 
 
-def plan_sweep(
-    entries: Sequence[tuple[int, EntryBase]], files: Iterable[tuple[str, datetime]], now: datetime
-) -> tuple[list[str], list[int]]:
-    """(files to delete, entries to remove, oldest first) of one speed log; `files` are (path, when written).
-
-    Entries go from the oldest up to the first that stands; the newest epoch stays, and every claim: it fences the
-    writer before it, which may wake at any time.
-    """
-    kept = standing(entries, now)
-    used = files_of(kept.values())
-    swept = [path for path, written in files if path not in used and may_be_swept(written, now)]
-    newest = max((n for n, e in entries if isinstance(e, Epoch)), default=0)
-    first = min([*kept, newest])
-    return swept, [number for number, entry in entries if number < first and not isinstance(entry, Claim)]
+def plan_sweep(history: SpeedHistory, files: Iterable[tuple[str, datetime]], now: datetime) -> list[str]:
+    """Files to delete that no entry lists, and nobody is about to; `files` are (path, when written)."""
+    alone = (path for epoch in history.epochs.alone.values() for path in epoch.paths)
+    compacted = (path for entry in history.compacted.values() for path in entry.paths)
+    waiting = (path for one in history.superseded.values() for path in one.paths)
+    used = {*alone, *compacted, *waiting}
+    return [path for path, written in files if path not in used and may_be_swept(written, now)]

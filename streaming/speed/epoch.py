@@ -90,7 +90,7 @@ class Speed:
         self.task_limits = task_limits or ONE_THREAD
         self.kept_bytes = kept_bytes
         self.carried = carried
-        self.history = history or SpeedHistory(lake.speed_log(stream))
+        self.history = history or SpeedHistory(lake.speed_log(stream), lake.packs.keep)
         self.origin = origin or Frontier()
         self.remembered = Remembered()
         self._time = LogTime()
@@ -218,7 +218,7 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
     reach("speed.before-files")
     number = speed.history.last_epoch + 1
     tables = _tables(speed, seen, number)
-    path, carried = _write(speed, tables, attempt)
+    path, carried = write_pack(speed, tables, attempt)
     rows = {name: DataFile(path="", rows=table.num_rows) for name, table in tables.items()}
     epoch = Epoch(
         attempt=attempt,
@@ -304,8 +304,8 @@ def _tables(speed: Speed, seen: Gathered, number: int) -> dict[str, pa.Table]:
     return {name: table for name, table in held.items() if table.num_rows}
 
 
-def _write(speed: Speed, tables: Mapping[str, pa.Table], attempt: str) -> tuple[str, str]:
-    """Puts the tables into one pack: its path, and its bytes where the entry carries them itself."""
+def write_pack(speed: Speed, tables: Mapping[str, pa.Table], attempt: str) -> tuple[str, str]:
+    """Puts the tables into one pack: its path, and its bytes where the next entry carries them itself."""
     if not tables:
         return "", ""
     body = pack(tables)

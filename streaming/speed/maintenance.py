@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from seamline.attempts import new_attempt
 from seamline.commitpoint import reach
 from seamline.config import Settings
-from seamline.entries.base import DataFile
-from seamline.entries.speed import IDS, Compacted, Retired
+from seamline.entries.speed import Compacted, Retired
 from seamline.errors import SeamlineError
 from seamline.frontier import Frontier
 from seamline.history.batch import BatchHistory
@@ -18,12 +16,20 @@ from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.stored import unread
 from seamline.schemas.views.properties import batch_keep, speed_retention
-from seamline.slices import UNMERGED, Merging
+from seamline.slices import Merging
 from seamline.streaming.every import Every
 from seamline.streaming.reach import Reach
-from seamline.streaming.speed.compact import Link, cover, needed_cuts, plan_compaction, plan_retirement, plan_sweep
+from seamline.streaming.speed.compact import (
+    Link,
+    cover,
+    due,
+    needed_cuts,
+    plan_compaction,
+    plan_retirement,
+    plan_sweep,
+)
 from seamline.streaming.speed.epoch import Speed
-from seamline.streaming.speed.recall import READ_IDS
+from seamline.streaming.speed.together import compact_run
 
 log = logging.getLogger(__name__)
 
@@ -56,23 +62,27 @@ class Maintenance:
             self._looked_at = self.speed.history.last_epoch
 
     def between_batches(self) -> None:
-        """Retires and sweeps when it is due."""
+        """Retires, removes and sweeps when it is due."""
         now = self.speed.clock()
         if self._retire.due(now):
             self.retire()
+            self.remove()
         if self._sweep.due(now):
             self.sweep()
 
     def compact(self) -> Compacted | None:
         """Compacts the first run that may be; None where there is none."""
         size = self.settings.speed.compact_epochs
-        run = plan_compaction(cover(self.speed.history), self.cuts(), size, self._reads)
+        links, now = cover(self.speed.history), self.speed.clock()
+        run = plan_compaction(links, self.cuts(), size, now, self._reads)
         return compact_run(self.speed, run, self._merges(run)) if run else None
 
     def retire(self) -> Retired | None:
         """Puts what may go out of readers' sight."""
         history, now = self.speed.history, self.speed.clock()
-        planned = plan_retirement(history, self.cuts(), now, self._retention(), self.speed.remembered.since)
+        as_of = timedelta(hours=self.settings.speed.as_of_hours)
+        since = self.speed.remembered.since
+        planned = plan_retirement(history, self.cuts(), now, self._retention(), as_of, since)
         if planned is None:
             return None
         entry = Retired(at=now, claim=self.speed.writer.claim, last=planned[0], replaced=planned[1])
@@ -80,16 +90,29 @@ class Maintenance:
         history.catch_up()
         return entry
 
-    def sweep(self) -> tuple[int, int]:
-        """Deletes files and entries nobody can need; returns how many of each."""
-        lake, source = self.speed.lake, self.speed.history.log
-        now = self.speed.clock()  # before the listing: what is listed young stays, however long this takes
+    def remove(self) -> int:
+        """Removes entries that were superseded a while ago, and their files; returns how many."""
+        history = self.speed.history
+        left = due(history.superseded.values(), history.number, self.speed.clock())
+        if not left:
+            return 0
+        self.speed.lake.delete(path for one in left for path in one.paths)
+        reach("sweep.after-files")
+        history.log.remove_all(one.number for one in left if one.held)
+        reach("sweep.after-held")
+        for one in left:
+            if not one.held:  # in order: what says that others were dropped goes after them
+                history.log.remove(one.number)
+        history.removed(one.number for one in left)
+        return len(left)
+
+    def sweep(self) -> int:
+        """Deletes files that nobody can need; returns how many."""
+        lake, now = self.speed.lake, self.speed.clock()  # before the listing: what is listed young stays
         listed = [(item["path"], item["last_modified"]) for item in lake.listed(lake.speed_prefix(self.speed.stream))]
-        files, numbers = plan_sweep(list(source.entries()), listed, now)
+        files = plan_sweep(self.speed.history, listed, now)
         lake.delete(files)
-        for number in numbers:
-            source.remove(number)
-        return len(files), len(numbers)
+        return len(files)
 
     def cuts(self) -> list[Frontier]:
         """Where chains of this stream may have to start, as the ledger stands now."""
@@ -129,54 +152,3 @@ class Maintenance:
         default = timedelta(hours=self.settings.speed.retention_hours)
         live = self.catalogue.live(self.speed.stream)
         return max((speed_retention(one.properties, default) for one in live), default=default)
-
-
-def compact_run(speed: Speed, run: tuple[Link, ...], merges: dict[str, Merging]) -> Compacted:
-    """Files first, then the entry that says which epochs they stand for."""
-    attempt = new_attempt()
-    files = {
-        definition: _merged(speed, definition, [link.entry.file(definition) for link in run], merges, attempt)
-        for definition in run[0].definitions  # in the order of their packs, which are unpacked once so
-    }
-    entry = Compacted(
-        attempt=attempt,
-        at=speed.clock(),
-        claim=speed.writer.claim,
-        first=run[0].first,
-        last=run[-1].last,
-        start=run[0].start,
-        end=run[-1].end,
-        files=files,
-        ids=_merged_ids(speed, run, attempt),
-        kernel=KERNEL_VERSION,
-        layout=LAYOUT,
-    )
-    speed.lake.sync(entry.paths)
-    reach("compact.after-files")
-    speed.writer.put(entry)
-    reach("compact.after-entry")
-    speed.history.catch_up()
-    return entry
-
-
-def _merged(
-    speed: Speed, definition: str, files: list[DataFile | None], merges: dict[str, Merging], attempt: str
-) -> DataFile | None:
-    paths = [file.path for file in files if file is not None]
-    if not paths:
-        return None
-    path = speed.lake.speed_path(speed.stream, definition, attempt)
-    rows = merges.get(definition, UNMERGED).write(speed.lake, speed.engine, paths, path)
-    return DataFile(path=path, rows=rows) if rows else None
-
-
-def _merged_ids(speed: Speed, run: tuple[Link, ...], attempt: str) -> DataFile | None:
-    """The ids with the epochs they were read in, as far as any decoding remembers them."""
-    since = speed.remembered.since
-    files = [link.entry.id_file for link in run if since is not None and link.last >= since]
-    paths = [file.path for file in files if file is not None]
-    if not paths:
-        return None
-    path = speed.lake.speed_path(speed.stream, IDS, attempt)
-    rows = speed.lake.write(speed.engine, READ_IDS.format(since=since), {"ids": speed.lake.read(paths)}, path)
-    return DataFile(path=path, rows=rows) if rows else None

@@ -21,9 +21,9 @@ from seamline.streaming.stream_plan import DecodingPlan
 Load = Callable[[int], pa.Table]
 """The ids read from an epoch on: decoding, hi, lo, seen, epoch."""
 
-READ_IDS = """FROM (SELECT NULL::UINTEGER AS epoch WHERE false UNION ALL BY NAME FROM ids)
+READ_IDS = """FROM (SELECT NULL::UINTEGER AS epoch WHERE false UNION ALL BY NAME FROM partials)
 SELECT decoding, hi, lo, seen, coalesce(epoch, {since})::UINTEGER AS epoch WHERE epoch IS NULL OR epoch >= {since}"""
-"""Of id files. Written before, they say no epoch, and `seen` is the second they were counted in."""
+"""Of ids, as `partials`. Written before, they say no epoch, and `seen` is the second they were counted in."""
 
 
 def begin(
@@ -85,7 +85,7 @@ def _recalled(
     if lost:
         since, whole = lost + 1, False
         spans = _from(spans, since)
-    starts = {n: start for n, start in history.starts().items() if n >= since}
+    starts = history.starts(since)
     starts.setdefault(since, frontier if since == number else memory.start)
     table = _of_spans(load(since), spans) if since < number else pa.table({"epoch": pa.array([], pa.uint32())})
     made = generations(table, starts, horizon, second(now + ALLOWANCE))
@@ -115,6 +115,6 @@ def loader(lake: Lake, engine: Kernel, history: SpeedHistory) -> Load:
         empty = pa.table({"decoding": pa.array([], pa.string()), "hi": pa.array([], pa.uint64()),
                           "lo": pa.array([], pa.uint64()), "seen": pa.array([], pa.uint32()),
                           "epoch": pa.array([], pa.uint32())})  # fmt: skip
-        return engine.run(READ_IDS.format(since=since), {"ids": lake.read(paths)}) if paths else empty
+        return engine.run(READ_IDS.format(since=since), {"partials": lake.read(paths)}) if paths else empty
 
     return load

@@ -25,7 +25,7 @@ from seamline.jobs.unit import TODAY, UnitResult
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.streaming.speed.compact import cover, plan_compaction
-from seamline.streaming.speed.maintenance import compact_run
+from seamline.streaming.speed.together import compact_run
 
 CLICKS = contract()
 
@@ -86,7 +86,7 @@ def test_every_file_of_an_epoch_is_on_the_disk_before_its_entry(power: PowerLoss
     speed = open_speed(lake, [CLICKS])
     for number in range(3):
         speed.run_batch(tasks(records([event(number)], first=number)))
-    compact_run(speed, plan_compaction(cover(speed.history), [], 3), {})
+    compact_run(speed, plan_compaction(cover(speed.history), [], 3, NOW), {})
     assert power.lost == []
     assert all(power.is_safe(path) for path in power.files())
 

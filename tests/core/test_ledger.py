@@ -14,7 +14,7 @@ from obstore.store import LocalStore, MemoryStore
 from tenacity import stop_after_attempt, wait_none
 
 from seamline import objects
-from seamline.entries.base import Claim
+from seamline.entries.base import FORMAT, Claim
 from seamline.entries.speed import Epoch, Retired
 from seamline.entries.views import Published
 from seamline.errors import Condition, SeamlineError
@@ -23,7 +23,7 @@ from seamline.hints import place
 from seamline.history.base import History
 from seamline.history.speed import SpeedHistory
 from seamline.ledger import Log, Writer
-from seamline.streaming.speed.compact import plan_sweep
+from seamline.streaming.speed.compact import due
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -118,7 +118,7 @@ def test_a_writer_knows_its_newest_entry_and_whether_its_claim_is_lost(store: An
 def test_an_entry_of_a_newer_format_is_refused(store: Any) -> None:
     log = Log(store, "views/v")
     entry = Published(at=NOW, view="v", definitions=(), live=(), served=None, version=None)
-    obstore.put(store, log.path(1), entry.model_copy(update={"format": 2}).model_dump_json().encode())
+    obstore.put(store, log.path(1), entry.model_copy(update={"format": FORMAT + 1}).model_dump_json().encode())
     with pytest.raises(SeamlineError) as caught:
         log.read(1)
     assert caught.value.condition is Condition.LEDGER_FORMAT
@@ -263,18 +263,18 @@ def test_a_writer_that_wakes_after_retention_has_passed_it_is_refused(store: Any
     asleep.put(epoch(1))
     for holder in ("second", "third"):
         writer = Writer.take(log, claim(holder))
-    for number in range(1, 9):
+    for number in range(2, 10):
         writer.put(epoch(number))
-    entries = list(log.entries())
-    writer.put(Retired(at=NOW - timedelta(days=1), claim=writer.claim, last=7))
-    swept = plan_sweep([*entries, (log.last(), log.read(log.last()))], [], NOW)[1]  # type: ignore[list-item]
+    writer.put(Retired(at=NOW - timedelta(days=1), claim=writer.claim, last=8))
+    history = SpeedHistory(log)
+    swept = [one.number for one in due(history.superseded.values(), history.number, NOW)]
     assert len(swept) == 8, "epochs go, claims stay"
     for number in swept:
         log.remove(number)
     with pytest.raises(SeamlineError) as caught:
         asleep.put(epoch(2))
     assert caught.value.condition is Condition.WRITER_CONFLICT
-    assert sorted(SpeedHistory(log).epochs) == [8]
+    assert sorted(SpeedHistory(log).epochs) == [9]
 
 
 def test_a_run_that_wakes_after_retention_has_removed_its_number_is_refused(store: Any) -> None:

@@ -29,7 +29,7 @@ from seamline.slices import MOST, Slice, in_slices, slices_for
 from seamline.streaming.gathered import Gathered
 from seamline.streaming.speed.compact import cover
 from seamline.streaming.speed.epoch import Speed, commit_epoch
-from seamline.streaming.speed.maintenance import compact_run
+from seamline.streaming.speed.together import compact_run
 from seamline.streaming.stream_plan import make_plan
 from seamline.streaming.tasks import POSITIONS
 from seamline.units import Unit
@@ -212,7 +212,7 @@ def test_an_epoch_and_its_compaction_merge_in_little_memory(bench: Bench, small:
         seen = Gathered(partials={(definition.hash, bench.contract.decoding): tables}, end=end)
         commit_epoch(speed, seen, POSITIONS.empty_table(), bench.clock())
     entry = compact_run(speed, tuple(cover(speed.history)), {definition.hash: definition.merging})
-    file = entry.files[definition.hash]
+    file = entry.file(definition.hash)
     assert file is not None
     assert file.rows == GROUPS
     held = [speed.history.epochs[epoch].file(definition.hash) for epoch in (1, 2)]

@@ -20,7 +20,6 @@ from seamline.errors import Condition, ConflictError
 from seamline.history.archive import ArchiveHistory
 from seamline.history.speed import SpeedHistory
 from seamline.streaming.archive.tables import RawTable
-from seamline.streaming.speed.compact import files_of
 
 DAY = timedelta(days=1)
 
@@ -110,5 +109,5 @@ def listed(here: Field) -> set[Path]:
     """Those of them that the ledger names."""
     archive = ArchiveHistory(here.lake.archive_log("main"))
     tables = [RawTable(here.lake, path, version=version) for path, version in archive.tables.items()]
-    epochs = files_of(SpeedHistory(here.lake.speed_log("main")).epochs.values())
+    epochs = [path for epoch in SpeedHistory(here.lake.speed_log("main")).epochs.values() for path in epoch.paths]
     return {Path(here.lake.absolute(path)) for path in (*epochs, *(f for table in tables for f in table.files()))}

@@ -55,7 +55,7 @@ KNOWN = (
     ),
     Known(
         "compaction crosses any cut", "streaming/speed/compact.py",
-        "not any(_inside(cut, run[0].start, link.end) for cut in cuts)", "True", ("test_spared.py",),
+        "if stretch and (number in divided or ", "if stretch and (",("test_spared.py",),
     ),
     Known(
         "a writer never gives up by age", "src/seamline/attempts.py",
@@ -120,11 +120,13 @@ EQUIVALENT = (
         "the comprehension's condition is True", _COSTS,
     ),
     Equivalent(
-        "streaming/speed/epoch.py", "merging = dict(speed.plan.merges)[definition] if len(tables) > 1 else UNMERGED",
+        "streaming/speed/epoch.py",
+        "merges[definition].table(speed.lake, speed.engine, tables) if len(tables) > 1 else tables[0]",
         "the condition is True", _COSTS,
     ),
     Equivalent(
-        "streaming/speed/epoch.py", "merging = dict(speed.plan.merges)[definition] if len(tables) > 1 else UNMERGED",
+        "streaming/speed/epoch.py",
+        "merges[definition].table(speed.lake, speed.engine, tables) if len(tables) > 1 else tables[0]",
         "> becomes >=", _COSTS,
     ),
     Equivalent(

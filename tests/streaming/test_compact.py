@@ -11,18 +11,18 @@ from obstore.store import MemoryStore
 from stream_parts import link
 
 from seamline.entries.base import Claim, DataFile, EntryBase
-from seamline.entries.speed import Compacted, Epoch, Retired
+from seamline.entries.speed import Compacted, Epoch, Retired, told
 from seamline.frontier import Frontier, Partition
 from seamline.history.speed import SpeedHistory
 from seamline.ledger import Log
 from seamline.streaming.speed.compact import (
     Link,
     cover,
+    due,
     first_cut,
     plan_compaction,
     plan_retirement,
     plan_sweep,
-    standing,
     stands_from_the_beginning,
 )
 
@@ -75,43 +75,89 @@ def test_the_widest_segments_cover_what_stands_and_none_is_in_two() -> None:
     assert spans(*epochs(1, 6), compacted(1, 4), compacted(4, 6)) == [(1, 4), (5, 5), (6, 6)]
 
 
-def links(*wide: tuple[int, int], **named: Any) -> list[Link]:
-    return [link(a, b, at(a - 1), at(b), **named) for a, b in wide]
+def links(*parts: tuple[int, ...], **named: Any) -> list[Link]:
+    """By first and last epoch, and level (0: an epoch)."""
+    return [link(a, b, at(a - 1), at(b), level=level[0] if level else 0, **named) for a, b, *level in parts]
 
 
-def run(found: list[Link], size: int, **named: Any) -> list[tuple[int, int]]:
-    return [(one.first, one.last) for one in plan_compaction(found, [], size, **named)]
+def run(found: list[Link], size: int, *cuts: int, later: timedelta = timedelta(0), **named: Any) -> list[int]:
+    """The first epochs of what is put together."""
+    return [one.first for one in plan_compaction(found, map(at, cuts), size, NOW + later, **named)]
 
 
-def test_segments_are_put_together_that_meet_and_are_as_wide_as_each_other() -> None:
-    singles = [(n, n) for n in range(1, 5)]
-    assert run(links(*singles), 3) == singles[:3]
+def singles(first: int, last: int) -> list[tuple[int, ...]]:
+    return [(n, n) for n in range(first, last + 1)]
+
+
+def test_segments_are_put_together_that_meet_and_are_of_one_level() -> None:
+    assert run(links(*singles(1, 4)), 3) == [1, 2, 3]
     assert run(links((1, 1), (2, 2), (4, 4), (5, 5)), 3) == []
-    assert run(links((1, 1), (3, 3), (4, 4)), 2) == [(3, 3), (4, 4)]
-    apart = [*links((1, 1)), link(2, 2, at(5), at(6))]
-    assert run(apart, 2) == [], "records lie between them"
-    assert run(links((1, 2), (3, 3), (4, 4)), 2) == [(3, 3), (4, 4)]
-    assert run(links((1, 2), (3, 3)), 2) == []
+    assert run(links((1, 1), (3, 3), (4, 4)), 2) == [3, 4]
+    assert run([*links((1, 1)), link(2, 2, at(5), at(6))], 2) == [], "records lie between them"
+    assert run(links((1, 2, 1), (3, 3), (4, 4)), 2) == [3, 4]
+    assert run(links((1, 2, 1), (3, 3)), 2) == []
     assert run([*links((1, 1)), *links((2, 2), listed=("e",))], 2) == []
-    assert run(links(*singles), 1) == [], "one segment is together"
+    assert run(links(*singles(1, 4)), 1) == [], "one segment is together"
 
 
-def test_three_times_over_segments_are_put_together_and_no_more() -> None:
-    assert run(links((1, 4), (5, 8)), 2) == [(1, 4), (5, 8)]
-    assert run(links((1, 8), (9, 16)), 2) == []
-    assert run(links((1, 8), (9, 9), (10, 10)), 2) == [(9, 9), (10, 10)]
+def test_level_by_level_segments_are_put_together_three_times_and_no_more() -> None:
+    assert run(links((1, 4, 1), (5, 8, 1)), 2) == [1, 5]
+    assert run(links((1, 4, 2), (5, 8, 2)), 2) == [1, 5]
+    assert run(links((1, 8, 3), (9, 16, 3)), 2) == []
+    assert run(links((1, 8, 3), (9, 9), (10, 10)), 2) == [9, 10]
+    assert run(links((1, 4, 1), (5, 8, 1), (9, 9), (10, 10)), 2) == [9, 10], "the lowest level first"
+
+
+def test_one_of_a_lower_level_goes_with_those_around_it() -> None:
+    assert run(links((1, 4, 1), (5, 5), (6, 9, 1), (10, 10)), 2) == [1, 5, 6], "and not what may still grow"
+
+
+def test_what_can_grow_no_more_is_put_together_as_it_is_once_its_end_is_settled() -> None:
+    """Else each cut that there ever was would leave up to a run of epochs behind."""
+    before_a_cut = links(*singles(1, 7))
+    assert run(before_a_cut, 4, 3, later=HOUR) == [4, 5, 6, 7], "three before the cut"
+    left = links((1, 1), (2, 2), (3, 3), (4, 7, 1))
+    for cuts in ((3,), ()):
+        assert run(left, 4, *cuts, later=HOUR) == []
+        assert run(left, 4, *cuts, later=HOUR + SECOND) == [1, 2, 3]
+    assert run(links((1, 1), (2, 5, 1)), 4, 1, later=A_DAY) == [], "one is together"
+    assert run(links((1, 4, 1), (5, 8, 1), (9, 9)), 4, 8, later=A_DAY) == [1, 5]
+    assert run(links(*singles(1, 3)), 4, later=A_DAY) == [], "these may still grow"
+
+
+def test_what_stands_at_last_follows_from_the_cuts_and_the_volume() -> None:
+    """A thousand epochs, and the cuts of three versions."""
+    found = links(*singles(1, 1000))
+    while run_of := plan_compaction(found, map(at, (925, 962, 999)), 8, NOW + A_DAY):
+        first, last = run_of[0].first, run_of[-1].last
+        level = 1 + max(one.level for one in run_of)
+        (made,) = links((first, last, level))
+        found = sorted([one for one in found if not first <= one.first <= last] + [made], key=lambda one: one.first)
+    assert [(a.last + 1, a.end) for a in found[:-1]] == [(b.first, b.start) for b in found[1:]]
+    assert {925, 962, 999} <= {one.last for one in found}
+    assert len(found) <= 4 * 8
 
 
 def test_what_cannot_be_read_is_not_put_together_with_anything() -> None:
-    assert run(links(*((n, n) for n in range(1, 6))), 2, reads=lambda one: one.first not in (1, 3)) == [
-        (4, 4), (5, 5),
-    ]  # fmt: skip
+    assert run(links(*singles(1, 5)), 2, reads=lambda one: one.first not in (1, 3)) == [4, 5]
 
 
 @pytest.mark.parametrize(("cut", "first"), [(0, 1), (1, 2), (2, 3), (3, 1)])
 def test_a_cut_may_lie_where_a_segment_begins_or_ends_and_nowhere_inside(cut: int, first: int) -> None:
-    found = plan_compaction(links(*((n, n) for n in range(1, 7))), [at(cut)], 3)
-    assert found[0].first == first
+    assert run(links(*singles(1, 6)), 3, cut)[0] == first
+
+
+def test_no_segment_goes_on_over_a_cut_at_an_epoch_without_records() -> None:
+    around = [*links((1, 1)), link(2, 2, at(1), at(1)), link(3, 3, at(1), at(2))]
+    assert run(around, 3) == [1, 2, 3]
+    assert run(around, 3, 1) == []
+    assert run(around, 2, 1) in ([1, 2], [2, 3])
+
+
+def test_a_cut_that_divides_a_segment_already_keeps_it_as_it_is() -> None:
+    assert run(links((1, 4, 1), (5, 8, 1), (9, 12, 1)), 2, 6) == []
+    beside = Frontier({Partition("other@1", 0): 1})
+    assert not plan_compaction(links(*singles(1, 4)), [beside], 2, NOW), "nor does one that no end has passed"
 
 
 # --- which epochs must stand
@@ -134,9 +180,13 @@ def test_a_first_cut_is_the_newest_that_the_archive_has_passed_since_the_definit
 
 
 def plan(
-    stood: SpeedHistory, cut: int, now: datetime = NOW + A_DAY + SECOND, since: int | None = None
+    stood: SpeedHistory,
+    cut: int,
+    now: datetime = NOW + A_DAY + SECOND,
+    since: int | None = None,
+    as_of: timedelta = -SECOND,
 ) -> tuple[int, tuple[tuple[int, int], ...]] | None:
-    return plan_retirement(stood, [at(cut)], now, A_DAY, since)
+    return plan_retirement(stood, [at(cut)], now, A_DAY, as_of, since)
 
 
 def test_epochs_go_that_are_old_remembered_no_more_and_below_every_cut_but_never_the_newest() -> None:
@@ -164,32 +214,66 @@ def test_what_a_segment_stands_for_goes_once_however_young_it_is() -> None:
     assert plan(left, 4, NOW) == (0, ((2, 3),)), "one that stands is enough, also the last of them"
 
 
-# --- sweeping
+def test_ends_stand_for_as_long_as_they_may_be_asked_for() -> None:
+    stood = history(*epochs(1, 5), compacted(1, 4))
+    assert plan(stood, 5, NOW + HOUR, as_of=HOUR) is None
+    assert plan(stood, 5, NOW + HOUR + SECOND, as_of=HOUR) == (0, ((1, 4),))
 
 
-def test_what_was_dropped_stands_until_its_grace_is_over() -> None:
-    entries: list[tuple[int, EntryBase]] = [
-        (1, Claim(at=NOW, holder="w")), (2, epoch(1)), (3, epoch(2)), (4, epoch(3)), (5, epoch(4)),
-        (6, compacted(1, 1)), (7, compacted(2, 3)), (8, retired(1, (2, 3))), (9, epoch(5)),
-    ]  # fmt: skip
-    assert sorted(standing(entries, NOW + HOUR)) == [2, 3, 4, 5, 6, 7, 9]
-    assert sorted(standing(entries, NOW + HOUR + SECOND)) == [5, 7, 9]
+def test_narrower_segments_go_too_and_with_them_the_epochs_that_they_hold() -> None:
+    held = [compacted(1, 2, epochs=told(epochs(1, 2))), compacted(3, 4, epochs=told(epochs(3, 4)))]
+    stood = history(*epochs(1, 5), *held)
+    assert plan(stood, 5, NOW) is None, "nothing stands beside them: they hold their epochs themselves"
+    stood = history(*epochs(1, 5), *held, compacted(1, 4))
+    assert plan(stood, 5, NOW) == (0, ((1, 4),))
+    after = history(*epochs(1, 5), *held, compacted(1, 4), retired(0, (1, 4)))
+    assert (sorted(after.epochs), sorted(after.compacted)) == ([5], [(1, 4)])
 
 
-def test_entries_go_from_the_oldest_up_to_the_first_that_stands_and_claims_stay() -> None:
-    entries: list[tuple[int, EntryBase]] = [
-        (2, epoch(1)), (3, Claim(at=NOW, holder="w")), (4, epoch(2)), (5, epoch(3)), (6, retired(1)), (7, epoch(4)),
-    ]  # fmt: skip
-    late = NOW + 2 * A_DAY
-    assert plan_sweep(entries, [], late)[1] == [2]
-    assert plan_sweep([*entries, (8, retired(2, when=NOW + A_DAY))], [], late)[1] == [2, 4]
-    assert plan_sweep([*entries, (8, retired(4, when=NOW + A_DAY))], [], late)[1] == [2, 4, 5, 6], "the newest stays"
-    assert plan_sweep([(1, Claim(at=NOW, holder="w"))], [], late)[1] == []
+def test_what_was_put_together_goes_by_age_as_one() -> None:
+    held = compacted(1, 4, epochs=told(epochs(1, 4)))
+    for stood in (history(*epochs(1, 6), held), history(epoch(5), epoch(6), compacted(1, 4))):
+        assert plan(stood, 3) is None, "a cut lies inside"
+        assert plan(stood, 4) == (4, ())
+        assert plan(stood, 6) == (5, ())
 
 
-def test_files_go_that_no_standing_entry_lists_once_they_are_older_than_a_day() -> None:
+# --- removing and sweeping
+
+
+def numbers(stood: SpeedHistory, now: datetime) -> list[int]:
+    return [one.number for one in due(stood.superseded.values(), stood.number, now)]
+
+
+def test_what_was_dropped_is_read_for_an_hour_and_then_goes_with_what_says_so() -> None:
+    stood = history(Claim(at=NOW, holder="w"), *epochs(1, 4), compacted(1, 1), compacted(2, 3), retired(1, (2, 3)))
+    assert numbers(stood, NOW + HOUR) == []
+    assert numbers(stood, NOW + HOUR + SECOND) == [2, 3, 4, 6], "claims stay, and the newest entry of the log"
+    claim = Claim(at=NOW, holder="x")
+    stood = history(*epochs(1, 4), compacted(2, 3), retired(1, (2, 3)), claim)
+    assert numbers(stood, NOW + HOUR + SECOND) == [1, 2, 3, 6]
+
+
+def test_an_entry_whose_epoch_another_holds_goes_after_ten_minutes_without_its_files() -> None:
+    own = {"d": DataFile(path="own", rows=1)}
+    inside = [epoch(1, files=own), epoch(2)]
+    stood = history(*inside, epoch(3), compacted(1, 2, epochs=told(inside), held=("own",)), epoch(4))
+    late = NOW + timedelta(minutes=10)
+    assert numbers(stood, late) == []
+    assert [(one.number, one.paths) for one in due(stood.superseded.values(), 9, late + SECOND)] == [(1, ()), (2, ())]
+    stood.removed([1])
+    assert numbers(stood, NOW + A_DAY) == [2]
+
+
+def test_files_go_that_no_entry_lists_once_they_are_older_than_a_day() -> None:
     files = {"d": DataFile(path="mine", rows=1)}
-    entries: list[tuple[int, EntryBase]] = [(1, epoch(1, files=files, ids=DataFile(path="ids", rows=1)))]
-    listed = [(path, NOW) for path in ("mine", "ids", "stray")]
-    assert plan_sweep(entries, listed, NOW + A_DAY)[0] == []
-    assert plan_sweep(entries, listed, NOW + A_DAY + SECOND)[0] == ["stray"]
+    stood = history(
+        epoch(1, files=files, ids=DataFile(path="ids", rows=1)),
+        epoch(2, files={"d": DataFile(path="dropped", rows=1)}),
+        epoch(3),
+        compacted(1, 1, held=("held",)),
+        retired(0, (2, 2)),
+    )
+    listed = [(path, NOW) for path in ("mine", "ids", "held", "dropped", "stray")]
+    assert plan_sweep(stood, listed, NOW + A_DAY) == []
+    assert plan_sweep(stood, listed, NOW + A_DAY + SECOND) == ["stray"]

@@ -66,7 +66,7 @@ class Stream:
     def retired(self, served: Sequence[tuple[str, int | None]], archived: Frontier, live: str = "ab") -> int:
         """The last epoch that goes, long after all retention."""
         cuts = self.cuts(served, archived, live)
-        planned = plan_retirement(SpeedHistory(self.writer.log), cuts, LATER, WEEK, None)
+        planned = plan_retirement(SpeedHistory(self.writer.log), cuts, LATER, WEEK, timedelta(0), None)
         return planned[0] if planned else 0
 
 

@@ -15,8 +15,8 @@ from seamline.lake import Lake
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.streaming.speed.compact import cover, plan_compaction
 from seamline.streaming.speed.epoch import Speed
-from seamline.streaming.speed.maintenance import compact_run
 from seamline.streaming.speed.recall import predecessor
+from seamline.streaming.speed.together import compact_run
 from seamline.streaming.stream_plan import make_plan
 
 CLICKS = contract()
@@ -82,7 +82,7 @@ def test_ids_are_recalled_from_compacted_segments_and_a_lost_epoch_is_a_gap(reti
     lake, speed = begun()
     for number in range(1, 6):
         read(speed, number, number + 10)
-    compact_run(speed, plan_compaction(cover(speed.history), [], 3), {})
+    compact_run(speed, plan_compaction(cover(speed.history), [], 3, NOW), {})
     if retired:
         speed.writer.put(Retired(at=NOW, claim=speed.writer.claim, last=0, replaced=((1, 3),)))
     again = read(open_speed(lake, [CLICKS], ManualClock(NOW)), 1, 12, 3, 14, 5)

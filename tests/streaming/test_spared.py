@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handmade import Handmade, at, rows
+from handmade import Handmade, rows
 from stream_parts import memory_lake, open_speed, records, tasks
 from test_needed import NOW, Stream, end
 from test_speed import CLICKS, event
@@ -17,14 +17,17 @@ from test_speed import CLICKS, event
 from seamline.attempts import check_age
 from seamline.clock import ManualClock
 from seamline.config import Settings
-from seamline.entries.speed import Epoch, Retired
+from seamline.entries.speed import Retired
 from seamline.errors import Condition, SeamlineError
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.jobs.retention import lowest_needed, retain
+from seamline.lake import Lake
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.properties import Keep
 from seamline.streaming.kafka import Cluster
-from seamline.streaming.speed.compact import cover, plan_compaction, plan_sweep, standing
+from seamline.streaming.speed.compact import cover, plan_compaction
+from seamline.streaming.speed.maintenance import Maintenance
 
 HOUR = timedelta(hours=1)
 A_DAY = timedelta(days=1)
@@ -34,7 +37,7 @@ A_DAY = timedelta(days=1)
 def compacted(stream: Stream) -> list[int]:
     """The epochs that would be put together, four at a time."""
     cuts = stream.cuts([("a", 1)], end(8), live="a")
-    return [link.first for link in plan_compaction(cover(SpeedHistory(stream.writer.log)), cuts, 4)]
+    return [link.first for link in plan_compaction(cover(SpeedHistory(stream.writer.log)), cuts, 4, NOW)]
 
 
 def test_no_compaction_crosses_a_cut_that_a_batch_run_has_reserved() -> None:
@@ -111,11 +114,19 @@ def test_retention_spares_the_version_that_is_served_and_what_it_builds_on(tmp_p
 
 
 @pytest.mark.parametrize(("later", "stands"), [(timedelta(minutes=59), True), (timedelta(minutes=61), False)])
-def test_what_was_retired_can_be_read_for_an_hour_by_queries_that_began_before(later: timedelta, stands: bool) -> None:
-    epochs = [(n, Epoch(at=NOW, number=n, claim=1, start=at(n - 1), end=at(n), files={})) for n in (1, 2, 3)]
-    entries = [*epochs, (4, Retired(at=NOW, claim=1, last=2))]
-    assert sorted(standing(entries, NOW + later)) == ([1, 2, 3] if stands else [3])
-    assert plan_sweep(entries, [], NOW + later)[1] == ([] if stands else [1, 2])
+def test_what_was_retired_can_be_read_for_an_hour_by_queries_that_began_before(
+    tmp_path: Path, later: timedelta, stands: bool
+) -> None:
+    lake, clock = Lake.open(str(tmp_path)), ManualClock(NOW)
+    speed = open_speed(lake, [CLICKS], clock, carried=0)
+    epochs = [speed.run_batch(tasks(records([event(n)], first=n))) for n in range(3)]
+    speed.writer.put(Retired(at=NOW, claim=speed.writer.claim, last=2))
+    speed.history.catch_up()
+    clock.advance(later)
+    Maintenance(speed, Catalogue(lake), Settings()).remove()
+    read = [lake.exists(epoch.pack) for epoch in epochs if epoch is not None]
+    assert read == [stands, stands, True]
+    assert [n for n, _ in speed.history.log.entries()] == ([1, 2, 3, 4, 5] if stands else [1, 4, 5])
 
 
 def test_an_hour_is_longer_than_the_longest_query() -> None:

@@ -21,6 +21,7 @@ from stream_parts import (
     epochs,
     event,
     expected,
+    kernel_rows,
     link,
     make_project,
     memory_lake,
@@ -37,23 +38,31 @@ from seamline.attempts import SWEPT_AFTER
 from seamline.clock import ManualClock, system_clock
 from seamline.commitpoint import hooked
 from seamline.config import Settings
-from seamline.entries.base import Counts
+from seamline.entries.base import Claim, Counts
+from seamline.entries.speed import Compacted, Epoch
 from seamline.errors import Condition, ConflictError, SeamlineError, TerminalError, TransientError
 from seamline.frontier import START, Frontier, Partition
 from seamline.history.speed import SpeedHistory
+from seamline.lake import Lake
+from seamline.packs import CARRIED
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import load_project
 from seamline.schemas.states import apply_views
 from seamline.segment import build_chain
 from seamline.streaming.speed.compact import Link, cover, plan_compaction, plan_retirement, plan_sweep
-from seamline.streaming.speed.maintenance import Maintenance, compact_run
+from seamline.streaming.speed.maintenance import Maintenance
 from seamline.streaming.speed.role import run_speed
+from seamline.streaming.speed.together import compact_run
 from seamline.streaming.stream_plan import make_plan
 from seamline.streaming.tasks import KEPT_BYTES, Task
 
 CLICKS = contract()
 PER_HOUR = definition(CLICKS)
 MALFORMED = [b"{", b"\xff", b"null", b'{"id": "x"}', b'{"id": "x", "ts": "2026-01-01T00:00:00Z", "n": "7"}']
+
+
+NEVER = timedelta(seconds=-1)
+"""No end need be asked for."""
 
 
 class Death(BaseException):
@@ -304,14 +313,17 @@ def links(count: int) -> list[Link]:
     return [link(n, n, frontier(n - 1), frontier(n)) for n in range(1, count + 1)]
 
 
-@given(st.integers(1, 40), st.integers(2, 6), st.lists(st.integers(0, 40), max_size=4))
-def test_compaction_never_crosses_a_cut_and_keeps_the_range(count: int, size: int, cuts: list[int]) -> None:
+@given(st.integers(1, 40), st.integers(2, 6), st.lists(st.integers(0, 40), max_size=4), st.booleans())
+def test_compaction_never_crosses_a_cut_and_keeps_the_range(
+    count: int, size: int, cuts: list[int], settled: bool
+) -> None:
     standing, at = links(count), [frontier(cut) for cut in cuts]
-    while run := plan_compaction(standing, at, size):
+    while run := plan_compaction(standing, at, size, NOW + timedelta(days=settled)):
         assert not any(run[0].start < cut < run[-1].end for cut in at)
-        one = link(run[0].first, run[-1].last, run[0].start, run[-1].end, run[0].definitions)
+        level = 1 + max(one.level for one in run)
+        one = link(run[0].first, run[-1].last, run[0].start, run[-1].end, run[0].definitions, level)
         place = standing.index(run[0])
-        standing[place : place + size] = [one]
+        standing[place : place + len(run)] = [one]
     assert standing[0].start == START
     assert standing[-1].end == frontier(count)
     assert all(before.end == after.start for before, after in pairwise(standing))
@@ -320,8 +332,8 @@ def test_compaction_never_crosses_a_cut_and_keeps_the_range(count: int, size: in
 def test_epochs_that_list_other_definitions_are_not_put_together() -> None:
     standing = links(4)
     standing[2:] = [link(n, n, frontier(n - 1), frontier(n), "de") for n in (3, 4)]
-    assert plan_compaction(standing, [], 3) == ()
-    assert [one.first for one in plan_compaction(standing, [], 2)] == [1, 2]
+    assert plan_compaction(standing, [], 3, NOW) == ()
+    assert [one.first for one in plan_compaction(standing, [], 2, NOW)] == [1, 2]
 
 
 def test_a_compacted_run_answers_the_same_and_remembers_its_ids() -> None:
@@ -329,11 +341,11 @@ def test_a_compacted_run_answers_the_same_and_remembers_its_ids() -> None:
     speed = open_speed(lake, [CLICKS])
     for number in range(4):
         speed.run_batch(tasks(records([event(number), event(max(0, number - 1))], first=2 * number)))
-    run = plan_compaction(cover(speed.history), [], 4)
+    run = plan_compaction(cover(speed.history), [], 4, NOW)
     compacted = compact_run(speed, run, {PER_HOUR.hash: PER_HOUR.merging})
-    file = compacted.files[PER_HOUR.hash]
+    file = compacted.file(PER_HOUR.hash)
     assert file is not None
-    whole = lake.kernel().run(PER_HOUR.merge_and_finalise, {"partials": [lake.absolute(file.path)]}).to_pylist()
+    whole = lake.kernel().run(PER_HOUR.merge_and_finalise, {"partials": lake.read([file.path])}).to_pylist()
     assert whole == answer(lake, PER_HOUR) == expected(PER_HOUR, [event(n) for n in range(4)], CLICKS)
     committed = open_speed(lake, [CLICKS]).run_batch(tasks(records([event(n) for n in range(5)], first=8)))
     assert committed is not None
@@ -350,24 +362,64 @@ def test_epochs_are_retired_only_below_every_cut_and_beyond_retention_and_never_
     ends = [epoch.end for epoch in history.epochs.values()]
     short, day = timedelta(hours=5), timedelta(days=1)
     for since in (None, 9):
-        assert plan_retirement(history, [START], clock(), short, since) is None
-        assert plan_retirement(history, [ends[1], ends[4]], clock(), short, since) == (2, ())
-        assert plan_retirement(history, [ends[5]], clock(), short, since) == (4, ())
-    assert plan_retirement(history, [ends[5]], clock(), short, 3) == (2, ()), "the ids of the third are remembered"
-    assert plan_retirement(history, [ends[5]], clock(), day, None) is None
+        assert plan_retirement(history, [START], clock(), short, NEVER, since) is None
+        assert plan_retirement(history, [ends[1], ends[4]], clock(), short, NEVER, since) == (2, ())
+        assert plan_retirement(history, [ends[5]], clock(), short, NEVER, since) == (4, ())
+    assert plan_retirement(history, [ends[5]], clock(), short, NEVER, 3) == (2, ()), (
+        "the ids of the third are remembered"
+    )
+    assert plan_retirement(history, [ends[5]], clock(), day, NEVER, None) is None
     clock.advance(day)
-    assert plan_retirement(history, [], clock(), short, 9) == (5, ())
+    assert plan_retirement(history, [], clock(), short, NEVER, 9) == (5, ())
 
 
-def test_replaced_epochs_go_once_every_cut_has_passed_their_segment() -> None:
+def test_replaced_segments_go_once_every_cut_has_passed_theirs() -> None:
     lake = memory_lake()
     speed = open_speed(lake, [CLICKS])
     for number in range(5):
         speed.run_batch(tasks(records([event(number)], first=number)))
-    compact_run(speed, plan_compaction(cover(speed.history), [], 3), {})
+    for _ in range(3):  # twice two epochs, then these
+        compact_run(speed, plan_compaction(cover(speed.history), [], 2, NOW), {})
+    assert sorted(speed.history.compacted) == [(1, 2), (1, 4), (3, 4)]
     ends, long = [epoch.end for epoch in speed.history.epochs.values()], timedelta(days=7)
-    assert plan_retirement(speed.history, [ends[1]], system_clock(), long, None) is None
-    assert plan_retirement(speed.history, [ends[2], ends[4]], system_clock(), long, None) == (0, ((1, 3),))
+    assert plan_retirement(speed.history, [ends[1]], system_clock(), long, NEVER, None) is None
+    assert plan_retirement(speed.history, [ends[3], ends[4]], system_clock(), long, NEVER, None) == (0, ((1, 4),))
+
+
+def test_a_segment_of_epochs_holds_them_and_nothing_is_another_when_their_entries_are_gone() -> None:
+    """Nor for who reads it for the first time, who had read some of it, or who asks as of one of them."""
+    lake, clock = memory_lake(), ManualClock(NOW)
+    speed = open_speed(lake, [CLICKS], clock)
+    for number in range(1, 6):
+        speed.carried = CARRIED if number % 2 else 0
+        speed.run_batch(tasks(records([event(number), event(number - 1)], first=2 * number)))
+        if number == 2:
+            behind = SpeedHistory(lake.speed_log("main"))
+    log, before = speed.history.log, SpeedHistory(lake.speed_log("main"))
+    rows = {n: rows_of(lake, epoch) for n, epoch in before.epochs.items()}
+    compact_run(speed, plan_compaction(cover(speed.history), [], 4, NOW), {PER_HOUR.hash: PER_HOUR.merging})
+    clock.advance(timedelta(hours=1))
+    assert Maintenance(speed, Catalogue(lake), Settings()).remove() == 4
+    assert [type(entry) for _, entry in log.entries()] == [Claim, Epoch, Compacted]
+    behind.load()
+    for history in (SpeedHistory(log), behind, speed.history):
+        assert history.counts == before.counts
+        assert (history.frontier, history.last_epoch, history.newest) == (before.frontier, 5, before.newest)
+        assert history.beginning == before.beginning
+        assert {n: rows_of(lake, epoch) for n, epoch in history.epochs.items()} == rows
+        assert [told_of(epoch) for epoch in history.epochs.values()] == [told_of(e) for e in before.epochs.values()]
+    assert answer(lake, PER_HOUR) == expected(PER_HOUR, [event(n) for n in range(6)], CLICKS)
+
+
+def told_of(epoch: Epoch) -> Epoch:
+    """What an epoch says, but for where its data stands."""
+    return epoch.model_copy(update={"pack": "", "within": False})
+
+
+def rows_of(lake: Lake, epoch: Epoch) -> list[Any]:
+    """What an epoch's partials and ids hold."""
+    held = [epoch.file(PER_HOUR.hash), epoch.id_file]
+    return [kernel_rows(lake, "FROM partials ORDER BY ALL", {"partials": lake.read([f.path])}) for f in held if f]
 
 
 def test_a_sweep_spares_what_stands_and_what_is_young() -> None:
@@ -379,8 +431,7 @@ def test_a_sweep_spares_what_stands_and_what_is_young() -> None:
     now = system_clock()
     old, young = now - SWEPT_AFTER - timedelta(hours=1), now
     listed = [(committed.pack, old), ("speed/main/orphan.pack", old), ("speed/main/new.pack", young)]
-    entries = list(lake.speed_log("main").entries())
-    assert plan_sweep(entries, listed, now) == (["speed/main/orphan.pack"], [])
+    assert plan_sweep(speed.history, listed, now) == ["speed/main/orphan.pack"]
 
 
 def test_a_sweep_that_is_frozen_after_its_listing_spares_what_was_young_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,9 +447,9 @@ def test_a_sweep_that_is_frozen_after_its_listing_spares_what_was_young_then(mon
         return listed
 
     monkeypatch.setattr(obstore, "list", slow)
-    assert maintenance.sweep() == (0, 0)
+    assert maintenance.sweep() == 0
     assert [item["path"] for item in lake.listed("speed/")] == ["speed/main/new.pack"]
-    assert maintenance.sweep() == (1, 0)
+    assert maintenance.sweep() == 1
     assert not list(lake.listed("speed/"))
 
 

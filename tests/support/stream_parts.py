@@ -111,10 +111,12 @@ def open_archive(lake: Lake, contracts: Sequence[Contract], live: Sequence[Contr
     return Archive(lake, "main", writer, make_shelves(contracts, live, "main"))
 
 
-def link(first: int, last: int, start: Frontier, end: Frontier, listed: Iterable[str] = ("d",)) -> Link:
-    """A segment without rows."""
-    files = dict.fromkeys(listed)
-    return Link(first, last, Compacted(at=NOW, claim=1, first=first, last=last, start=start, end=end, files=files))
+def link(first: int, last: int, start: Frontier, end: Frontier, listed: Iterable[str] = ("d",), level: int = 0) -> Link:
+    """A segment without rows: an epoch, or what was put together of several."""
+    given: dict[str, Any] = {"at": NOW, "claim": 1, "start": start, "end": end, "files": dict.fromkeys(listed)}
+    if not level:
+        return Link(first, last, Epoch(number=first, **given))
+    return Link(first, last, Compacted(first=first, last=last, level=level, **given))
 
 
 def answer(lake: Lake, of: Definition) -> list[dict[str, Any]]:

@@ -309,6 +309,7 @@ class World:
                 role._maintenance.compact()
             role._maintenance.retire()
             self.clock.advance(timedelta(hours=2))
+            role._maintenance.remove()
             role._maintenance.sweep()
         retain(self.lake, self.settings, self.clock)
 

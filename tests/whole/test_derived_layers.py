@@ -242,7 +242,7 @@ def do(world: World, name: str, takes: list[int]) -> None:
         "archive": lambda: world.run_archive(takes, again=more % 2 * 3),
         "rest": lambda: world.speed.announce(),
         "compact": lambda: world.maintenance.compact(),
-        "tidy": lambda: (world.maintenance.retire(), world.maintenance.sweep()),
+        "tidy": lambda: (world.maintenance.retire(), world.maintenance.remove()),
         "change": lambda: world.apply(CHANGED + BY_YEAR),
         "drop": lambda: world.drop("sales"),
         "back": lambda: world.apply(SALES + BY_DAY),

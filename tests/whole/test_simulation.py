@@ -151,6 +151,7 @@ class Stream(RuleBasedStateMachine):
             self.world.check()
         self.world.wait(timedelta(minutes=minutes))
         self.world.maintenance.retire()
+        self.world.maintenance.remove()
 
     @rule(name=st.sampled_from(["clock", "speed_clock"]), hours=st.sampled_from([-3, 2]))
     def a_clock_steps(self, name: str, hours: int) -> None:
@@ -201,6 +202,7 @@ class Stream(RuleBasedStateMachine):
             world.maintenance.compact()
         elif name == "tidy":
             world.maintenance.retire()
+            world.maintenance.remove()
             world.maintenance.sweep()
         elif name == "apply":
             world.apply(CHANGED)
@@ -303,6 +305,8 @@ def day(world: World, texts: Sequence[str], at: str = "", view: str = "sales") -
             *(lambda text=text: world.apply(text) for text in texts),  # type: ignore[misc]
             lambda: world.refresh(view),
             lambda: world.retain(),
+            lambda: world.wait(timedelta(minutes=20)),
+            lambda: world.maintenance.remove(),
         ]
         for step in steps:
             world.perform(step, at if not world.deaths else 0)

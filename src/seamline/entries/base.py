@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from seamline.attempts import new_attempt
 
-FORMAT = 1
-"""Major version of the entries' format; a reader refuses a newer one."""
+FORMAT = 2
+"""Major version of the entries' format; a reader refuses a newer one. Since 2 entries carry what they commit, and one
+may hold others."""
 
 
 class Value(BaseModel):
@@ -48,6 +49,14 @@ class Counts(Value):
             counted=self.counted + other.counted,
             rejected=self.rejected + other.rejected,
             duplicate=self.duplicate + other.duplicate,
+        )
+
+    def __sub__(self, other: Counts) -> Counts:
+        return Counts(
+            read=self.read - other.read,
+            counted=self.counted - other.counted,
+            rejected=self.rejected - other.rejected,
+            duplicate=self.duplicate - other.duplicate,
         )
 
     @property

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
 from seamline.entries.base import Counts, DataFile, EntryBase, Stored, Value
 from seamline.frontier import Frontier
-from seamline.packs import ENTRY, address
+from seamline.packs import ENTRY, address, carry, press, unpacked, unpress
 
 IDS = "ids"
 """What the ids of an entry are named, beside its definitions."""
@@ -75,7 +76,11 @@ class SegmentEntry(EntryBase, Stored):
     def _placed(self, file: DataFile | None, name: str) -> DataFile | None:
         if file is None or file.path:
             return file
-        return DataFile(path=address(self.pack, name), rows=file.rows)
+        return DataFile(path=address(self.pack, self._named(name)), rows=file.rows)
+
+    def _named(self, name: str) -> str:
+        """What a table is called in the pack."""
+        return name
 
 
 class Epoch(SegmentEntry):
@@ -99,13 +104,59 @@ class Epoch(SegmentEntry):
     handovers: dict[str, Frontier] = {}
     """By `Handover.id`, where the first epoch began that goes by it; as long as a definition's record does not say."""
 
+    within: bool = False
+    """Whether its pack holds the tables of other epochs too."""
+
+    def _named(self, name: str) -> str:
+        return within(self.number, name) if self.within else name
+
+
+def within(number: int, name: str) -> str:
+    """What an epoch's table is called in a pack that holds those of several."""
+    return f"{number}-{name}"
+
 
 class Compacted(SegmentEntry):
-    """Epochs `first` to `last` as one segment a definition. The epochs stay until they are retired."""
+    """Epochs `first` to `last` as one segment a definition.
+
+    One of the first level holds the epochs themselves, too: their entries are read no more, and each end stands as long
+    as this does. What others stand for stays until it is retired.
+    """
 
     kind: Literal["compacted"] = "compacted"
     first: int
     last: int
+
+    level: int = 0
+    """How often its rows were put together; 0: written before, when it followed from the width."""
+
+    epochs: str = ""
+    """The epochs as `told` packs them; nothing where it does not hold them."""
+
+    held: tuple[str, ...] = ()
+    """Objects that those epochs name, and that go with this entry."""
+
+    counts: dict[str, Counts] = {}
+    """Of its epochs together."""
+
+    newest: datetime | None = None
+    """The latest Kafka timestamp that they read."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files it names, besides itself."""
+        return (*super().paths, *self.held)
+
+    def opened(self) -> tuple[Epoch, ...]:
+        """The epochs that it holds, in order. Raises TerminalError LEDGER_FORMAT where they are damaged."""
+        lines = unpress(unpacked(self.epochs, self.pack), self.pack).splitlines()
+        epochs = (Epoch.model_validate_json(line) for line in lines)
+        return tuple(one.model_copy(update={"pack": self.pack}) if one.within else one for one in epochs)
+
+
+def told(epochs: Iterable[Epoch]) -> str:
+    """Epochs, without the data that they carried, as a compacted entry holds them."""
+    return carry(press(b"\n".join(one.model_dump_json(exclude={"data"}).encode() for one in epochs)))
 
 
 class Retired(EntryBase):

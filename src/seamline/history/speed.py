@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from seamline.entries.base import Counts, DataFile, EntryBase, Stored
-from seamline.entries.speed import Compacted, Epoch, Retired
+from seamline.entries.speed import Compacted, Epoch, Retired, SegmentEntry
 from seamline.frontier import START, Frontier
 from seamline.history.base import History
+from seamline.history.epochs import Epochs, Span, span_within
 from seamline.ledger import Log
 from seamline.packs import unpacked
 from seamline.segment import Segment
 
+AnySegment = TypeVar("AnySegment", bound=SegmentEntry)
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """An entry that nothing new is read from."""
+
+    number: int
+    """Its own."""
+
+    paths: tuple[str, ...]
+    """Files that go with it."""
+
+    at: datetime
+    """Since when: the time of the entry that stands for it, or that dropped it."""
+
+    held: bool
+    """Whether all that it says stands in another entry."""
+
 
 class SpeedHistory(History):
-    """Epochs and compacted segments that stand, the frontier, and the ids that were counted.
+    """Epochs and compacted segments that stand, the frontier, the ids that were counted, and which entries may go.
 
     `keep` takes the packs that entries carry, by path, from who will read them; else they are dropped.
     """
 
     def __init__(self, log: Log, keep: Callable[[str, bytes], None] | None = None) -> None:
         self._keep = keep
-        self.epochs: dict[int, Epoch] = {}
-        self.compacted: dict[tuple[int, int], Compacted] = {}
+        self._epoch_entries: dict[int, int] = {}
+        self._segment_entries: dict[Span, int] = {}
+        self._counted: dict[Span, Mapping[str, Counts]] = {}
+        self.superseded: dict[int, Superseded] = {}
+        self.epochs = Epochs()
+        self.compacted: dict[Span, Compacted] = {}
         self.origin: Frontier | None = None
         self.frontier: Frontier = START
         self.last_epoch = 0
@@ -33,34 +59,73 @@ class SpeedHistory(History):
 
     def apply(self, number: int, entry: EntryBase) -> None:
         if isinstance(entry, Epoch):
-            entry = self._without_data(entry)
-            if entry.number == 1:
-                self.origin = entry.start
-            self.epochs[entry.number] = entry
-            self.frontier, self.last_epoch = entry.end, entry.number
-            for contract, counts in entry.counts.items():
-                self.counts[contract] = self.counts.get(contract, Counts()) + counts
-            if entry.newest is not None:
-                self.newest = max(entry.newest, self.newest or entry.newest)
+            self._add(number, self._without_data(entry))
         elif isinstance(entry, Compacted):
-            self.compacted[(entry.first, entry.last)] = entry
+            self._compact(number, self._without_data(entry))
         elif isinstance(entry, Retired):
-            self._retire(entry)
+            self._retire(number, entry)
 
-    def _without_data(self, epoch: Epoch) -> Epoch:
-        if not epoch.data:
-            return epoch
+    def _add(self, number: int, epoch: Epoch) -> None:
+        if epoch.number == 1:
+            self.origin = epoch.start
+        self.epochs.add(epoch)
+        self._epoch_entries[epoch.number] = number
+        self.frontier, self.last_epoch = epoch.end, epoch.number
+        self._count((epoch.number, epoch.number), epoch)
+
+    def _compact(self, number: int, entry: Compacted) -> None:
+        span = (entry.first, entry.last)
+        self.compacted[span], self._segment_entries[span] = entry, number
+        if entry.epochs:
+            if entry.first == 1:
+                self.origin = entry.start
+            self.epochs.take(entry)
+            for epoch in range(entry.first, entry.last + 1):
+                if epoch in self._epoch_entries:
+                    self._supersede(self._epoch_entries.pop(epoch), (), entry.at, held=True)
+        if entry.last > self.last_epoch:  # its epochs' entries are gone
+            self.frontier, self.last_epoch = entry.end, entry.last
+        if entry.counts:
+            self._count(span, entry)
+
+    def _count(self, span: Span, entry: Epoch | Compacted) -> None:
+        """Adds what an entry counted, but for those of its epochs that were added before."""
+        before = [self._counted.pop(one) for one in self._counted_within(span)]
+        for contract, counts in entry.counts.items():
+            known = sum((one[contract] for one in before if contract in one), Counts())
+            self.counts[contract] = self.counts.get(contract, Counts()) + counts - known
+        self._counted[span] = entry.counts
+        if entry.newest is not None:
+            self.newest = max(entry.newest, self.newest or entry.newest)
+
+    def _counted_within(self, span: Span) -> list[Span]:
+        epochs = [(number, number) for number in range(span[0], span[1] + 1)]
+        return [one for one in (*epochs, *filter(span_within(span), self.compacted)) if one in self._counted]
+
+    def _retire(self, number: int, entry: Retired) -> None:
+        for epoch in self.epochs.drop(entry.last, entry.replaced):
+            self._supersede(self._epoch_entries.pop(epoch.number), epoch.paths, entry.at)
+        narrower = [span_within(wider, narrower=True) for wider in entry.replaced]
+        for span, compacted in list(self.compacted.items()):
+            if span[1] <= entry.last or any(test(span) for test in narrower):
+                del self.compacted[span]
+                self._supersede(self._segment_entries.pop(span), compacted.paths, entry.at)
+        self._supersede(number, (), entry.at)
+
+    def _supersede(self, number: int, paths: tuple[str, ...], at: datetime, *, held: bool = False) -> None:
+        self.superseded[number] = Superseded(number, paths, at, held)
+
+    def removed(self, numbers: Iterable[int]) -> None:
+        """Those entries are gone from the log."""
+        for number in numbers:
+            self.superseded.pop(number, None)
+
+    def _without_data(self, entry: AnySegment) -> AnySegment:
+        if not entry.data:
+            return entry
         if self._keep is not None:
-            self._keep(epoch.pack, unpacked(epoch.data, epoch.pack))
-        return epoch.model_copy(update={"data": ""})
-
-    def _retire(self, entry: Retired) -> None:
-        self.epochs = {
-            n: e
-            for n, e in self.epochs.items()
-            if n > entry.last and not any(first <= n <= last for first, last in entry.replaced)
-        }
-        self.compacted = {span: c for span, c in self.compacted.items() if span[1] > entry.last}
+            self._keep(entry.pack, unpacked(entry.data, entry.pack))
+        return entry.model_copy(update={"data": ""})
 
     def trailing(self, holds: Callable[[Epoch], bool]) -> list[Epoch]:
         """The longest run of epochs up to the newest that stand and for which `holds`."""
@@ -85,10 +150,20 @@ class SpeedHistory(History):
         """Whether an epoch stands, or a compacted segment does for it."""
         return number in self.epochs or any(first <= number <= last for first, last in self.compacted)
 
-    def starts(self) -> dict[int, Frontier]:
-        """Where epochs begin, as far as entries that stand say it."""
-        compacted = {first: entry.start for (first, _), entry in self.compacted.items()}
-        return compacted | {number: epoch.start for number, epoch in self.epochs.items()}
+    def starts(self, since: int = 0) -> dict[int, Frontier]:
+        """Where epochs from `since` on begin, as far as entries that stand say it."""
+        compacted = {first: entry.start for (first, _), entry in self.compacted.items() if first >= since}
+        return compacted | {number: self.epochs[number].start for number in self.epochs if number >= since}
+
+    def end_of(self, epoch: int) -> Frontier | None:
+        """Where an epoch ended that stands, or that is the last of a compacted segment."""
+        ends = (entry.end for (_, last), entry in self.compacted.items() if last == epoch)
+        return self.epochs[epoch].end if epoch in self.epochs else next(ends, None)
+
+    @property
+    def ends(self) -> list[int]:
+        """The epochs of which `end_of` says it, in order."""
+        return sorted({*self.epochs, *(last for _, last in self.compacted)})
 
     def lacks(self, epoch: Epoch, decoding: str) -> bool:
         """Whether a copy of what lies below an epoch's end may come above it, within the horizon, and be taken for new.
@@ -98,14 +173,17 @@ class SpeedHistory(History):
         memory = epoch.memories.get(decoding)
         return not memory.whole if memory else bool(epoch.memories) or decoding not in epoch.decodings
 
-    def segments(self, definition: str) -> list[Segment]:
+    def segments(self, definition: str, *ends: Frontier) -> list[Segment]:
         """Every segment of a definition that stands. An epoch that does not list the definition is a hole.
 
-        An epoch without records covers nothing: it only says what is listed from there on.
+        An epoch without records covers nothing: it only says what is listed from there on. Where `ends` are told, which
+        a chain is to begin or end at, epochs are left out whose compacted segment holds none of them inside.
         """
+        whole = [g for g in self.epochs.groups if ends and not any(is_inside(end, g.start, g.end) for end in ends)]
+        left_out = {number for group in whole for number in range(group.first, group.last + 1)}
         epochs = [
             segment_of(definition, e, (e.number, e.number))
-            for e in self.epochs.values()
+            for e in (self.epochs[number] for number in self.epochs if number not in left_out)
             if definition in e.files and e.start != e.end
         ]
         wider = [
@@ -130,10 +208,13 @@ class SpeedHistory(History):
             if last >= since and (held := entry.id_file) and not covered & set(range(first, last + 1)):
                 files.append(held)
                 covered |= set(range(first, last + 1))
-        for number, epoch in self.epochs.items():
-            if number not in covered and number >= since and (held := epoch.id_file):
-                files.append(held)
-        return files
+        left = (self.epochs[number] for number in self.epochs if number >= since and number not in covered)
+        return files + [held for epoch in left if (held := epoch.id_file)]
+
+
+def is_inside(cut: Frontier, start: Frontier, end: Frontier) -> bool:
+    """Whether a cut divides a range."""
+    return not cut <= start and not end <= cut
 
 
 def segment_of(definition: str, entry: Epoch | Compacted, span: tuple[int, int]) -> Segment:
