@@ -32,6 +32,7 @@ MODULES = (
     "growth",
     "recovery",
     "sketches",
+    "idle",
 )
 """Each has `measure(size)`. One is imported when its turn comes: Spark's session is its own."""
 

@@ -69,7 +69,8 @@ class Batches:
     """The batches of one query, over the topics that its role reads as it starts.
 
     Spark's thread calls `run`, another one everything else. What changes: `error` by the batch that fails, after which
-    nothing is done any more; `_closed` by `close`; how many the last batch held; when to be idle next.
+    nothing is done any more; `_closed` by `close`; how many the last batch held; since when none has run; when to be
+    idle next.
     """
 
     def __init__(self, role: StreamingRole, few: int, stop: threading.Event) -> None:
@@ -81,6 +82,7 @@ class Batches:
         self._between = threading.Lock()
         self._closed = False
         self._were_few = False
+        self._quiet_since = time.monotonic()
         self._idle_at = 0.0
 
     @property
@@ -100,6 +102,15 @@ class Batches:
                 self.error = error
                 raise
             self._were_few = before.distance(self._role.frontier) < self._few
+            self._quiet_since = time.monotonic()
+
+    def is_quiet(self, seconds: float) -> bool:
+        """Whether no batch has ended, and nothing has stirred, for so long."""
+        return time.monotonic() - self._quiet_since >= seconds
+
+    def stir(self) -> None:
+        """Something comes: it is quiet from now on at the earliest."""
+        self._quiet_since = time.monotonic()
 
     def idle(self) -> None:
         """Lets the role be idle, when it is due and no batch runs; after one that failed it has to begin anew first."""

@@ -2,7 +2,8 @@
 
 Its checkpoint is thrown away; only committed records are read; what fails is examined, so that a process ends with
 the error an operator can act on. A query is stopped between two batches, never inside one. A cluster that is away is
-waited for.
+waited for. Where nothing arrives no query runs: Spark asks Kafka at every trigger, which costs the most of all that an
+idle project costs.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pyspark.errors import PySparkException
 
 from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.sides.spark import from_task, settle_worker
+from seamline.streaming.arrivals import Arrivals
 from seamline.streaming.batches import NOTHING, Batches, Prepared, StreamingRole
 from seamline.streaming.kafka import starting_offsets
 from seamline.streaming.liveness import Pulse, is_outage
@@ -30,6 +32,9 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 """How often the process looks for a signal or a failure."""
+
+LOOK_SECONDS = 1.0
+"""How long is looked at once whether something arrives: a record ends the look, a signal does not."""
 
 CLIENT = {
     "request.timeout.ms": "20000",
@@ -61,6 +66,9 @@ class StreamReading:
     options: Mapping[str, str]
     """For Kafka's clients, in Kafka's own names."""
 
+    rest_seconds: float
+    """Without a record, after which the query ends until one arrives."""
+
     few: int = 0
     """A batch that follows one of fewer records is run as a single task."""
 
@@ -87,14 +95,14 @@ class StreamRunner:
         try:
             while not self.stop.is_set():
                 if not self.role.topics:
-                    self._rest()
+                    self._wait_for_topics()
                 elif self.pulse.wait(self.stop):
                     self._read_on()
         finally:
             self.pulse.close()
             self.cluster.close()
 
-    def _rest(self) -> None:
+    def _wait_for_topics(self) -> None:
         """There is nothing to read: what the query before left unfinished is given up, and the role is idle."""
         self.role.begin(NOTHING)
         batches = Batches(self.role, self.reading.few, self.stop)
@@ -103,20 +111,31 @@ class StreamRunner:
             batches.idle()
 
     def _read_on(self) -> None:
-        """One query, from where the ledger stands until it has to end, or until the cluster is away."""
+        """One query, from where the ledger stands until it has to end, or until the cluster is away; and the rest after
+        it, where it ended since nothing arrives."""
         try:
             prepared = self.role.prepare()
             batches = Batches(self.role, self.reading.few, self.stop)
             self.role.begin(prepared)
-            with self._query(prepared, batches) as query:
-                self._watch(query, batches)
+            with Arrivals(self.cluster, prepared) as arrivals:
+                with self._query(prepared, batches) as query:
+                    self._watch(query, batches, arrivals)
+                self._rest(batches, arrivals)
         except SeamlineError as error:
             if not is_outage(error):
                 raise
             log.warning("reads again where the ledger stands: %s", error)
 
-    def _watch(self, query: Any, batches: Batches) -> None:
-        """Until the query has to end: a signal, a failure, or other topics to read."""
+    def _rest(self, batches: Batches, arrivals: Arrivals) -> None:
+        """Until a record arrives, which the next query reads, or that one has to ask Kafka and the ledger anew."""
+        while batches.wanted and self.pulse.feel() and not arrivals.moved():
+            if arrivals.seen(self.role.frontier, LOOK_SECONDS):
+                return
+            batches.idle()
+            _ = self.spark.streams.active  # raises where the JVM has died, which no query would say here
+
+    def _watch(self, query: Any, batches: Batches, arrivals: Arrivals) -> None:
+        """Until the query has to end: a signal, a failure, other topics to read, or nothing that arrives."""
         while batches.wanted:
             ended = False
             try:
@@ -128,6 +147,10 @@ class StreamRunner:
                 raise self._examined(batches.error or found)
             if self.pulse.feel():  # an outage that is short is over before Spark notices
                 batches.idle()
+            if batches.is_quiet(self.reading.rest_seconds):
+                if not arrivals.seen(self.role.frontier, LOOK_SECONDS):
+                    return
+                batches.stir()  # a batch that takes long, or the very first
 
     def _examined(self, error: BaseException) -> SeamlineError:
         """Why a query died: what a batch raised, else what Kafka says now, else something transient."""

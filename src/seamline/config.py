@@ -38,6 +38,9 @@ class KafkaSection(Section):
 
     bootstrap_servers: str = Field("", description="host:port,… of a cluster; empty starts the embedded broker")
     partitions: Positive = Field(4, description="partitions of topics that 'up' or 'replay' creates")
+    rest_seconds: float = Field(
+        10, gt=0, description="seconds without a record after which a role ends its Spark query until one arrives"
+    )
     options: dict[str, str] = Field({}, description="client options in Kafka's own names, such as security.protocol")
 
 
@@ -53,6 +56,9 @@ class SparkSection(Section):
     master: str = Field("local[*]", description="Spark master")
     driver_memory: str = Field("1g", description="heap of each driver")
     cores: Positive = Field(2, description="cores that each role takes of a standalone master")
+    shared: bool = Field(
+        False, description="whether 'seamline up' runs archive, speed and scheduler in one process, with one Spark"
+    )
     conf: dict[str, str] = Field({}, description="any further Spark settings")
 
     @property

@@ -115,7 +115,10 @@ def run_archive(
     """Runs the archive of a stream until SIGTERM, SIGINT or `stop`. Raises what `run_speed` raises."""
     stop = stop or threading.Event()
     settings = project.settings
-    reading = StreamReading(settings.archive.trigger_ms, settings.archive.max_records, settings.kafka.options)
+    kafka = settings.kafka
+    reading = StreamReading(
+        settings.archive.trigger_ms, settings.archive.max_records, kafka.options, kafka.rest_seconds
+    )
     cluster = Cluster(project.bootstrap, settings.kafka.options)
     log = project.lake.archive_log(stream)
     claimed = claim_between(project.lake, log, "archive", IMPORTING, IMPORT_SECONDS, clock)

@@ -130,7 +130,10 @@ def run_speed(
     """
     stop = stop or threading.Event()
     settings = project.settings
-    reading = StreamReading(settings.speed.trigger_ms, settings.speed.max_records, settings.kafka.options, FEW)
+    kafka = settings.kafka
+    reading = StreamReading(
+        settings.speed.trigger_ms, settings.speed.max_records, kafka.options, kafka.rest_seconds, FEW
+    )
     cluster = Cluster(project.bootstrap, settings.kafka.options)
     with stopping(stop), claim(project.lake, project.lake.speed_log(stream), "speed", clock) as writer:
         role = SpeedRole(project, stream, writer, cluster, clock)

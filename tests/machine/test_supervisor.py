@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -173,6 +174,18 @@ def test_every_role_is_told_to_stop_and_a_deaf_one_is_killed(tmp_path: Path, sup
     assert not any(alive(pid) for pid in pids if pid)
     assert {state.state for state in supervisor.states().values()} == {State.STOPPED}
     assert supervisor.states()["deaf"].last_exit == -signal.SIGKILL
+
+
+def test_what_a_killed_supervisor_left_of_other_roles_is_ended_and_forgotten(tmp_path: Path, supervise: Make) -> None:
+    child = process.start([sys.executable, "-c", FOREVER], log=tmp_path / "log")
+    folder = tmp_path / "state"
+    folder.mkdir()
+    left = RoleState("archive", State.RUNNING, pid=child.pid, born=process.born(child.pid))
+    (folder / "archive.json").write_text(json.dumps(asdict(left)))
+    supervise(role(tmp_path, "together", FOREVER)).start()
+    assert child.wait(10)
+    assert read_state(folder, "archive") is None
+    assert read_state(folder, "together") is not None
 
 
 def test_a_second_supervisor_of_the_same_project_is_refused(tmp_path: Path, supervise: Make) -> None:

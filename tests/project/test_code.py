@@ -16,6 +16,7 @@ ROOMS = ("src/seamline", "schemas", "streaming", "jobs", "serving")
 CHANGES = {
     # follow the ledger: from entry to entry
     "ArchiveHistory": "frontier",
+    "Arrivals": "_consumer _topics_at",
     "BatchHistory": "versions withdrawn",
     "History": "_told claim number",
     "SpeedHistory": "frontier last_epoch newest origin",
@@ -28,7 +29,7 @@ CHANGES = {
     "Reach": "_number frontier",
     # the layers and roles: each says in its docstring what changes, and when
     "Archive": "_touched _unfinished origin shelves",
-    "Batches": "_closed _idle_at _were_few error",
+    "Batches": "_closed _idle_at _quiet_since _were_few error",
     "Following": "_stamp contracts",
     "Every": "_last",
     "Maintenance": "_looked_at",

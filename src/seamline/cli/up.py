@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Annotated
 
 import typer
 
@@ -16,10 +17,16 @@ from seamline.signals import stopping
 
 def add(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command(name="up", epilog=examples("seamline up --project shop"))(up)
+    app.command(name="up", epilog=examples("seamline up --project shop", "seamline up --small"))(up)
 
 
-def up(project: ProjectOption = HERE) -> None:
+def up(
+    project: ProjectOption = HERE,
+    small: Annotated[
+        bool,
+        typer.Option("--small", help="For little memory: archive, speed and scheduler share one Spark."),
+    ] = False,
+) -> None:
     """Run a whole project here: broker (unless one is configured), archive, speed, scheduler and serving.
 
     Ctrl-C stops everything cleanly; started again, it goes on where it was.
@@ -27,7 +34,7 @@ def up(project: ProjectOption = HERE) -> None:
     loaded = load_project(project)
     stop = threading.Event()
     with stopping(stop, hurried=True):
-        stack = start_stack(loaded, say=note)
+        stack = start_stack(loaded, say=note, shared=small)
         try:
             watch(stack, stop)
         finally:

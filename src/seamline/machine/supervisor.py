@@ -124,8 +124,10 @@ class Supervisor:
                 where=str(self._folder),
             ) from None
         with self._mutex:
-            for name in self._roles:
-                sweep_orphan(read_state(self._folder, name))
+            for file in sorted(self._folder.glob("[!.]*.json")):
+                sweep_orphan(read_state(self._folder, file.stem))
+                if file.stem not in self._roles:  # a predecessor's that ran other roles
+                    file.unlink()
             for name in self._roles:
                 self._launch(name, restarts=0)
 

@@ -20,6 +20,9 @@ class RoleName(StrEnum):
     SCHEDULER = "scheduler"
     SERVING = "serving"
 
+    TOGETHER = "together"
+    """Archive, speed and scheduler of all streams, over one Spark."""
+
 
 def run_role(project: Project, role: RoleName, stream: str) -> None:
     """Runs a role in this process until SIGTERM or Ctrl-C. Archive and speed work on one stream, the others on all."""
@@ -52,9 +55,16 @@ def _serving(project: Project, stream: str) -> None:
     run_serving(project)
 
 
+def _together(project: Project, stream: str) -> None:
+    from seamline.operate.together import run_together
+
+    run_together(project)
+
+
 _RUN: Mapping[RoleName, Callable[[Project, str], None]] = {
     RoleName.ARCHIVE: _archive,
     RoleName.SPEED: _speed,
     RoleName.SCHEDULER: _scheduler,
     RoleName.SERVING: _serving,
+    RoleName.TOGETHER: _together,
 }

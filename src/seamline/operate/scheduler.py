@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -126,13 +126,13 @@ def attempt(what: str, duty: Callable[[], Result]) -> Result | None:
     return None
 
 
-def run_scheduler(project: Project, stop: threading.Event) -> None:
-    """Runs the duties until `stop`; one that is under way is finished first.
+def run_scheduler(project: Project, stop: threading.Event, *, spark: Any = None) -> None:
+    """Runs the duties until `stop`; one that is under way is finished first. `spark` is left open where it is given.
 
     Raises TransientError PROCESS_FAILED where Spark's JVM has died: another process has to open a fresh one.
     """
     every = timedelta(minutes=project.settings.batch.refresh_minutes)
-    with SparkUnits(project) as units:
+    with SparkUnits(project, spark) as units:
         duties = Duties(project, units)
         once = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)}, job_defaults=once, timezone="UTC")

@@ -24,12 +24,13 @@ def untold(waits: str) -> None:
 class SparkUnits:
     """A runner of units; a refresh that finds nothing to do starts no JVM.
 
-    What changes: the first run opens the session, and the end of the context closes it.
+    What changes: the first run opens the session, and the end of the context closes it; one that was given stays open.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, spark: Any = None) -> None:
         self._project = project
-        self._session: Any = None
+        self._session: Any = spark
+        self._given = spark is not None
         self._opened = False
 
     def __call__(self, tasks: list[UnitTask]) -> Iterable[UnitResult]:
@@ -46,14 +47,14 @@ class SparkUnits:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None and not self.lost:
+        if self._opened and self._session is not None and not self.lost:
             self._session.stop()
-        self._session = None
+            self._session = None
 
     @property
     def lost(self) -> bool:
-        """Whether the JVM that this has opened has ended: no unit can run in this process any more."""
-        return self._opened and is_lost()
+        """Whether the JVM that units run in has ended: none can run in this process any more."""
+        return (self._opened or self._given) and is_lost()
 
     def _opened_session(self, tell: Tell) -> Any:
         if self._session is None:

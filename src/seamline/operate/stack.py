@@ -66,12 +66,14 @@ class Stack:
             self.lock.release()
 
 
-def start_stack(project: Project, *, env: Mapping[str, str] | None = None, say: Say = unsaid) -> Stack:
+def start_stack(
+    project: Project, *, env: Mapping[str, str] | None = None, say: Say = unsaid, shared: bool = False
+) -> Stack:
     """Starts broker, topics, views and roles; returns when all roles have been started (not yet: ready).
 
-    `env` is added to every role's environment; `say` is told each step. Raises WRITER_CONFLICT where the project runs
-    already; VIEW_INVALID and what else the steps raise: then nothing is left running. A configured cluster that does
-    not answer is left to the roles, which go on trying.
+    `env` is added to every role's environment; `say` is told each step; `shared` as the setting spark.shared, which
+    counts too. Raises WRITER_CONFLICT where the project runs already; VIEW_INVALID and what else the steps raise: then
+    nothing is left running. A configured cluster that does not answer is left to the roles, which go on trying.
     """
     lock = hold(project)
     broker: Broker | None = None
@@ -81,7 +83,9 @@ def start_stack(project: Project, *, env: Mapping[str, str] | None = None, say: 
         for applied in put_into_service(project):
             if applied.change != "unchanged":
                 say(f"view {applied.view}: {applied.change} definition {applied.definition}")
-        supervisor = Supervisor(roles(project, env or {}), project.state / ROLES)
+        supervisor = Supervisor(
+            roles(project, env or {}, shared=shared or project.settings.spark.shared), project.state / ROLES
+        )
         supervisor.start()
     except BaseException:
         if broker is not None:
@@ -108,8 +112,8 @@ def hold(project: Project) -> FileLock:
     return lock
 
 
-def roles(project: Project, env: Mapping[str, str]) -> list[Role]:
-    """Archive and speed of each stream, the scheduler, and serving."""
+def roles(project: Project, env: Mapping[str, str], *, shared: bool) -> list[Role]:
+    """Archive and speed of each stream, the scheduler, and serving; `shared`: all but serving in one process."""
 
     def role(kind: str, stream: str, ready: Any = None) -> Role:
         name = kind if stream == "main" else f"{kind}-{stream}"
@@ -120,12 +124,16 @@ def roles(project: Project, env: Mapping[str, str]) -> list[Role]:
         return Role(name, command, logs / f"{name}.log", own, ready)
 
     lake = project.lake
+    serving = role("serving", "main", lambda: _answers(project))
+    if shared:
+        logs = [log(stream) for stream in project.streams for log in (lake.archive_log, lake.speed_log)]
+        return [role("together", "main", lambda: all(is_claimed(lake, log) for log in logs)), serving]
     wanted = []
     for stream in project.streams:
         archive, speed = lake.archive_log(stream), lake.speed_log(stream)
         wanted.append(role("archive", stream, lambda log=archive: is_claimed(lake, log)))
         wanted.append(role("speed", stream, lambda log=speed: is_claimed(lake, log)))
-    return [*wanted, role("scheduler", "main"), role("serving", "main", lambda: _answers(project))]
+    return [*wanted, role("scheduler", "main"), serving]
 
 
 def _broker(project: Project, say: Say) -> tuple[Broker | None, str]:

@@ -56,7 +56,9 @@ def log_ends(project: Project) -> tuple[dict[str, Frontier], str]:
 
 def role_states(project: Project) -> list[RoleState]:
     """The roles' states as the supervisor last wrote them; those of a supervisor that is gone count as stopped."""
-    found = (read_state(project.state / ROLES, role.name) for role in roles(project, {}))
+    apart, shared = ([role.name for role in roles(project, {}, shared=shared)] for shared in (False, True))
+    known = [*(name for name in shared if name not in apart), *apart]  # whichever way it was started
+    found = (read_state(project.state / ROLES, name) for name in known)
     return [alive(state) for state in found if state is not None]
 
 

@@ -1,0 +1,106 @@
+"""`seamline up --small`: one Spark process runs archive, speed and scheduler, and answers as the roles apart do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from waiting import wait_until
+
+from seamline.lake import Lake
+from seamline.operate.template import make_project
+
+STARTED = 180
+ENV = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("SEAMLINE_PROJECT")},
+    "SEAMLINE_SERVING__PORT": "0",
+    "SEAMLINE_KAFKA__REST_SECONDS": "1",
+}
+ORDER = '{"order_id": "%d", "placed_at": "2026-01-01T10:00:00Z", "customer": "ada", "country": "FI", "amount": 12.5}\n'
+LOOKS = 3
+
+
+def asks(folder: Path, words: str) -> Any:
+    """What a command says as JSON; None where it cannot be said yet."""
+    command = [sys.executable, "-m", "seamline", *shlex.split(words)]
+    done = subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+def sends(folder: Path, *numbers: int) -> None:
+    events = folder / f"events-{numbers[0]}.jsonl"
+    events.write_text("".join(ORDER % number for number in numbers))
+    command = [sys.executable, "-m", "seamline", "replay", str(events), "--contract", "orders"]
+    subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
+
+
+def counted(folder: Path) -> int | None:
+    rows = asks(folder, 'query "SELECT sum(orders) AS n FROM orders_by_hour" --format json')
+    return int(rows[0]["n"]) if rows and rows[0]["n"] is not None else None
+
+
+def objects(folder: Path) -> set[str]:
+    return {str(item["path"]) for item in Lake.open(str(folder / "lake")).listed("")}
+
+
+def leases(folder: Path) -> str:
+    """What changes with each renewal."""
+    return "".join(path.read_text() for path in sorted((folder / "lake" / "leases").rglob("*.json")))
+
+
+@contextmanager
+def up(folder: Path) -> Iterator[psutil.Process]:
+    """`seamline up --small` until Ctrl-C; it must end cleanly."""
+    with (folder / "up.log").open("ab") as log:
+        command = [sys.executable, "-m", "seamline", "up", "--small"]
+        running = subprocess.Popen(command, cwd=folder, env=ENV, stderr=log, start_new_session=True)
+    try:
+        yield psutil.Process(running.pid)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(90) == 0, (folder / "up.log").read_text()
+    finally:
+        running.kill()
+
+
+@pytest.mark.broker
+@pytest.mark.spark
+@pytest.mark.timeout(900)
+def test_one_spark_process_does_it_all_makes_nothing_at_rest_and_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    make_project(folder)
+    with up(folder) as process:
+        wait_until(lambda: (folder / "up.log").read_text().count(": running") == 2, STARTED, "both roles run")
+        sends(folder, 1, 2, 3)
+        wait_until(lambda: counted(folder) == 3, STARTED, "three orders are counted")
+        status = asks(folder, "status --json")
+        assert [(role["role"], role["state"]) for role in status["roles"]] == [
+            ("together", "running"), ("serving", "running"),
+        ]  # fmt: skip
+        wait_until(lambda: asks(folder, "status --json")["views"]["orders_by_hour"]["version"], STARTED, "a version")
+
+        java = [child.cmdline() for child in process.children(recursive=True) if child.name() == "java"]
+        sparks = [words for words in java if any("SparkSubmit" in word for word in words)]
+        assert len(java) == 2, "a broker and one Spark"
+        assert len(sparks) == 1
+        assert {"-Xms96m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx1g"} <= set(sparks[0])
+
+        before = objects(folder)
+        for _ in range(LOOKS):
+            renewed = leases(folder)
+            wait_until(lambda renewed=renewed: leases(folder) != renewed, 60, "a lease is renewed")
+        assert objects(folder) == before
+        sends(folder, 4)
+        wait_until(lambda: counted(folder) == 4, STARTED, "an order after the rest")
+    with up(folder):
+        wait_until(lambda: (folder / "up.log").read_text().count(": running") == 4, STARTED, "both roles run again")
+        assert counted(folder) == 4
