@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date
 
-import duckdb
 import pyarrow.compute as pc
 
 from seamline.attempts import new_attempt
@@ -27,8 +26,9 @@ from seamline.jobs.unit import TODAY, UnitResult, UnitTask
 from seamline.kernel import Given, Kernel
 from seamline.lake import Lake
 
-FAILED = (Condition.KERNEL_MEMORY, Condition.KERNEL_FAILED)
-"""What a statement over all units may raise where those over each would not, or not all of them."""
+FAILED = (Condition.KERNEL_MEMORY, Condition.KERNEL_FAILED, Condition.STORE_UNAVAILABLE)
+"""What a statement over all units may raise where those over each would not, or not all of them: the unit whose file is
+out of reach will say so."""
 
 NOTHING = Tally(0, 0, 0, 0, 0)
 
@@ -46,8 +46,6 @@ def run_bundle(lake: Lake, engine: Kernel, bundle: Sequence[UnitTask]) -> dict[i
     except SeamlineError as error:
         if error.condition not in FAILED:
             raise
-    except duckdb.Error:
-        pass  # a file that cannot be opened: its own unit will say so
     return {}
 
 

@@ -35,8 +35,10 @@ def repacked(
     try:
         return work(dict(inputs))
     except SeamlineError as error:
+        if error.condition is not Condition.KERNEL_MEMORY:
+            raise
         wide = {name: [path for path in _paths(given) if is_wide(path, most)] for name, given in inputs.items()}
-        if error.condition is not Condition.KERNEL_MEMORY or not any(wide.values()):
+        if not any(wide.values()):
             raise
     copies: dict[str, str] = {}
     try:

@@ -147,28 +147,29 @@ class Kernel:
     ) -> pa.Table | int:
         """Runs one SELECT over `inputs` (name to table); returns Arrow, or writes Parquet `into` and returns its rows.
 
-        Raises TransientError STORE_UNAVAILABLE where the disk is full, TerminalError KERNEL_MEMORY where the statement
-        takes more memory than the limit and cannot spill, else TerminalError KERNEL_FAILED: by law 7 no compiled
-        statement can fail on data, so this is a defect, never a bad record.
+        Raises TransientError STORE_UNAVAILABLE where the disk is full or a file is not there, TerminalError
+        KERNEL_MEMORY where the statement takes more memory than the limit and cannot spill, else TerminalError
+        KERNEL_FAILED: by law 7 no compiled statement can fail on data, so this is a defect or a damaged file, never a
+        bad record.
         """
-        with self._lock, _bound(self._connection, inputs or {}):
-            try:
+        try:
+            with self._lock, _bound(self._connection, inputs or {}):
                 if into is None:
                     return to_arrow(self._connection, statement)
                 return _write(self._connection, statement, into)
-            except duckdb.Error as error:
-                raise _failed(error, into or "", self.limits.memory) from error
+        except duckdb.Error as error:
+            raise _failed(error, into or "", self.limits.memory) from error
 
     @contextmanager
     def scratch(self, statement: str, inputs: Mapping[str, Given]) -> Iterator[Scratch]:
         """The rows of one SELECT, in the order it gives them, as an input of further runs inside the block. Raises like
         `run`."""
         table = f"_scratch_{next(self._numbers)}"
-        with self._lock, _bound(self._connection, inputs):
-            try:
+        try:
+            with self._lock, _bound(self._connection, inputs):
                 self._connection.execute(f"CREATE TEMP TABLE {table} AS {statement}")
-            except duckdb.Error as error:
-                raise _failed(error, "", self.limits.memory) from error
+        except duckdb.Error as error:
+            raise _failed(error, "", self.limits.memory) from error
         try:
             yield Scratch(table)
         finally:
@@ -263,7 +264,11 @@ def _failed(error: duckdb.Error, where: str, memory: str) -> SeamlineError:
         return TransientError(Condition.STORE_UNAVAILABLE, message, hint=hint, where=where)
     if isinstance(error, duckdb.OutOfMemoryException):
         return out_of_memory(str(error).splitlines()[0], memory, where)
-    return TerminalError(Condition.KERNEL_FAILED, message, hint="this is a defect: report it", where=where)
+    if isinstance(error, duckdb.IOException):
+        hint = "it is tried again; where a file is gone for good, restore it, or run 'seamline batch rebuild'"
+        return TransientError(Condition.STORE_UNAVAILABLE, str(error).splitlines()[0], hint=hint, where=where)
+    hint = "where a file is damaged, restore it from a copy; else this is a defect: report it"
+    return TerminalError(Condition.KERNEL_FAILED, message, hint=hint, where=where)
 
 
 def out_of_memory(message: str, memory: str = "", where: str = "") -> TerminalError:

@@ -31,6 +31,20 @@ def test_parquet_out_and_parquet_in(engine: Kernel, tmp_path: Path) -> None:
     assert engine.run("SELECT sum(a)::BIGINT AS s FROM p", {"p": [path]}).to_pydict() == {"s": [6]}
 
 
+def test_a_file_that_is_not_there_and_one_that_is_damaged_are_told_as_what_they_are(
+    engine: Kernel, tmp_path: Path
+) -> None:
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no more")
+    for name, condition in (("gone", Condition.STORE_UNAVAILABLE), ("torn", Condition.KERNEL_FAILED)):
+        given = {"p": [str(tmp_path / f"{name}.parquet")]}
+        with pytest.raises(SeamlineError, match=name) as caught:
+            engine.run("SELECT * FROM p", given)
+        assert caught.value.condition is condition
+        with pytest.raises(SeamlineError, match=name), engine.scratch("SELECT * FROM p", given):
+            pass
+    assert engine.run("SELECT a FROM p", {"p": ROWS}).num_rows == 3
+
+
 def test_an_input_is_forgotten_after_its_run(engine: Kernel) -> None:
     engine.run("SELECT * FROM t", {"t": ROWS})
     with pytest.raises(SeamlineError) as caught:
