@@ -16,6 +16,7 @@ from seamline.entries.batch import Audit, ColumnDrift
 from seamline.entries.topics import Gone
 from seamline.errors import SeamlineError, TerminalError
 from seamline.frontier import START, Frontier, Partition, topic_of
+from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
 from seamline.jobs.compare import compare, explain, not_compared
 from seamline.jobs.compute import raw_tasks
@@ -49,8 +50,9 @@ def audit_version(resources: Resources, computed: Recomputed) -> Audit:
     The other units stand in both, and merging the same partials to both sides changes nothing.
     """
     disagreeing = sum(result.disagreeing for result in computed.results)
+    speed = SpeedHistory(resources.lake.speed_log(computed.target.stream))  # where epochs stand by now
     try:
-        served = served_files(computed.reservation, {result.unit for result in computed.results})
+        served = served_files(computed.reservation, speed, {result.unit for result in computed.results})
     except TerminalError as error:
         return not_compared(f"nothing to compare with up to this cut: {error.message}", disagreeing)
     groups, found = _differences(resources, computed, served)
@@ -86,14 +88,16 @@ def noted(audit: Audit, reservation: Reservation, gone: Iterable[Gone]) -> Audit
 # --- what was served
 
 
-def served_files(reservation: Reservation, units: set[str]) -> dict[str, list[DataFile]]:
+def served_files(reservation: Reservation, speed: SpeedHistory, units: set[str]) -> dict[str, list[DataFile]]:
     """Files of the older version's same units, by unit, and of the epochs between both cuts, under EPOCHS. Pure.
+
+    `speed` is newer than the decision: what held an epoch then may be gone, and another hold it.
 
     Raises SEAM_HOLE if none do, KERNEL_VERSION if they cannot be read.
     """
     target, plan, before = reservation.target, reservation.plan, reservation.audited_from
-    speed, batch, definition = target.logs.speed, target.logs.batch, target.definition
-    start = before.cut if before else (speed.origin or Frontier())
+    batch, definition = target.logs.batch, target.definition
+    start = before.cut if before else (target.logs.speed.origin or Frontier())
     if before is not None and plan.against is not None:
         check_version(definition, batch, plan.against)
     chain = build_chain(

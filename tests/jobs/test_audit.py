@@ -15,13 +15,17 @@ from lakes import DAY, VIEW, Bench, order, orders
 from obstore.store import LocalStore
 from tampering import changed
 
+from seamline.commitpoint import hooked
 from seamline.config import BatchSection, Settings
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier, Partition
 from seamline.history.speed import SpeedHistory
+from seamline.jobs.batch import Batch
 from seamline.jobs.compare import GROUP, compare, compare_statement
 from seamline.jobs.retention import retain
+from seamline.lake import Lake
 from seamline.schemas.catalogue import Catalogue
+from seamline.streaming.speed.maintenance import Maintenance
 
 HOLD = BatchSection(hold_on_drift=True)  # type: ignore[call-arg]
 
@@ -45,6 +49,30 @@ def damage(bench: Bench, file: str) -> None:
 def many_more(table: pa.Table) -> pa.Table:
     more = [n + 100 for n in table["orders"].to_pylist()]
     return table.set_column(table.schema.get_field_index("orders"), "orders", [more])
+
+
+def test_a_long_run_is_compared_with_epochs_that_others_hold_by_then(tmp_path: Path) -> None:
+    """While it computes, its epochs are put together, and the entries that carried them are removed."""
+    bench = Bench(tmp_path, store=LocalStore(str(tmp_path)))
+    for number in range(3):
+        bench.send(*orders(4, f"o{number}"))
+        bench.both()
+        if not number:
+            bench.batch.refresh("sales")
+    assert bench._speed is not None
+    settings = Settings(speed={"compact_epochs": 2})  # type: ignore[arg-type]
+    upkeep = Maintenance(bench._speed, Catalogue(bench.lake), settings)
+
+    def meanwhile(point: str) -> None:
+        if point == "batch.after-reserve":
+            assert upkeep.compact() is not None
+            bench.clock.advance(timedelta(minutes=20))
+            assert upkeep.remove() == 2
+
+    with hooked(meanwhile):
+        another_process = Lake(bench.lake.uri, bench.lake.store)
+        outcome = Batch(another_process, settings=bench.settings, clock=bench.clock).refresh("sales")
+    assert (outcome.audit.compared, outcome.audit.drift) == (True, ())
 
 
 def test_drift_is_found_recorded_and_put_right(bench: Bench) -> None:
