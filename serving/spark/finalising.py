@@ -38,16 +38,16 @@ class Sorting:
     columns: tuple[str, ...]
     memory: str
 
-    def run(self, paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Reads Parquet files, by full paths or URIs; gives SENT."""
+    def run(self, parts: Sequence[str | bytes]) -> Iterator[pa.RecordBatch]:
+        """Reads Parquet files, by full paths or URIs, and rows as `ipc_bytes` gives them; gives SENT."""
         engine = kernel(Limits(memory=self.memory, threads=1))
-        for piece in _pieces(paths, self.columns):
+        for piece in _pieces(parts, self.columns):
             table = engine.run(self.statement, {"partials": piece})
             numbers = table.column(BUCKET).to_numpy()
             rows = table.drop_columns([BUCKET])
             starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
             for start, end in pairwise(starts):
-                packed = _packed(rows.slice(start, end - start))
+                packed = ipc_bytes(rows.slice(start, end - start))
                 yield pa.RecordBatch.from_pylist([{BUCKET: int(numbers[start]), "rows": packed}], schema=SENT)
 
 
@@ -81,12 +81,12 @@ class Finalising:
         yield from found.cast(self.schema).to_batches(max_chunksize=BATCH)
 
 
-def _pieces(paths: Sequence[str], columns: Sequence[str]) -> Iterator[pa.Table]:
-    """The files' rows, some at a time: a large file is never held whole, and small ones are put together."""
+def _pieces(parts: Sequence[str | bytes], columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The parts' rows, some at a time: a large file is never held whole, and small ones are put together."""
     held: list[pa.Table] = []
     rows = size = 0
-    for path in paths:
-        for batch in _read(path, columns):
+    for part in parts:
+        for batch in _read(part, columns):
             held.append(pa.Table.from_batches([batch]))
             rows, size = rows + batch.num_rows, size + batch.nbytes
             if rows >= PIECE or size >= PIECE_BYTES:
@@ -96,9 +96,12 @@ def _pieces(paths: Sequence[str], columns: Sequence[str]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held)
 
 
-def _read(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _read(path: str | bytes, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     from pyarrow import dataset
 
+    if isinstance(path, bytes):
+        yield from _unpacked(path).select(list(columns)).to_batches(max_chunksize=BATCH)
+        return
     try:
         if is_address(path):
             yield from _packed_table(path).select(list(columns)).to_batches(max_chunksize=BATCH)
@@ -118,7 +121,8 @@ def _packed_table(at: str) -> pa.Table:
         return read_table(body_of(stream.read(), path), path, name)
 
 
-def _packed(rows: pa.Table) -> bytes:
+def ipc_bytes(rows: pa.Table) -> bytes:
+    """Rows on their way to a task."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows)

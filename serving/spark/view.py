@@ -26,6 +26,7 @@ from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
 from seamline.kernel import kernel, quote
 from seamline.lake import Lake
+from seamline.packs import is_carried
 from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.project import Project
 from seamline.schemas.stored import check_segments
@@ -40,7 +41,7 @@ from seamline.serving.chains import (
     served_definition,
 )
 from seamline.serving.provenance import Provenance
-from seamline.serving.spark.finalising import BUCKET, PIECE, Finalising, Sorting
+from seamline.serving.spark.finalising import BUCKET, PIECE, Finalising, Sorting, ipc_bytes
 from seamline.serving.spark.sparktypes import Seen, seen
 
 MEMORY = "1GB"
@@ -72,7 +73,8 @@ def register(
 
     columns: those that are wanted (default: all): only their partials are read, and only their values can be out of
     range; partitions: tasks that merge, each of which holds its share of the partial rows in memory.
-    No data is read before an action. Then a value out of its column's range fails it with VALUE_OUT_OF_RANGE.
+    No data is read before an action, but what entries of the newest epochs carry. Then a value out of its column's
+    range fails it with VALUE_OUT_OF_RANGE.
     Raises VIEW_UNKNOWN, VIEW_NOT_READY, SEAM_HOLE, SEAM_OVERLAP, KERNEL_VERSION, OUT_OF_RETENTION as serving does, and
     QUERY_INVALID for a column that the view has not.
     """
@@ -84,7 +86,9 @@ def register(
     schema = StructType([StructField(one.name, types[one.name].kind) for one in wanted])
     parallel = spark.sparkContext.defaultParallelism
     buckets = partitions or max(parallel, -(-sum(file.rows for file in reading.files) // PIECE))
-    shares = share_out([DataFile(path=lake.absolute(f.path), rows=f.rows) for f in reading.files], 2 * parallel)
+    carried, files = _carried(lake, reading.files)
+    shares: list[Sequence[str | bytes]] = [[carried]] if carried else []
+    shares += share_out([DataFile(path=lake.absolute(f.path), rows=f.rows) for f in files], 2 * parallel)
     frame = spark.createDataFrame([], schema)
     if shares:
         stored = definition.needed(wanted)
@@ -97,8 +101,16 @@ def register(
     return Registered(frame, reading.provenance(clock()))
 
 
+def _carried(lake: Lake, files: Sequence[DataFile]) -> tuple[bytes, list[DataFile]]:
+    """The rows that ledger entries carry, which goes with the tasks (entries are soon held by others); and the rest."""
+    of_entries = [file.path for file in files if is_carried(file.path)]
+    tables = lake.packs.tables(of_entries)
+    rows = ipc_bytes(pa.concat_tables(tables, promote_options="permissive")) if tables else b""
+    return rows, [file for file in files if not is_carried(file.path)]
+
+
 def _sorted(
-    sorting: Sorting, shares: list[list[str]]
+    sorting: Sorting, shares: Sequence[Sequence[str | bytes]]
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def apply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

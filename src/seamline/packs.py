@@ -59,6 +59,11 @@ def is_address(path: str) -> bool:
     return _ADDRESS.search(path) is not None
 
 
+def is_carried(path: str) -> bool:
+    """Whether a path names a table that a ledger entry carries: it goes with the entry, soon after another holds it."""
+    return is_address(path) and f"{ENTRY}#" in path
+
+
 def pack(tables: Mapping[str, pa.Table]) -> bytes:
     """Tables by name as bytes, in their order: who reads all in this order unpacks each frame once."""
     frames: list[list[pa.Buffer]] = [[]]

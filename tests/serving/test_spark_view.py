@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from handmade import OTHER, VIEW, Handmade, Row, rows
+from lakes import Bench, orders
+from obstore.store import LocalStore
 
 from seamline.entries.base import DataFile
 from seamline.errors import Condition, SeamlineError
@@ -149,6 +151,17 @@ def test_a_file_that_is_gone_fails_the_action_by_name(spark: Any, made: Handmade
     error = from_task(caught.value)
     assert error is not None
     assert error.condition is Condition.STORE_UNAVAILABLE
+
+
+def test_what_entries_carry_is_there_after_they_are_gone(spark: Any, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, store=LocalStore(str(tmp_path)))
+    for number in range(3):
+        bench.send(*orders(4, f"o{number}"))
+        bench.speed()
+    frame = register(spark, bench.lake, "sales").frame
+    for path in (tmp_path / "ledger/speed/main").glob("*.json"):
+        path.unlink()
+    assert sum(row["orders"] for row in frame.collect()) == 12
 
 
 def test_only_the_partials_of_the_wanted_columns_are_read(made: Handmade) -> None:
