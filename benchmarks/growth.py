@@ -23,6 +23,7 @@ from seamline.config import Settings
 from seamline.entries.base import Claim
 from seamline.entries.batch import Audit, Reserved, Version
 from seamline.frontier import Frontier, Partition
+from seamline.history.speed import SpeedHistory
 from seamline.jobs.retention import retain
 from seamline.kernel import KERNEL_VERSION
 from seamline.lake import Lake
@@ -55,18 +56,21 @@ count(*) AS clicks, sum(ms) AS ms, max(ms) AS slowest FROM clicks GROUP BY ALL;"
 def measure(size: Size) -> list[Figure]:
     """Objects after a while and after a longer one, by where they are, and what an epoch's commit and upkeep take."""
     with tempfile.TemporaryDirectory() as folder:
-        growing, found, began = Growing(Path(folder)), list[Figure](), time.process_time()
+        growing, found, opening = Growing(Path(folder)), list[Figure](), list[Figure]()
+        began = time.process_time()
         for hours in HOURS[size]:
             growing.goes_on_to(timedelta(hours=hours))
             objects = growing.objects()
             sizes = {"hours": hours, "epochs": growing.speed.history.last_epoch, **objects}
             name = f"objects beside the archive's, {RATE} events/s, {VIEWS} views"
             found.append(Figure(f"{name}, {hours} h", sum(objects.values()), "objects", "", sizes, f"under {MOST:,}"))
+            opening.append(Figure(f"opening its log, {hours} h", growing.opening(), "s of CPU", "", sizes))
         took = (time.process_time() - began) * 1000 / growing.speed.history.last_epoch
     first, last = (figure.value for figure in found)
     over = f"{HOURS[size][0]} h"
     return [
         *found,
+        *opening,
         Figure(f"the same after {HOURS[size][1]} h", last / first, "ratio", over, {}, "at most 1.1"),
         Figure("an epoch's commit and upkeep", took, "ms of CPU", "", {"epochs": growing.speed.history.last_epoch}),
     ]
@@ -102,6 +106,12 @@ class Growing:
                 if self.clock() >= self.due[work] + every:
                     self.due[work] = self.clock()
                     work()
+
+    def opening(self) -> float:
+        """Seconds of CPU until the log of the stream is read by somebody who did not know it."""
+        began = time.process_time()
+        SpeedHistory(self.lake.speed_log("main"))
+        return time.process_time() - began
 
     def objects(self) -> dict[str, int]:
         """By the first part of their paths; the smaller ones together."""
