@@ -56,7 +56,7 @@ def _serving(project: Project, stream: str) -> None:
 
 
 def _together(project: Project, stream: str) -> None:
-    from seamline.operate.together import run_together
+    from seamline.operate.sharing import run_together
 
     run_together(project)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from seamline.errors import Condition, ConflictError, TransientError
+from seamline.operate.sharing import all_of
 from seamline.operate.stack import roles
 from seamline.operate.template import make_project
-from seamline.operate.together import all_of
 from seamline.schemas.project import load_project
 
 
