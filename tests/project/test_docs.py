@@ -112,13 +112,13 @@ def test_every_name_that_stands_in_several_rooms_is_explained() -> None:
             for name in (file.removesuffix(".py") for file in files if file.endswith(".py") and file[0] != "_"):
                 places.setdefault(name, set()).add(here)
             places.setdefault(here.name, set()).add(here.parent)
-    table = (ROOT / "docs" / "architecture.md").read_text().partition("| name | what it is")[2].partition("\n## ")[0]
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("| name | what it is")[2].partition("\n## ")[0]
     explained = [name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row[1:].partition("|")[0])]
     assert sorted(explained) == sorted(name for name, rooms in places.items() if len(rooms) > 1)
 
 
 def test_every_kind_of_entry_is_named_at_its_log() -> None:
-    rows = re.findall(r"^\| `(\w+)/<\w+>` \|(.*)\|$", (ROOT / "docs" / "architecture.md").read_text(), re.M)
+    rows = re.findall(r"^\| `(\w+)/<\w+>` \|(.*)\|$", (ROOT / "docs" / "ledger.md").read_text(), re.M)
     said = {(log, kind) for log, text in rows for kind in re.findall(r"`(\w+)`[:;]", text)}
     union, _ = get_args(Entry)
     kinds = {(one.__module__.rpartition(".")[2], one.model_fields["kind"].default) for one in get_args(union)}
