@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -202,3 +202,9 @@ def test_a_public_function_says_what_it_raises() -> None:
         (source, said, node) for source in SOURCES if "/cli/" not in source.name for said, node in public(source.tree)
     ]
     assert [f"{source.name} {node.name}" for source, said, node in told if raises(node) and not SAID.search(said)] == []
+
+
+def test_no_two_files_of_tests_share_a_name() -> None:
+    """pytest imports them by it."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
