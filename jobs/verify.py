@@ -18,6 +18,7 @@ from deltalake.exceptions import DeltaError
 from seamline.entries.base import DataFile
 from seamline.entries.batch import ColumnDrift, Verified
 from seamline.errors import TransientError
+from seamline.ipc import from_ipc
 from seamline.jobs.compare import GROUP
 from seamline.jobs.compute import raw_by_day, raw_tasks
 from seamline.jobs.plan import table_of
@@ -93,7 +94,7 @@ class _Verifying:
 
     def _compared(self, tasks: list[UnitTask], inside: Sequence[DataFile], elsewhere: set[int]) -> Verified:
         definition, wanted = self.computed.target.definition, self.sample.wanted
-        tables = [pa.ipc.open_stream(result.rows).read_all() for result in self.resources.run_units(tasks)]
+        tables = [from_ipc(result.rows) for result in self.resources.run_units(tasks)]
         if any(table.num_rows > wanted.rows for table in tables):
             many = ColumnDrift(column=EVENTS_COMPARED, groups=1, largest=f"over {wanted.rows} more")
             return Verified(checked=len(self.sample.groups), wrong=(many,))

@@ -17,6 +17,7 @@ from seamline.attempts import new_attempt
 from seamline.commitpoint import reach
 from seamline.entries.base import Counts, DataFile, Stored
 from seamline.errors import Condition, SeamlineError
+from seamline.ipc import to_ipc
 from seamline.jobs.bundle import bundles
 from seamline.jobs.bundle_work import run_bundle
 from seamline.jobs.copies import MANY
@@ -70,11 +71,8 @@ def _sampled(lake: Lake, engine: Kernel, task: UnitTask, statements: Statements,
     def work(inputs: dict[str, Input], tally: Tally) -> bytes:
         own, again = tally.stood > tally.foreign, tally.foreign > 0
         keys = len(statements.merging.keys)
-        rows = engine.run(statements.sampled(wanted, tally, keys, own=own, again=again, copies=task.copies), inputs)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, rows.schema) as writer:
-            writer.write_table(rows)
-        return bytes(sink.getvalue())
+        statement = statements.sampled(wanted, tally, keys, own=own, again=again, copies=task.copies)
+        return to_ipc(engine.run(statement, inputs))
 
     return _over_raw(lake, engine, task, statements, work)
 

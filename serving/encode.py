@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import ipc
 
+from seamline.ipc import to_ipc
 from seamline.serving.json_values import values
 from seamline.serving.provenance import Answer
 
@@ -58,11 +58,7 @@ def to_arrow(answer: Answer) -> bytes:
     said = {PROVENANCE: json.dumps(answer.provenance.to_json())}
     if answer.warnings:
         said[WARNINGS] = json.dumps(answer.warnings)
-    table = answer.table.replace_schema_metadata(said)
-    sink = pa.BufferOutputStream()
-    with ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    return bytes(sink.getvalue())
+    return to_ipc(answer.table.replace_schema_metadata(said))
 
 
 def rows(table: pa.Table) -> Iterator[list[Any]]:

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from seamline.frontier import START, Frontier, Partition, joined
-from seamline.streaming.tasks import IDS, Row, from_ipc
+from seamline.ipc import from_ipc
+from seamline.streaming.tasks import IDS, Row
 
 Named = list[tuple[str, pa.Table]]
 """Tables in the order in which tasks gave them, by the names of their rows."""

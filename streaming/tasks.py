@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seamline.frontier import START, Frontier, Partition, topic_of
+from seamline.ipc import from_ipc, to_ipc
 from seamline.kernel import Kernel, Limits, kernel
 from seamline.portions import in_portions, portion_bytes
 from seamline.streaming.split import Split
@@ -182,20 +183,6 @@ def _partials(engine: Kernel, plan: DecodingPlan, events: pa.Table) -> list[Row]
 _PLACE = ("_source", "_partition", "_offset")
 _WITHOUT = """SELECT * FROM events ANTI JOIN without
 ON _source = without.source AND _partition = without."partition" AND _offset = without."offset\""""
-
-
-def to_ipc(table: pa.Table) -> bytes:
-    """A table as bytes."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
-
-
-def from_ipc(payload: bytes) -> pa.Table:
-    """The inverse of `to_ipc`."""
-    with pa.ipc.open_stream(payload) as reader:
-        return reader.read_all()
 
 
 def records_table(batches: Sequence[pa.RecordBatch], sources: dict[str, str]) -> pa.Table:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from seamline.errors import Condition, SeamlineError, TransientError, UserError
+from seamline.ipc import from_ipc, to_ipc
 from seamline.kernel import Limits, kernel
 from seamline.packs import body_of, is_address, read_table
 from seamline.schemes import filesystem
@@ -39,7 +40,7 @@ class Sorting:
     memory: str
 
     def run(self, parts: Sequence[str | bytes]) -> Iterator[pa.RecordBatch]:
-        """Reads Parquet files, by full paths or URIs, and rows as `ipc_bytes` gives them; gives SENT."""
+        """Reads Parquet files, by full paths or URIs, and rows as `to_ipc` gives them; gives SENT."""
         engine = kernel(Limits(memory=self.memory, threads=1))
         for piece in _pieces(parts, self.columns):
             table = engine.run(self.statement, {"partials": piece})
@@ -47,7 +48,7 @@ class Sorting:
             rows = table.drop_columns([BUCKET])
             starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
             for start, end in pairwise(starts):
-                packed = ipc_bytes(rows.slice(start, end - start))
+                packed = to_ipc(rows.slice(start, end - start))
                 yield pa.RecordBatch.from_pylist([{BUCKET: int(numbers[start]), "rows": packed}], schema=SENT)
 
 
@@ -65,7 +66,7 @@ class Finalising:
 
     def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """From SENT, all rows of a key at once. Raises VALUE_OUT_OF_RANGE where a group's value does not fit."""
-        tables = [_unpacked(rows.as_py()) for batch in batches for rows in batch.column("rows")]
+        tables = [from_ipc(rows.as_py()) for batch in batches for rows in batch.column("rows")]
         if not tables:
             return
         engine = kernel(Limits(memory=self.memory, threads=1))
@@ -100,7 +101,7 @@ def _read(path: str | bytes, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
     from pyarrow import dataset
 
     if isinstance(path, bytes):
-        yield from _unpacked(path).select(list(columns)).to_batches(max_chunksize=BATCH)
+        yield from from_ipc(path).select(list(columns)).to_batches(max_chunksize=BATCH)
         return
     try:
         if is_address(path):
@@ -119,16 +120,3 @@ def _packed_table(at: str) -> pa.Table:
     files, inner = filesystem(path)
     with files.open_input_stream(inner) as stream:
         return read_table(body_of(stream.read(), path), path, name)
-
-
-def ipc_bytes(rows: pa.Table) -> bytes:
-    """Rows on their way to a task."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    return bytes(sink.getvalue())
-
-
-def _unpacked(rows: bytes) -> pa.Table:
-    with pa.ipc.open_stream(rows) as reader:
-        return reader.read_all()

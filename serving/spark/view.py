@@ -24,6 +24,7 @@ from seamline.errors import Condition, SeamlineError, UserError
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
+from seamline.ipc import to_ipc
 from seamline.kernel import kernel, quote
 from seamline.lake import Lake
 from seamline.packs import is_carried
@@ -41,7 +42,7 @@ from seamline.serving.chains import (
     served_definition,
 )
 from seamline.serving.provenance import Provenance
-from seamline.serving.spark.finalising import BUCKET, PIECE, Finalising, Sorting, ipc_bytes
+from seamline.serving.spark.finalising import BUCKET, PIECE, Finalising, Sorting
 from seamline.serving.spark.sparktypes import Seen, seen
 
 MEMORY = "1GB"
@@ -105,7 +106,7 @@ def _carried(lake: Lake, files: Sequence[DataFile]) -> tuple[bytes, list[DataFil
     """The rows that ledger entries carry, which goes with the tasks (entries are soon held by others); and the rest."""
     of_entries = [file.path for file in files if is_carried(file.path)]
     tables = lake.packs.tables(of_entries)
-    rows = ipc_bytes(pa.concat_tables(tables, promote_options="permissive")) if tables else b""
+    rows = to_ipc(pa.concat_tables(tables, promote_options="permissive")) if tables else b""
     return rows, [file for file in files if not is_carried(file.path)]
 
 

@@ -27,6 +27,7 @@ from typing import Any, cast
 import pyarrow as pa
 
 from seamline.errors import Condition, TerminalError
+from seamline.ipc import from_ipc, to_ipc
 
 MAGIC = b"SEAMPK1\n"
 _LENGTH = 4
@@ -66,26 +67,19 @@ def is_carried(path: str) -> bool:
 
 def pack(tables: Mapping[str, pa.Table]) -> bytes:
     """Tables by name as bytes, in their order: who reads all in this order unpacks each frame once."""
-    frames: list[list[pa.Buffer]] = [[]]
+    frames: list[list[bytes]] = [[]]
     for table in tables.values():
-        if sum(payload.size for payload in frames[-1]) >= FRAME:
+        if sum(map(len, frames[-1])) >= FRAME:
             frames.append([])
-        frames[-1].append(_ipc(table))
+        frames[-1].append(to_ipc(table.combine_chunks()))
     listed = iter(tables)
     told, bodies = [], list[bytes]()
     for frame in frames:
         plain = b"".join(frame)
         bodies.append(_ZSTD.compress(plain, asbytes=True))
-        told.append([len(bodies[-1]), len(plain), [[next(listed), payload.size] for payload in frame]])
+        told.append([len(bodies[-1]), len(plain), [[next(listed), len(payload)] for payload in frame]])
     header = press(json.dumps(told).encode())
     return b"".join([MAGIC, len(header).to_bytes(_LENGTH, "little"), header, *bodies])
-
-
-def _ipc(table: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return sink.getvalue()
 
 
 @dataclass(frozen=True)
@@ -153,8 +147,7 @@ def read_table(body: bytes, path: str, name: str) -> pa.Table:
 
 
 def _table(frame: pa.Buffer, place: _Place) -> pa.Table:
-    with pa.ipc.open_stream(frame[place.start : place.end]) as reader:
-        return reader.read_all()
+    return from_ipc(frame[place.start : place.end])
 
 
 class Packs:

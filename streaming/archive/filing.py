@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from seamline.errors import UserError
 from seamline.frontier import START, Frontier, topic_of
+from seamline.ipc import to_ipc
 from seamline.kernel import Kernel, Limits, kernel, literal, quote
 from seamline.lake import Lake
 from seamline.portions import in_portions, portion_bytes
@@ -21,7 +22,7 @@ from seamline.schemas.contracts.decode import claims_version, decode_statement, 
 from seamline.streaming.archive.tables import RawTable, files_table, write_raw
 from seamline.streaming.split import Split
 from seamline.streaming.stream_plan import UNCLAIMED, Leaving, sharing, topics_read
-from seamline.streaming.tasks import RECORDS, Row, above, below, ranges_of, tally, to_ipc
+from seamline.streaming.tasks import RECORDS, Row, above, below, ranges_of, tally
 
 BYTES = "bytes:"
 """Put before the contract version of rows whose typed columns the table cannot hold: readers decode them from bytes."""

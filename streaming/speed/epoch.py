@@ -22,6 +22,7 @@ from seamline.entries.speed import IDS, Epoch
 from seamline.errors import Condition, TerminalError, TransientError
 from seamline.frontier import START, Frontier
 from seamline.history.speed import SpeedHistory
+from seamline.ipc import to_ipc
 from seamline.kernel import KERNEL_VERSION, Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
@@ -42,7 +43,6 @@ from seamline.streaming.tasks import (
     Tasks,
     decode_task,
     partials_without,
-    to_ipc,
 )
 from seamline.streaming.topic_check import Check, no_check
 
