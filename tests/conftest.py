@@ -78,7 +78,7 @@ def fresh_topic(broker: Any, request: pytest.FixtureRequest) -> Callable[..., st
         name = f"{stem}-{next(numbers)}-{uuid.uuid4().hex[:8]}"
         admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
         try:
-            admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
+            admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)], wait_for_metadata=True)
         finally:
             admin.close()
         return name

@@ -35,7 +35,7 @@ def own_broker(broker: Any, tmp_path: Path) -> Iterator[Broker]:
 def here(own_broker: Broker, tmp_path: Path) -> Field:
     """A field on that broker."""
     admin = KafkaAdminClient(bootstrap_servers=own_broker.bootstrap)
-    admin.create_topics([NewTopic("orders", 2, 1)])
+    admin.create_topics([NewTopic("orders", 2, 1)], wait_for_metadata=True)
     admin.close()
     return Field(tmp_path / "project", own_broker.bootstrap, "orders")
 

@@ -71,7 +71,7 @@ def test_killed_and_started_again_it_has_its_data_its_id_and_its_port(tmp_path: 
     broker = Broker(tmp_path / "kafka").start()
     identity, address = broker.cluster_id, broker.bootstrap
     admin = KafkaAdminClient(bootstrap_servers=address)
-    admin.create_topics([NewTopic("t", 1, 1)])
+    admin.create_topics([NewTopic("t", 1, 1)], wait_for_metadata=True)
     admin.close()
     produce(address, "t", [b"1", b"2"])
     broker.kill()
