@@ -64,8 +64,8 @@ format: setup ## formats and sorts what ruff can
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-bench: setup ## the figures of docs/benchmarks.md on this machine, small (SIZE=whole as they stand there; ARGS="rebuild …")
-	@$(PY) benchmarks --size $(or $(SIZE),small) $(ARGS)
+bench: setup ## the figures of docs/benchmarks.md on this machine, small (SIZE=whole as there; ARGS="rebuild …"; AGAINST=an earlier bench.json)
+	@$(PY) benchmarks --size $(or $(SIZE),small) $(if $(AGAINST),--against $(AGAINST)) $(ARGS)
 
 zip: setup ## build/seamline.zip, for spark-submit --py-files (with deploy/submit.py as the application)
 	@rm -rf build/lib build/bdist.* build/zip deploy/serve/build
