@@ -27,6 +27,8 @@ POINTS = frozenset(
         "archive.after-check",
         "archive.after-delta",
         "archive.after-entry",
+        "archive.after-joined",
+        "archive.after-swap",
         "batch.after-reserve",
         "batch.after-unit",
         "batch.after-files",

@@ -219,6 +219,11 @@ class Lake:
         """Parquet files as one table, with the number of its part in each row's `_unit`. Raises like `read`."""
         return self._files.read_parted(parts)
 
+    def join(self, paths: Sequence[str], into: str) -> None:
+        """Puts the rows of Parquet files into one new file, invisible until an entry names it; memory holds a few row
+        groups of them. Raises TransientError STORE_UNAVAILABLE."""
+        self._files.join(paths, into)
+
     @cached_property
     def packs(self) -> Packs:
         """The packs that epochs name."""

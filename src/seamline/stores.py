@@ -7,7 +7,7 @@ each call promises.
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,9 @@ from seamline.kernel import GROUP_BYTES, Given, Kernel, Parted, Rows
 from seamline.objects import unavailable
 from seamline.portions import cut
 from seamline.schemes import filesystem
+
+GROUP_ROWS = 122_880
+"""Rows of a row group at most, as the kernel writes them."""
 
 FETCHED = 16
 """Files whose footers are read from a store at once."""
@@ -45,6 +48,8 @@ class Files(Protocol):
     def get(self, path: str) -> bytes: ...
 
     def read_parted(self, parts: Mapping[int, Sequence[str]]) -> Given: ...
+
+    def join(self, paths: Sequence[str], into: str) -> None: ...
 
     def sync(self, paths: Iterable[str]) -> None: ...
 
@@ -81,6 +86,9 @@ class Folder:
     def read_parted(self, parts: Mapping[int, Sequence[str]]) -> Given:
         full = {number: tuple(str(self.root / path) for path in paths) for number, paths in parts.items()}
         return Parted(tuple(full.items()))
+
+    def join(self, paths: Sequence[str], into: str) -> None:
+        join_parquet(None, [str(self.root / path) for path in paths], str(self._made(into)))
 
     def put(self, path: str, body: bytes) -> None:
         try:
@@ -159,6 +167,10 @@ class Bucket:
         ]
         return pa.concat_tables(tables, promote_options="permissive")
 
+    def join(self, paths: Sequence[str], into: str) -> None:
+        files, inner = self._found(into)
+        join_parquet(files, [self._found(path)[1] for path in paths], inner)
+
     def put(self, path: str, body: bytes) -> None:
         try:
             obstore.put(self.store, path, body)
@@ -217,3 +229,34 @@ def read_parquet(files: Any, paths: Sequence[str], columns: Sequence[str] | None
     schema = pa.unify_schemas(schemas, promote_options="permissive")
     table = dataset.FileSystemDataset(fragments, schema, form, files).to_table(columns=columns)
     return pa.concat_tables(cut(table, GROUP_BYTES))  # the kernel reads no more than one piece at once
+
+
+def join_parquet(files: Any, paths: Sequence[str], into: str) -> None:
+    """The rows of Parquet files, in order, as one file with the columns of every file; memory holds a few row groups.
+
+    `files`: a pyarrow file system; None: this machine's. Raises TransientError STORE_UNAVAILABLE.
+    """
+    from pyarrow import parquet
+
+    try:
+        sources = [parquet.ParquetFile(path, filesystem=files) for path in paths]
+        schema = pa.unify_schemas([one.schema_arrow for one in sources], promote_options="permissive")
+        with parquet.ParquetWriter(into, schema, filesystem=files, compression="zstd") as writer:
+            for rows in _groups(sources, schema):
+                for group in cut(rows, GROUP_BYTES):
+                    writer.write_table(group)
+    except (OSError, pa.ArrowException) as error:
+        raise unavailable(error, into) from error
+
+
+def _groups(sources: Iterable[Any], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Rows of opened Parquet files in tables that make a row group or more."""
+    held = schema.empty_table()
+    for source in sources:
+        for batch in source.iter_batches(GROUP_ROWS // 4):
+            held = pa.concat_tables([held, pa.Table.from_batches([batch])], promote_options="permissive")
+            if held.num_rows >= GROUP_ROWS or held.nbytes >= GROUP_BYTES:
+                yield held
+                held = schema.empty_table()
+    if held.num_rows:
+        yield held

@@ -7,7 +7,7 @@ puts the entry. A table that is ahead of the ledger (death in between) is restor
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
@@ -28,16 +28,14 @@ from seamline.sides.raw import RawFile
 from seamline.streaming.archive import refile
 from seamline.streaming.archive.filing import FilingJob, Shelf, filing_task, fitted
 from seamline.streaming.archive.inbox import Inbox
+from seamline.streaming.archive.merges import WHOLE, Growth, merges
 from seamline.streaming.archive.refile import Holdings
-from seamline.streaming.archive.tables import Fence, RawTable
+from seamline.streaming.archive.tables import Fence, Joined, RawTable
 from seamline.streaming.gathered import gather
 from seamline.streaming.tasks import Task, Tasks
 from seamline.streaming.topic_check import Check, no_check
 
 log = logging.getLogger(__name__)
-
-CROWDED = 24
-"""Small files of one event date that are put together."""
 
 VACUUM_HOURS = 168
 """Files of older table versions stay for this long: far longer than any run reads a version."""
@@ -74,7 +72,7 @@ class Archive:
         self.history = ArchiveHistory(lake.archive_log(stream))
         self.tables: dict[str, RawTable] = {}
         self.shelves: tuple[Shelf, ...] = ()
-        self._touched: set[str] = set()
+        self._growth = Growth()
         self._unfinished = False
         self.use(shelves)
 
@@ -114,6 +112,7 @@ class Archive:
     def _open(self, shelf: Shelf) -> RawTable:
         table = RawTable(self.lake, shelf.table, shelf.schema(self.engine), fence=Fence.of(self.writer))
         table.restore(self.history.tables.get(shelf.table, 0))
+        self._growth.add(table.listed, self.clock())
         return table
 
     @contextmanager
@@ -180,7 +179,7 @@ class Archive:
         reach("archive.after-entry")
         self.history.catch_up()
         self._unfinished = False
-        self._touched |= by_table.keys()
+        self._growth.add(files, self.clock())
         return entry
 
     def _sync(self, written: Mapping[str, Sequence[RawFile]] | None = None) -> None:
@@ -225,15 +224,33 @@ class Archive:
         return {**self.history.tables, **{path: table.version for path, table in self.tables.items()}}
 
     def maintain(self) -> Maintained | None:
-        """Puts small files of crowded dates together, in tables touched since the last time."""
-        for path in sorted(self._touched & self.tables.keys()):
-            days = self.tables[path].crowded(CROWDED)
-            if days:
+        """Puts files of dates that grew together, as `merges` says: about WHOLE bytes at once, a commit for each table.
+
+        What cannot be read now is left as it is.
+        """
+        due, left = self._growth.due(self.clock()), WHOLE
+        for path in sorted({table for table, _ in due} & self.tables.keys()):
+            joined: list[Joined] = []
+            for day, files in self.tables[path].of_days(day for table, day in due if table == path).items():
+                if left > 0:
+                    groups = merges(files, due[path, day])
+                    joined += self._joined(path, groups)
+                    left -= sum(file.size for group in groups for file in group)
+                    self._growth.looked_at(path, day, due[path, day])
+            if joined:
+                reach("archive.after-joined")
                 with self._writing():
-                    self.tables[path].compact(days)
-                self.lake.sync(file for day in days for file in self.tables[path].files(day))
-        self._touched.clear()
+                    self.tables[path].swap(joined)
+                reach("archive.after-swap")
+                self.lake.sync(file.path for _, file in joined)
         return self._maintained()
+
+    def _joined(self, path: str, groups: Iterable[Sequence[RawFile]]) -> Iterator[Joined]:
+        for group in groups:
+            try:
+                yield group, self.tables[path].join(group)
+            except TransientError as error:
+                log.warning("files of %s on %s stay as they are for now: %s", path, group[0].day, error)
 
     def vacuum(self, spared: Callable[[], Collection[str]] = tuple) -> list[str]:
         """Deletes files that no table version of the last days names, nor `spared`; returns their paths.

@@ -25,7 +25,6 @@ from seamline.streaming.runner import StreamReading, StreamRunner
 from seamline.streaming.session import opened
 from seamline.streaming.tasks import Tasks
 
-MAINTAIN_EVERY = timedelta(minutes=1)
 VACUUM_EVERY = timedelta(days=1)
 
 IMPORTING = "import"
@@ -45,7 +44,6 @@ class ArchiveRole:
         self._reading = ReadTopics(project, stream, "archive", self._following, cluster)
         self._stream = stream
         self._inbox = Inbox(project.lake, stream)
-        self._maintain = Every(MAINTAIN_EVERY, clock())
         self._vacuum = Every(VACUUM_EVERY, clock())
         self._clock = clock
         kernel = project.settings.kernel
@@ -81,10 +79,8 @@ class ArchiveRole:
         if self._reading.prepared.topics.keys() == set(self.topics):
             self.archive.advance(self._reading.passed(frontier))
         self.archive.take_all(self._inbox)
-        now = self._clock()
-        if self._maintain.due(now):
-            self.archive.maintain()
-        if self._vacuum.due(now):
+        self.archive.maintain()
+        if self._vacuum.due(self._clock()):
             self.archive.vacuum(self._inbox.files)
 
     def _reshelve(self) -> None:

@@ -14,25 +14,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction, WriterProperties
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from seamline.attempts import new_attempt
 from seamline.errors import Condition, ConflictError
-from seamline.kernel import GROUP_BYTES, Kernel
+from seamline.kernel import Kernel
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.sides.raw import DATE, REJECT, RawFile, exists, files_of, opened
-
-SMALL = 32 << 20
-"""Files below this many bytes are worth putting together."""
-
-GROUP_ROWS = 122_880
-"""Rows of a row group at most, as the kernel writes them."""
 
 CONFIGURATION = {
     "delta.checkpointInterval": "100",
@@ -87,6 +82,10 @@ def write_raw(engine: Kernel, lake: Lake, table: str, rows: pa.Table) -> list[Ra
         here = rows.filter(pc.equal(rows[DATE], day)) if files or written < rows.num_rows else rows
         files.append(RawFile(table, path, day.isoformat(), lake.size(path), written, here[REJECT].null_count))
     return files
+
+
+Joined: TypeAlias = tuple[Sequence[RawFile], RawFile]
+"""Files, and the one that holds their rows."""
 
 
 class RawTable:
@@ -164,17 +163,17 @@ class RawTable:
 
     def add(self, files: Sequence[RawFile]) -> int:
         """Commits files in one version and returns it."""
-        now = int(time.time() * 1000)
         with self._commit():
-            self._write(
-                [
-                    AddAction(
-                        file.path.removeprefix(f"{self.path}/"), file.size, {DATE: file.day}, now, True, _stats(file)
-                    )
-                    for file in files
-                ]
-            )
+            self._write([self._added(file, changes=True) for file in files])
         return self.version
+
+    def _added(self, file: RawFile, *, changes: bool) -> AddAction:
+        name, now = file.path.removeprefix(f"{self.path}/"), int(time.time() * 1000)
+        return AddAction(name, file.size, {DATE: file.day}, now, changes, _stats(file))
+
+    def _removed(self, file: RawFile) -> RemoveAction:
+        name, now = file.path.removeprefix(f"{self.path}/"), int(time.time() * 1000)
+        return RemoveAction(name, False, now, file.size, {DATE: file.day})
 
     def _write(self, actions: list[AddAction | RemoveAction]) -> None:
         self._delta.create_write_transaction(
@@ -224,40 +223,37 @@ class RawTable:
 
     def files(self, day: str | None = None) -> list[str]:
         """Paths of its files relative to the lake, of one event date or of all."""
-        return [one.path for one in self._files if day is None or one.day == day]
+        return [one.path for one in self.listed if day is None or one.day == day]
 
     def days(self) -> list[str]:
         """Its event dates."""
-        return sorted({one.day for one in self._files})
+        return sorted({one.day for one in self.listed})
 
-    def crowded(self, files: int) -> list[str]:
-        """Event dates with at least this many small files."""
-        small: dict[str, int] = {}
-        for one in self._files:
-            if one.size < SMALL:
-                small[one.day] = small.get(one.day, 0) + 1
-        return sorted(day for day, number in small.items() if number >= files)
+    def of_days(self, days: Iterable[str]) -> dict[str, list[RawFile]]:
+        """The files of some event dates, by date."""
+        found: dict[str, list[RawFile]] = {day: [] for day in days}
+        for one in files_of(self._delta, self.path, found):
+            found[one.day].append(one)
+        return found
 
-    def compact(self, days: Iterable[str]) -> int:
-        """Puts the small files of some dates together: the same rows at a new version, which is returned.
+    def join(self, files: Sequence[RawFile]) -> RawFile:
+        """Writes the rows of some files of one date into one that no version names yet. Raises TransientError
+        STORE_UNAVAILABLE."""
+        day = files[0].day
+        path = f"{self.path}/{DATE}={day}/{new_attempt()}.parquet"
+        self.lake.join([file.path for file in files], path)
+        counted = [file.accepted for file in files if file.accepted is not None]
+        accepted = sum(counted) if len(counted) == len(files) else None
+        return RawFile(self.path, path, day, self.lake.size(path), sum(file.rows for file in files), accepted)
 
-        Row groups are bounded by bytes, as the kernel bounds them, by what a row of the date takes.
-        """
-        for day in days:
-            of_day = [one for one in self._files if one.day == day]
-            rows, size = sum(one.rows for one in of_day), sum(self._unpacked(one.path) for one in of_day)
-            group = max(1, min(GROUP_ROWS, GROUP_BYTES * rows // max(1, size)))
-            before = self.version
-            with self._conflicts():
-                made = self._delta.optimize.compact(
-                    partition_filters=[(DATE, "=", day)],
-                    target_size=4 * SMALL,
-                    max_concurrent_tasks=1,
-                    writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=group),
-                    commit_properties=self._carried,
-                    post_commithook_properties=KEEPING_LOG,
-                )
-            self._follow(before + (1 if made["numFilesAdded"] else 0))
+    def swap(self, joined: Iterable[Joined]) -> int:
+        """Commits files in the place of those whose rows they hold, in one version, which is returned."""
+        actions: list[AddAction | RemoveAction] = []
+        for former, file in joined:
+            actions += [self._removed(one) for one in former]
+            actions.append(self._added(file, changes=False))
+        with self._commit():
+            self._write(actions)
         return self.version
 
     def unneeded(self, hours: int) -> list[str]:
@@ -270,13 +266,9 @@ class RawTable:
         """Drops what Delta's log says of versions from before its newest checkpoint that are over a month old."""
         self._delta.cleanup_metadata()
 
-    def _unpacked(self, path: str) -> int:
-        """Bytes of a file's rows before they were packed, as its footer says."""
-        metadata = self.lake.footer(path)
-        return sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-
     @property
-    def _files(self) -> tuple[RawFile, ...]:
+    def listed(self) -> tuple[RawFile, ...]:
+        """All its files."""
         return files_of(self._delta, self.path)
 
 
@@ -298,5 +290,6 @@ def files_table(files: Sequence[RawFile]) -> pa.Table:
 
 
 def _stats(file: RawFile) -> str:
-    """What readers may skip a file by: its rows, and how many were not rejected."""
-    return json.dumps({"numRecords": file.rows, "nullCount": {REJECT: file.accepted}})
+    """What readers may skip a file by: its rows, and how many were not rejected, where that is known."""
+    counted = {} if file.accepted is None else {"nullCount": {REJECT: file.accepted}}
+    return json.dumps({"numRecords": file.rows, **counted})

@@ -12,9 +12,11 @@ from obstore.store import LocalStore
 from places import ROOT
 from pyarrow import parquet
 
-from seamline.errors import Condition, UserError
+from seamline.errors import Condition, TransientError, UserError
+from seamline.kernel import GROUP_BYTES
 from seamline.lake import BATCH, INBOX, LEASES, RAW, RUNS, SPEED, Lake
 from seamline.schemes import SCHEMES, spark_uri
+from seamline.stores import GROUP_ROWS
 
 SOURCES = [
     file
@@ -44,6 +46,36 @@ def test_what_is_written_is_read_and_measured_alike(lake: Lake, tmp_path: Path) 
     assert lake.footer(ONE).num_rows == 3
     assert (lake.exists(ONE), lake.exists(OTHER)) == (True, False)
     assert {item["path"]: item["size"] for item in lake.listed(lake.batch_prefix("d"))} == {ONE: lake.size(ONE)}
+
+
+def test_files_are_joined_in_order_with_the_columns_of_all(lake: Lake, tmp_path: Path) -> None:
+    write(lake, ONE)
+    write(lake, OTHER, pa.table({"b": ["x", None], "a": [9, 8]}))
+    into = Lake.batch_path("d", "u", "joined")
+    lake.join([OTHER, ONE], into)
+    found = parquet.read_table(tmp_path / into, partitioning=None).to_pylist()
+    assert [(row["a"], row["b"]) for row in found] == [(9, "x"), (8, None), (1, None), (2, None), (3, None)]
+
+
+def test_joined_files_have_row_groups_that_a_reader_can_hold(lake: Lake, tmp_path: Path) -> None:
+    write(lake, ONE, pa.table({"a": [bytes([n]) * (5 << 20) for n in range(12)]}))
+    write(lake, OTHER, pa.table({"a": [b""] * 300_000}))
+    into = Lake.batch_path("d", "u", "joined")
+    lake.join([ONE, OTHER], into)
+    file = parquet.ParquetFile(tmp_path / into)
+    assert [len(value) for value in file.read()["a"].to_pylist()] == [5 << 20] * 12 + [0] * 300_000
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    assert all(group.num_rows <= 2 * GROUP_ROWS for group in groups)
+    assert all(group.total_byte_size < 1.1 * GROUP_BYTES for group in groups)
+
+
+def test_what_cannot_be_joined_is_told(lake: Lake, tmp_path: Path) -> None:
+    write(lake, ONE)
+    for damage in (lambda: (tmp_path / ONE).write_bytes(b"PAR1"), lambda: (tmp_path / ONE).unlink()):
+        damage()
+        with pytest.raises(TransientError) as caught:
+            lake.join([ONE], OTHER)
+        assert caught.value.condition is Condition.STORE_UNAVAILABLE
 
 
 def test_a_file_that_is_gone_may_be_deleted(lake: Lake, tmp_path: Path) -> None:

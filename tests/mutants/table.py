@@ -25,6 +25,7 @@ JUDGES: dict[str, tuple[str, ...]] = {
     "streaming/speed/compact.py": ("test_compact.py", "test_needed.py", "test_spared.py", "test_speed.py"),
     "streaming/speed/dedup.py": ("test_dedup.py", "test_recall.py"),
     "streaming/speed/epoch.py": ("test_epoch.py", "test_speed.py", "test_spared.py", "test_disk.py", "test_recall.py"),
+    "streaming/archive/merges.py": ("test_merges.py",),
     "streaming/stream_plan.py": ("test_stream_plan.py", "test_derived_layers.py", "test_speed.py", "test_recall.py"),
     "jobs/plan.py": ("test_batch_plan.py", "test_batch.py"),
     "jobs/decide.py": ("test_decide.py", "test_run.py", "test_batch.py"),

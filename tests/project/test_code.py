@@ -28,7 +28,7 @@ CHANGES = {
     "Catalogue": "_by_definition _changed",
     "Reach": "_number frontier",
     # the layers and roles: each says in its docstring what changes, and when
-    "Archive": "_touched _unfinished origin shelves",
+    "Archive": "_unfinished origin shelves",
     "Batches": "_closed _idle_at _quiet_since _were_few error",
     "Following": "_stamp contracts",
     "Every": "_last",

@@ -392,6 +392,13 @@ class World:
         except ConflictError:
             self._archive = None
 
+    def upkeep(self) -> None:
+        """The archive's: files of raw dates that grew, or rest by now, are put together."""
+        try:
+            self.archive.maintain()
+        except ConflictError:
+            self._archive = None
+
     def refresh(self, view: str, *, rebuild: bool = False) -> Outcome:
         """One batch run. Whatever it publishes is audited and counted right."""
         try:

@@ -105,10 +105,12 @@ def open_speed(lake: Lake, contracts: Sequence[Contract], clock: Clock = system_
     return Speed(lake, "main", writer, make_plan(contracts, live), clock=clock, **named)
 
 
-def open_archive(lake: Lake, contracts: Sequence[Contract], live: Sequence[Contract] = ()) -> Archive:
+def open_archive(
+    lake: Lake, contracts: Sequence[Contract], live: Sequence[Contract] = (), clock: Clock = system_clock
+) -> Archive:
     """A new process, as it were: a claim, what the ledger says, and tables restored to it."""
-    writer = Writer.take(lake.archive_log("main"), Claim(at=system_clock(), holder="test"))
-    return Archive(lake, "main", writer, make_shelves(contracts, live, "main"))
+    writer = Writer.take(lake.archive_log("main"), Claim(at=clock(), holder="test"))
+    return Archive(lake, "main", writer, make_shelves(contracts, live, "main"), clock=clock)
 
 
 def link(first: int, last: int, start: Frontier, end: Frontier, listed: Iterable[str] = ("d",), level: int = 0) -> Link:

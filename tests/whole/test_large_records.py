@@ -133,7 +133,7 @@ def test_small_files_of_large_records_are_put_together_into_small_row_groups(ben
             filing_task(records, shelves, FilingJob(bench.lake.uri, Frontier(), Limits((str(bench.folder),))))
         )
         table.add([RawFile(**one) for one in seen.files])
-    table.compact([DAY.date().isoformat()])
+    table.swap([(table.listed, table.join(table.listed))])
     (path,) = table.files(DAY.date().isoformat())
     metadata = parquet.read_metadata(bench.lake.absolute(path))
     assert metadata.num_row_groups == 1 or not is_wide(bench.lake.absolute(path))

@@ -31,6 +31,7 @@ from seamline.entries.base import Counts
 from seamline.kernel import Limits, kernel
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.definition import Definition
+from seamline.streaming.archive.merges import REST
 
 CASES = {"quick": (3, 8, 20, 2), "landing": (10, 10, 100, 5), "long": (2000, 25, 5000, 1000)}
 HISTORIES, STEPS, SPLITS, MENDED = CASES[os.environ.get("HYPOTHESIS_PROFILE", "landing")]
@@ -81,7 +82,7 @@ ahead of the broker's time; None: it has none."""
 TAKES = st.lists(st.sampled_from([0, 1, 2, 5, 99]), min_size=3, max_size=3)
 """How many records of each partition one micro-batch reads."""
 
-AGAIN = ["lose_memory", "second_speed", "second_archive", "serve_afresh", "another_release", "retain"]
+AGAIN = ["lose_memory", "second_speed", "second_archive", "serve_afresh", "another_release", "retain", "upkeep"]
 DEATH = st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5, 6])
 """The commit point at which everything in memory is lost; mostly none."""
 
@@ -307,6 +308,8 @@ def day(world: World, texts: Sequence[str], at: str = "", view: str = "sales") -
             lambda: world.retain(),
             lambda: world.wait(timedelta(minutes=20)),
             lambda: world.maintenance.remove(),
+            lambda: world.wait(REST if at.startswith("archive.") else timedelta()),
+            lambda: world.upkeep(),
         ]
         for step in steps:
             world.perform(step, at if not world.deaths else 0)

@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from seamline.lake import Lake
@@ -61,9 +62,12 @@ def opened(lake: Lake, table: str, version: int | None = None) -> DeltaTable:
     return DeltaTable(lake.absolute(table), version=version)
 
 
-def files_of(delta: DeltaTable, table: str) -> tuple[RawFile, ...]:
-    """The files of an opened table, in the order of their paths."""
+def files_of(delta: DeltaTable, table: str, days: Iterable[str] | None = None) -> tuple[RawFile, ...]:
+    """The files of an opened table, or those of some event dates, in the order of their paths."""
     actions = pa.table(delta.get_add_actions(flatten=True))
+    if days is not None:
+        stands = pc.is_in(pc.cast(actions[f"partition.{DATE}"], pa.string()), pa.array(sorted(days), pa.string()))
+        actions = actions.filter(stands)
     wanted = ("path", f"partition.{DATE}", "size_bytes", "num_records", f"null_count.{REJECT}")
     rows = actions.select([name for name in wanted if name in actions.column_names]).to_pylist()
     return tuple(_file(table, row) for row in sorted(rows, key=lambda row: str(row["path"])))
