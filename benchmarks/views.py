@@ -27,8 +27,7 @@ SELECTS = {
     "weeks": f"{WEEK}, page, count(*) AS clicks, avg(ms) AS mean FROM clicks",
     "slow": f"{HOUR}, page, count(*) AS clicks, max(seen) AS latest FROM clicks WHERE ms >= 4000",
 }
-"""The first is the view of the other benchmarks. Buckets of a day and more cost some four times those of an hour, in
-DuckDB alone too, as they go by a calendar."""
+"""The first is the view of the other benchmarks."""
 VIEWS = ";\n".join(f"CREATE MATERIALIZED VIEW {name} AS SELECT {text} GROUP BY ALL" for name, text in SELECTS.items())
 
 REBUILDS = {Size.SMALL: (1_000_000, (10,), 3), Size.WHOLE: (10_000_000, (10, 100), 3)}

@@ -23,9 +23,19 @@ ORIGINS = ("timestamp", "timestamptz", "date")
 TIMES = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 """Types of a time bucket's key."""
 
+FIRST_INSTANT = "TIMESTAMPTZ '0001-01-01 00:00:00+00'"
+"""No contract's time is earlier."""
+
 _FORM = f"time_bucket(INTERVAL 'n {'|'.join(UNITS)}', timestamp[, 'time zone' or TIMESTAMPTZ 'origin'])"
 _WIDTH = re.compile(rf"interval ([1-9]\d{{0,5}}) *({'|'.join(UNITS)})s?")
 _TRUNCATE = ("date_trunc", "datetrunc")
+
+_FIELD = r"(?P<at>\w+\.\"(?:[^\"]|\"\")+\")"
+_BY_CALENDAR = (
+    re.compile(rf"time_bucket\(interval '?(?P<n>\d+)'? *(?P<unit>day|week)s?'?, {_FIELD}(?:, 'UTC')?\)", re.IGNORECASE),
+    re.compile(rf"date_?trunc\('(?P<unit>second|minute|hour|day|week)', {_FIELD}\)", re.IGNORECASE),
+)
+_FIXED = {"second": "1 second", "minute": "1 minute", "hour": "1 hour", "day": "24 hours", "week": "168 hours"}
 
 
 @functools.cache
@@ -86,6 +96,22 @@ def _check_zone(source: Source, token: Token) -> None:
     near = difflib.get_close_matches(token.text.lower(), by_name, n=2)
     hint = f"did you mean {' or '.join(repr(by_name[name]) for name in near)}?" if near else "use such a name"
     raise source.refuse(token.start, f"unknown time zone {token.text!r}", "'Asia/Seoul', 'UTC' and the like", hint)
+
+
+def without_calendar(sql: str, kind: str) -> str:
+    """A key over a field with the same value of each row, computed at a tenth of the cost where the kernel would go by
+    its calendar. Pure.
+
+    In UTC days and weeks have a fixed length, and buckets of hours begin where those do: on Monday, 3 January 2000.
+    From the year 1 on, infinity too, both are one; from 290,000 years before that only the calendar can reach the 3rd.
+    """
+    body = sql.removeprefix("TRY(").removesuffix(")") if sql.startswith("TRY(") else sql
+    found = next(filter(None, (form.fullmatch(body) for form in _BY_CALENDAR)), None)
+    if found is None or kind != "TIMESTAMP WITH TIME ZONE":
+        return sql
+    count, width = int(found.groupdict().get("n") or 1), _FIXED[found["unit"].lower()].split()
+    fixed = f"time_bucket(INTERVAL '{count * int(width[0])} {width[1]}', {found['at']})"
+    return f"TRY(CASE WHEN {found['at']} >= {FIRST_INSTANT} THEN {fixed} ELSE {body} END)"
 
 
 def is_bucket(body: list[Token], *, cast: bool) -> bool:

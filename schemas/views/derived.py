@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from seamline.kernel import quote
+from seamline.schemas.views.buckets import without_calendar
 from seamline.schemas.views.checked import Finished, finish
 from seamline.schemas.views.definition import Base, Definition, Original, select
 from seamline.schemas.views.derived_binding import BoundDerived, bind_derived
@@ -33,7 +34,7 @@ def _define(view: BoundDerived, finished: Finished) -> Definition:
     parsed, base, selection, bound = view.parsed, view.base, view.selection, view.select
     kept = {column.name for column in view.partial}
     merges = {name: sql for name, sql in base.merges.items() if name in kept}
-    folded = [f"{key.sql} AS {quote(key.name)}" for key in bound.keys]
+    folded = [f"{without_calendar(key.sql, key.sql_type)} AS {quote(key.name)}" for key in bound.keys]
     fold = _select(folded, merges, view.where)
     fold_by_unit = _select([f"partials.{UNIT}", *folded], merges, view.where)
     normalised = f"view {parsed.name} over {base.view}\n{selection.normalised}"

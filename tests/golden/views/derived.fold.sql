@@ -1,5 +1,5 @@
 SELECT
-  TRY(time_bucket(interval '1 day', partials."hour")) AS "day",
+  TRY(CASE WHEN partials."hour" >= TIMESTAMPTZ '0001-01-01 00:00:00+00' THEN time_bucket(INTERVAL '24 hours', partials."hour") ELSE time_bucket(interval '1 day', partials."hour") END) AS "day",
   partials."shop" AS "shop",
   coalesce(sum(partials."orders"), 0)::BIGINT AS "orders",
   sum(partials."amount__high") AS "amount__high",

@@ -1,5 +1,5 @@
 SELECT
-  TRY(date_trunc('day', events."placed")) AS "day",
+  TRY(CASE WHEN events."placed" >= TIMESTAMPTZ '0001-01-01 00:00:00+00' THEN time_bucket(INTERVAL '24 hours', events."placed") ELSE date_trunc('day', events."placed") END) AS "day",
   TRY(lower(events."_element")) AS "tag",
   events."Shop" AS "Shop",
   count(*) AS "n",
