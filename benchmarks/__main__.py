@@ -34,6 +34,7 @@ MODULES = (
     "recovery",
     "sketches",
     "idle",
+    "byhand",
 )
 """Each has `measure(size)`. One is imported when its turn comes: Spark's session is its own."""
 
