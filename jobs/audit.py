@@ -20,7 +20,7 @@ from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
 from seamline.jobs.compare import compare, explain, not_compared
 from seamline.jobs.compute import raw_tasks
-from seamline.jobs.plan import ArchiveAt, table_of
+from seamline.jobs.plan import table_of
 from seamline.jobs.read_order import foreign, reading
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Audited, Recomputed, Reservation
@@ -207,11 +207,11 @@ def _known(lake: Lake, reservation: Reservation) -> dict[str, tuple[str, ...]]:
     target, before = reservation.target, reservation.audited_from
     if before is None:
         return {}
-    archive = ArchiveAt(lake.archive_log(target.stream), before.archive_entry)
+    tables = before.tables or {}
     return {
         target.unit(contract, day).name: tuple(file.path for file in files)
         for contract in target.contracts
-        for day, files in by_day(raw_files(lake, table_of(contract), archive.tables.get(table_of(contract)))).items()
+        for day, files in by_day(raw_files(lake, table_of(contract), tables.get(table_of(contract)))).items()
     }
 
 

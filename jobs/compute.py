@@ -78,7 +78,7 @@ def raw_by_day(resources: Resources, reservation: Reservation, contract: Contrac
 
 def _raw_files(resources: Resources, reservation: Reservation, contract: Contract) -> tuple[RawFile, ...]:
     table = table_of(contract)
-    return raw_files(resources.lake, table, reservation.archive.tables.get(table))
+    return raw_files(resources.lake, table, reservation.plan.tables.get(table))
 
 
 def _from_raw(

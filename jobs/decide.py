@@ -126,12 +126,12 @@ def _serves(lake: Lake, made: Unpublished, decision: Decided, *, rebuild: bool) 
     if version.audit.clean:
         return True
     same = (version.cut, version.imports) == (plan.cut, plan.imports) and not rebuild
-    return same and version.raw == raw_read(lake, target.contracts, plan, target.logs.archive)
+    return same and version.raw == raw_read(lake, target.contracts, plan)
 
 
-def raw_read(lake: Lake, contracts: Sequence[Contract], plan: Plan, archive: ArchiveHistory) -> str:
+def raw_read(lake: Lake, contracts: Sequence[Contract], plan: Plan) -> str:
     """Which raw files a plan reads; nothing where it folds a version of another view, which it names."""
     if plan.folded is not None:
         return ""
     tables = [table_of(contract) for contract in contracts]
-    return fingerprint(lake, {table: archive.tables.get(table) for table in tables}, plan.dates)
+    return fingerprint(lake, {table: plan.tables.get(table) for table in tables}, plan.dates)

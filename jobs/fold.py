@@ -87,6 +87,11 @@ def plan_fold(
     wait = f"'seamline batch refresh {source.view}' comes first"
     if made is None:
         return Nothing(f"{source.view}, which it is derived from, has no batch version yet: {wait}")
+    if made.tables is None:
+        return Nothing(
+            f"version {source.number} of {source.view} does not say what it read, as an older release made it: "
+            f"'seamline batch rebuild {source.view}' comes first"
+        )
     if source.number is not None and definition.base is not None:
         check_version(definition.base.of, source.batch, source.number)
     if base is not None and not _further(base, made, source.number, rebuild=rebuild):
@@ -96,9 +101,10 @@ def plan_fold(
         return Nothing(f"version {source.number} of {source.view} is no cut for it yet: {why}")
     units = None if rebuild or base is None else rewritten(source.batch, source.number, base.folded)
     dates = None if units is None else _by_table(units, contracts)
+    against = served if base is not None and base.tables is not None else None
     return Plan(
         state.view, definition.hash, made.cut, None if dates is None else served, dates, made.archive_entry,
-        made.imports, served, source.number,
+        made.tables, made.imports, against, source.number,
     )  # fmt: skip
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date
 
 from seamline.entries.archive import Archived
-from seamline.entries.base import EntryBase
 from seamline.entries.batch import Version
 from seamline.entries.speed import Epoch
 from seamline.entries.views import Published
@@ -20,7 +19,6 @@ from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.lake import Lake
-from seamline.ledger import Log
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.stored import check_version, unread
 from seamline.schemas.views.definition import Definition
@@ -54,6 +52,9 @@ class Plan:
 
     archive_entry: int
     """The newest entry of the archive that the version reads."""
+
+    tables: Mapping[str, int]
+    """The version of each raw table that is read, as that entry says it."""
 
     imports: tuple[str, ...]
     """Sources of the whole imports that it holds."""
@@ -120,14 +121,15 @@ def plan_run(
         cut = base.cut  # nothing new below a cut; an import may still have touched dates
     elif base is not None and not base.cut <= cut:
         cut = base.cut
-    number = logs.archive.number
+    number, tables = logs.archive.number, tables_of(logs.archive, contracts)
+    against = served if base is not None and base.tables is not None else None
     if base is None or rebuild:
-        return Plan(state.view, definition.hash, cut, None, None, number, imports, served)
+        return Plan(state.view, definition.hash, cut, None, None, number, tables, imports, against)
     dates = dirty_dates(logs.archive, contracts, base, cut)
     if not any(dates.values()) and (cut, imports) == (base.cut, base.imports):
         end = "is as far as the archive and the epochs reach"
         return Nothing(f"version {served} of definition {definition.hash}, which is served, {end}{waits}")
-    return Plan(state.view, definition.hash, cut, served, dates, number, imports, served)
+    return Plan(state.view, definition.hash, cut, served, dates, number, tables, imports, against)
 
 
 def served_version(
@@ -220,17 +222,10 @@ def _touches(entry: Archived, number: int, base: Version, cut: Frontier) -> bool
     return cut != base.cut and not entry.end <= base.cut and not cut <= entry.start
 
 
-class ArchiveAt(ArchiveHistory):
-    """The archive as of one of its entries."""
-
-    def __init__(self, log: Log, until: int) -> None:
-        self._until = until
-        super().__init__(log)
-        self.number = min(self.number, until)
-
-    def apply(self, number: int, entry: EntryBase) -> None:
-        if number <= self._until:
-            super().apply(number, entry)
+def tables_of(archive: ArchiveHistory, contracts: Iterable[Contract]) -> dict[str, int]:
+    """The version of each raw table of these contracts that there is."""
+    tables = map(table_of, contracts)
+    return {table: archive.tables[table] for table in tables if table in archive.tables}
 
 
 def imports_of(archive: ArchiveHistory, contracts: Iterable[Contract]) -> tuple[str, ...]:

@@ -43,8 +43,7 @@ def put(resources: Resources, audited: Audited) -> Unpublished:
     number = next((n for n, version in versions.items() if version.run == reservation.entry.run), None)
     if number is None:
         number = max(since, default=batch.number) + 1
-        audit, archive = audited.audit, reservation.archive
-        raw = "" if audit.clean else raw_read(resources.lake, target.contracts, reservation.plan, archive)
+        raw = "" if audited.audit.clean else raw_read(resources.lake, target.contracts, reservation.plan)
         versions[number] = version_entry(audited, raw, resources.clock())
         resources.lake.sync(result.file.path for result in audited.computed.results if result.file)
         reach("batch.before-version")
@@ -71,6 +70,7 @@ def version_entry(audited: Audited, raw: str, now: datetime) -> Version:
         complete=whole,
         units=units,
         archive_entry=plan.archive_entry,
+        tables=dict(plan.tables),
         folded=plan.folded,
         imports=plan.imports,
         counts=sum(stood.values(), Counts()),

@@ -5,7 +5,6 @@ A run that is started again goes on with the reservation that it had, and with i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -15,15 +14,13 @@ from seamline.entries.batch import Reserved
 from seamline.entries.views import Published
 from seamline.errors import Condition, TerminalError, TransientError
 from seamline.frontier import Frontier
-from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.history.views import ViewHistory
-from seamline.jobs.plan import ArchiveAt, Plan, dirty_dates, imports_of
+from seamline.jobs.plan import Plan
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Decided, Reservation, Target
 from seamline.lake import Lake
-from seamline.schemas.contracts.contract import Contract
 from seamline.segment import build_chain
 
 
@@ -42,10 +39,7 @@ def reserve(resources: Resources, decision: Decided) -> Reservation:
         batch.log.put_last(batch.number + 1, entry)
     reach("batch.after-reserve")
     check_stands(resources.lake, decision.state.view, target, entry.cut)
-    archive = target.logs.archive
-    if archive.number != entry.archive_entry:
-        archive = ArchiveAt(resources.lake.archive_log(target.stream), entry.archive_entry)
-    return Reservation(decision, entry, resumed(plan, entry, target.contracts, archive, batch), archive)
+    return Reservation(decision, entry, resumed(plan, entry))
 
 
 def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta, view_entry: int) -> Reserved:
@@ -57,6 +51,9 @@ def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta, view_en
         until=now + lasting,
         base=plan.base,
         archive_entry=plan.archive_entry,
+        tables=dict(plan.tables),
+        dates=None if plan.dates is None else {table: tuple(sorted(days)) for table, days in plan.dates.items()},
+        imports=plan.imports,
         view_entry=view_entry,
         folded=plan.folded,
     )
@@ -64,7 +61,8 @@ def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta, view_en
 
 def continued(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetime) -> Reserved | None:
     """The newest reservation that still holds and works from the same base: a run started again goes on with it."""
-    return max((r for r in batch.held(now) if _same_start(plan, view, r)), key=lambda r: r.at, default=None)
+    mine = (one for one in batch.held(now) if one.tables is not None and _same_start(plan, view, one))
+    return max(mine, key=lambda one: one.at, default=None)
 
 
 def unpublished(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetime) -> int | None:
@@ -87,19 +85,17 @@ def _handovers(state: Published, definition: str) -> frozenset[str]:
     return frozenset(one.id for record in records for listed in record.handovers.values() for one in listed)
 
 
-def resumed(
-    plan: Plan, reserved: Reserved, contracts: Sequence[Contract], archive: ArchiveHistory, batch: BatchHistory
-) -> Plan:
-    """The plan that the reservation was made for. `archive` is the archive as of the reservation's entry."""
+def resumed(plan: Plan, reserved: Reserved) -> Plan:
+    """The plan that the reservation was made for."""
     if plan.folded is not None:
         return plan  # all of it follows from the versions that both name
-    base = batch.versions[reserved.base] if reserved.base is not None else None
     return replace(
         plan,
         cut=reserved.cut,
-        dates=None if base is None else dirty_dates(archive, contracts, base, reserved.cut),
+        dates=None if reserved.dates is None else {of: frozenset(days) for of, days in reserved.dates.items()},
         archive_entry=reserved.archive_entry,
-        imports=imports_of(archive, contracts),
+        tables=reserved.tables or {},
+        imports=reserved.imports,
     )
 
 

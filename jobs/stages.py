@@ -14,7 +14,6 @@ from seamline.entries.base import Counts
 from seamline.entries.batch import Audit, Reserved, Version
 from seamline.entries.views import Published
 from seamline.frontier import Frontier
-from seamline.history.archive import ArchiveHistory
 from seamline.history.views import ViewHistory
 from seamline.jobs.fold import FoldSource
 from seamline.jobs.plan import Logs, Nothing, Plan
@@ -81,9 +80,6 @@ class Reservation:
 
     plan: Plan
     """The decision's, with the cut, dates and imports that were reserved, which may be older."""
-
-    archive: ArchiveHistory
-    """The archive as of the reservation: which version of each raw table is read."""
 
     @property
     def target(self) -> Target:

@@ -40,7 +40,6 @@ from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.history.views import ViewHistory
 from seamline.jobs.plan import (
-    ArchiveAt,
     Logs,
     Nothing,
     Plan,
@@ -131,10 +130,10 @@ def test_a_first_version_waits_until_no_copy_of_a_record_below_its_cut_can_be_co
 def test_a_first_version_and_a_rebuild_take_every_date_and_a_refresh_those_that_were_touched() -> None:
     speed, archive = [epoch(1), epoch(2)], [archived(0, 10, DAYS[0]), archived(10, 20, DAYS[1])]
     first = planned(logs(speed, archive))
-    assert first == Plan("per_hour", D, at(20), None, None, 2, ())
+    assert first == Plan("per_hour", D, at(20), None, None, 2, {}, ())
     of = logs(speed, archive, [version(10)])
-    assert planned(of, 1) == Plan("per_hour", D, at(20), 1, {TABLE: frozenset([DAYS[1]])}, 2, (), 1)
-    assert planned(of, 1, rebuild=True) == Plan("per_hour", D, at(20), None, None, 2, (), 1)
+    assert planned(of, 1) == Plan("per_hour", D, at(20), 1, {TABLE: frozenset([DAYS[1]])}, 2, {}, (), 1)
+    assert planned(of, 1, rebuild=True) == Plan("per_hour", D, at(20), None, None, 2, {}, (), 1)
 
 
 def test_there_is_nothing_to_do_where_neither_cut_dates_nor_imports_moved() -> None:
@@ -213,8 +212,9 @@ def test_dates_are_touched_by_what_the_base_did_not_read_below_the_cut() -> None
 
 
 def test_a_reservation_says_what_its_plan_decided() -> None:
-    made = reservation(replace(PLAN, folded=7), "run", NOW, HOUR, 3)
-    assert made == reserved("run", view_entry=3, folded=7, attempt=made.attempt)
+    made = reservation(replace(PLAN, tables={TABLE: 4}, imports=("i",), folded=7), "run", NOW, HOUR, 3)
+    said = {"tables": {TABLE: 4}, "dates": {TABLE: ()}, "imports": ("i",)}
+    assert made == reserved("run", view_entry=3, folded=7, attempt=made.attempt, **said)
 
 
 def test_a_run_goes_on_with_the_newest_reservation_that_holds_and_starts_where_it_would() -> None:
@@ -275,18 +275,17 @@ def test_the_newest_version_is_published_that_a_run_left_while_its_reservation_h
 
 
 def test_a_run_that_goes_on_does_what_it_was_started_for_whatever_came_since() -> None:
-    log = log_of(archived(0, 10, DAYS[0]), archived(10, 20, DAYS[1]), archived(20, 30, DAYS[2], imports=("clicks",)))
-    archive = ArchiveAt(log, 2)
-    assert (archive.number, archive.frontier, sorted(archive.entries)) == (2, at(20), [1, 2])
-    assert ArchiveAt(log, 9).number == 3
-    batch = BatchHistory(log_of(version(10)))
-    newer = Plan("per_hour", D, at(30), 1, {}, 3, ("import:clicks",), 1)
-    again = resumed(newer, reserved("a"), [CLICKS], archive, batch)
-    assert again == Plan("per_hour", D, at(20), 1, {TABLE: frozenset([DAYS[1]])}, 2, (), 1)
-    first = resumed(replace(newer, base=None), reserved("a", base=None), [CLICKS], archive, batch)
-    assert first.dates is None
+    newer = Plan("per_hour", D, at(30), 1, {}, 3, {TABLE: 9}, ("import:clicks",), 1)
+    then = reserved("a", dates={TABLE: (DAYS[1],)}, tables={TABLE: 4})
+    assert resumed(newer, then) == Plan("per_hour", D, at(20), 1, {TABLE: frozenset([DAYS[1]])}, 2, {TABLE: 4}, (), 1)
+    assert resumed(replace(newer, base=None), reserved("a", base=None)).dates is None
     folding = replace(newer, folded=4)
-    assert resumed(folding, reserved("a", folded=4), [CLICKS], archive, batch) == folding
+    assert resumed(folding, reserved("a", folded=4)) == folding
+
+
+def test_a_reservation_that_does_not_say_what_it_reads_is_not_gone_on_with() -> None:
+    view, of_before = ViewHistory(log_of(served(1))), reserved("a", tables=None)
+    assert continued(PLAN, view, BatchHistory(log_of(of_before)), NOW) is None
 
 
 def test_imports_are_those_of_the_contracts() -> None:

@@ -30,7 +30,6 @@ from batch_parts import (
 from seamline.entries.base import EntryBase
 from seamline.entries.batch import Audit, ColumnDrift
 from seamline.errors import Condition, SeamlineError
-from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
 from seamline.history.views import ViewHistory
 from seamline.jobs.decide import choose, decide, made_before, newest_state, plan_of, raw_read
@@ -116,7 +115,7 @@ def put_with_drift(**named: Any) -> Any:
     return version(**{**given, **named})
 
 
-NO_FILES = raw_read(lake_of([], []), [CLICKS], replace(PLAN, dates=None), ArchiveHistory(log_of()))
+NO_FILES = raw_read(lake_of([], []), [CLICKS], replace(PLAN, dates=None))
 """What is said of raw tables that were never written."""
 
 
@@ -145,9 +144,9 @@ def test_a_version_with_drift_is_published_only_while_it_would_be_made_the_same_
 
 
 def test_a_fold_reads_no_raw_files() -> None:
-    lake, archive = lake_of([], []), ArchiveHistory(log_of())
-    assert raw_read(lake, [CLICKS], replace(PLAN, folded=1), archive) == ""
-    assert raw_read(lake, [CLICKS], replace(PLAN, dates={TABLE: frozenset()}), archive) == NO_FILES != ""
+    lake = lake_of([], [])
+    assert raw_read(lake, [CLICKS], replace(PLAN, folded=1)) == ""
+    assert raw_read(lake, [CLICKS], replace(PLAN, dates={TABLE: frozenset()})) == NO_FILES != ""
 
 
 def test_before_there_is_anything_to_read_there_is_nothing_to_do() -> None:

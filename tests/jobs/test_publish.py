@@ -65,7 +65,7 @@ def result(unit: str, read: int = 0, path: str = "") -> UnitResult:
 def entry(plan: Plan, *results: UnitResult, batch: tuple[EntryBase, ...] = ()) -> Version:
     of = target(logs(SPEED, ARCHIVE, list(batch)))
     decision = Decided(ViewHistory(log_of(served(1))), served(1), of, plan)
-    reservation = Reservation(decision, reserved("a"), plan, of.logs.archive)
+    reservation = Reservation(decision, reserved("a"), plan)
     return version_entry(Audited(Recomputed(reservation, (), results), CLEAN), "raw files", NOW)
 
 
@@ -77,13 +77,14 @@ def test_a_first_version_lists_every_unit_but_hours_without_records() -> None:
         result("2026-01-01T00"), result("2026-01-01T01", 2, "b"), result("2026-01-01T02"), result("2026-01-02"),
         result("2026-01-03", 3),
     )  # fmt: skip
-    plan = replace(FIRST, imports=("import:clicks",), folded=7)
+    plan = replace(FIRST, tables={"raw/clicks/a": 3}, imports=("import:clicks",), folded=7)
     made = entry(plan, *results)
     units = {"2026-01-01T00": (), "2026-01-01T01": (file("b"),), "2026-01-02": (), "2026-01-03": ()}
     reads = {"2026-01-01T00": 0, "2026-01-01T01": 2, "2026-01-02": 0, "2026-01-03": 3}
     assert made == Version(
         attempt=made.attempt, at=NOW, run="a", cut=at(20), base=None, complete=True, units=units, archive_entry=2,
-        folded=7, imports=("import:clicks",), counts=Counts(read=5, counted=5), audit=CLEAN, raw="raw files",
+        folded=7, tables={"raw/clicks/a": 3}, imports=("import:clicks",), counts=Counts(read=5, counted=5),
+        audit=CLEAN, raw="raw files",
         unit_counts={unit: Counts(read=read, counted=read) for unit, read in reads.items()}, **TODAY,
     )  # fmt: skip
 
@@ -204,7 +205,7 @@ def test_a_version_that_a_twin_of_the_run_has_put_is_as_good() -> None:
 def test_only_a_version_with_drift_says_which_raw_files_it_was_computed_from() -> None:
     lake = lake_of(SPEED, ARCHIVE)
     run = run_over(lake, DRIFTED)
-    files = raw_read(lake, [CLICKS], FIRST, run.computed.reservation.archive)
+    files = raw_read(lake, [CLICKS], FIRST)
     assert put(resources(lake), run).version.raw == files != ""
 
 

@@ -65,7 +65,7 @@ def archived(start: int, end: int, *days: date, imports: tuple[str, ...] = (), t
 
 
 def version(cut: int, base: int | None = None, run: str = "r", **named: Any) -> Version:
-    given: dict[str, Any] = {"complete": base is None, "units": {}, "archive_entry": 1, **TODAY}
+    given: dict[str, Any] = {"complete": base is None, "units": {}, "archive_entry": 1, "tables": {}, **TODAY}
     return Version(at=NOW, run=run, cut=at(cut), base=base, **{**given, **named})
 
 
@@ -77,11 +77,11 @@ def logs(speed: list[Epoch], archive: list[Archived], batch: list[EntryBase] | N
     return Logs(SpeedHistory(log_of(*speed)), ArchiveHistory(log_of(*archive)), BatchHistory(log_of(*(batch or []))))
 
 
-PLAN = Plan("per_hour", D, at(20), 1, {TABLE: frozenset()}, 2, (), 1)
+PLAN = Plan("per_hour", D, at(20), 1, {TABLE: frozenset()}, 2, {}, (), 1)
 
 
 def reserved(run: str, **named: Any) -> Reserved:
-    given: dict[str, Any] = {"at": NOW, "cut": at(20), "until": NOW + HOUR, "base": 1, "archive_entry": 2}
+    given: dict[str, Any] = {"at": NOW, "cut": at(20), "until": NOW + HOUR, "base": 1, "archive_entry": 2, "tables": {}}
     return Reserved(run=run, **{**given, "view_entry": 1, **named})
 
 

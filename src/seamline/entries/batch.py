@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from seamline.entries.base import Counts, DataFile, EntryBase, Stored, Value
@@ -18,6 +18,15 @@ class Reserved(EntryBase):
     until: datetime
     base: int | None = None
     archive_entry: int
+
+    tables: dict[str, int] | None = None
+    """The version of each raw table that it reads; None: written before, and no run goes on with it."""
+
+    dates: dict[str, tuple[date, ...]] | None = None
+    """By raw table, the event dates that it recomputes; None: every date."""
+
+    imports: tuple[str, ...] = ()
+    """The sources of whole imports that it reads."""
 
     view_entry: int = 0
     """The view's newest state that the run saw: once another version was served, it starts afresh."""
@@ -102,6 +111,9 @@ class Version(EntryBase, Stored):
     """Unit (`seamline.units` says how they are named) to its files, for the event dates that were rewritten."""
 
     archive_entry: int
+
+    tables: dict[str, int] | None = None
+    """The version of each raw table that was read; None: written before, and nobody knows."""
 
     imports: tuple[str, ...] = ()
     """The sources of whole imports that it holds."""
