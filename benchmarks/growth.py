@@ -1,7 +1,8 @@
-"""How many objects the speed layer keeps: at 100 events a second, after 6 hours and after 24.
+"""How many objects a lake keeps beside raw: at 100 events a second, after 6 hours and after 24.
 
-Its commits and upkeep as they are, and a clock that is passed in. Every ten minutes each view's cut moves on, as
-`seamline up` refreshes, and every hour retention of the batch layer passes. The archive takes no part.
+The speed layer's commits and upkeep as they are, the archive's entries and the upkeep of its log, and a clock that is
+passed in. Every ten minutes each view's cut moves on, as `seamline up` refreshes, and every hour retention of the batch
+layer passes. Raw tables take no part.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from lakes import CONTRACT, SOURCE
 
 from seamline.clock import ManualClock, system_clock
 from seamline.config import Settings
-from seamline.entries.base import Claim
+from seamline.entries.archive import Archived
+from seamline.entries.base import Claim, Counts
 from seamline.entries.batch import Audit, Reserved, Version
 from seamline.frontier import Frontier, Partition
+from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.jobs.retention import retain
 from seamline.kernel import KERNEL_VERSION
@@ -33,14 +37,16 @@ from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import parse_contract
 from seamline.schemas.views.text import parse_views
+from seamline.streaming.archive.role import MAINTAIN_EVERY
+from seamline.streaming.archive.snapshots import Snapshots
 from seamline.streaming.gathered import Gathered, gather
 from seamline.streaming.speed.epoch import Speed, commit_epoch
 from seamline.streaming.speed.maintenance import Maintenance
 from seamline.streaming.stream_plan import make_plan
 from seamline.streaming.tasks import POSITIONS, RECORDS, Job, Task, decode_task
 
-RATE, EPOCHS = 100, 5_650
-"""Events a second, and epochs an hour: as many as were seen of three views at that rate."""
+RATE, EPOCHS, ARCHIVED = 100, 5_650, 1_800
+"""Events a second, epochs and the archive's entries an hour: as many as were seen of three views at that rate."""
 VIEWS = 3
 REFRESH = timedelta(minutes=10)
 RETAIN = timedelta(hours=1)
@@ -62,9 +68,9 @@ def measure(size: Size) -> list[Figure]:
             growing.goes_on_to(timedelta(hours=hours))
             objects = growing.objects()
             sizes = {"hours": hours, "epochs": growing.speed.history.last_epoch, **objects}
-            name = f"objects beside the archive's, {RATE} events/s, {VIEWS} views"
+            name = f"objects beside raw, {RATE} events/s, {VIEWS} views"
             found.append(Figure(f"{name}, {hours} h", sum(objects.values()), "objects", "", sizes, f"under {MOST:,}"))
-            opening.append(Figure(f"opening its log, {hours} h", growing.opening(), "s of CPU", "", sizes))
+            opening.append(Figure(f"opening its logs, {hours} h", growing.opening(), "s of CPU", "", sizes))
         took = (time.process_time() - began) * 1000 / growing.speed.history.last_epoch
     first, last = (figure.value for figure in found)
     over = f"{HOURS[size][0]} h"
@@ -92,7 +98,13 @@ class Growing:
         plan = make_plan([self.contract], live)
         self.speed = Speed(self.lake, "main", writer, plan, clock=self.clock)
         self.upkeep = Maintenance(self.speed, self.catalogue, self.settings)
-        self.sent, self.due = 0, {self._refresh: self.began, self._retain: self.began}
+        of_archive = Writer.take(self.lake.archive_log("main"), Claim(at=self.clock(), holder="bench"))
+        self.archive = ArchiveHistory(of_archive.log)
+        self.snapshots = Snapshots(self.archive, of_archive, self.clock)
+        self.archiver = of_archive
+        beats = {self._archive: timedelta(hours=1) / ARCHIVED, self._summed: MAINTAIN_EVERY}
+        self.every = beats | {self._refresh: REFRESH, self._retain: RETAIN}
+        self.sent, self.due = 0, dict.fromkeys(self.every, self.began)
         self.like = self._decoded()
 
     def goes_on_to(self, end: timedelta) -> None:
@@ -102,20 +114,25 @@ class Growing:
             self._commit()
             self.upkeep.after_epoch()
             self.upkeep.between_batches()
-            for work, every in ((self._refresh, REFRESH), (self._retain, RETAIN)):
+            for work, every in self.every.items():
                 if self.clock() >= self.due[work] + every:
                     self.due[work] = self.clock()
                     work()
 
     def opening(self) -> float:
-        """Seconds of CPU until the log of the stream is read by somebody who did not know it."""
+        """Seconds of CPU until the logs are read by somebody who did not know them, as a replica does."""
         began = time.process_time()
+        catalogue = Catalogue(self.lake)
         SpeedHistory(self.lake.speed_log("main"))
+        ArchiveHistory(self.lake.archive_log("main"))
+        for state in catalogue.states.values():
+            BatchHistory(self.lake.batch_log(str(state.served)))
         return time.process_time() - began
 
     def objects(self) -> dict[str, int]:
         """By the first part of their paths; the smaller ones together."""
-        found = {"ledger/speed": 0, "ledger": 0, "speed": 0, "hints": 0, "other": 0}
+        of_ledger = {f"ledger/{kind}": 0 for kind in ("speed", "archive", "views", "batch")}
+        found = {**of_ledger, "ledger": 0, "speed": 0, "hints": 0, "other": 0}
         for item in self.lake.listed(""):
             found[next((name for name in found if item["path"].startswith(f"{name}/")), "other")] += 1
         return found
@@ -142,6 +159,20 @@ class Growing:
         columns = [[SOURCE] * rows, [0] * rows, list(range(rows)), [at] * rows, [None] * rows, values]
         task = partial(decode_task, job=Job(self.speed.frontier))
         return gather(Task(self.speed.plan, task)(pa.table(columns, schema=RECORDS)))
+
+    def _archive(self) -> None:
+        """The entry of what was read since the last, as if its files were in a raw table."""
+        end, table = Frontier({Partition(SOURCE, 0): self.sent}), "raw/clicks"
+        versions = {table: self.archive.tables.get(table, 0) + 1}
+        entry = Archived(
+            at=self.clock(), claim=self.archiver.claim, start=self.archive.frontier, end=end, tables=versions,
+            dates={table: (self.clock().date(),)}, counts={"clicks": Counts(read=200, counted=200)},
+        )  # fmt: skip
+        self.archiver.put(entry)
+        self.archive.catch_up()
+
+    def _summed(self) -> None:
+        self.snapshots.keep()
 
     def _refresh(self) -> None:
         """Each view has a new version, which ends where the newest epoch did."""

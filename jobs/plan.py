@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from seamline.entries.archive import Archived
+from seamline.entries.archive import Touched
 from seamline.entries.batch import Version
 from seamline.entries.speed import Epoch
-from seamline.entries.views import Published
+from seamline.entries.views import EarlierState, Published
 from seamline.frontier import START, Frontier
 from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
@@ -80,7 +80,7 @@ class Logs:
     """The definition's versions and reservations."""
 
 
-def targets(states: Iterable[Published]) -> tuple[str, ...]:
+def targets(states: Iterable[EarlierState]) -> tuple[str, ...]:
     """The definitions that a refresh of a view may work on, most wanted first: one that waits for its first version,
     then the served one. `states` are a view's, oldest first.
 
@@ -94,7 +94,7 @@ def targets(states: Iterable[Published]) -> tuple[str, ...]:
     return (*reversed(waiting), newest.served)
 
 
-def _served_while_live(states: list[Published], definition: str) -> bool:
+def _served_while_live(states: list[EarlierState], definition: str) -> bool:
     for state in reversed(states):
         if definition not in state.live:
             return False
@@ -126,6 +126,8 @@ def plan_run(
     if base is None or rebuild:
         return Plan(state.view, definition.hash, cut, None, None, number, tables, imports, against)
     dates = dirty_dates(logs.archive, contracts, base, cut)
+    if dates is None:  # it builds on what was too long ago
+        return Plan(state.view, definition.hash, cut, None, None, number, tables, imports, against)
     if not any(dates.values()) and (cut, imports) == (base.cut, base.imports):
         end = "is as far as the archive and the epochs reach"
         return Nothing(f"version {served} of definition {definition.hash}, which is served, {end}{waits}")
@@ -205,21 +207,24 @@ def unremembered(speed: SpeedHistory, epoch: Epoch, contract: Contract) -> str:
 
 def dirty_dates(
     archive: ArchiveHistory, contracts: Iterable[Contract], base: Version, cut: Frontier
-) -> dict[str, frozenset[date]]:
-    """By raw table, the event dates whose records below `cut` may differ from those below the base's cut.
+) -> dict[str, frozenset[date]] | None:
+    """By raw table, the event dates whose records below `cut` may differ from those below the base's cut; None: any.
 
     That is: what the archive took in beyond the base's cut, and imports or refiled records that the base did not read.
+    Where the archive tells of more than that together, its dates are among them.
     """
-    touching = [entry for number, entry in archive.entries.items() if _touches(entry, number, base, cut)]
+    touching = [one.dates for one in archive.touched if _touches(one, base, cut)]
+    if None in touching:
+        return None
     tables = [table_of(contract) for contract in contracts]
-    return {table: frozenset(day for entry in touching for day in entry.dates.get(table, ())) for table in tables}
+    return {table: frozenset(day for dates in touching if dates for day in dates.get(table, ())) for table in tables}
 
 
-def _touches(entry: Archived, number: int, base: Version, cut: Frontier) -> bool:
-    unread = number > base.archive_entry
-    if entry.imports or entry.start == entry.end:
-        return unread or (cut != base.cut and not entry.end <= base.cut)
-    return cut != base.cut and not entry.end <= base.cut and not cut <= entry.start
+def _touches(part: Touched, base: Version, cut: Frontier) -> bool:
+    beyond = cut != base.cut and not part.end <= base.cut
+    if part.beside and (part.number > base.archive_entry or beyond):
+        return True
+    return beyond and not cut <= part.start
 
 
 def tables_of(archive: ArchiveHistory, contracts: Iterable[Contract]) -> dict[str, int]:

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from seamline.attempts import check_age, new_attempt
 from seamline.commitpoint import reach
 from seamline.entries.batch import Reserved
-from seamline.entries.views import Published
 from seamline.errors import Condition, TerminalError, TransientError
 from seamline.frontier import Frontier
 from seamline.history.batch import BatchHistory
@@ -74,15 +73,11 @@ def unpublished(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetim
 def _same_start(plan: Plan, view: ViewHistory, reserved: Reserved) -> bool:
     """Whether the view has served the same ever since the run began, and judged records alike: whoever changed that, a
     refresh or an operator, a run from before it must not undo it."""
+    if (reserved.base, reserved.folded) != (plan.base, plan.folded):
+        return False
+    known = min(view.states, default=0) <= max(reserved.view_entry, 1)
     since = [state for number, state in view.states.items() if number >= reserved.view_entry]
-    same = (reserved.base, reserved.folded) == (plan.base, plan.folded)
-    return same and len({(state.served, state.version, _handovers(state, plan.definition)) for state in since}) == 1
-
-
-def _handovers(state: Published, definition: str) -> frozenset[str]:
-    """What has judged records otherwise, of a definition's contracts."""
-    records = (record for record in state.definitions if record.definition == definition)
-    return frozenset(one.id for record in records for listed in record.handovers.values() for one in listed)
+    return known and len({(one.served, one.version, one.handovers.get(plan.definition, ())) for one in since}) == 1
 
 
 def resumed(plan: Plan, reserved: Reserved) -> Plan:

@@ -24,7 +24,9 @@ from seamline.entries.batch import Version, Withdrawn
 from seamline.entries.views import Published
 from seamline.errors import ConflictError
 from seamline.history.batch import BatchHistory
+from seamline.history.views import ViewHistory
 from seamline.lake import BATCH, RUNS, Lake
+from seamline.ledger import HELD_GRACE
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.properties import Keep, batch_keep
 
@@ -68,6 +70,7 @@ def retain(lake: Lake, settings: Settings, clock: Clock) -> Retained:
         listed |= files_of(history.versions.values())
     reach("retention.after-settled")
     entries = sum(_remove(one) for one in settled)
+    entries += sum(trim(one_pass.catalogue.history(view), now) for view in one_pass.catalogue.states)
     strays = [path for paths in old.values() for path in paths if path not in listed]  # of no log: nobody puts them
     files = [path for one in settled for path in one.files] + strays
     markers = [item["path"] for item in lake.listed(RUNS) if _is_old(item, now)]
@@ -99,7 +102,7 @@ class _Pass:
             below = max(history.withdrawn, lowest_needed(history, *self._kept(view.state, definition), self.now))
             reach("retention.before-view")
             if below > view.withdrawn.get(definition, 1):  # below the first stands nothing
-                view.log.put(view.number + 1, Withdrawn(at=self.now, definition=definition, below=below))
+                view.log.put_last(view.number + 1, Withdrawn(at=self.now, definition=definition, below=below))
         reach("retention.after-view")
         listed = files_of(history.versions.values())  # of withdrawn ones too: their files go in the pass after
         files = [path for path in old if path not in listed]
@@ -137,6 +140,17 @@ def _remove(settled: Settled) -> int:
     numbers = [number for number in log.numbers() if number < settled.below]
     for number in numbers:
         log.remove(number)
+    return len(numbers)
+
+
+def trim(view: ViewHistory, now: datetime) -> int:
+    """Removes what of a view's log a newer state holds, a while after that was put, oldest first; returns how many."""
+    if view.state is None or not view.state.is_whole:
+        return 0
+    below = max((number for number, state in view.states.items() if now - state.at > HELD_GRACE), default=0)
+    numbers = [number for number in view.log.numbers() if number < below]
+    for number in numbers:
+        view.log.remove(number)
     return len(numbers)
 
 

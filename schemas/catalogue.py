@@ -12,6 +12,7 @@ from seamline.hints import EVERY_LOG, Moved
 from seamline.history.base import read_on
 from seamline.history.views import ViewHistory
 from seamline.lake import Lake
+from seamline.ledger import newest
 from seamline.schemas.contracts.contract import Before, Contract, parse_contract
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.headers import header_of
@@ -37,17 +38,24 @@ class Catalogue:
         if not moved.any_of("views"):
             return False
         changed, self._changed = self._changed, True  # until this look has come to its end
-        known = [history for history in self._histories.values() if history.log.name in moved]
+        known = self._moved(moved)
         for view in self._lake.views():
             if view not in self._histories:
                 self._histories[view] = ViewHistory(self._lake.view_log(view))
                 changed = True
-        changed |= read_on(known)
+        changed |= read_on(known, beyond=moved.places is None)
         self._changed = False
         if changed:
             self._by_definition = {one: history for history in self._histories.values() for one in history.definitions}
             self._compiled.clear()  # a record's properties may have changed; what did not is not compiled again
         return changed
+
+    def _moved(self, moved: Moved) -> list[ViewHistory]:
+        """The logs to ask, of those that are followed. Where all are looked at, one listing says which moved."""
+        if moved.places is not None:
+            return [history for history in self._histories.values() if history.log.name in moved]
+        newest_of = newest(self._lake.store, "views") if self._histories else {}
+        return [one for one in self._histories.values() if newest_of.get(one.log.name, 0) > one.number]
 
     @property
     def states(self) -> dict[str, Published]:

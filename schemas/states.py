@@ -118,9 +118,9 @@ def decide(lake: Lake, view: str, decision: Decision, lowest: int = 0) -> Publis
         _check_restorable(history, following, lowest)
         reach("view.before-entry")
         try:
-            history.log.put(history.number + 1, following)
+            history.log.put_last(history.number + 1, history.whole(following))
         except ConflictError:
-            history.catch_up()
+            history.load()
             continue
         return following
 

@@ -139,7 +139,7 @@ class Serving:
         with self._lock:
             for stream in self._speed:
                 if stream in self._archive:
-                    self._archive[stream].catch_up()
+                    read_on([self._archive[stream]], beyond=True)
                 else:
                     self._archive[stream] = ArchiveHistory(self.lake.archive_log(stream))
             for topics in self._topics.values():

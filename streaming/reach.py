@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seamline.entries.archive import Archived
+from seamline.entries.archive import Archived, ArchiveSnapshot
 from seamline.entries.speed import Epoch
 from seamline.frontier import START, Frontier
 from seamline.ledger import Log
@@ -21,13 +21,14 @@ class Reach:
         numbers = self.log.numbers()
         self._number = numbers[-1] if numbers else 0
         entries = (self.log.read(number) for number in reversed(numbers))
-        self.frontier = next((e.end for e in entries if isinstance(e, Epoch | Archived)), START)
+        self.frontier = next((e.end for e in entries if isinstance(e, Epoch | Archived | ArchiveSnapshot)), START)
         return self.frontier
 
     def catch_up(self) -> Frontier:
-        """On from the newest entry that was seen."""
-        for number, entry in self.log.after(self._number):
+        """On from the newest entry that was seen; where those after it are gone, as `load` does."""
+        before = self._number
+        for number, entry in self.log.after(before):
             self._number = number
             if isinstance(entry, Epoch | Archived):
                 self.frontier = entry.end
-        return self.frontier
+        return self.frontier if self._number > before or self.log.last() == before else self.load()

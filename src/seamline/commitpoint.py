@@ -35,6 +35,7 @@ POINTS = frozenset(
         "batch.before-version",
         "batch.after-version",
         "batch.after-publish",
+        "snapshot.after-entry",
         "compact.after-files",
         "compact.after-entry",
         "sweep.after-files",

@@ -14,6 +14,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import Any, Self, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -25,6 +26,9 @@ from seamline.errors import Condition, ConflictError, TerminalError
 
 _ENTRY: TypeAdapter[Any] = TypeAdapter(Entry)
 WIDTH = 20
+
+HELD_GRACE = timedelta(minutes=10)
+"""An entry that another holds stays for this long: who follows the log, or has just listed it, finds it."""
 
 LEDGER = "ledger/"
 """What the paths of all entries begin with."""
@@ -48,6 +52,10 @@ class Log:
         if payload is None or (self._is_torn(payload) and self.last() <= number):
             return None  # at its number stands a whole one where another writer has put that meanwhile
         return decode(payload, self.path(number))
+
+    def stands(self, number: int) -> bool:
+        """Whether an entry of that number stands."""
+        return objects.stands(self.store, self.path(number))
 
     def first(self) -> int:
         """The lowest number that stands (retention removes the oldest), or 1 where the log is empty."""
@@ -109,16 +117,23 @@ class Log:
     def put_last(self, number: int, entry: EntryBase) -> None:
         """The same in a log without claims: onto its newest entry, which retention always leaves.
 
-        Raises LEDGER_CONFLICT too where higher numbers stand or that number was removed: this process slept.
+        Raises LEDGER_CONFLICT too where higher numbers stand or that number was removed: this process slept. If it did
+        between that look and its put, the entry before it is gone by now, as the oldest go first: then it may stand
+        where another was, and counts for nothing.
         """
         if self.last() not in (number - 1, number):
-            raise ConflictError(
-                Condition.LEDGER_CONFLICT,
-                f"entry {number} of {self.name} is long past: the log goes on at {self.last() + 1}",
-                hint="read the log again and decide again from the start",
-                where=self.path(number),
-            )
+            raise self._past(number)
         self.put(number, entry)
+        if number > 1 and not self.stands(number - 1):
+            raise self._past(number)
+
+    def _past(self, number: int) -> ConflictError:
+        return ConflictError(
+            Condition.LEDGER_CONFLICT,
+            f"entry {number} of {self.name} is long past: the log goes on at {self.last() + 1}",
+            hint="read the log again and decide again from the start",
+            where=self.path(number),
+        )
 
     def remove(self, number: int) -> None:
         """Retention only: oldest first, never a claim, and never what a served or restorable version needs.

@@ -30,6 +30,7 @@ from seamline.streaming.archive.filing import FilingJob, Shelf, filing_task, fit
 from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.merges import WHOLE, Growth, merges
 from seamline.streaming.archive.refile import Holdings
+from seamline.streaming.archive.snapshots import Snapshots
 from seamline.streaming.archive.tables import Fence, Joined, RawTable
 from seamline.streaming.gathered import gather
 from seamline.streaming.tasks import Task, Tasks
@@ -73,13 +74,14 @@ class Archive:
         self.tables: dict[str, RawTable] = {}
         self.shelves: tuple[Shelf, ...] = ()
         self._growth = Growth()
+        self._snapshots = Snapshots(self.history, writer, clock)
         self._unfinished = False
         self.use(shelves)
 
     @property
     def frontier(self) -> Frontier:
         """Where the next entry starts."""
-        return self.history.frontier if self.history.entries else self.origin
+        return self.history.frontier if self.history.begun else self.origin
 
     @property
     def holdings(self) -> Holdings:
@@ -224,7 +226,8 @@ class Archive:
         return {**self.history.tables, **{path: table.version for path, table in self.tables.items()}}
 
     def maintain(self) -> Maintained | None:
-        """Puts files of dates that grew together, as `merges` says: about WHOLE bytes at once, a commit for each table.
+        """Puts files of dates that grew together, as `merges` says: about WHOLE bytes at once, a commit for each table;
+        keeps the log short.
 
         What cannot be read now is left as it is.
         """
@@ -243,7 +246,9 @@ class Archive:
                     self.tables[path].swap(joined)
                 reach("archive.after-swap")
                 self.lake.sync(file.path for _, file in joined)
-        return self._maintained()
+        maintained = self._maintained()
+        self._snapshots.keep()
+        return maintained
 
     def _joined(self, path: str, groups: Iterable[Sequence[RawFile]]) -> Iterator[Joined]:
         for group in groups:

@@ -23,14 +23,12 @@ from seamline.frontier import START, Frontier
 from seamline.history.batch import BatchHistory
 from seamline.history.epochs import span_within
 from seamline.history.speed import SpeedHistory, Superseded
+from seamline.ledger import HELD_GRACE
 from seamline.schemas.views.properties import Keep
 from seamline.segment import build_chain
 
 GRACE = timedelta(hours=1)
 """What was retired stays readable for this long: longer than the longest query."""
-
-HELD_GRACE = timedelta(minutes=10)
-"""An entry whose epoch stands in another stays for this long: who follows, or has just read it, finds it."""
 
 SETTLED = timedelta(hours=1)
 """A cut that has stood for so long is one of a version: that of a run, or of a first version to come, moves on."""

@@ -54,6 +54,7 @@ def compact_run(speed: Speed, run: Sequence[Link], merges: Mapping[str, Merging]
         pack=path,
         data=carried,
         epochs=told(epochs) if epochs else "",
+        entries=speed.history.entries_of(epoch.number for epoch in epochs),
         held=tuple(path for epoch in epochs for path in epoch.paths),
         counts=_counts(run),
         newest=_newest(run),

@@ -191,7 +191,9 @@ def test_an_archive_stands_where_its_entries_leave_it() -> None:
     second = first.model_copy(update={"end": at(20), "tables": {"a": 2}, "imports": (taken,)})
     history = ArchiveHistory(log_of(first, second, Maintained(at=NOW, claim=1, tables={"b": 7})))
     assert (history.frontier, history.tables, history.imports) == (at(20), {"a": 2, "b": 7}, {"import:x": taken})
-    assert (history.entries, history.counts) == ({1: first, 2: second}, {"c": Counts(read=2, counted=2)})
+    touched = [(one.number, one.start, one.end, one.dates, one.beside) for one in history.touched]
+    assert touched == [(1, at(0), at(10), {"a": (day,)}, False), (2, at(0), at(20), {"a": (day,)}, True)]
+    assert history.counts == {"c": Counts(read=2, counted=2)}
 
 
 def lost(source: str, start: int, end: int) -> Gone:

@@ -63,7 +63,7 @@ def test_an_archive_killed_around_its_delta_commit_files_every_record_once(
             here.send(*dated(f"life{number}-"), *GARBAGE)
             with here.process("archive", stop_at=point) as child:
                 assert ended(child)
-            entries = ArchiveHistory(here.lake.archive_log("main")).entries
+            entries = ArchiveHistory(here.lake.archive_log("main")).touched
             assert len(entries) == (point == "archive.after-entry"), "what has no entry never happened"
             reader.asks()
         with here.archive(spark) as also_failed:

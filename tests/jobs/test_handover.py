@@ -14,6 +14,7 @@ from seamline.commitpoint import hooked
 from seamline.entries.views import Handover
 from seamline.frontier import Frontier
 from seamline.history.speed import SpeedHistory
+from seamline.history.views import ViewHistory
 from seamline.jobs.judging import judged_otherwise
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract, parse_contract
@@ -247,7 +248,9 @@ def test_a_run_from_before_a_text_is_handed_over_is_not_gone_on_with(tmp_path: P
     new = Compiled(*compile_for(view, {"orders": COUPON}))
     record = Handing("h", (definition,)).record(state, new, ())
     assert record is not None
-    bench.lake.view_log("sales").put(3, state.model_copy(update={"definitions": (record,), "attempt": "later"}))
+    later = state.model_copy(update={"definitions": (record,), "attempt": "later"})
+    history = ViewHistory(bench.lake.view_log("sales"))
+    history.log.put(3, history.whole(later))
     bench.contract = COUPON
     outcome = bench.batch.refresh("sales")
     assert outcome.audit.clean

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from seamline.entries.archive import Archived, Maintained
+from seamline.entries.archive import Archived, Maintained, ArchiveSnapshot
 from seamline.entries.base import Claim
 from seamline.entries.batch import Reserved, Version, Withdrawn
 from seamline.entries.speed import Compacted, Epoch, Retired
@@ -17,6 +17,17 @@ from seamline.entries.topics import Topics
 from seamline.entries.views import Published
 
 Entry = Annotated[
-    Claim | Epoch | Compacted | Retired | Archived | Maintained | Topics | Reserved | Version | Published | Withdrawn,
+    Claim
+    | Epoch
+    | Compacted
+    | Retired
+    | Archived
+    | Maintained
+    | ArchiveSnapshot
+    | Topics
+    | Reserved
+    | Version
+    | Published
+    | Withdrawn,
     Field(discriminator="kind"),
 ]

@@ -1,12 +1,16 @@
-"""Entries of an archive log: what stands in the raw tables, and at which of their versions."""
+"""Entries of an archive log: what stands in the raw tables, at which of their versions, and snapshots of the log."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 from seamline.entries.base import Counts, EntryBase, Value
 from seamline.frontier import Frontier
+from seamline.packs import carry, press, unpacked, unpress
 
 
 class Imported(Value):
@@ -42,3 +46,67 @@ class Maintained(EntryBase):
     kind: Literal["maintained"] = "maintained"
     claim: int
     tables: dict[str, int]
+
+
+class Touched(Value):
+    """What some neighbouring entries took into raw, together."""
+
+    number: int
+    """The last of these entries."""
+
+    since: datetime
+    """When the first of them was put."""
+
+    at: datetime
+    """When the last was."""
+
+    start: Frontier
+    end: Frontier
+    """The range that they committed."""
+
+    dates: dict[str, tuple[date, ...]] | None
+    """Raw table to the event dates that they touched; None: any."""
+
+    beside: bool = False
+    """Whether one took in records of no range: imports, or what was filed again."""
+
+
+_TOUCHED = TypeAdapter(tuple[Touched, ...])
+
+
+class ArchiveSnapshot(EntryBase):
+    """All that the entries before it say: they are read no more, and go."""
+
+    kind: Literal["snapshot"] = "snapshot"
+    claim: int
+
+    claims: tuple[int, ...]
+    """The entries before it that are claims, which stay."""
+
+    end: Frontier
+    """How far raw reaches."""
+
+    tables: dict[str, int]
+    """Raw table path to Delta version."""
+
+    counts: dict[str, Counts]
+    """Of all that was archived."""
+
+    imports: tuple[Imported, ...]
+    """All that were taken in."""
+
+    touched: str
+    """What was touched when, oldest first, as `told` packs it: the older the coarser."""
+
+    @property
+    def is_whole(self) -> bool:
+        return True
+
+    def opened(self, where: str = "") -> tuple[Touched, ...]:
+        """What was touched. Raises TerminalError LEDGER_FORMAT where it is damaged."""
+        return _TOUCHED.validate_json(unpress(unpacked(self.touched, where), where))
+
+
+def told(touched: Iterable[Touched]) -> str:
+    """What was touched, as a snapshot holds it."""
+    return carry(press(_TOUCHED.dump_json(tuple(touched))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Literal
 
@@ -26,6 +27,16 @@ class EntryBase(Value):
     format: int = FORMAT
     attempt: str = Field(default_factory=new_attempt)
     at: datetime
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds all that the entries before it say, claims apart: nobody need read those."""
+        return False
+
+    @property
+    def held_entries(self) -> Collection[int]:
+        """The numbers of the entries that it holds, claims apart: nobody need read those."""
+        return ()
 
 
 class Claim(EntryBase):

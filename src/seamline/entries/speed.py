@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Literal
 
@@ -133,6 +133,9 @@ class Compacted(SegmentEntry):
     epochs: str = ""
     """The epochs as `told` packs them; nothing where it does not hold them."""
 
+    entries: tuple[int, ...] = ()
+    """The numbers of those epochs' own entries."""
+
     held: tuple[str, ...] = ()
     """Objects that those epochs name, and that go with this entry."""
 
@@ -146,6 +149,10 @@ class Compacted(SegmentEntry):
     def paths(self) -> tuple[str, ...]:
         """The files it names, besides itself."""
         return (*super().paths, *self.held)
+
+    @property
+    def held_entries(self) -> Collection[int]:
+        return self.entries
 
     def opened(self) -> tuple[Epoch, ...]:
         """The epochs that it holds, in order. Raises TerminalError LEDGER_FORMAT where they are damaged."""

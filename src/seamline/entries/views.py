@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Literal
+
+from pydantic import TypeAdapter
 
 from seamline.entries.base import EntryBase, Value
 from seamline.frontier import Frontier
+from seamline.packs import carry, press, unpacked, unpress
 
 
 class Handover(Value):
@@ -53,6 +58,25 @@ class DefinitionRecord(Value):
     """By contract, the texts that judge records below positions, oldest first; the one in `contracts` is the last."""
 
 
+class EarlierState(Value):
+    """What a state of a view served, without the texts of its definitions."""
+
+    number: int
+    """Of its entry."""
+
+    at: datetime
+    live: tuple[str, ...]
+    served: str | None
+    version: int | None
+    reason: str = ""
+
+    handovers: dict[str, tuple[str, ...]] = {}
+    """By definition, what had judged its records otherwise by then, if anything."""
+
+
+_EARLIER = TypeAdapter(tuple[EarlierState, ...])
+
+
 class Published(EntryBase):
     """The whole state of one view: its definitions, and which definition and batch version is served."""
 
@@ -74,3 +98,37 @@ class Published(EntryBase):
     """
 
     reason: str = ""
+
+    earlier: str | None = None
+    """The states before it, as `told` packs them; None: written before, and it holds none of what others say."""
+
+    named: tuple[str, ...] = ()
+    """Every definition that was ever one of the view's."""
+
+    withdrawn: dict[str, int] = {}
+    """By definition, the version below which all were withdrawn when it was put."""
+
+    @property
+    def is_whole(self) -> bool:
+        return self.earlier is not None
+
+    def as_earlier(self, number: int) -> EarlierState:
+        """What it served, as later ones hold it."""
+        handovers = {
+            record.definition: tuple(sorted(one.id for listed in record.handovers.values() for one in listed))
+            for record in self.definitions
+            if any(record.handovers.values())
+        }
+        return EarlierState(
+            number=number, at=self.at, live=self.live, served=self.served, version=self.version, reason=self.reason,
+            handovers=handovers,
+        )  # fmt: skip
+
+    def opened(self, where: str = "") -> tuple[EarlierState, ...]:
+        """The states before it that it holds, oldest first. Raises TerminalError LEDGER_FORMAT."""
+        return _EARLIER.validate_json(unpress(unpacked(self.earlier, where), where)) if self.earlier else ()
+
+
+def told(states: Iterable[EarlierState]) -> str:
+    """Earlier states, as a later one holds them."""
+    return carry(press(_EARLIER.dump_json(tuple(states))))

@@ -1,4 +1,4 @@
-"""How a history follows its log: it is loaded whole once, and advanced by tailing.
+"""How a history follows its log: it is loaded from the newest entry that holds all before it, and advanced by tailing.
 
 An entry that is missing between two that stand is left out, so that the ranges no longer meet and the seam check names
 the hole.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 from seamline.entries.base import Claim, EntryBase
 from seamline.ledger import Log
@@ -19,6 +20,10 @@ AT_ONCE = 16
 class History:
     """Follows one log. `number` is the last entry read, `claim` the newest claim (its number, and the entry)."""
 
+    CLAIMED: ClassVar[bool] = True
+    """Whether the log has one writer at a time, whose claims stand for ever, so that no number is used twice. Where it
+    has none, one that was removed may be put again by who slept: it never counted."""
+
     def __init__(self, log: Log) -> None:
         self.log = log
         self.number = self._told = 0
@@ -26,17 +31,48 @@ class History:
         self.load()
 
     def load(self) -> bool:
-        """Lists the log and reads every entry that stands after `number`, over gaps; True where there was one."""
-        before = self.number
-        for number in self.log.numbers():
-            if number > before and (entry := self.log.read(number)) is not None:
-                self._take(number, entry)
+        """Lists the log and reads what stands after `number`, over gaps; True where there was any.
+
+        From the newest entry back to one that holds all before it, without those that others stand for; so in time by
+        what still counts.
+        """
+        numbers, before = self._listed(), None
+        while not self._read_back(numbers, over_gaps=numbers == before):
+            numbers, before = self._listed(), numbers  # one went meanwhile: another that stands by now holds it
         return self._is_news()
+
+    def _listed(self) -> list[int]:
+        return [number for number in self.log.numbers() if number > self.number]
+
+    def _read_back(self, numbers: list[int], *, over_gaps: bool) -> bool:
+        """False, and nothing read, where one of them is gone; `over_gaps`: what is gone is left out."""
+        found: list[tuple[int, EntryBase]] = []
+        left_out: dict[int, EntryBase] = {}
+        for number in reversed(numbers):
+            if number in left_out:
+                continue
+            entry = self.log.read(number)
+            if entry is None:
+                if over_gaps:
+                    continue
+                return False
+            found.append((number, entry))
+            if entry.is_whole:
+                break
+            left_out.update(dict.fromkeys(entry.held_entries, entry))
+        for number, entry in reversed(found):
+            self._take(number, entry)
+        for number in left_out.keys() & set(numbers):
+            self.pass_over(number, left_out[number])
+        return True
 
     def catch_up(self) -> bool:
         """Reads on by asking for the next number; True where there was something new. What a look had read before the
         store failed it is new to the next one."""
-        for number, entry in self.log.after(self.number):
+        found = list(self.log.after(self.number))
+        if found and not self.CLAIMED and self.number and not self.log.stands(self.number):
+            return self.load()  # its own went, oldest first: so what was found may have been put again
+        for number, entry in found:
             self._take(number, entry)
         return self._is_news()
 
@@ -52,6 +88,9 @@ class History:
 
     def apply(self, number: int, entry: EntryBase) -> None:
         """Adds one entry to what the log says. Unknown kinds never get here: decoding refuses them."""
+
+    def pass_over(self, number: int, holder: EntryBase) -> None:
+        """One that stands was not read, as another holds it."""
 
 
 def read_on(histories: Collection[History], beyond: bool = False) -> bool:

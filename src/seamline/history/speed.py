@@ -115,6 +115,13 @@ class SpeedHistory(History):
     def _supersede(self, number: int, paths: tuple[str, ...], at: datetime, *, held: bool = False) -> None:
         self.superseded[number] = Superseded(number, paths, at, held)
 
+    def pass_over(self, number: int, holder: EntryBase) -> None:
+        self._supersede(number, (), holder.at, held=True)
+
+    def entries_of(self, epochs: Iterable[int]) -> tuple[int, ...]:
+        """The numbers of the entries of epochs that stand alone."""
+        return tuple(self._epoch_entries[epoch] for epoch in epochs)
+
     def removed(self, numbers: Iterable[int]) -> None:
         """Those entries are gone from the log."""
         for number in numbers:

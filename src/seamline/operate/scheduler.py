@@ -93,7 +93,7 @@ class Duties:
         moved = self._hints.look()
         self._catalogue.catch_up(moved)
         followed: list[History] = [*self._batches.values(), *self._archives.values()]
-        read_on([one for one in followed if one.log.name in moved])
+        read_on([one for one in followed if one.log.name in moved], beyond=moved.places is None)
         self._hints.done(moved)
         states = self._catalogue.states.values()
         live = {definition for state in states for definition in state.live}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from seamline.clock import system_clock
-from seamline.entries.views import Published
+from seamline.entries.views import EarlierState, Published
 from seamline.errors import Condition, UserError
 from seamline.jobs.batch import Batch
 from seamline.jobs.judging import JudgedOtherwise, judged_otherwise
@@ -58,13 +58,13 @@ def serve_other(project: Project, name: str, version: int | None = None, definit
     """
     states = list(Catalogue(project.lake).history(name).states.values())
     if version is None and definition is None:
-        definition, version = _earlier(states)
+        definition, version = _earlier(name, states)
     elif version is None:
         version = max(batch_of(project, definition or "").versions, default=None)
     return Batch(project.lake, clock=system_clock).rollback(name, version, definition)
 
 
-def _earlier(states: Sequence[Published]) -> tuple[str, int | None]:
+def _earlier(view: str, states: Sequence[EarlierState]) -> tuple[str, int | None]:
     """What was served before the newest state began to serve what it serves."""
     now = (states[-1].served, states[-1].version)
     for state in reversed(states):
@@ -72,6 +72,6 @@ def _earlier(states: Sequence[Published]) -> tuple[str, int | None]:
             return state.served, state.version
     raise UserError(
         Condition.OUT_OF_RETENTION,
-        f"view {states[-1].view} never served anything else",
+        f"view {view} never served anything else",
         hint="'seamline views show' lists the versions there are",
     )
