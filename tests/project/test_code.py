@@ -15,14 +15,14 @@ ROOMS = ("src/seamline", "schemas", "streaming", "jobs", "serving")
 
 CHANGES = {
     # follow the ledger: from entry to entry
-    "ArchiveHistory": "frontier",
+    "ArchiveHistory": "_opened _since begun claims counts frontier imports snapshot tables",
     "Arrivals": "_consumer _topics_at",
     "BatchHistory": "versions withdrawn",
     "History": "_told claim number",
     "SpeedHistory": "frontier last_epoch newest origin",
     "Epochs": "_lowest",
     "TopicsHistory": "gone read",
-    "ViewHistory": "definitions",
+    "ViewHistory": "_opened _since definitions state",
     "Hints": "_stamps _swept",
     "Writer": "_next _told",
     "Catalogue": "_by_definition _changed",

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from seamline.entries.archive import Archived, Maintained, ArchiveSnapshot
+from seamline.entries.archive import Archived, ArchiveSnapshot, Maintained
 from seamline.entries.base import Claim
 from seamline.entries.batch import Reserved, Version, Withdrawn
 from seamline.entries.speed import Compacted, Epoch, Retired

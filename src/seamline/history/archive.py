@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
-from seamline.entries.archive import Archived, Imported, Maintained, ArchiveSnapshot, Touched, told
+from seamline.entries.archive import Archived, ArchiveSnapshot, Imported, Maintained, Touched, told
 from seamline.entries.base import Claim, Counts, EntryBase
 from seamline.frontier import START, Frontier
 from seamline.history.base import History
