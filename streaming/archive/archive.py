@@ -30,7 +30,7 @@ from seamline.streaming.archive.filing import FilingJob, Shelf, filing_task, fit
 from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.merges import WHOLE, Growth, merges
 from seamline.streaming.archive.refile import Holdings
-from seamline.streaming.archive.snapshots import Snapshots
+from seamline.streaming.archive.snapshots import SNAPSHOT_EVERY, Snapshots
 from seamline.streaming.archive.tables import Fence, Joined, RawTable
 from seamline.streaming.gathered import gather
 from seamline.streaming.tasks import Task, Tasks
@@ -62,6 +62,7 @@ class Archive:
         clock: Clock = system_clock,
         check: Check = no_check,
         origin: Frontier | None = None,
+        snapshot_every: int = SNAPSHOT_EVERY,
     ) -> None:
         self.lake = lake
         self.stream = stream
@@ -74,7 +75,7 @@ class Archive:
         self.tables: dict[str, RawTable] = {}
         self.shelves: tuple[Shelf, ...] = ()
         self._growth = Growth()
-        self._snapshots = Snapshots(self.history, writer, clock)
+        self._snapshots = Snapshots(self.history, writer, clock, snapshot_every)
         self._unfinished = False
         self.use(shelves)
 

@@ -20,10 +20,11 @@ class Snapshots:
     What changes, by `keep` alone: the snapshots that stand, as far as this process knows, with the times of their puts.
     """
 
-    def __init__(self, history: ArchiveHistory, writer: Writer, clock: Clock) -> None:
+    def __init__(self, history: ArchiveHistory, writer: Writer, clock: Clock, every: int = SNAPSHOT_EVERY) -> None:
         self._history = history
         self._writer = writer
         self._clock = clock
+        self._every = every
         known = history.snapshot
         self._put: deque[tuple[int, datetime]] = deque([(known[0], known[1].at)] if known else [])
 
@@ -32,7 +33,7 @@ class Snapshots:
 
         A listing of the log for each snapshot; what else it takes follows the entries since the one before.
         """
-        if self._history.begun and self._history.after_snapshot() >= SNAPSHOT_EVERY:
+        if self._history.begun and self._history.after_snapshot() >= self._every:
             now = self._clock()
             number = self._writer.put(self._history.summed(self._writer.claim, now))
             reach("snapshot.after-entry")

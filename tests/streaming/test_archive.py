@@ -145,13 +145,13 @@ def test_what_a_mended_contract_accepts_is_filed_again_once_under_its_date() -> 
     wrong = b'{"id": "7", "ts": "2026-01-02T00:00:00Z", "n": "7"}'
     open_archive(lake, [CLICKS]).run_batch(tasks(records([event(1), wrong, b"{"])))
     again = open_archive(lake, [mended], [CLICKS])
-    entry = max(again.history.entries.items())[1]
+    entry = again.history.touched[-1]
     assert entry.start == entry.end
     assert entry.dates == {TABLE: (date(2026, 1, 2),)}
     assert again.history.counts["clicks"] == Counts(read=3, counted=2, rejected=1)
-    entries = len(again.history.entries)
+    entries = len(again.history.touched)
     third = open_archive(lake, [mended], [CLICKS])
-    assert len(third.history.entries) == entries
+    assert len(third.history.touched) == entries
     assert [row["_offset"] for row in raw(lake)] == [0, 1, 1, 2]
 
 

@@ -367,6 +367,7 @@ class World:
                 clock=self.clock,
                 origin=self.origin,
                 engine=self.lake.kernel(),
+                snapshot_every=2,
             )
         elif [s.version for s in shelves] != [s.version for s in self._archive.shelves]:
             self._archive.use(shelves)
