@@ -37,7 +37,6 @@ from seamline.schemas.algebra import LAYOUT
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import parse_contract
 from seamline.schemas.views.text import parse_views
-from seamline.streaming.archive.role import MAINTAIN_EVERY
 from seamline.streaming.archive.snapshots import Snapshots
 from seamline.streaming.gathered import Gathered, gather
 from seamline.streaming.speed.epoch import Speed, commit_epoch
@@ -102,7 +101,7 @@ class Growing:
         self.archive = ArchiveHistory(of_archive.log)
         self.snapshots = Snapshots(self.archive, of_archive, self.clock)
         self.archiver = of_archive
-        beats = {self._archive: timedelta(hours=1) / ARCHIVED, self._summed: MAINTAIN_EVERY}
+        beats = {self._archive: timedelta(hours=1) / ARCHIVED, self._summed: timedelta(seconds=10)}
         self.every = beats | {self._refresh: REFRESH, self._retain: RETAIN}
         self.sent, self.due = 0, dict.fromkeys(self.every, self.began)
         self.like = self._decoded()
