@@ -105,7 +105,7 @@ def past_chain(
     end = history.end_of(epoch)
     if end is None:
         raise out_of_retention(definition.view, epoch, history)
-    for base in _bases(definition, stood, batch, history):
+    for base in bases_of(definition, stood, batch, history):
         if base.cut <= end:
             try:
                 return chain_from(definition.view, definition.hash, base, history, end)
@@ -115,7 +115,7 @@ def past_chain(
     raise out_of_retention(definition.view, epoch, history)
 
 
-def _bases(definition: Definition, stood: Set[int], batch: BatchHistory, history: SpeedHistory) -> list[ChainBase]:
+def bases_of(definition: Definition, stood: Set[int], batch: BatchHistory, history: SpeedHistory) -> list[ChainBase]:
     """Where a chain may begin, the newest first."""
     bases = []
     for number in sorted(stood & batch.versions.keys(), reverse=True):

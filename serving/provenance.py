@@ -56,6 +56,9 @@ class Provenance:
     verified: Verified | None = None
     """What of the batch version was computed another way, and which columns were not; None without one."""
 
+    back_to: int | None = None
+    """The first epoch from which on each can be asked for (`as_of`); None where no past one can."""
+
     @property
     def epochs(self) -> tuple[int, int] | None:
         """First and last epoch after the cut, or None."""
@@ -91,6 +94,7 @@ class Provenance:
             "epochs": {"first": self.epochs[0], "last": self.epochs[1], "count": self.epoch_count}
             if self.epochs
             else None,
+            "back_to": self.back_to,
             "lag": {
                 "newest": _iso(self.newest),
                 "seconds": self.lag_seconds,

@@ -41,6 +41,7 @@ from seamline.serving.chains import (
     served_definition,
 )
 from seamline.serving.cursor import stored
+from seamline.serving.going_back import GoingBack
 from seamline.serving.held import held
 from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer
@@ -74,6 +75,7 @@ class Serving:
         self._topics: dict[str, TopicsHistory] = {}
         self._batch: dict[str, BatchHistory] = {}
         self._partials: dict[str, Partials] = {}
+        self._going_back = GoingBack()
         self._hints = Hints(lake.store, FOLLOWS, settings.serving.pace(lake.uri).sweep, clock)
         self._current = Snapshot({})
         self._behind = True
@@ -239,7 +241,8 @@ class Serving:
             files = self._files(definition, batch, base, files)
         last = history.epochs.get(history.last_epoch)
         gone = self._gone(definition, stream, history.frontier)
-        return ServedView(definition, stream, base, files, runs, history.newest, last.at if last else None, gone)
+        committed, back_to = last.at if last else None, self._back_to(state, definition, batch, history)
+        return ServedView(definition, stream, base, files, runs, history.newest, committed, gone, back_to)
 
     def _gone(self, definition: Definition, stream: str, reached: Frontier) -> tuple[Gone, ...]:
         names = (contract.name for contract in self.catalogue.contracts(definition.hash))
@@ -259,8 +262,14 @@ class Serving:
         files = self._files(definition, batch, base, now.batch if isinstance(now, ServedView) else None)
         return ServedView(
             definition, stream, base, files, runs, at.newest if at else None, at.at if at else None,
-            self._gone(definition, stream, chain.reached),
+            self._gone(definition, stream, chain.reached), self._back_to(state, definition, batch, history),
         )  # fmt: skip
+
+    def _back_to(
+        self, state: Published, definition: Definition, batch: BatchHistory, history: SpeedHistory
+    ) -> int | None:
+        stood = self.catalogue.history(state.view).stood(definition.hash)
+        return self._going_back.of(definition, stood, batch, history)
 
     def _runs(self, view: str, definition: Definition, base: ChainBase, history: SpeedHistory, kept: Runs) -> Runs:
         """The runs from the base's cut to the history's frontier; those `kept` from before that still fit are used."""

@@ -36,6 +36,9 @@ class ServedView:
     committed: datetime | None = None
     gone: tuple[Gone, ...] = ()
 
+    back_to: int | None = None
+    """The first epoch from which on each can be asked for."""
+
     @property
     def chain(self) -> Chain:
         """The chain the answer comes from; its links are the runs in memory."""
@@ -66,7 +69,7 @@ class ServedView:
             version=chain.version, cut=chain.cut, reached=chain.reached, links=chain.segments,
             columns=self.definition.columns, newest=self.newest, committed=self.committed, asked=asked,
             bases=tuple((base.view, base.hash) for base in self.definition.bases), gone=self.gone,
-            verified=self.base.verified,
+            verified=self.base.verified, back_to=self.back_to,
         )  # fmt: skip
 
 

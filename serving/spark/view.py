@@ -41,6 +41,7 @@ from seamline.serving.chains import (
     served_base,
     served_definition,
 )
+from seamline.serving.going_back import goes_back_to
 from seamline.serving.provenance import Provenance
 from seamline.serving.spark.finalising import BUCKET, PIECE, Finalising, Sorting
 from seamline.serving.spark.sparktypes import Seen, seen
@@ -136,6 +137,7 @@ class _Reading:
     committed: datetime | None
     gone: tuple[Gone, ...]
     verified: Verified | None
+    back_to: int | None
 
     def provenance(self, asked: datetime) -> Provenance:
         chain = self.chain
@@ -144,7 +146,7 @@ class _Reading:
             version=chain.version, cut=chain.cut, reached=chain.reached, links=chain.segments,
             columns=self.definition.columns, newest=self.newest, committed=self.committed, asked=asked,
             bases=tuple((base.view, base.hash) for base in self.definition.bases), gone=self.gone,
-            verified=self.verified,
+            verified=self.verified, back_to=self.back_to,
         )  # fmt: skip
 
 
@@ -167,12 +169,12 @@ def _read_once(lake: Lake, view: str, as_of: int | None) -> _Reading:
     definition, stream = served_definition(catalogue, state)
     batch = BatchHistory(lake.batch_log(definition.hash))
     history = SpeedHistory(lake.speed_log(stream))
+    stood = catalogue.history(view).stood(definition.hash)
     if as_of is None:
         base = served_base(state, definition, batch, history)
         chain = chain_from(view, definition.hash, base, history, history.frontier)
         last, newest = history.epochs.get(history.last_epoch), history.newest
     else:
-        stood = catalogue.history(view).stood(definition.hash)
         chain = past_chain(definition, stood, batch, history, as_of)
         last = history.epochs.get(as_of)
         newest = last.newest if last else None
@@ -184,7 +186,8 @@ def _read_once(lake: Lake, view: str, as_of: int | None) -> _Reading:
     names = [contract.name for contract in catalogue.contracts(definition.hash)]
     gone = TopicsHistory(lake.topics_log(stream)).gone_of(names, chain.reached)
     verified = batch.versions[chain.version].audit.verified if chain.version is not None else None
-    return _Reading(definition, stream, chain, held, newest, last.at if last else None, gone, verified)
+    back_to = goes_back_to(definition, stood, batch, history)
+    return _Reading(definition, stream, chain, held, newest, last.at if last else None, gone, verified, back_to)
 
 
 # --- what is decided before any data is read: pure -------------------------------------------------------

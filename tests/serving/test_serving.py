@@ -299,6 +299,33 @@ def test_as_of_an_epoch_that_no_longer_stands_is_refused_with_those_that_do(made
         assert "6 to 8" in error.detail
 
 
+def test_an_answer_says_from_which_epoch_on_each_can_be_asked_for(made: Handmade) -> None:
+    serving = made.serving()
+
+    def back_to() -> int | None:
+        """What it says, which is so."""
+        serving.catch_up()
+        found = serving.query(ALL).provenance["sales"].back_to
+        for epoch in range(found or 9, 9):
+            answer = serving.query(ALL, as_of=epoch)
+            assert answer.table.to_pylist() == made.truth(made.sent[: 5 * epoch])
+            assert answer.provenance["sales"].back_to == found
+        return found
+
+    for n in range(8):
+        made.epoch(rows(5, 5 * n))
+    assert back_to() == 1
+    made.version(made.sent[:10], cut=10)
+    made.compact(3, 6)
+    assert back_to() == 1
+    made.retire(2, (3, 6))
+    assert back_to() == 7
+    assert ask(serving, as_of=6) == made.truth(made.sent[:30]), "that it could be, too, it does not say"
+    made.version(made.sent[:40], cut=40)
+    made.retire(7)
+    assert back_to() == 8
+
+
 def test_a_snapshot_stays_as_it_was(made: Handmade) -> None:
     made.epoch(rows(10))
     serving = made.serving()

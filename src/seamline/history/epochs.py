@@ -66,6 +66,15 @@ class Epochs(Mapping[int, Epoch]):
         """The entries that hold epochs, oldest first."""
         return (self._groups[first] for first in self._firsts)
 
+    def since(self, last: int) -> int:
+        """The lowest number from which all stand up to `last`, which does. Takes time by the groups and what stands
+        alone."""
+        first = last
+        while first - 1 in self:
+            group = self.group(first - 1) if first - 1 not in self.alone else None
+            first = max(group.first, self._lowest) if group else first - 1
+        return first
+
     def __getitem__(self, number: int) -> Epoch:
         if number in self.alone:
             return self.alone[number]
