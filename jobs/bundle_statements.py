@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from seamline.jobs.copies import POSITION
+from seamline.jobs.holding import Tally
 from seamline.jobs.sample import hashed
-from seamline.jobs.statements import Statements, Tally
+from seamline.jobs.statements import Statements
 from seamline.kernel import quote
 from seamline.schemas.views.definition import EVENTS
 from seamline.schemas.views.event_columns import UNIT

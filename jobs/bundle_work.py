@@ -21,7 +21,8 @@ from seamline.errors import Condition, SeamlineError
 from seamline.jobs.bundle import Bundle
 from seamline.jobs.bundle_statements import BundleStatements, least_of, partials_of, rows_of, together
 from seamline.jobs.copies import MANY
-from seamline.jobs.statements import Statements, Tally
+from seamline.jobs.holding import Tally, tally_of
+from seamline.jobs.statements import Statements
 from seamline.jobs.unit import TODAY, UnitResult, UnitTask
 from seamline.kernel import Given, Kernel
 from seamline.lake import Lake
@@ -94,11 +95,20 @@ class _Together:
 
     def _plain(self) -> dict[int, Tally]:
         """What the files of each unit hold that may be computed with others."""
-        table = self._engine.run(self._statements.tallies, self._raw(range(len(self._units))))
+        whole = self._statements.of.whole
+        told = {number: tally_of(self._lake, whole, files) for (_, files), number in self._units.items()}
+        tallies = {number: tally for number, tally in told.items() if tally is not None}
+        tallies |= self._counted([number for number in told if number not in tallies])
+        return {number: tally for number, tally in sorted(tallies.items()) if tally.plain}
+
+    def _counted(self, numbers: Sequence[int]) -> dict[int, Tally]:
+        """The same of some units by a statement, of any kind."""
+        if not numbers:
+            return {}
+        table = self._engine.run(self._statements.tallies, self._raw(numbers))
         rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
         found = {number: Tally(*(int(value or 0) for value in held)) for number, *held in rows}
-        tallies = {number: found.get(number, NOTHING) for number in range(len(self._units))}
-        return {number: tally for number, tally in tallies.items() if tally.plain}
+        return {number: found.get(number, NOTHING) for number in numbers}
 
     def _copies(self, whole: Tally, inputs: dict[str, Given]) -> dict[int, list[int]] | None:
         """Of each unit that has copies, how many, and of each view how many disagree; where they stand becomes an

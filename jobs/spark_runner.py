@@ -29,7 +29,10 @@ LOOK_SECONDS = 0.5
 """How often the driver asks Spark how far it is."""
 
 SHARES = 8
-"""Spark tasks for each core: a task costs some 20 ms whatever it does, and too few of them leave cores idle."""
+"""Spark tasks for each core, at most: too few of them leave cores idle."""
+
+ENOUGH_ROWS = 1_000_000
+"""Raw rows of one Spark task, where so many tasks do not leave cores idle: it costs some 20 ms whatever it does."""
 
 
 def spark_runner(spark: Any, progress: Callable[[int, int], None] | None = None) -> Runner:
@@ -54,13 +57,21 @@ def share_out(found: Sequence[Bundle], cores: int, threads: int = 1) -> list[lis
 
     `threads`: of each unit's kernel, more than one where there are fewer bundles than cores. Pure.
     """
-    shares: list[list[Bundle]] = [[] for _ in range(min(len(found), SHARES * cores))]
+    shares: list[list[Bundle]] = [[] for _ in range(min(len(found), SHARES * cores, _tasks(found, cores)))]
     filled = [(0, number) for number in range(len(shares))]
     for bundle in sorted(found, key=lambda bundle: -_size(bundle)):
         size, number = heapq.heappop(filled)
         shares[number].append(tuple(replace(task, threads=threads) for task in bundle))
         heapq.heappush(filled, (size + max(1, _size(bundle)), number))
     return sorted(shares, key=lambda share: -sum(map(_size, share)))
+
+
+def _tasks(found: Sequence[Bundle], cores: int) -> int:
+    """How many Spark tasks these bundles are worth; as many as they are where nobody knows their rows."""
+    tasks = [task for bundle in found for task in bundle]
+    if not all(task.rows for task in tasks):
+        return len(found)
+    return max(cores, -(-sum(task.rows for task in tasks) // ENOUGH_ROWS))
 
 
 def remote(share: Sequence[Bundle]) -> list[UnitResult]:

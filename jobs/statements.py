@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from seamline.jobs.conditions import inside, records
 from seamline.jobs.copies import POSITION, served_copies
+from seamline.jobs.holding import Tally, Whole
 from seamline.jobs.sample import Wanted
 from seamline.kernel import quote
 from seamline.schemas.views.event_columns import EVENT_ID, EVENT_TIME
@@ -19,31 +20,6 @@ from seamline.slices import UNMERGED, WHOLE, Merging, Slice
 from seamline.units import Unit
 
 _SAME = "r._source = c._source AND r._partition = c._partition AND r._offset = c._offset"
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What a unit's files hold, in rows."""
-
-    stood: int
-    """In its range."""
-
-    foreign: int
-    """Those of them of another decoding."""
-
-    rejected: int
-    """Those that were rejected."""
-
-    positions: int
-    """The positions that they stand at."""
-
-    held: int
-    """In all."""
-
-    @property
-    def plain(self) -> bool:
-        """Every row is of this decoding and has a position of its own."""
-        return not self.foreign and self.stood == self.positions
 
 
 @dataclass(frozen=True)
@@ -87,6 +63,9 @@ class Statements:
 
     merging: Merging = UNMERGED
     rows: str = ""
+
+    whole: Whole | None = None
+    """What every row is, where `below` leaves out none and each stands as it is filed."""
 
     @property
     def tally(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from seamline.frontier import START, Frontier
 from seamline.jobs.conditions import another, of_hour, own, records
+from seamline.jobs.holding import Whole
 from seamline.jobs.statements import Statements
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.judged import judged_statement, within
@@ -56,6 +57,7 @@ def unit_statements(
         foreign = within(served.foreign, ()) if mended and served.foreign != START else ""
     if unit.hour is not None:
         below = f"SELECT * FROM (\n  {below}\n  ) WHERE {of_hour(unit, contract)}"
+    simple = served is None and not mended and unit.hour is None
     fields, partial = tuple(f.name for f in fields_read(definition, contract)), definition.partials[contract.name]
     return Statements(
         below=below,
@@ -76,6 +78,7 @@ def unit_statements(
         foreign=foreign,
         merging=definition.merging,
         rows=definition.rows[contract.name],
+        whole=Whole.of(contract, cut, imports) if simple else None,
     )
 
 

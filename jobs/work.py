@@ -21,9 +21,10 @@ from seamline.ipc import to_ipc
 from seamline.jobs.bundle import bundles
 from seamline.jobs.bundle_work import run_bundle
 from seamline.jobs.copies import MANY
+from seamline.jobs.holding import Tally, tally_of
 from seamline.jobs.repack import repacked
 from seamline.jobs.sample import Wanted, least_statement
-from seamline.jobs.statements import Statements, Tally
+from seamline.jobs.statements import Statements
 from seamline.jobs.unit import TODAY, Folding, Runner, UnitResult, UnitTask
 from seamline.kernel import KERNEL_VERSION, Input, Kernel
 from seamline.lake import Lake
@@ -102,7 +103,8 @@ def _decoded(
     inputs: dict[str, Input],
     work: Callable[[dict[str, Input], Tally], T],
 ) -> T:
-    tally = Tally(*(task.tally or _row(engine.run(statements.tally, inputs))))
+    told = Tally(*task.tally) if task.tally else tally_of(lake, statements.whole, task.files)
+    tally = told or Tally(*_row(engine.run(statements.tally, inputs)))
     if not tally.foreign:
         return work(inputs, tally)
     scratch = lake.batch_path(task.definition, task.unit, f"{new_attempt()}.decoded")

@@ -10,6 +10,7 @@ from seamline.errors import SeamlineError
 from seamline.kernel import quote
 from seamline.schemas.algebra import ALGEBRA, Aggregate, Call, Form, Part
 from seamline.schemas.algebra.forms import InSpark, canonical, evaluated, fill, storable
+from seamline.schemas.views.buckets import without_calendar
 from seamline.schemas.views.calls import Measure
 from seamline.schemas.views.definition import EVENTS
 from seamline.schemas.views.engine import types_of
@@ -33,6 +34,11 @@ class BoundKey:
     """The user's expression, normalised."""
 
     sql_type: str
+
+    @property
+    def grouped(self) -> str:
+        """`sql`, without the kernel's calendar where its buckets have a fixed length."""
+        return without_calendar(self.sql, self.sql_type)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from seamline.kernel import quote
 from seamline.schemas.algebra.forms import fill
 from seamline.schemas.views.binding import BoundSelect
-from seamline.schemas.views.buckets import without_calendar
 from seamline.schemas.views.checked import CheckedView
 from seamline.schemas.views.definition import Definition, select
 from seamline.schemas.views.event_columns import POSITION, UNIT, hidden_columns
@@ -95,8 +94,7 @@ def _as(column: BranchColumn | None, kind: str) -> str:
 
 def _partial(bound: BoundSelect, selection: Selection, *beside: str) -> Callable[[str], str]:
     """Partial rows; `beside`: columns that they are grouped by beside their keys."""
-    keys = {key.name: without_calendar(key.sql, key.sql_type) for key in bound.keys}
-    lines = [*beside, *(f"{sql} AS {quote(name)}" for name, sql in keys.items())]
+    lines = [*beside, *(f"{key.grouped} AS {quote(key.name)}" for key in bound.keys)]
     lines += [f"{sql} AS {quote(name)}" for name, (_, sql) in bound.parts.items()]
     return lambda events: select(lines, _counted(selection, events), grouped=True)
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from seamline.kernel import quote
-from seamline.schemas.views.buckets import without_calendar
 from seamline.schemas.views.checked import Finished, finish
 from seamline.schemas.views.definition import Base, Definition, Original, select
 from seamline.schemas.views.derived_binding import BoundDerived, bind_derived
@@ -34,13 +33,13 @@ def _define(view: BoundDerived, finished: Finished) -> Definition:
     parsed, base, selection, bound = view.parsed, view.base, view.selection, view.select
     kept = {column.name for column in view.partial}
     merges = {name: sql for name, sql in base.merges.items() if name in kept}
-    folded = [f"{without_calendar(key.sql, key.sql_type)} AS {quote(key.name)}" for key in bound.keys]
+    folded = [f"{key.grouped} AS {quote(key.name)}" for key in bound.keys]
     fold = _select(folded, merges, view.where)
     fold_by_unit = _select([f"partials.{UNIT}", *folded], merges, view.where)
     normalised = f"view {parsed.name} over {base.view}\n{selection.normalised}"
     partials = _composed(base.partials, fold)
     pieces = _pieces(partials)
-    base_keys, keys = tuple(key.name for key in base.keys), tuple(key.sql for key in bound.keys)
+    base_keys, keys = tuple(key.name for key in base.keys), tuple(key.grouped for key in bound.keys)
     definition = Definition(
         view=parsed.name,
         contracts=base.contracts,

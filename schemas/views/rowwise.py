@@ -62,7 +62,7 @@ class Reading:
         """The select list over `events`."""
         id_ = f"events.{quote(self.order.event_id)}::VARCHAR" if self.order.event_id else "NULL::VARCHAR"
         return [
-            *(f"{key.sql} AS {key_of(n)}" for n, key in enumerate(bound.keys, start=1)),
+            *(f"{key.grouped} AS {key_of(n)}" for n, key in enumerate(bound.keys, start=1)),
             *(f"{sql} AS {name}" for sql, name in self.columns.items()),
             *(f"events.{name}" for name in POSITION),
             f"{id_} AS {EVENT_ID}",

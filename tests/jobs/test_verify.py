@@ -17,8 +17,8 @@ from seamline.config import BatchSection, Settings
 from seamline.entries.batch import Verified, Version
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier
+from seamline.jobs.holding import Tally
 from seamline.jobs.sample import FEWEST, LARGE, MOST, UNREAD, Sample, SampleLimits, Wanted, choose
-from seamline.jobs.statements import Tally
 from seamline.jobs.unit_statements import unit_statements
 from seamline.jobs.verify import served_statement
 from seamline.schemas.algebra import ALGEBRA, Call, Form, Part

@@ -13,8 +13,8 @@ from lakes import DAY, Bench, contract, order, orders
 from seamline.entries.base import Counts
 from seamline.frontier import START, Frontier, Partition
 from seamline.history.archive import ArchiveHistory
-from seamline.jobs.spark_runner import SHARES, share_out
-from seamline.jobs.statements import Tally
+from seamline.jobs.holding import Tally
+from seamline.jobs.spark_runner import ENOUGH_ROWS, SHARES, share_out
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.unit_statements import Served, mended_statement, unit_statements
 from seamline.jobs.work import local_runner, run_unit
@@ -156,6 +156,8 @@ def test_every_unit_is_in_one_share_and_shares_are_even(bench: Bench) -> None:
     assert len(shares) == SHARES * 2
     assert max(sizes) - min(sizes) < 1100
     assert [len(share) for share in share_out([(task,) for task in tasks[:3]], cores=64)] == [1, 1, 1]
+    known = [(replace(task, rows=ENOUGH_ROWS // 20),) for task in tasks]
+    assert [len(share_out(known, cores)) for cores in (2, 4, 64)] == [5, 5, 64]  # no core is idle for fewer tasks
 
 
 def test_units_that_only_the_audit_recomputes_are_counted_apart(bench: Bench) -> None:
