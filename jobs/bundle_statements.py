@@ -46,26 +46,25 @@ class BundleStatements:
             f"FROM whole LEFT JOIN found USING ({UNIT})"
         )
 
-    def doubled(self, tally: Tally) -> str:
-        """The events that stand more than once in a unit, and in how many rows."""
-        id_, time = quote(self.of.event_id or ""), quote(self.of.event_time)
+    def hashes(self, tally: Tally) -> str:
+        """A hash of each event that has an id."""
+        id_ = quote(self.of.event_id or "")
         return (
-            f"WITH {self._simple(tally)}\nSELECT {UNIT}, {id_} AS _id, {time} AS _time, count(*) AS _stood\n"
-            f"FROM records_of_unit WHERE {id_} IS NOT NULL GROUP BY ALL HAVING count(*) > 1"
+            f"WITH {self._simple(tally)}\nSELECT {self.of.hash} AS _hash FROM records_of_unit WHERE {id_} IS NOT NULL"
         )
 
     def copies(self, tally: Tally) -> str:
-        """Positions of all but the first of each event in `doubled`, their units, and which disagree with others in
-        what each view reads: `_disagrees0`, … in the order of the views."""
-        on = f"r.{UNIT} = d.{UNIT} AND r.{quote(self.of.event_id or '')} = d._id"
-        on += f" AND r.{quote(self.of.event_time)} IS NOT DISTINCT FROM d._time"
+        """Positions of all but the first of each event of a unit, their units, and which disagree with others in what
+        each view reads: `_disagrees0`, … in the order of the views. `doubled` has the hashes that stand more than
+        once."""
+        id_, time = quote(self.of.event_id or ""), quote(self.of.event_time)
         event, rank = f"PARTITION BY {UNIT}, _id, _time", f"ORDER BY {POSITION}"
-        contents = [f"hash({', '.join(f'r.{quote(f)}' for f in one.used) or 'NULL'})" for one in self.views]
+        contents = [f"hash({', '.join(map(quote, one.used)) or 'NULL'})" for one in self.views]
         told = [f"row_number() OVER ({event}, _content{n} {rank}) = 1" for n in range(len(contents))]
         return (
             f"WITH {self._simple(tally)},\nsuspects AS (\n"
-            f"  SELECT r.{UNIT}, {POSITION}, d._id, d._time, {_named(contents, '_content')}\n"
-            f"  FROM records_of_unit AS r JOIN doubled AS d ON {on}\n)\n"
+            f"  SELECT {UNIT}, {POSITION}, {id_} AS _id, {time} AS _time, {_named(contents, '_content')}\n"
+            f"  FROM records_of_unit SEMI JOIN doubled ON {self.of.hash} = doubled._hash WHERE {id_} IS NOT NULL\n)\n"
             f"SELECT {UNIT}, {POSITION}, {_named(told, '_disagrees')}\n"
             f"FROM suspects QUALIFY row_number() OVER ({event} {rank}) > 1"
         )

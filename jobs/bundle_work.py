@@ -13,14 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date
 
-import pyarrow.compute as pc
-
 from seamline.attempts import new_attempt
 from seamline.entries.base import Counts, DataFile
 from seamline.errors import Condition, SeamlineError
 from seamline.jobs.bundle import Bundle
 from seamline.jobs.bundle_statements import BundleStatements, least_of, partials_of, rows_of, together
 from seamline.jobs.copies import MANY
+from seamline.jobs.doubled import doubled
 from seamline.jobs.holding import Tally, tally_of
 from seamline.jobs.statements import Statements
 from seamline.jobs.unit import TODAY, UnitResult, UnitTask
@@ -115,12 +114,13 @@ class _Together:
         input. None where there are more than may be held in memory."""
         if not (self._statements.of.event_id and whole.stood):
             return {}
-        doubled = self._engine.run(self._statements.doubled(whole), inputs)
-        if not doubled.num_rows:
+        twice = doubled(self._engine, self._statements.hashes(whole), inputs, whole.stood)
+        if not twice.rows:
             return {}
-        if pc.sum(doubled["_stood"]).as_py() > MANY:
+        if twice.rows > MANY:
             return None
-        inputs["copies"] = found = self._engine.run(self._statements.copies(whole), {**inputs, "doubled": doubled})
+        found = self._engine.run(self._statements.copies(whole), {**inputs, "doubled": twice.hashes})
+        inputs["copies"] = found
         told = [(f"_disagrees{which}", "sum") for which in range(len(self._views))]
         by_unit = found.group_by("_unit").aggregate([("_unit", "count"), *told]).to_pylist()
         return {one["_unit"]: [one["_unit_count"], *(one[f"{name}_sum"] for name, _ in told)] for one in by_unit}

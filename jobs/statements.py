@@ -84,26 +84,33 @@ class Statements:
         """Whether every row there is stands in `below`, and copies are copies however far apart."""
         return not self.mended and not self.served
 
-    def doubled(self, tally: Tally) -> str:
-        """Of simple rows: the events that stand more than once, and in how many rows."""
-        id_, time = quote(self.event_id or ""), quote(self.event_time)
+    def hashes(self, tally: Tally) -> str:
+        """Of simple rows: a hash of each event that has an id."""
         return (
-            f"WITH {self._simple(tally)}\nSELECT {id_} AS _id, {time} AS _time, count(*) AS _stood\n"
-            f"FROM records_of_unit WHERE {id_} IS NOT NULL GROUP BY ALL HAVING count(*) > 1"
+            f"WITH {self._simple(tally)}\nSELECT {self.hash} AS _hash FROM records_of_unit WHERE {self._id} IS NOT NULL"
         )
 
     def copies(self, tally: Tally) -> str:
-        """Of simple rows: positions of all but the first of each event in `doubled`, and which disagree with others."""
-        on = f"r.{quote(self.event_id or '')} = d._id AND r.{quote(self.event_time)} IS NOT DISTINCT FROM d._time"
-        used = ", ".join(f"r.{quote(f)}" for f in self.used) or "NULL"
+        """Of simple rows: positions of all but the first of each event, and which disagree with others. `doubled` has
+        the hashes that stand more than once."""
+        used = ", ".join(quote(f) for f in self.used) or "NULL"
         rank = f"ORDER BY {POSITION}"
         return (
             f"WITH {self._simple(tally)},\nsuspects AS (\n"
-            f"  SELECT {POSITION}, d._id, d._time, hash({used}) AS _content\n"
-            f"  FROM records_of_unit AS r JOIN doubled AS d ON {on}\n)\n"
+            f"  SELECT {POSITION}, {self._id} AS _id, {quote(self.event_time)} AS _time, hash({used}) AS _content\n"
+            f"  FROM records_of_unit SEMI JOIN doubled ON {self.hash} = doubled._hash WHERE {self._id} IS NOT NULL\n)\n"
             f"SELECT {POSITION}, row_number() OVER (PARTITION BY _id, _time, _content {rank}) = 1 AS _disagrees\n"
             f"FROM suspects QUALIFY row_number() OVER (PARTITION BY _id, _time {rank}) > 1"
         )
+
+    @property
+    def hash(self) -> str:
+        """A hash of an event: equal ones have equal hashes."""
+        return f"hash({self._id}, {quote(self.event_time)})"
+
+    @property
+    def _id(self) -> str:
+        return quote(self.event_id or "")
 
     @property
     def decode(self) -> str:

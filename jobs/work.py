@@ -21,6 +21,7 @@ from seamline.ipc import to_ipc
 from seamline.jobs.bundle import bundles
 from seamline.jobs.bundle_work import run_bundle
 from seamline.jobs.copies import MANY
+from seamline.jobs.doubled import doubled
 from seamline.jobs.holding import Tally, tally_of
 from seamline.jobs.repack import repacked
 from seamline.jobs.sample import Wanted, least_statement
@@ -125,13 +126,13 @@ def _simple(
     """
     duplicate, disagreeing = 0, 0
     if statements.event_id and tally.stood:
-        doubled = engine.run(statements.doubled(tally), inputs)
-        if (pc.sum(doubled["_stood"]).as_py() or 0) > MANY:
+        twice = doubled(engine, statements.hashes(tally), inputs, tally.stood)
+        if twice.rows > MANY:
             return None
-        if doubled.num_rows:
-            copies = engine.run(statements.copies(tally), {**inputs, "doubled": doubled})
+        if twice.rows:
+            copies = engine.run(statements.copies(tally), {**inputs, "doubled": twice.hashes})
             inputs = {**inputs, "copies": copies}
-            duplicate, disagreeing = copies.num_rows, int(pc.sum(copies["_disagrees"]).as_py())
+            duplicate, disagreeing = copies.num_rows, pc.sum(copies["_disagrees"]).as_py() or 0
     counted = tally.stood - tally.rejected - duplicate
     counts = Counts(read=tally.stood, rejected=tally.rejected, counted=counted, duplicate=duplicate)
 

@@ -15,6 +15,7 @@ from seamline.frontier import START, Frontier, Partition
 from seamline.history.archive import ArchiveHistory
 from seamline.jobs.holding import Tally
 from seamline.jobs.spark_runner import ENOUGH_ROWS, SHARES, share_out
+from seamline.jobs.statements import Statements
 from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.unit_statements import Served, mended_statement, unit_statements
 from seamline.jobs.work import local_runner, run_unit
@@ -111,7 +112,7 @@ def test_the_statements_of_a_unit(bench: Bench, golden: Callable[[str, str], Non
     golden(f"units/{name}_partials.sql", found.partials(own=True, again=True, repeated=True, copies=True))
     if not served:
         tally = Tally(stood=90, foreign=0, rejected=1, positions=90, held=100)
-        golden("units/simple_doubled.sql", found.doubled(tally))
+        golden("units/simple_hashes.sql", found.hashes(tally))
         golden("units/simple_copies.sql", found.copies(tally))
         golden("units/simple_partials.sql", found.simple_partials(tally, copies=True))
         golden("units/plain_partials.sql", found.simple_partials(Tally(9, 0, 0, 9, 9), copies=False))
@@ -158,6 +159,15 @@ def test_every_unit_is_in_one_share_and_shares_are_even(bench: Bench) -> None:
     assert [len(share) for share in share_out([(task,) for task in tasks[:3]], cores=64)] == [1, 1, 1]
     known = [(replace(task, rows=ENOUGH_ROWS // 20),) for task in tasks]
     assert [len(share_out(known, cores)) for cores in (2, 4, 64)] == [5, 5, 64]  # no core is idle for fewer tasks
+
+
+def test_other_events_of_the_same_hash_are_no_copies(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.send(*orders(40), *(order(f"o{n}", shop="b", amount=n + 1) for n in range(3)))
+    bench.archive()
+    found = unit(bench)
+    assert found.counts == Counts(read=43, counted=40, duplicate=3)
+    monkeypatch.setattr(Statements, "hash", property(lambda self: "42::UBIGINT"))
+    assert unit(bench).model_copy(update={"file": None}) == found.model_copy(update={"file": None})
 
 
 def test_units_that_only_the_audit_recomputes_are_counted_apart(bench: Bench) -> None:

@@ -5,8 +5,8 @@ WITH records_of_unit AS NOT MATERIALIZED (
   ) WHERE _reject IS NULL
 ),
 suspects AS (
-  SELECT _source, _partition, _offset, d._id, d._time, hash(r."id", r."placed", r."shop", r."amount", r."weight") AS _content
-  FROM records_of_unit AS r JOIN doubled AS d ON r."id" = d._id AND r."placed" IS NOT DISTINCT FROM d._time
+  SELECT _source, _partition, _offset, "id" AS _id, "placed" AS _time, hash("id", "placed", "shop", "amount", "weight") AS _content
+  FROM records_of_unit SEMI JOIN doubled ON hash("id", "placed") = doubled._hash WHERE "id" IS NOT NULL
 )
 SELECT _source, _partition, _offset, row_number() OVER (PARTITION BY _id, _time, _content ORDER BY _source, _partition, _offset) = 1 AS _disagrees
 FROM suspects QUALIFY row_number() OVER (PARTITION BY _id, _time ORDER BY _source, _partition, _offset) > 1

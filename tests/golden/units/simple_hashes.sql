@@ -4,5 +4,4 @@ WITH records_of_unit AS NOT MATERIALIZED (
     SELECT * FROM raw WHERE (_source = 'orders@i' AND _offset < CASE _partition WHEN 0 THEN 7 WHEN 1 THEN 9 ELSE 0 END) OR (_source IN ('import:f'))
   ) WHERE _reject IS NULL
 )
-SELECT "id" AS _id, "placed" AS _time, count(*) AS _stood
-FROM records_of_unit WHERE "id" IS NOT NULL GROUP BY ALL HAVING count(*) > 1
+SELECT hash("id", "placed") AS _hash FROM records_of_unit WHERE "id" IS NOT NULL
