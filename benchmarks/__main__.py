@@ -31,6 +31,7 @@ MODULES = (
     "stream",
     "kinds",
     "growth",
+    "rawfiles",
     "recovery",
     "sketches",
     "idle",

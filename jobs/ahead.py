@@ -39,7 +39,7 @@ def begin_together(resources: Resources, views: Iterable[str], *, rebuild: bool)
 
     Each unit is read once for all views that need it, and the logs of a stream once.
     """
-    ledger = LedgerAsRead.of(resources.lake)
+    ledger = LedgerAsRead.of(resources.lake, resources.clock())
     begun = {view: one for view in views if (one := _begun(resources, ledger, view, rebuild=rebuild)) is not None}
     _compute_shared(resources, begun)
     return begun

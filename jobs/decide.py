@@ -35,13 +35,16 @@ class LedgerAsRead:
     catalogue: Catalogue
     """The views' states."""
 
+    at: datetime
+    """When it was begun to be read."""
+
     streams: dict[str, tuple[SpeedHistory, ArchiveHistory]] = field(default_factory=dict)
     """Those that were asked for."""
 
     @classmethod
-    def of(cls, lake: Lake) -> LedgerAsRead:
+    def of(cls, lake: Lake, now: datetime) -> LedgerAsRead:
         """The newest."""
-        return cls(lake, Catalogue(lake))
+        return cls(lake, Catalogue(lake), now)
 
     def logs(self, stream: str) -> tuple[SpeedHistory, ArchiveHistory]:
         """A stream's epochs and archive. The cost of reading them follows their entries, whatever the views."""
@@ -58,9 +61,9 @@ def decide(
     """What to do for a view now (or as the ledger was read), or the version of an earlier run that only waits to be
     published; `rebuild` takes every date and no base. Raises VIEW_UNKNOWN; KERNEL_VERSION where only a rebuild can
     be."""
-    lake, ledger = resources.lake, ledger or LedgerAsRead.of(resources.lake)
+    lake, ledger = resources.lake, ledger or LedgerAsRead.of(resources.lake, resources.clock())
     state, history = newest_state(ledger.catalogue, view), ledger.catalogue.history(view)
-    decision = choose(history, state, read_targets(ledger, history), rebuild=rebuild)
+    decision = choose(history, state, read_targets(ledger, history), ledger.at, rebuild=rebuild)
     if isinstance(decision, Nothing):
         return decision
     waiting = made_before(decision, resources.clock())
@@ -86,13 +89,15 @@ def read_targets(ledger: LedgerAsRead, view: ViewHistory) -> Iterator[Target]:
         yield Target(compiled, contracts, stream, logs, source)
 
 
-def choose(view: ViewHistory, state: Published, targets: Iterable[Target], *, rebuild: bool) -> Decided | Nothing:
+def choose(
+    view: ViewHistory, state: Published, targets: Iterable[Target], now: datetime, *, rebuild: bool
+) -> Decided | Nothing:
     """The first target of which there is anything to compute. Pure; those after it are not asked for."""
     reasons = []
     for target in targets:
         plan = plan_of(state, target, rebuild=rebuild)
         if isinstance(plan, Plan):
-            return Decided(view, state, target, plan)
+            return Decided(view, state, target, plan, now)
         waits = target.definition.hash != state.served
         reasons.append(f"definition {target.definition.hash} waits: {plan.reason}" if waits else plan.reason)
     return Nothing("; ".join(reasons) or "nothing is served yet: run 'seamline views apply'")

@@ -27,12 +27,13 @@ def reserve(resources: Resources, decision: Decided) -> Reservation:
     """The reservation that an earlier life of this run still holds, or a new one, put into the ledger.
 
     Raises LEDGER_CONFLICT where the definition's log has gone on since the decision; RESERVATION_EXPIRED where epochs
-    after the cut no longer stand.
+    after the cut no longer stand; TransientError where the decision is so old that raw may not stand as it read it.
     """
     plan, target, now = decision.plan, decision.target, resources.clock()
     batch = target.logs.batch
     entry = continued(plan, decision.view, batch, now)
     if entry is None:
+        check_age(decision.at, now)
         lasting = timedelta(minutes=resources.settings.reservation_minutes)
         entry = reservation(plan, new_attempt(), now, lasting, max(decision.view.states))
         batch.log.put_last(batch.number + 1, entry)

@@ -7,7 +7,7 @@ the step that goes on from a value to find, and then it says so (LEDGER_CONFLICT
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import TypeAlias
 
 from seamline.entries.base import Counts
@@ -66,6 +66,9 @@ class Decided:
 
     plan: Plan
     """The cut, the base, and the event dates to recompute."""
+
+    at: datetime
+    """When the ledger was read: what raw held then stands for a day at least."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ POINTS = frozenset(
         "archive.after-entry",
         "archive.after-joined",
         "archive.after-swap",
+        "archive.after-settled",
         "batch.after-reserve",
         "batch.after-unit",
         "batch.after-files",

@@ -93,6 +93,9 @@ class ArchiveSection(Section):
 
     trigger_ms: int = Field(2_000, ge=0, description="milliseconds between appends to raw")
     max_records: Positive = Field(500_000, description="offsets read in one append")
+    retention_hours: int = Field(
+        24, ge=24, description="hours that raw tables can be read as they stood, longer where a batch version read them"
+    )
 
 
 class BatchSection(Section):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from itertools import chain
 
@@ -32,14 +32,15 @@ from seamline.streaming.archive.merges import WHOLE, Growth, merges
 from seamline.streaming.archive.refile import Holdings
 from seamline.streaming.archive.snapshots import SNAPSHOT_EVERY, Snapshots
 from seamline.streaming.archive.tables import Fence, Joined, RawTable
+from seamline.streaming.archive.vacuum import pinned, unneeded
 from seamline.streaming.gathered import gather
 from seamline.streaming.tasks import Task, Tasks
 from seamline.streaming.topic_check import Check, no_check
 
 log = logging.getLogger(__name__)
 
-VACUUM_HOURS = 168
-"""Files of older table versions stay for this long: far longer than any run reads a version."""
+RETENTION = timedelta(days=1)
+"""Raw as it stood can be read for so long at least (`archive.retention_hours`)."""
 
 
 class Archive:
@@ -63,6 +64,7 @@ class Archive:
         check: Check = no_check,
         origin: Frontier | None = None,
         snapshot_every: int = SNAPSHOT_EVERY,
+        retention: timedelta = RETENTION,
     ) -> None:
         self.lake = lake
         self.stream = stream
@@ -70,6 +72,7 @@ class Archive:
         self.clock = clock
         self.check = check
         self.origin = origin or Frontier()
+        self.retention = retention
         self.engine = engine or lake.kernel()
         self.history = ArchiveHistory(lake.archive_log(stream))
         self.tables: dict[str, RawTable] = {}
@@ -113,10 +116,13 @@ class Archive:
             self.use(self.shelves)
 
     def _open(self, shelf: Shelf) -> RawTable:
-        table = RawTable(self.lake, shelf.table, shelf.schema(self.engine), fence=Fence.of(self.writer))
-        table.restore(self.history.tables.get(shelf.table, 0))
+        table = RawTable(self.lake, shelf.table, shelf.schema(self.engine), fence=Fence.of(self.writer, self._named))
+        table.restore(self._named(shelf.table))
         self._growth.add(table.listed, self.clock())
         return table
+
+    def _named(self, path: str) -> int:
+        return self.history.tables.get(path, 0)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -195,7 +201,8 @@ class Archive:
         """Commits what is asked for; returns how many imports that made. One for a contract not known yet is left."""
         taken = 0
         for request in inbox.requests():
-            filed = refile.requested(self.holdings, request)
+            fresh = self.clock() - request.at <= self.retention / 4
+            filed = refile.requested(self.holdings, request, fresh=fresh)
             if filed is None:
                 log.warning("%s waits: its contract is not one of the stream's", request.path)
                 continue
@@ -259,17 +266,23 @@ class Archive:
                 log.warning("files of %s on %s stay as they are for now: %s", path, group[0].day, error)
 
     def vacuum(self, spared: Callable[[], Collection[str]] = tuple) -> list[str]:
-        """Deletes files that no table version of the last days names, nor `spared`; returns their paths.
+        """Deletes what nobody reads any more, as `vacuum` says, but for `spared`; returns the paths.
 
         What is to go is settled while the claim is this one's and stays what nobody needs: a process that is frozen
         before it deletes, and wakes when others have written, deletes nothing of theirs.
         """
-        planned = {path for table in self.tables.values() for path in table.unneeded(VACUUM_HOURS)}
-        going = sorted(planned.difference(spared()))
+        now = self.clock()
+        pins = pinned(self.lake, now)
+        going = [
+            path
+            for table in sorted(self.versions())
+            for path in unneeded(self.lake, table, pins.get(table, ()), now, self.retention)
+        ]
+        without = frozenset(spared())
+        going = [path for path in going if path not in without]
+        reach("archive.after-settled")
         self.writer.check()
         self.lake.delete(going)
-        for table in self.tables.values():
-            table.trim_log()
         return going
 
     def _maintained(self) -> Maintained | None:

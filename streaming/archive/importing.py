@@ -24,7 +24,7 @@ from seamline.history.archive import ArchiveHistory
 from seamline.portions import lists_of
 from seamline.schemas.project import Project
 from seamline.sides.raw import RawFile
-from seamline.streaming.archive.archive import VACUUM_HOURS, Archive
+from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.filing import Shelf, file_records, make_shelves
 from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.role import IMPORTING
@@ -89,7 +89,7 @@ def import_events(
         )
     whole = sum(counts.values(), Counts())
     tables = [shelf.table for shelf in shelves if shelf.contract == contract]
-    check_age(began, clock(), timedelta(hours=VACUUM_HOURS))
+    check_age(began, clock(), timedelta(hours=project.settings.archive.retention_hours) / 2)
     Inbox(project.lake, stream).put(Imported(source=source, contract=contract, rows=whole.read), files, counts, tables)
     _have_committed(project, stream, shelves, history, source, clock, wait_seconds)
     return Import(source, contract, whole, already=False)

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import obstore
@@ -27,6 +28,10 @@ class Request:
     """One import that waits."""
 
     path: str
+
+    at: datetime
+    """When it was put."""
+
     imported: Imported
     files: Sequence[RawFile]
     counts: Mapping[str, Counts]
@@ -58,10 +63,10 @@ class Inbox:
 
     def requests(self) -> Iterator[Request]:
         """What is asked for now, in the order of the paths; each stays until it is removed."""
-        paths = [item["path"] for item in self.lake.listed(self.prefix)]
-        for path in sorted(paths):
+        put = {item["path"]: item["last_modified"] for item in self.lake.listed(self.prefix)}
+        for path, at in sorted(put.items()):
             if (said := self._read(path)) is not None:
-                yield _request(path, said)
+                yield _request(path, at, said)
 
     def files(self) -> set[str]:
         """Of every request that waits: no table names them yet."""
@@ -80,8 +85,8 @@ class Inbox:
         return request
 
 
-def _request(path: str, said: Mapping[str, Any]) -> Request:
+def _request(path: str, at: datetime, said: Mapping[str, Any]) -> Request:
     files = [RawFile(**one) for one in said["files"]]
     counts = {label: Counts(**one) for label, one in said["counts"].items()}
     tables = frozenset(said.get("tables", ())) or frozenset(file.table for file in files)
-    return Request(path, Imported(**said["imported"]), files, counts, tables)
+    return Request(path, at, Imported(**said["imported"]), files, counts, tables)

@@ -76,14 +76,15 @@ def filled(holdings: Holdings, new: Iterable[str]) -> Filed:
     return files, {}
 
 
-def requested(holdings: Holdings, request: Request) -> Filed | None:
+def requested(holdings: Holdings, request: Request, *, fresh: bool = True) -> Filed | None:
     """An import's files, by the tables that are in force: a contract's event time, id or discriminator may change while
-    a request waits. None where no shelf is for its contract."""
+    a request waits. Written anew where they are not `fresh`, since a file's age says how long it may have been part of
+    a table. None where no shelf is for its contract."""
     contract = request.imported.contract
     wanted = {shelf.table for shelf in holdings.shelves if shelf.contract == contract}
     if not wanted:
         return None
-    if wanted <= request.tables and {file.table for file in request.files} <= holdings.tables.keys():
+    if fresh and wanted <= request.tables and {file.table for file in request.files} <= holdings.tables.keys():
         return [*request.files], {**request.counts}
     return _imported(holdings, contract, request.files)
 

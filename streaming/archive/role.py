@@ -25,7 +25,9 @@ from seamline.streaming.runner import StreamReading, StreamRunner
 from seamline.streaming.session import opened
 from seamline.streaming.tasks import Tasks
 
-VACUUM_EVERY = timedelta(days=1)
+VACUUM_EVERY = timedelta(hours=6)
+FIRST_VACUUM = timedelta(minutes=10)
+"""After the start: a process that is started anew every few hours vacuums too."""
 
 IMPORTING = "import"
 IMPORT_SECONDS = 60.0
@@ -44,12 +46,19 @@ class ArchiveRole:
         self._reading = ReadTopics(project, stream, "archive", self._following, cluster)
         self._stream = stream
         self._inbox = Inbox(project.lake, stream)
-        self._vacuum = Every(VACUUM_EVERY, clock())
+        self._vacuum = Every(VACUUM_EVERY, clock() - VACUUM_EVERY + FIRST_VACUUM)
         self._clock = clock
         kernel = project.settings.kernel
         engine = project.lake.kernel(kernel.memory, kernel.threads)
         self.archive = Archive(
-            project.lake, stream, writer, self._shelves(), engine=engine, clock=clock, check=self._check
+            project.lake,
+            stream,
+            writer,
+            self._shelves(),
+            engine=engine,
+            clock=clock,
+            check=self._check,
+            retention=timedelta(hours=project.settings.archive.retention_hours),
         )
 
     @property

@@ -28,15 +28,21 @@ from seamline.kernel import Kernel
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.sides.raw import DATE, REJECT, RawFile, exists, files_of, opened
+from seamline.streaming.archive.vacuum import NAMED
 
 CONFIGURATION = {
     "delta.checkpointInterval": "100",
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.deletedFileRetentionDuration": "interval 0 seconds",
     "delta.enableDeletionVectors": "false",
     "delta.columnMapping.mode": "none",
     "delta.dataSkippingStatsColumns": REJECT,
 }
 """Plain Parquet files with their own column names: the kernel reads them without Delta. Delta's log, which outlasts the
-files, says how many rows of each were rejected, and no value of any other column."""
+files, says how many rows of each were rejected, and no value of any other column.
+
+A checkpoint holds the files that stand and nothing of those that went, so it does not grow with commits. What goes, of
+files and of the log, the archive alone decides (vacuum.py): Delta knows nothing of who reads an older version."""
 
 
 KEEPING_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
@@ -56,20 +62,23 @@ class Fence:
     check: Callable[[], None] = field(repr=False)
     """Raises WRITER_CONFLICT where the claim is lost."""
 
+    named: Callable[[str], int] = field(repr=False)
+    """The version of a table that the ledger names, as far as the writer knows."""
+
     @classmethod
-    def of(cls, writer: Writer) -> Fence:
+    def of(cls, writer: Writer, named: Callable[[str], int] = lambda _: 0) -> Fence:
         """Of a log's one writer."""
-        return cls(writer.log.name, writer.claim, writer.check)
+        return cls(writer.log.name, writer.claim, writer.check, named)
 
     @property
     def app(self) -> str:
         """The id of Delta's application transaction."""
         return f"seamline/{self.log}"
 
-    @property
-    def properties(self) -> CommitProperties:
+    def properties(self, table: str) -> CommitProperties:
         """For a commit. Delta lets no two commits of one application stand that did not know of each other."""
-        return CommitProperties(app_transactions=[Transaction(self.app, self.claim)])
+        said = {NAMED: str(self.named(table))}
+        return CommitProperties(custom_metadata=said, app_transactions=[Transaction(self.app, self.claim)])
 
 
 def write_raw(engine: Kernel, lake: Lake, table: str, rows: pa.Table) -> list[RawFile]:
@@ -126,7 +135,7 @@ class RawTable:
 
     @property
     def _carried(self) -> CommitProperties | None:
-        return self.fence.properties if self.fence else None
+        return self.fence.properties(self.path) if self.fence else None
 
     def restore(self, version: int) -> bool:
         """Makes the rows what they were at `version`, as a version of its own; False where they are.
@@ -148,10 +157,15 @@ class RawTable:
         return False
 
     def fit(self, schema: pa.Schema) -> tuple[str, ...]:
-        """Adds the columns the table lacks; returns those that it has with another type, which it cannot take.
+        """Adds columns and properties that the table lacks; returns columns that it has with another type.
 
         Raises WRITER_CONFLICT where another process wrote meanwhile, as all that writes does.
         """
+        if self._delta.metadata().configuration != CONFIGURATION:
+            with self._commit():
+                self._delta.alter.set_table_properties(
+                    CONFIGURATION, commit_properties=self._carried, post_commithook_properties=KEEPING_LOG
+                )
         mine = {field.name.lower() for field in self._delta.schema().fields}
         missing = [field for field in Schema.from_arrow(schema).fields if field.name.lower() not in mine]
         if missing:
@@ -255,16 +269,6 @@ class RawTable:
         with self._commit():
             self._write(actions)
         return self.version
-
-    def unneeded(self, hours: int) -> list[str]:
-        """Files that no version of the last `hours` up to this one names and that are older, those of attempts that
-        died too: their paths relative to the lake."""
-        found = self._delta.vacuum(retention_hours=hours, dry_run=True, full=True, enforce_retention_duration=False)
-        return [f"{self.path}/{path}" for path in found]
-
-    def trim_log(self) -> None:
-        """Drops what Delta's log says of versions from before its newest checkpoint that are over a month old."""
-        self._delta.cleanup_metadata()
 
     @property
     def listed(self) -> tuple[RawFile, ...]:

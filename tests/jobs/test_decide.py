@@ -47,7 +47,7 @@ DRIFTED = Audit(compared=True, drift=(ColumnDrift(column="total", groups=1, larg
 
 
 def chosen(*targets: Target, of: str | None = D) -> Decided | Nothing:
-    return choose(VIEW, served(1, of), targets, rebuild=False)
+    return choose(VIEW, served(1, of), targets, NOW, rebuild=False)
 
 
 def test_the_first_definition_of_which_there_is_anything_to_compute_is_chosen() -> None:
@@ -56,7 +56,7 @@ def test_the_first_definition_of_which_there_is_anything_to_compute_is_chosen() 
         yield READY
         raise AssertionError("those after it are not asked for")
 
-    decision = choose(VIEW, served(1), asked(), rebuild=False)
+    decision = choose(VIEW, served(1), asked(), NOW, rebuild=False)
     assert isinstance(decision, Decided)
     assert (decision.view, decision.state.served, decision.target) == (VIEW, D, READY)
     assert isinstance(decision.plan, Plan)
@@ -89,7 +89,7 @@ def test_a_definition_is_computed_from_raw_or_folded_from_the_view_that_it_is_de
 def test_a_version_that_an_earlier_life_left_comes_with_the_reservation_of_its_run() -> None:
     def left(*entries: EntryBase) -> Unpublished | None:
         of = replace(READY, logs=logs(SPEED, ARCHIVE, list(entries)))
-        return made_before(Decided(VIEW, served(1), of, PLAN), NOW)
+        return made_before(Decided(VIEW, served(1), of, PLAN, NOW), NOW)
 
     assert left(reserved("a")) is None
     entries = reserved("other"), reserved("a"), version(20, run="a"), reserved("later")

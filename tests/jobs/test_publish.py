@@ -31,7 +31,7 @@ from seamline.commitpoint import hooked
 from seamline.config import BatchSection
 from seamline.entries.base import Counts, DataFile, EntryBase
 from seamline.entries.batch import Audit, ColumnDrift, Verified, Version, Withdrawn
-from seamline.errors import Condition, ConflictError, SeamlineError
+from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
 from seamline.history.views import ViewHistory
 from seamline.jobs.decide import decide, raw_read
 from seamline.jobs.plan import Plan
@@ -64,7 +64,7 @@ def result(unit: str, read: int = 0, path: str = "") -> UnitResult:
 
 def entry(plan: Plan, *results: UnitResult, batch: tuple[EntryBase, ...] = ()) -> Version:
     of = target(logs(SPEED, ARCHIVE, list(batch)))
-    decision = Decided(ViewHistory(log_of(served(1))), served(1), of, plan)
+    decision = Decided(ViewHistory(log_of(served(1))), served(1), of, plan, NOW)
     reservation = Reservation(decision, reserved("a"), plan)
     return version_entry(Audited(Recomputed(reservation, (), results), CLEAN), "raw files", NOW)
 
@@ -175,6 +175,16 @@ def test_nothing_is_reserved_once_the_log_has_gone_on() -> None:
     with pytest.raises(ConflictError):
         reserve(resources(lake), decision)
     assert list(entries(lake)) == [1]
+
+
+def test_nothing_is_reserved_by_a_decision_of_half_a_day_ago() -> None:
+    """Raw as it stood then may be gone before the reservation ends."""
+    lake = lake_of(SPEED, ARCHIVE)
+    decision = decided(lake)
+    with pytest.raises(TransientError, match="began at"):
+        reserve(resources(lake, NOW + 13 * HOUR), decision)
+    assert list(entries(lake)) == []
+    assert reserve(resources(lake, NOW + 11 * HOUR), decision).entry.until == NOW + 12 * HOUR
 
 
 def test_no_reservation_is_gone_on_with_whose_epochs_are_lost() -> None:

@@ -4,6 +4,7 @@ answers right afterwards, and every version that can be chosen has all of its fi
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from obstore.store import LocalStore
 
 from seamline.commitpoint import hooked
 from seamline.config import Settings
-from seamline.errors import Condition, ConflictError, SeamlineError
+from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
 from seamline.jobs.decide import decide
 from seamline.jobs.reserve import reserve
 from seamline.jobs.retention import retain
@@ -154,5 +155,7 @@ def test_a_run_reserves_no_base_that_was_withdrawn_since_it_decided(bench: Bench
     bench.clock.advance(DAYS)
     retain(bench.lake, NEWEST_ONLY, bench.clock)
     assert numbers(bench) == [newest]
-    with pytest.raises(ConflictError):
+    with pytest.raises(TransientError):
         reserve(bench.batch, decided)
+    with pytest.raises(ConflictError):  # had it slept after its look at the clock
+        reserve(bench.batch, replace(decided, at=bench.clock()))

@@ -73,7 +73,7 @@ def newest(lake: Lake) -> int:
     return int(DeltaTable(lake.absolute(TABLE)).version())
 
 
-def age(lake: Lake, days: float, pattern: str = "*.parquet") -> None:
+def age(lake: Lake, days: float, pattern: str = "*.*") -> None:
     for path in Path(lake.absolute(TABLE)).rglob(pattern):
         os.utime(path, times=(time.time() - days * DAY,) * 2)
 
@@ -326,7 +326,7 @@ def test_only_what_is_old_and_nobody_asks_for_is_deleted(lake: Lake) -> None:
     )
     age(lake, 8)
     folder = Path(lake.absolute(TABLE)) / "_event_date=2026-01-01"
-    for name, days in (("old", 8), ("young", 6)):
+    for name, days in (("old", 1.6), ("young", 1.4)):
         (folder / f"{name}.parquet").write_bytes(b"")
         age(lake, days, f"{name}.parquet")
     assert archive.vacuum(inbox.files) == [f"{TABLE}/_event_date=2026-01-01/old.parquet"]
@@ -359,8 +359,6 @@ def test_the_version_that_the_ledger_names_can_be_opened_until_the_next_one_is_n
     table.add(written(lake, "last"))
     assert (log / f"{199:020}.checkpoint.parquet").exists()
     assert len(DeltaTable(lake.absolute(TABLE), version=198).file_uris()) == 198
-    table.trim_log()
-    assert not (log / f"{150:020}.json").exists()
     assert len(DeltaTable(lake.absolute(TABLE)).file_uris()) == 199
 
 

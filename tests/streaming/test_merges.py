@@ -9,24 +9,17 @@ from math import log2
 from pathlib import Path
 
 import pytest
-from deltalake import DeltaTable
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
-from stream_parts import NOW, contract, event, open_archive, records, tasks
+from raw_world import CLICKS, DAY, TABLE, World
+from stream_parts import NOW, open_archive
 
-from seamline.clock import Clock
 from seamline.commitpoint import hooked
-from seamline.history.archive import ArchiveHistory
 from seamline.lake import Lake
 from seamline.schemas.contracts.contract import parse_contract
 from seamline.sides.raw import RawFile
-from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.merges import FRESH, GROWING, REST, RESTING, WHOLE, Growth, merges
-
-CLICKS = contract()
-TABLE = Lake.raw_path("clicks", CLICKS.layout)
-DAY = "2026-01-01"
 
 
 def raw_file(name: str, rows: int, size: int = 0, table: str = TABLE) -> RawFile:
@@ -128,63 +121,24 @@ def lake(tmp_path: Path) -> Lake:
     return Lake.open(str(tmp_path / "lake"))
 
 
-def rows_at(lake: Lake, version: int) -> list[tuple[str, int, int, bytes]]:
-    """Of a version of the table, read by pyarrow alone."""
-    uris = DeltaTable(lake.absolute(TABLE), version=version).file_uris()
-    tables = [parquet.ParquetFile(uri).read(["_source", "_partition", "_offset", "_value"]) for uri in uris]
-    return sorted(tuple(row.values()) for table in tables for row in table.to_pylist())
-
-
-def named(lake: Lake) -> int:
-    return ArchiveHistory(lake.archive_log("main")).tables[TABLE]
-
-
-def values(number: int) -> list[bytes]:
-    """A micro-batch: two dates, one of them late now and then, and a record that does not parse."""
-    return [event(number), event(number, day=2 + number % 3), *([b"{"] if number % 5 == 0 else [])]
-
-
-class World:
-    """An archive, and in plain Python what it has archived."""
-
-    def __init__(self, lake: Lake, clock: Clock) -> None:
-        self.lake, self.clock, self.truth, self.offset = lake, clock, list[tuple[str, int, int, bytes]](), 0
-        self.archive = self.restarted()
-
-    def restarted(self) -> Archive:
-        self.archive = open_archive(self.lake, [CLICKS], clock=self.clock)
-        return self.archive
-
-    def batch(self, number: int) -> None:
-        sent = values(number)
-        self.archive.run_batch(tasks(records(sent, first=self.offset)))
-        self.truth += [("clicks@1", 0, self.offset + at, value) for at, value in enumerate(sent)]
-        self.offset += len(sent)
-
-    def check(self) -> None:
-        assert rows_at(self.lake, named(self.lake)) == self.truth
-
-
 def test_rows_stand_by_position_whatever_is_put_together(lake: Lake) -> None:
-    now = [NOW]
-    world = World(lake, lambda: now[0])
+    world = World(lake)
     pinned: dict[int, int] = {}
     for number in range(60):
-        now[0] += timedelta(seconds=2)
         world.batch(number)
         if number % 10 == 0:
-            pinned[named(lake)] = len(world.truth)
+            pinned[world.newest()] = len(world.truth)
         if world.archive.maintain():
             world.check()
     world.check()
-    now[0] += REST + timedelta(seconds=1)
+    world.now += REST + timedelta(seconds=1)
     assert world.archive.maintain() is not None
     world.check()
     days = Counter(file.day for file in world.archive.tables[TABLE].listed)
     assert set(days.values()) <= {1, 2, 3}, "four dates rest"
     assert world.archive.maintain() is None
     for version, rows in pinned.items():
-        assert rows_at(lake, version) == world.truth[:rows], "who reads an older version reads what it read"
+        assert world.rows(version) == world.truth[:rows], "who reads an older version reads what it read"
     file = next(one for one in world.archive.tables[TABLE].listed if one.rows > 20)
     metadata = parquet.read_metadata(lake.absolute(file.path))
     assert (metadata.num_rows, file.size) == (file.rows, Path(lake.absolute(file.path)).stat().st_size)
@@ -199,7 +153,7 @@ def test_killed_while_files_are_put_together_it_goes_on_with_the_same_rows(lake:
         if reached == point:
             raise Killed
 
-    world = World(lake, lambda: NOW)
+    world = World(lake)
     for number in range(FRESH):
         world.batch(number)
     with hooked(die), pytest.raises(Killed):
@@ -213,7 +167,7 @@ def test_killed_while_files_are_put_together_it_goes_on_with_the_same_rows(lake:
 
 
 def test_a_file_that_cannot_be_read_is_left_and_the_others_go_on(lake: Lake) -> None:
-    world = World(lake, lambda: NOW)
+    world = World(lake)
     for number in range(FRESH):
         world.batch(number)
     lost = next(file for file in world.archive.tables[TABLE].listed if file.day == DAY and file.rows == 1)
@@ -228,12 +182,12 @@ def test_a_file_that_cannot_be_read_is_left_and_the_others_go_on(lake: Lake) -> 
 
 
 def test_a_table_that_got_a_column_meanwhile_is_put_together(lake: Lake) -> None:
-    world = World(lake, lambda: NOW)
+    world = World(lake)
     for number in range(FRESH // 2):
         world.batch(number)
     line = "      - {name: n, logicalType: integer}\n"
     wider = parse_contract(CLICKS.text.replace(line, line + line.replace("n, logical", "m, logical")), "clicks.yaml")
-    world.archive = open_archive(lake, [wider], [CLICKS], clock=lambda: NOW)
+    world.archive = open_archive(lake, [wider], [CLICKS], clock=lambda: world.now)
     for number in range(FRESH // 2, FRESH + 6):
         world.batch(number)
     assert world.archive.maintain() is not None

@@ -394,9 +394,10 @@ class World:
             self._archive = None
 
     def upkeep(self) -> None:
-        """The archive's: files of raw dates that grew, or rest by now, are put together."""
+        """The archive's: files of raw dates that grew, or rest by now, are put together; what nobody reads goes."""
         try:
             self.archive.maintain()
+            self.archive.vacuum()
         except ConflictError:
             self._archive = None
 
