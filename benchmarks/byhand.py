@@ -24,6 +24,7 @@ from seamline.streaming.kafka import Cluster
 
 SIZES = {Size.SMALL: Plan(3, 6, 2, 30_000, again=False), Size.WHOLE: Plan(20, 60, 10, 300_000, again=True)}
 DAY = 86_400
+FLINK = ("FLINK_PYTHON", "FLINK_KAFKA_JAR")
 
 
 def measure(size: Size) -> list[Figure]:
@@ -37,7 +38,7 @@ def measure(size: Size) -> list[Figure]:
 
 def chosen() -> list[str]:
     """The systems that can be measured here."""
-    return ["seamline", "watermark", "arrival", *(["flink"] if os.environ.get("FLINK_PYTHON") else [])]
+    return ["seamline", "watermark", "arrival", *(["flink"] if {*FLINK} <= {*os.environ} else [])]
 
 
 def measured(name: str, plan: Plan) -> Found:
@@ -59,7 +60,8 @@ def _system(name: str, folder: Path, project: Project) -> tuple[System, BatchSid
         cluster = Cluster(bootstrap)
         cluster.create_missing([OUT], 2)
         cluster.close()
-        return Flink(folder / "stream", bootstrap, os.environ["FLINK_PYTHON"], os.environ["FLINK_KAFKA_JAR"]), None
+        python, jar = (str(Path(os.environ[name]).absolute()) for name in FLINK)
+        return Flink(folder / "stream", bootstrap, python, jar), None
     batch = SparkBatch(folder / "batch", bootstrap) if name == "watermark" else None
     return SparkByHand(folder / "stream", bootstrap, name), batch
 
@@ -81,11 +83,3 @@ def figures(name: str, found: Found, plan: Plan) -> Iterator[Figure]:
         for kind in WRONGS:
             where = f"{name}, {said}" if said else name
             yield Figure(f"{where}: {kind}", wrong[kind], "groups", f"of {found.groups:,}", load)
-
-
-if __name__ == "__main__":
-    import sys
-
-    for name in sys.argv[1:]:
-        for figure in figures(name, measured(name, SIZES[Size.SMALL]), SIZES[Size.SMALL]):
-            print(f"{figure.name:50}{figure.value:14,.3f} {figure.unit} {figure.against}", flush=True)
