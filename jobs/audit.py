@@ -5,6 +5,7 @@ Nothing is put: what is found goes into the version's entry, and decides whether
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from seamline.attempts import new_attempt
 from seamline.entries.base import DataFile
 from seamline.entries.batch import Audit, ColumnDrift
 from seamline.entries.topics import Gone
-from seamline.errors import SeamlineError, TerminalError
+from seamline.errors import SeamlineError, TerminalError, TransientError
 from seamline.frontier import START, Frontier, Partition, topic_of
 from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
@@ -32,6 +33,8 @@ from seamline.schemas.stored import check_segments, check_version
 from seamline.segment import build_chain
 from seamline.sides.raw import by_day, raw_files
 from seamline.units import whole_name
+
+log = logging.getLogger(__name__)
 
 EPOCHS = "epochs"
 """Where files of epochs stand, beside those of units."""
@@ -55,7 +58,14 @@ def audit_version(resources: Resources, computed: Recomputed) -> Audit:
         served = served_files(computed.reservation, speed, {result.unit for result in computed.results})
     except TerminalError as error:
         return not_compared(f"nothing to compare with up to this cut: {error.message}", disagreeing)
-    groups, found = _differences(resources, computed, served)
+    try:
+        groups, found = _differences(resources, computed, served)
+    except (OSError, TransientError) as error:
+        gone = [path for path in _paths(served) if not resources.lake.exists(path)]
+        if not gone:
+            raise
+        log.warning("files of what was served are gone, so nothing is compared with them: %s", error)
+        return not_compared(f"nothing to compare with: {len(gone)} files of what was served are gone", disagreeing)
     if not found:
         return Audit(compared=True, groups=groups, disagreeing_copies=disagreeing)
     expected, why = _expected(resources, computed)

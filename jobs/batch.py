@@ -15,6 +15,7 @@ from seamline.frontier import Frontier
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.jobs.ahead import begin_together
+from seamline.jobs.asked import Asked
 from seamline.jobs.decide import newest_state
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Begun, Outcome, Reservation
@@ -45,6 +46,11 @@ class Batch(Resources):
     def rebuild(self, view: str, begun: Begun | None = None) -> Outcome:
         """The same over every event date, on no base: for a new definition, or where code was wrong."""
         return self._run(view, begun, rebuild=True)
+
+    def backfill(self, view: str, asked: Asked) -> Outcome:
+        """A refresh that recomputes the asked dates of the served version too, whatever has changed of them. Units that
+        are done stay done where a refresh comes first and moves the base. Raises what `refresh` does."""
+        return self._run(view, None, rebuild=False, asked=asked)
 
     def begin(self, views: Iterable[str], *, rebuild: bool) -> dict[str, Begun]:
         """Begins refreshes (or rebuilds) of these views together, reading what they read alike once: by view, what its
@@ -77,7 +83,7 @@ class Batch(Resources):
         check_segments(catalogue.definition(chosen), chain.segments)
         return publish(self.lake, state, chosen, version, "chosen by an operator", self.clock(), lowest)
 
-    def _run(self, view: str, begun: Begun | None, *, rebuild: bool) -> Outcome:
+    def _run(self, view: str, begun: Begun | None, *, rebuild: bool, asked: Asked | None = None) -> Outcome:
         if begun is not None and not (isinstance(begun, Reservation) and self.clock() >= begun.entry.until):
             try:
                 return finish(self, view, begun)
@@ -85,7 +91,7 @@ class Batch(Resources):
                 pass  # another writer was first: from the start
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return run(self, view, rebuild=rebuild)
+                return run(self, view, rebuild=rebuild, asked=asked)
             except ConflictError:
                 if attempt == ATTEMPTS:
                     raise

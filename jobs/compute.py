@@ -12,6 +12,7 @@ from datetime import date
 
 from seamline.attempts import new_attempt
 from seamline.commitpoint import reach
+from seamline.jobs.carried import carried
 from seamline.jobs.fold import fold_tasks
 from seamline.jobs.plan import table_of
 from seamline.jobs.repack import repacked
@@ -30,7 +31,7 @@ def compute(resources: Resources, reservation: Reservation) -> Recomputed:
     """Runs the units that are not done yet. Raises what a unit raises; those that are done stay done."""
     tasks = tasks_of(resources, reservation)
     full = tuple(task for task in tasks if not task.empty)
-    done = finished(resources.lake, reservation.entry.run)
+    done = carried(resources, reservation, full) | finished(resources.lake, reservation.entry.run)
     left = sorted((task for task in full if task.unit not in done), key=lambda task: -task.size)
     results = [done[task.unit] for task in full if task.unit in done]
     results += [nothing_in(task) for task in tasks if task.empty]

@@ -11,6 +11,7 @@ from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.history.views import ViewHistory
+from seamline.jobs.asked import Asked, days_of, plan_asked
 from seamline.jobs.fold import plan_fold, source_of
 from seamline.jobs.plan import Logs, Nothing, Plan, plan_run, table_of, targets
 from seamline.jobs.reserve import unpublished
@@ -56,14 +57,17 @@ class LedgerAsRead:
 
 
 def decide(
-    resources: Resources, view: str, *, rebuild: bool, ledger: LedgerAsRead | None = None
+    resources: Resources, view: str, *, rebuild: bool, ledger: LedgerAsRead | None = None, asked: Asked | None = None
 ) -> Decided | Unpublished | Nothing:
     """What to do for a view now (or as the ledger was read), or the version of an earlier run that only waits to be
-    published; `rebuild` takes every date and no base. Raises VIEW_UNKNOWN; KERNEL_VERSION where only a rebuild can
-    be."""
+    published; `rebuild` takes every date and no base, `asked` those dates of the served version too. Raises
+    VIEW_UNKNOWN; KERNEL_VERSION where only a rebuild can be."""
     lake, ledger = resources.lake, ledger or LedgerAsRead.of(resources.lake, resources.clock())
     state, history = newest_state(ledger.catalogue, view), ledger.catalogue.history(view)
-    decision = choose(history, state, read_targets(ledger, history), ledger.at, rebuild=rebuild)
+    if asked is None:
+        decision = choose(history, state, read_targets(ledger, history), ledger.at, rebuild=rebuild)
+    else:
+        decision = _asked(ledger, history, state, asked)
     if isinstance(decision, Nothing):
         return decision
     waiting = made_before(decision, resources.clock())
@@ -101,6 +105,17 @@ def choose(
         waits = target.definition.hash != state.served
         reasons.append(f"definition {target.definition.hash} waits: {plan.reason}" if waits else plan.reason)
     return Nothing("; ".join(reasons) or "nothing is served yet: run 'seamline views apply'")
+
+
+def _asked(ledger: LedgerAsRead, view: ViewHistory, state: Published, asked: Asked) -> Decided | Nothing:
+    """The dates that are asked for, of the served definition alone."""
+    targets = read_targets(ledger, view)
+    target = next((one for one in targets if one.definition.hash == state.served), None)
+    if target is None:
+        return Nothing("nothing is served yet: run 'seamline views apply'")
+    refresh = plan_of(state, target, rebuild=False)
+    plan = plan_asked(state, target, asked, days_of(ledger.lake, state, target, asked), refresh)
+    return Decided(view, state, target, plan, ledger.at) if isinstance(plan, Plan) else plan
 
 
 def plan_of(state: Published, target: Target, *, rebuild: bool) -> Plan | Nothing:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from seamline.entries.archive import Touched
-from seamline.entries.batch import Version
+from seamline.entries.batch import Reserved, Version
 from seamline.entries.speed import Epoch
 from seamline.entries.views import EarlierState, Published
 from seamline.frontier import START, Frontier
@@ -64,6 +64,9 @@ class Plan:
 
     folded: int | None = None
     """The base view's version that it is folded from; None: it is computed from raw."""
+
+    asked: str = ""
+    """The range of event dates that an operator asked for (`Asked.name`); '': none."""
 
 
 @dataclass(frozen=True)
@@ -206,9 +209,9 @@ def unremembered(speed: SpeedHistory, epoch: Epoch, contract: Contract) -> str:
 
 
 def dirty_dates(
-    archive: ArchiveHistory, contracts: Iterable[Contract], base: Version, cut: Frontier
+    archive: ArchiveHistory, contracts: Iterable[Contract], base: Version | Reserved, cut: Frontier
 ) -> dict[str, frozenset[date]] | None:
-    """By raw table, the event dates whose records below `cut` may differ from those below the base's cut; None: any.
+    """By raw table, the event dates whose records below `cut` may differ from those that `base` read; None: any.
 
     That is: what the archive took in beyond the base's cut, and imports or refiled records that the base did not read.
     Where the archive tells of more than that together, its dates are among them.
@@ -220,7 +223,7 @@ def dirty_dates(
     return {table: frozenset(day for dates in touching if dates for day in dates.get(table, ())) for table in tables}
 
 
-def _touches(part: Touched, base: Version, cut: Frontier) -> bool:
+def _touches(part: Touched, base: Version | Reserved, cut: Frontier) -> bool:
     beyond = cut != base.cut and not part.end <= base.cut
     if part.beside and (part.number > base.archive_entry or beyond):
         return True

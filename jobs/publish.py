@@ -72,6 +72,7 @@ def version_entry(audited: Audited, raw: str, now: datetime) -> Version:
         archive_entry=plan.archive_entry,
         tables=dict(plan.tables),
         folded=plan.folded,
+        asked=plan.asked,
         imports=plan.imports,
         counts=sum(stood.values(), Counts()),
         unit_counts=counted,

@@ -16,6 +16,7 @@ from seamline.commitpoint import hooked
 from seamline.config import BatchSection
 from seamline.entries.base import Counts
 from seamline.errors import Condition, SeamlineError
+from seamline.jobs.asked import Asked
 from seamline.schemas.contracts.contract import parse_contract
 
 CHANGED = VIEW.replace("FROM orders", "FROM orders WHERE amount >= 0")
@@ -404,6 +405,8 @@ STEPS = st.lists(
         st.tuples(st.just("refresh"), st.just(0)),
         st.tuples(st.just("rebuild"), st.just(0)),
         st.tuples(st.just("kill"), st.integers(0, len(POINTS) - 1)),
+        st.tuples(st.just("backfill"), st.integers(0, 12)),
+        st.tuples(st.just("backfill killed"), st.integers(0, len(POINTS) - 1)),
         st.tuples(st.just("rollback"), st.integers(0, 3)),
         st.tuples(st.just("wait"), st.integers(1, 4)),  # all together within the dedup horizon
     ),
@@ -422,19 +425,19 @@ def take(bench: Bench, step: str, value: int) -> list[bytes]:
         sent = [order(f"o{value}", DAY + timedelta(hours=9 * value), amount=value), order(f"o{value + 1}")]
         bench.send(*sent, partition=value % 2)
         return sent
-    if step == "kill":
+    if step in ("kill", "backfill killed"):
         with hooked(die), suppress(Death):
-            bench.batch.refresh("sales")
+            bench.batch.refresh("sales") if step == "kill" else bench.batch.backfill("sales", Asked())
+    elif step == "backfill":
+        bench.batch.backfill("sales", Asked(DAY.date(), (DAY + timedelta(hours=9 * value)).date()))
     elif step == "rollback":
         versions = sorted(bench.versions().versions)
         if versions:
             bench.batch.rollback("sales", versions[value % len(versions)])
     elif step == "wait":
         bench.wait(minutes=value)
-    elif step in ("speed", "archive"):
-        getattr(bench, step)()
     else:
-        getattr(bench.batch, step)("sales")
+        getattr(bench, step)() if step in ("speed", "archive") else getattr(bench.batch, step)("sales")
     return []
 
 

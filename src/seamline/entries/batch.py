@@ -34,6 +34,9 @@ class Reserved(EntryBase):
     folded: int | None = None
     """As in the version it leads to."""
 
+    asked: str = ""
+    """As in the version it leads to."""
+
 
 class ColumnDrift(Value):
     """One column's difference between what was served and what was recomputed, at the same cut."""
@@ -106,6 +109,9 @@ class Version(EntryBase, Stored):
 
     folded: int | None = None
     """Of a view over a view, the version of its base definition whose units it was folded from; None: from raw."""
+
+    asked: str = ""
+    """The event dates that an operator wanted recomputed, whatever had changed: from..to, both included; '': none."""
 
     units: dict[str, tuple[DataFile, ...]]
     """Unit (`seamline.units` says how they are named) to its files, for the event dates that were rewritten."""

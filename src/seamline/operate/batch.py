@@ -29,16 +29,16 @@ def make_versions(
             begun: dict[str, Begun] = {}
             if len(names) > 1:
                 with show(f"{word} {len(names)} views") as advance:
-                    begun = _batch(project, units, advance).begin(names, rebuild=whole)
+                    begun = batch_layer(project, units, advance).begin(names, rebuild=whole)
             for name in names:
                 with show(f"{word} {name}") as advance:
-                    batch = _batch(project, units, advance)
+                    batch = batch_layer(project, units, advance)
                     run = batch.rebuild if whole else batch.refresh
                     outcomes.append(run(name, begun.get(name)))
     return outcomes
 
 
-def _batch(project: Project, units: SparkUnits, advance: Advance) -> Batch:
+def batch_layer(project: Project, units: SparkUnits, advance: Advance) -> Batch:
     runner = partial(units.run, watch=partial(_count, advance), tell=partial(_tell, advance))
     return Batch(project.lake, runner, project.settings.batch, project.settings.kernel)
 

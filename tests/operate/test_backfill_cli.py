@@ -1,0 +1,163 @@
+"""`seamline backfill`: a plan says what would be done and is refused where it was overtaken; a run does it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lakes import DAY, Bench, order, orders
+from lakes import project as bench_project
+
+from seamline.cli.main import execute
+from seamline.clock import system_clock
+from seamline.commitpoint import hooked
+from seamline.errors import Condition, SeamlineError
+from seamline.jobs.asked import Asked
+from seamline.operate.backfill import check_plan, pace, plan_backfill
+from seamline.schemas.project import load_project
+
+RANGE = ["--from", "2024-05-02", "--to", "2024-05-03"]
+
+
+class Death(BaseException):
+    """Stands for SIGKILL: nothing handles it."""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    made = bench_project(tmp_path)
+    made.send(*orders(4, step=timedelta(days=1)))
+    made.both()
+    made.batch.refresh("sales")
+    return made
+
+
+def said(capsys: pytest.CaptureFixture[str], folder: Path, *words: str, code: int = 0) -> Any:
+    capsys.readouterr()
+    assert execute(["backfill", *words, "--project", str(folder), "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_plan_says_which_dates_why_and_what_they_hold(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.send(order("late", DAY + timedelta(days=3)))
+    bench.both()
+    found = said(capsys, tmp_path, "plan", "sales", *RANGE)
+    units = [(one["unit"], one["parts"], one["rows"], one["why"]) for one in found["units"]]
+    assert units == [
+        ("2024-05-02", 1, 1, "asked for"), ("2024-05-03", 1, 1, "asked for"), ("2024-05-04", 1, 2, "changed since"),
+    ]  # fmt: skip
+    assert all(one["bytes"] > 0 for one in found["units"])
+    assert (found["asked"], found["version"]) == ("2024-05-02..2024-05-03", bench.served[1])
+    assert (
+        said(capsys, tmp_path, "plan", "sales", "--from", "2024-05-04")["units"][0]["why"] == "asked for; changed since"
+    )
+    assert bench.versions().versions.keys() == {bench.served[1]}, "nothing was put"
+
+
+def test_a_plan_is_shown_to_people(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["backfill", "plan", "sales", *RANGE, "--project", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "2024-05-02" in shown
+    assert "2 event dates, 2 rows" in shown
+    assert execute(["backfill", "plan", "sales", "--from", "2030-01-01", "--project", str(tmp_path)]) == 0
+    assert "nothing to do: neither raw nor the served version holds an event date" in capsys.readouterr().out
+
+
+def test_an_estimate_goes_by_the_runs_there_were(bench: Bench) -> None:
+    log = bench.versions()
+    (version,) = log.versions.values()
+    (reserved,) = log.reserved.values()
+    log.reserved = {1: reserved.model_copy(update={"at": version.at - timedelta(seconds=8)})}
+    assert pace(log) == (2.0, 1), "8 seconds, 4 records"
+    log.reserved = {}
+    assert pace(log) == (None, 0)
+
+
+def test_a_saved_plan_is_refused_where_what_it_was_made_for_has_changed(bench: Bench, tmp_path: Path) -> None:
+    asked, project = Asked(DAY.date(), DAY.date()), load_project(tmp_path)
+    saved = plan_backfill(project, "sales", asked)
+    bench.send(order("other", DAY + timedelta(days=2)))
+    bench.both()
+    bench.batch.refresh("sales")
+    check_plan(saved, plan_backfill(project, "sales", asked))  # a newer version, and the same dates
+    bench.send(order("late", DAY))
+    bench.both()
+    with pytest.raises(SeamlineError, match="2024-05-01 had 1 rows, and has 2 now") as refused:
+        check_plan(saved, plan_backfill(project, "sales", asked))
+    assert refused.value.condition is Condition.PLAN_MOVED
+    other = saved.model_copy(update={"definition": "another"})
+    with pytest.raises(SeamlineError, match=r"definition another was served, .* is now"):
+        check_plan(other, plan_backfill(project, "sales", asked))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run"],
+        ["run", "sales", "--plan", "x.json"],
+        ["run", "--plan", "x.json", "--from", "2024-05-01"],
+        ["run", "--plan", "missing.json"],
+        ["plan", "sales", "--from", "yesterday"],
+        ["plan", "sales", "--from", "2024-05-03", "--to", "2024-05-02"],
+        ["plan", "slaes"],
+        ["history", "slaes"],
+    ],
+)
+def test_what_is_not_clear_is_refused_and_nothing_is_put(bench: Bench, tmp_path: Path, words: list[str]) -> None:
+    before = bench.versions().number
+    assert execute(["backfill", *words, "--project", str(tmp_path)]) == 2
+    assert bench.versions().number == before
+
+
+def test_a_damaged_plan_is_refused(tmp_path: Path, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.json").write_text('{"view": "sales"}')
+    assert execute(["backfill", "run", "--plan", str(tmp_path / "x.json"), "--project", str(tmp_path)]) == 2
+    assert "is no backfill plan" in capsys.readouterr().err
+
+
+def test_what_is_under_way_and_what_was_made_is_listed(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.wait(seconds=(system_clock() - bench.clock()).total_seconds())
+    with pytest.raises(Death), hooked(dies):
+        bench.batch.backfill("sales", Asked())
+    (begun,) = said(capsys, tmp_path, "status")
+    assert (begun["view"], begun["asked"], begun["done"]) == ("sales", "..", 1)
+    assert said(capsys, tmp_path, "history") == []
+    made = bench.batch.backfill("sales", Asked())
+    assert said(capsys, tmp_path, "status") == []
+    (version,) = said(capsys, tmp_path, "history", "sales")
+    assert (version["version"], version["asked"], version["served"], version["clean"]) == (
+        made.version,
+        "..",
+        True,
+        True,
+    )
+
+
+def dies(point: str) -> None:
+    if point == "batch.after-unit":
+        raise Death
+
+
+@pytest.mark.spark
+def test_a_saved_plan_is_run_through_spark(bench: Bench, tmp_path: Path) -> None:
+    def seamline(*words: str) -> Any:
+        command = [sys.executable, "-m", "seamline", "backfill", *words, "--project", str(tmp_path), "--json"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    lost = bench.versions().versions[bench.served[1] or 0].units["2024-05-02"][0].path
+    Path(bench.lake.absolute(lost)).unlink()
+    seamline("plan", "sales", *RANGE, "--out", str(tmp_path / "mend.json"))
+    outcome = seamline("run", "--plan", str(tmp_path / "mend.json"))
+    assert (outcome["version"], outcome["units"]) == (bench.served[1], 2)
+    assert bench.answer() == bench.expected(*orders(4, step=timedelta(days=1)))
