@@ -23,7 +23,7 @@ Days = Mapping[str, frozenset[date]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class DateRange:
     """A range of event dates, both ends in it; None: from the first on, up to the last."""
 
     first: date | None = None
@@ -35,16 +35,16 @@ class Asked:
         return f"{self.first or ''}..{self.last or ''}"
 
     @staticmethod
-    def parse(name: str) -> Asked:
+    def parse(name: str) -> DateRange:
         """The range of a name. Raises ValueError."""
         first, _, last = name.partition("..")
-        return Asked(date.fromisoformat(first) if first else None, date.fromisoformat(last) if last else None)
+        return DateRange(date.fromisoformat(first) if first else None, date.fromisoformat(last) if last else None)
 
     def __contains__(self, day: date) -> bool:
         return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
 
 
-def days_of(lake: Lake, state: Published, target: Target, asked: Asked) -> Days:
+def days_of(lake: Lake, state: Published, target: Target, asked: DateRange) -> Days:
     """The dates of a range of which raw, or the served version, holds anything. Takes time by the files of raw."""
     held = {table_of(contract): _held_in_raw(lake, target, table_of(contract)) for contract in target.contracts}
     served = state.version if state.served == target.definition.hash else None
@@ -57,7 +57,9 @@ def _held_in_raw(lake: Lake, target: Target, table: str) -> set[date]:
     return {file.date for file in raw_files(lake, table, target.logs.archive.tables.get(table))}
 
 
-def plan_asked(state: Published, target: Target, asked: Asked, days: Days, refresh: Plan | Nothing) -> Plan | Nothing:
+def plan_asked(
+    state: Published, target: Target, asked: DateRange, days: Days, refresh: Plan | Nothing
+) -> Plan | Nothing:
     """The `refresh` that there is to do, rewriting these dates too. Nothing where no version is served that they could
     be rewritten of, or they hold nothing. Pure."""
     if not any(days.values()):

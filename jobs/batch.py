@@ -15,7 +15,7 @@ from seamline.frontier import Frontier
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.jobs.ahead import begin_together
-from seamline.jobs.asked import Asked
+from seamline.jobs.asked import DateRange
 from seamline.jobs.decide import newest_state
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Begun, Outcome, Reservation
@@ -47,7 +47,7 @@ class Batch(Resources):
         """The same over every event date, on no base: for a new definition, or where code was wrong."""
         return self._run(view, begun, rebuild=True)
 
-    def backfill(self, view: str, asked: Asked) -> Outcome:
+    def backfill(self, view: str, asked: DateRange) -> Outcome:
         """A refresh that recomputes the asked dates of the served version too, whatever has changed of them. Units that
         are done stay done where a refresh comes first and moves the base. Raises what `refresh` does."""
         return self._run(view, None, rebuild=False, asked=asked)
@@ -83,7 +83,7 @@ class Batch(Resources):
         check_segments(catalogue.definition(chosen), chain.segments)
         return publish(self.lake, state, chosen, version, "chosen by an operator", self.clock(), lowest)
 
-    def _run(self, view: str, begun: Begun | None, *, rebuild: bool, asked: Asked | None = None) -> Outcome:
+    def _run(self, view: str, begun: Begun | None, *, rebuild: bool, asked: DateRange | None = None) -> Outcome:
         if begun is not None and not (isinstance(begun, Reservation) and self.clock() >= begun.entry.until):
             try:
                 return finish(self, view, begun)

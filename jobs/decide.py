@@ -11,7 +11,7 @@ from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.history.views import ViewHistory
-from seamline.jobs.asked import Asked, days_of, plan_asked
+from seamline.jobs.asked import DateRange, days_of, plan_asked
 from seamline.jobs.fold import plan_fold, source_of
 from seamline.jobs.plan import Logs, Nothing, Plan, plan_run, table_of, targets
 from seamline.jobs.reserve import unpublished
@@ -57,7 +57,12 @@ class LedgerAsRead:
 
 
 def decide(
-    resources: Resources, view: str, *, rebuild: bool, ledger: LedgerAsRead | None = None, asked: Asked | None = None
+    resources: Resources,
+    view: str,
+    *,
+    rebuild: bool,
+    ledger: LedgerAsRead | None = None,
+    asked: DateRange | None = None,
 ) -> Decided | Unpublished | Nothing:
     """What to do for a view now (or as the ledger was read), or the version of an earlier run that only waits to be
     published; `rebuild` takes every date and no base, `asked` those dates of the served version too. Raises
@@ -107,7 +112,7 @@ def choose(
     return Nothing("; ".join(reasons) or "nothing is served yet: run 'seamline views apply'")
 
 
-def _asked(ledger: LedgerAsRead, view: ViewHistory, state: Published, asked: Asked) -> Decided | Nothing:
+def _asked(ledger: LedgerAsRead, view: ViewHistory, state: Published, asked: DateRange) -> Decided | Nothing:
     """The dates that are asked for, of the served definition alone."""
     targets = read_targets(ledger, view)
     target = next((one for one in targets if one.definition.hash == state.served), None)

@@ -66,7 +66,7 @@ class Plan:
     """The base view's version that it is folded from; None: it is computed from raw."""
 
     asked: str = ""
-    """The range of event dates that an operator asked for (`Asked.name`); '': none."""
+    """The range of event dates that an operator asked for (`DateRange.name`); '': none."""
 
 
 @dataclass(frozen=True)

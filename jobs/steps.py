@@ -7,7 +7,7 @@ the units that are done, or the version that only waits to be published.
 
 from __future__ import annotations
 
-from seamline.jobs.asked import Asked
+from seamline.jobs.asked import DateRange
 from seamline.jobs.audit import audit
 from seamline.jobs.compute import compute
 from seamline.jobs.decide import LedgerAsRead, decide
@@ -20,14 +20,19 @@ from seamline.jobs.stages import Begun, Decided, Outcome, Unpublished
 __all__ = ["Outcome", "begin", "finish", "run"]
 
 
-def run(resources: Resources, view: str, *, rebuild: bool, asked: Asked | None = None) -> Outcome:
+def run(resources: Resources, view: str, *, rebuild: bool, asked: DateRange | None = None) -> Outcome:
     """One decision from the newest ledger, carried through. Raises LEDGER_CONFLICT where another writer was first:
     decide again."""
     return finish(resources, view, begin(resources, view, rebuild=rebuild, asked=asked))
 
 
 def begin(
-    resources: Resources, view: str, *, rebuild: bool, ledger: LedgerAsRead | None = None, asked: Asked | None = None
+    resources: Resources,
+    view: str,
+    *,
+    rebuild: bool,
+    ledger: LedgerAsRead | None = None,
+    asked: DateRange | None = None,
 ) -> Begun:
     """A run's steps before it computes. Raises like `run`."""
     decided = decide(resources, view, rebuild=rebuild, ledger=ledger, asked=asked)

@@ -12,7 +12,7 @@ from lakes import DAY, VIEW, Bench, Counting, order, orders
 
 from seamline.commitpoint import hooked
 from seamline.entries.batch import Version
-from seamline.jobs.asked import Asked
+from seamline.jobs.asked import DateRange
 from seamline.schemas.catalogue import Catalogue
 
 FIRST = DAY.date()
@@ -22,8 +22,8 @@ class Death(BaseException):
     """Stands for SIGKILL: nothing handles it."""
 
 
-def days(first: int, last: int) -> Asked:
-    return Asked(FIRST + timedelta(first), FIRST + timedelta(last))
+def days(first: int, last: int) -> DateRange:
+    return DateRange(FIRST + timedelta(first), FIRST + timedelta(last))
 
 
 @pytest.fixture
@@ -47,15 +47,15 @@ def names(first: int, last: int) -> list[str]:
 @pytest.mark.parametrize(
     ("asked", "name"),
     [
-        (Asked(), ".."),
-        (Asked(FIRST), "2024-05-01.."),
-        (Asked(None, FIRST), "..2024-05-01"),
+        (DateRange(), ".."),
+        (DateRange(FIRST), "2024-05-01.."),
+        (DateRange(None, FIRST), "..2024-05-01"),
         (days(0, 2), "2024-05-01..2024-05-03"),
     ],
 )
-def test_a_range_is_called_by_its_ends_and_holds_both(asked: Asked, name: str) -> None:
+def test_a_range_is_called_by_its_ends_and_holds_both(asked: DateRange, name: str) -> None:
     assert asked.name == name
-    assert Asked.parse(name) == asked
+    assert DateRange.parse(name) == asked
     assert FIRST in asked
     assert (FIRST - timedelta(1) in asked) == (asked.first is None)
     assert (FIRST + timedelta(3) in asked) == (asked.last is None)
@@ -96,7 +96,7 @@ def test_dates_that_hold_nothing_and_a_view_without_a_version_are_said(tmp_path:
     fresh = Bench(tmp_path / "fresh")
     fresh.send(*orders(2))
     fresh.both()
-    assert "no batch version is served yet" in fresh.batch.backfill("sales", Asked()).reason
+    assert "no batch version is served yet" in fresh.batch.backfill("sales", DateRange()).reason
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_dates_that_hold_nothing_and_a_view_without_a_version_are_said(tmp_path:
 def test_killed_anywhere_it_goes_on_with_the_units_left(bench: Bench, point: str) -> None:
     runner = Counting(bench)
     with pytest.raises(Death), hooked(dies_at(point)):
-        bench.batch.backfill("sales", Asked())
+        bench.batch.backfill("sales", DateRange())
     served = bench.served
-    outcome = replace(bench.batch, runner=runner).backfill("sales", Asked())
+    outcome = replace(bench.batch, runner=runner).backfill("sales", DateRange())
     left = {"batch.after-reserve": 6, "batch.after-unit": 5}.get(point, 0)
     assert len(runner.units) == left
     assert bench.served == (served[0], outcome.version)
@@ -140,7 +140,7 @@ def test_a_refresh_that_comes_first_costs_it_only_the_dates_that_it_touched(benc
     if point == "batch.after-version":
         known = {*known, max(known) + 2}
     with hooked(hook):
-        outcome = replace(bench.batch, runner=runner).backfill("sales", Asked())
+        outcome = replace(bench.batch, runner=runner).backfill("sales", DateRange())
     assert done
     assert runner.units == [*names(0, 5), *names(4, 4)]
     assert outcome.audit.clean
@@ -192,4 +192,4 @@ def test_a_view_over_a_view_folds_the_asked_dates_again(bench: Bench) -> None:
 
 def test_unknown_dates_are_none_of_a_view(bench: Bench) -> None:
     assert Catalogue(bench.lake).states["sales"].served == bench.served[0]
-    assert bench.batch.backfill("sales", Asked(date(1999, 1, 1), date(1999, 1, 2))).version is None
+    assert bench.batch.backfill("sales", DateRange(date(1999, 1, 1), date(1999, 1, 2))).version is None

@@ -16,7 +16,7 @@ from seamline.commitpoint import hooked
 from seamline.config import BatchSection
 from seamline.entries.base import Counts
 from seamline.errors import Condition, SeamlineError
-from seamline.jobs.asked import Asked
+from seamline.jobs.asked import DateRange
 from seamline.schemas.contracts.contract import parse_contract
 
 CHANGED = VIEW.replace("FROM orders", "FROM orders WHERE amount >= 0")
@@ -427,9 +427,9 @@ def take(bench: Bench, step: str, value: int) -> list[bytes]:
         return sent
     if step in ("kill", "backfill killed"):
         with hooked(die), suppress(Death):
-            bench.batch.refresh("sales") if step == "kill" else bench.batch.backfill("sales", Asked())
+            bench.batch.refresh("sales") if step == "kill" else bench.batch.backfill("sales", DateRange())
     elif step == "backfill":
-        bench.batch.backfill("sales", Asked(DAY.date(), (DAY + timedelta(hours=9 * value)).date()))
+        bench.batch.backfill("sales", DateRange(DAY.date(), (DAY + timedelta(hours=9 * value)).date()))
     elif step == "rollback":
         versions = sorted(bench.versions().versions)
         if versions:

@@ -17,7 +17,7 @@ from seamline.cli.main import execute
 from seamline.clock import system_clock
 from seamline.commitpoint import hooked
 from seamline.errors import Condition, SeamlineError
-from seamline.jobs.asked import Asked
+from seamline.jobs.asked import DateRange
 from seamline.operate.backfill import check_plan, pace, plan_backfill
 from seamline.schemas.project import load_project
 
@@ -81,7 +81,7 @@ def test_an_estimate_goes_by_the_runs_there_were(bench: Bench) -> None:
 
 
 def test_a_saved_plan_is_refused_where_what_it_was_made_for_has_changed(bench: Bench, tmp_path: Path) -> None:
-    asked, project = Asked(DAY.date(), DAY.date()), load_project(tmp_path)
+    asked, project = DateRange(DAY.date(), DAY.date()), load_project(tmp_path)
     saved = plan_backfill(project, "sales", asked)
     bench.send(order("other", DAY + timedelta(days=2)))
     bench.both()
@@ -127,11 +127,11 @@ def test_what_is_under_way_and_what_was_made_is_listed(
 ) -> None:
     bench.wait(seconds=(system_clock() - bench.clock()).total_seconds())
     with pytest.raises(Death), hooked(dies):
-        bench.batch.backfill("sales", Asked())
+        bench.batch.backfill("sales", DateRange())
     (begun,) = said(capsys, tmp_path, "status")
     assert (begun["view"], begun["asked"], begun["done"]) == ("sales", "..", 1)
     assert said(capsys, tmp_path, "history") == []
-    made = bench.batch.backfill("sales", Asked())
+    made = bench.batch.backfill("sales", DateRange())
     assert said(capsys, tmp_path, "status") == []
     (version,) = said(capsys, tmp_path, "history", "sales")
     assert (version["version"], version["asked"], version["served"], version["clean"]) == (

@@ -11,7 +11,7 @@ import typer
 from seamline.cli.batch import summary
 from seamline.console import note, say, show_json, show_table
 from seamline.errors import Condition, UserError
-from seamline.jobs.asked import Asked
+from seamline.jobs.asked import DateRange
 from seamline.operate.backfill import (
     BackfillPlan,
     check_plan,
@@ -27,7 +27,7 @@ from seamline.schemas.views.cost import bytes_said
 from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.wording import duration
 
-ViewArgument = Annotated[str | None, typer.Argument(help="The view.", show_default=False)]
+OneView = Annotated[str | None, typer.Argument(help="The view.", show_default=False)]
 FromOption = Annotated[
     str | None, typer.Option("--from", metavar="DATE", help="The first event date, as 2026-01-31; default: the first.")
 ]
@@ -73,7 +73,7 @@ def plan(
 
 
 def run(
-    view: ViewArgument = None,
+    view: OneView = None,
     first: FromOption = None,
     last: ToOption = None,
     saved: Annotated[
@@ -93,7 +93,7 @@ def run(
     here, asked = load_project(project), _asked(first, last)
     if saved is not None:
         made = load_plan(saved)
-        view, asked = made.view, Asked.parse(made.asked)
+        view, asked = made.view, DateRange.parse(made.asked)
         check_plan(made, plan_backfill(here, view, asked))
     outcome = run_backfill(here, view or "", asked, progress)
     if as_json:
@@ -115,7 +115,7 @@ def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
         show_table(("view", "dates", "units done", "since", "reserved until"), rows)
 
 
-def history(view: ViewArgument = None, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+def history(view: OneView = None, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """List the versions that backfills made and that still stand, the newest first."""
     found = past(load_project(project), view)
     if as_json:
@@ -131,8 +131,8 @@ def history(view: ViewArgument = None, project: ProjectOption = HERE, as_json: J
         show_table(("view", "dates", "version", "at", "units", "counted", "audit", ""), rows)
 
 
-def _asked(first: str | None, last: str | None) -> Asked:
-    found = Asked(_date(first, "--from"), _date(last, "--to"))
+def _asked(first: str | None, last: str | None) -> DateRange:
+    found = DateRange(_date(first, "--from"), _date(last, "--to"))
     if found.first and found.last and found.last < found.first:
         raise UserError(
             Condition.INPUT_INVALID,

@@ -7,15 +7,13 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from seamline.advance import Show, unshown
 from seamline.clock import system_clock
-from seamline.entries.base import Counts
+from seamline.entries.base import Counts, Value
 from seamline.entries.batch import Version
 from seamline.errors import Condition, UserError
 from seamline.history.batch import BatchHistory
-from seamline.jobs.asked import Asked
+from seamline.jobs.asked import DateRange
 from seamline.jobs.decide import LedgerAsRead, decide, newest_state, plan_of
 from seamline.jobs.plan import Nothing, Plan, table_of
 from seamline.jobs.resources import Resources
@@ -33,11 +31,7 @@ RUNS = 16
 """An estimate goes by so many past runs, the newest."""
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PlannedUnit(_Value):
+class PlannedUnit(Value):
     """One event date that would be recomputed."""
 
     unit: str
@@ -55,7 +49,7 @@ class PlannedUnit(_Value):
     why: str
 
 
-class BackfillPlan(_Value):
+class BackfillPlan(Value):
     """What a backfill would do now."""
 
     view: str
@@ -89,9 +83,12 @@ class BackfillPlan(_Value):
         return sum(unit.bytes for unit in self.units)
 
 
-def plan_backfill(project: Project, view: str, asked: Asked) -> BackfillPlan:
+def plan_backfill(project: Project, view: str, asked: DateRange) -> BackfillPlan:
     """What a backfill of some event dates would do now; nothing is written. Raises VIEW_UNKNOWN, KERNEL_VERSION."""
-    resources, ledger = Resources(project.lake, settings=project.settings.batch), LedgerAsRead.of(project.lake)
+    resources, ledger = (
+        Resources(project.lake, settings=project.settings.batch),
+        LedgerAsRead.of(project.lake, system_clock()),
+    )
     state = newest_state(ledger.catalogue, view)
     decided = decide(resources, view, rebuild=False, ledger=ledger, asked=asked)
     if not isinstance(decided, Decided):
@@ -114,7 +111,7 @@ def _why(decided: Nothing | Unpublished) -> str:
 
 
 def _units(
-    resources: Resources, target: Target, plan: Plan, refresh: Plan | Nothing, asked: Asked
+    resources: Resources, target: Target, plan: Plan, refresh: Plan | Nothing, asked: DateRange
 ) -> Iterator[PlannedUnit]:
     """In order. Takes time by raw's files, or the base's."""
     parts = HOURS if target.source is None and by_hour(target.definition.properties) else 1
@@ -164,7 +161,7 @@ def load_plan(file: Path) -> BackfillPlan:
     """A plan that was saved. Raises INPUT_INVALID."""
     try:
         return BackfillPlan.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             Condition.INPUT_INVALID,
             f"{file} is no backfill plan: {next(iter(str(error).splitlines()), '')}",
@@ -197,14 +194,14 @@ def _is_asked(unit: PlannedUnit) -> bool:
     return unit.why.startswith("asked")
 
 
-def run_backfill(project: Project, view: str, asked: Asked, show: Show = unshown) -> Outcome:
+def run_backfill(project: Project, view: str, asked: DateRange, show: Show = unshown) -> Outcome:
     """Recomputes some event dates of what a view serves, audits, and publishes one version. Run again after it was
     killed, it goes on with the units left. Raises what a refresh does."""
     with SparkUnits(project) as units, show(f"backfill {view} {asked.name}") as advance:
         return batch_layer(project, units, advance).backfill(view, asked)
 
 
-class UnderWay(_Value):
+class UnderWay(Value):
     """A backfill that was begun and has not led to a version."""
 
     view: str
@@ -218,7 +215,7 @@ class UnderWay(_Value):
     """Units."""
 
 
-class PastBackfill(_Value):
+class PastBackfill(Value):
     """A version that a backfill made."""
 
     view: str
