@@ -33,6 +33,7 @@ REACH_SECONDS = 40
 TARGETS = (*SUPERVISED, "broker")
 JVMS = ("speed", "archive", "scheduler")
 VIEWS = ("sales", "buyers", "daily")
+BATCHES = (("batch", "refresh"), ("batch", "rebuild"), ("backfill", "run"))
 
 
 class Missed(Exception):
@@ -162,8 +163,8 @@ def kill_up(world: World, random: Random) -> str:
 
 
 def kill_batch(world: World, random: Random) -> str:
-    """A refresh by an operator beside the scheduler's, killed in the middle with all its processes."""
-    child = world.begin("batch", random.choice(("refresh", "rebuild")), random.choice(VIEWS))
+    """An operator's batch beside the scheduler's, killed in the middle with all its processes."""
+    child = world.begin(*random.choice(BATCHES), random.choice(VIEWS))
     seconds = random.uniform(1, 12)
     time.sleep(seconds)
     child.clear()
@@ -204,8 +205,8 @@ def second_speed(world: World, random: Random) -> str:
 
 
 def second_batch(world: World, random: Random) -> str:
-    """An operator's refresh or rebuild beside the scheduler's; looked at when all is over."""
-    words = ("batch", random.choice(("refresh", "rebuild")), random.choice(VIEWS))
+    """An operator's batch beside the scheduler's; looked at when all is over."""
+    words = (*random.choice(BATCHES), random.choice(VIEWS))
     world.begin(*words)
     return " ".join(words)
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import ast
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import parse
 from places import ROOT
 
-from seamline.cli.main import execute
+from seamline.cli.main import app, execute
 
 DAGS = sorted((ROOT / "airflow_dags").glob("*.py"))
 
@@ -62,3 +64,29 @@ def test_the_batch_dag_knows_which_view_comes_first_or_says_what_is_missing(batc
     assert views("hourly, daily:hourly,weekly:daily") == {"hourly": "", "daily": "hourly", "weekly": "daily"}
     with pytest.raises(ValueError, match="derives from hourly: name it there, too"):
         views("daily:hourly")
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "dates"),
+    [
+        ("", "", []),
+        ("2026-01-01", "", ["--from", "2026-01-01"]),
+        ("2026-01-01", "2026-01-03", ["--from", "2026-01-01", "--to", "2026-01-03"]),
+    ],
+)
+def test_the_backfill_dag_gives_its_parameters_as_words_whatever_they_hold(
+    tmp_path: Path, first: str, last: str, dates: list[str]
+) -> None:
+    """A real shell, and a stand-in for spark-submit that says what it was given."""
+    (path,) = (path for path in DAGS if path.stem == "seamline_backfill")
+    dag, said = without_airflow(path), tmp_path / "spark-submit"
+    said.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n')
+    said.chmod(0o755)
+    asked = {"SEAMLINE_VIEW": "sales; echo $HOME", "SEAMLINE_FIRST": first, "SEAMLINE_LAST": last}
+    assert dag["ASKED"].keys() == asked.keys()
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", **asked}
+    done = subprocess.run(["sh", "-c", dag["command"]()], env=env, check=True, capture_output=True, text=True)
+    words = done.stdout.splitlines()
+    arguments = words[words.index(dag["SUBMIT"]) + 1 :]
+    assert arguments == ["backfill", "run", "--project", dag["PROJECT"], "--json", *dates, "--", "sales; echo $HOME"]
+    parse(app, arguments)
