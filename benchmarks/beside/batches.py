@@ -93,22 +93,23 @@ def ran(
 ) -> float:
     """CPU seconds of a command and all below it, which is ended by a signal as soon as `until` holds.
 
-    Raises SystemExit where it fails, or takes too long.
+    Raises SystemExit where it fails, takes too long, or ends before.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seen: dict[tuple[int, float], float] = {}
-    deadline = time.time() + DEADLINE
+    deadline, ended = time.time() + DEADLINE, False
     with (folder / "batch.out").open("ab") as out:
         env = os.environ | {"PYTHONPATH": str(HERE)}
         child = subprocess.Popen(command, cwd=HERE, env=env, stdout=out, stderr=out, start_new_session=True)
         while child.poll() is None:
             seen |= cpu_of(child.pid)
-            if time.time() > deadline or (until and until()):
+            ended = until is not None and until()
+            if ended or time.time() > deadline:
                 os.killpg(child.pid, by)
                 child.wait()
             else:
                 time.sleep(LOOK)
-    if time.time() > deadline or (child.returncode and not until):
+    if time.time() > deadline or ended != (until is not None) or (child.returncode and not ended):
         raise SystemExit(f"{command}: {child.returncode}: {(folder / 'batch.out').read_text()[-2_000:]}")
     return sum(seen.values())
 

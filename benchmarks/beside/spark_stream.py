@@ -93,7 +93,8 @@ def merge(table: str, rows: DataFrame, number: int) -> None:
 def append(table: str, rows: DataFrame, number: int) -> None:
     """Adds the batch's groups unless it has done so before."""
     groups, delta = grouped(rows).toArrow().cast(SCHEMA), DeltaTable(table)
-    if groups.num_rows and (delta.transaction_version(APP) or -1) < number:
+    before = delta.transaction_version(APP)
+    if groups.num_rows and (before is None or before < number):
         once = CommitProperties(app_transactions=[Transaction(APP, number)])
         write_deltalake(delta, groups, mode="append", commit_properties=once)
     _tidy(table, number)

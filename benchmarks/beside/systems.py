@@ -128,11 +128,12 @@ class Seamline(System):
 class SparkByHand(System):
     """A hand-written stream to a Delta table, which DuckDB reads. `way`: that of spark_stream.py."""
 
+    delta: DeltaTable | None = None
+
     def __init__(self, folder: Path, bootstrap: str, way: str) -> None:
-        self.delta: DeltaTable | None
         self.name, self.way, self.bootstrap = f"Spark, {way}", way, bootstrap
         super().__init__(folder)
-        self.table, self.delta = str(folder / "pages"), None
+        self.table = str(folder / "pages")
         self.engine = duckdb.connect(config={"threads": 2})
         self.engine.execute("SET TimeZone = 'UTC'")
 
