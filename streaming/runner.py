@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 from pyspark.errors import PySparkException
+from pyspark.sql.types import BinaryType, StringType, StructField, StructType
 
 from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.sides.spark import from_task, settle_worker
@@ -39,17 +40,35 @@ LOOK_SECONDS = 1.0
 CLIENT = {
     "request.timeout.ms": "20000",
     "default.api.timeout.ms": "20000",
-    "fetch.max.wait.ms": "10",
+    "fetch.max.wait.ms": "1",
+    "max.poll.records": "10000",
 }
 """A client that hangs after a broker came back gives up in a third of Kafka's own time; a fresh query reads on.
 
-A fetch that waits for more than there is holds a micro-batch up by that wait, once for each partition: Kafka's own
-500 ms cost the last records before a pause 2 s. Nothing is fetched between micro-batches, so waiting saves nothing."""
+A fetch that waits for more than there is holds a micro-batch up by that wait, once for each partition: with each poll
+the client asks for what comes next, and Spark then asks, on the same connection, where the partition begins and ends.
+Nothing is fetched between micro-batches, so waiting saves nothing. Spark asks that at every poll: the fewer records one
+gives, the more often; a fetch is at most 1 MiB all the same."""
+
+SETTINGS = {
+    "fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
+    "fs.file.impl.disable.cache": "true",
+    "spark.sql.ui.explainMode": "simple",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+"""Of the session that a stream's queries run in, which is theirs alone.
+
+A checkpoint is thrown away: nobody checks its sums, and Hadoop starts a chmod for each of its files and sums, four for
+a micro-batch. What a plan looks like is written down for each of them, and nobody sees it. To write code for a few
+hundred rows costs more than to go without: 15 ms of CPU a micro-batch; of a backlog it would save a twentieth."""
 
 HELD_BYTES = 64 << 20
 """Records that a task holds at once: as many as Spark puts into one Arrow batch, where they are large."""
 
-RESULT = "kind string, name string, payload binary"
+RESULT = StructType(
+    [StructField("kind", StringType()), StructField("name", StringType()), StructField("payload", BinaryType())]
+)
 _RESULT = pa.schema([("kind", pa.string()), ("name", pa.string()), ("payload", pa.binary())])
 
 
@@ -82,7 +101,7 @@ class StreamRunner:
     def __init__(
         self, spark: Any, pulse: Pulse, role: StreamingRole, reading: StreamReading, stop: threading.Event
     ) -> None:
-        self.spark = spark
+        self.spark = own_session(spark)
         self.pulse = pulse
         self.cluster = pulse.cluster
         self.role = role
@@ -207,6 +226,14 @@ class StreamRunner:
         }
         frame = self.spark.readStream.format("kafka").options(**options).load()
         return frame.selectExpr("topic AS source", "partition", "offset", "timestamp", "key", "value")
+
+
+def own_session(spark: Any) -> Any:
+    """A session with SETTINGS over the same JVM: what else runs there, Delta among it, keeps its own."""
+    session = spark.newSession()
+    for name, value in SETTINGS.items():
+        session.conf.set(name, value)
+    return session
 
 
 class SentPlan:

@@ -51,7 +51,7 @@ IDS = pa.schema(
 """128-bit identities of valid events, where each was read, and the second of its Kafka timestamp (0: it has none)."""
 
 
-KEPT_BYTES = 8 << 20
+KEPT_BYTES = 16 << 20
 """A task whose events are no larger than this sends them along: copies are then left out without reading again."""
 
 ONE_THREAD = Limits(threads=1)

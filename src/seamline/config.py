@@ -79,7 +79,7 @@ class SpeedSection(Section):
     """The speed layer."""
 
     trigger_ms: int = Field(25, ge=0, description="milliseconds between micro-batches; 0 is as fast as it can")
-    max_records: Positive = Field(50_000, description="offsets read in one micro-batch")
+    max_records: Positive = Field(100_000, description="offsets read in one micro-batch")
     compact_epochs: Positive = Field(64, description="adjacent epochs that are compacted into one segment")
     as_of_hours: float = Field(
         1, ge=0, description="hours that each epoch's end can be asked for; older ones, where segments end"
