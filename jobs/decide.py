@@ -69,6 +69,8 @@ def decide(
     VIEW_UNKNOWN; KERNEL_VERSION where only a rebuild can be."""
     lake, ledger = resources.lake, ledger or LedgerAsRead.of(resources.lake, resources.clock())
     state, history = newest_state(ledger.catalogue, view), ledger.catalogue.history(view)
+    if state.pinned:
+        return Nothing(f"version {state.version} is pinned: 'seamline views unpin {view}' lets runs publish again")
     if asked is None:
         decision = choose(history, state, read_targets(ledger, history), ledger.at, rebuild=rebuild)
     else:

@@ -19,7 +19,7 @@ from seamline.history.archive import ArchiveHistory
 from seamline.history.speed import SpeedHistory
 from seamline.history.views import ViewHistory
 from seamline.lake import Lake
-from seamline.schemas.catalogue import unknown_view
+from seamline.schemas.catalogue import dropped_view, unknown_view
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.going_on import goes_on, recorded
 from seamline.schemas.handovers import Agree, Handing, none_agree, plan_handing
@@ -58,7 +58,7 @@ def next_state(state: Published | None, view: str, new: DefinitionRecord, now: d
     records = {r.definition: r for r in (*state.definitions, new)}
     return Published(
         at=now, view=view, definitions=tuple(records.values()), live=live, served=state.served, version=state.version,
-        reason="applied beside the served definition",
+        reason="applied beside the served definition", pinned=state.pinned,
     )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def _described(state: Published, new: DefinitionRecord, now: datetime) -> Publis
     records = tuple(new if one.definition == new.definition else one for one in state.definitions)
     return Published(
         at=now, view=state.view, definitions=records, live=state.live, served=state.served, version=state.version,
-        reason=DESCRIBED,
+        reason=DESCRIBED, pinned=state.pinned,
     )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def served_state(state: Published, definition: str, version: int | None, reason:
     live = tuple(dict.fromkeys([definition, *([state.served] if state.served else []), *state.live]))[:KEPT]
     return Published(
         at=now, view=state.view, definitions=state.definitions, live=live, served=definition, version=version,
-        reason=reason,
+        reason=reason, pinned=state.pinned,
     )  # fmt: skip
 
 
@@ -93,6 +93,17 @@ def said_for_good(state: Published, taken: Mapping[str, Frontier]) -> Published:
 
 def _placed(handovers: Iterable[Handover], taken: Mapping[str, Frontier]) -> tuple[Handover, ...]:
     return tuple(one if one.at is not None else one.model_copy(update={"at": taken.get(one.id)}) for one in handovers)
+
+
+def pinned_state(state: Published, pinned: bool, now: datetime) -> Published | None:
+    """The state in which no run publishes anything, or some may again. None where it is so."""
+    if state.pinned == pinned:
+        return None
+    reason = "pinned by an operator" if pinned else "unpinned by an operator"
+    return Published(
+        at=now, view=state.view, definitions=state.definitions, live=state.live, served=state.served,
+        version=state.version, reason=reason, pinned=pinned,
+    )  # fmt: skip
 
 
 def dropped_state(state: Published, now: datetime) -> Published | None:
@@ -143,6 +154,20 @@ def drop_view(lake: Lake, view: str, clock: Clock) -> Published | None:
         if state is None:
             raise unknown_view(view, list(lake.views()))
         return dropped_state(state, clock())
+
+    return decide(lake, view, decision)
+
+
+def pin_view(lake: Lake, view: str, pinned: bool, clock: Clock) -> Published | None:
+    """An operator's word: what the view serves stays, whatever runs find to do, until the word is taken back (`pinned`
+    False). None where it is so already. Raises VIEW_UNKNOWN."""
+
+    def decision(state: Published | None) -> Published | None:
+        if state is None:
+            raise unknown_view(view, list(lake.views()))
+        if state.served is None:
+            raise dropped_view(view)
+        return pinned_state(state, pinned, clock())
 
     return decide(lake, view, decision)
 

@@ -9,7 +9,7 @@ import typer
 
 from seamline.cli.viewfind import NameArgument
 from seamline.console import say, show_json, show_table
-from seamline.operate.viewapply import put_into_service, serve_other, take_out_of_service
+from seamline.operate.viewapply import hold, put_into_service, serve_other, take_out_of_service
 from seamline.schemas.project import load_project
 from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 
@@ -22,6 +22,8 @@ def add(commands: typer.Typer) -> None:
         name="rollback",
         epilog=examples("seamline views rollback orders_by_hour", "seamline views rollback orders_by_hour --version 3"),
     )(rollback)
+    commands.command(name="pin", epilog=examples("seamline views pin orders_by_hour"))(pin)
+    commands.command(name="unpin", epilog=examples("seamline views unpin orders_by_hour"))(unpin)
 
 
 def apply(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
@@ -63,3 +65,18 @@ def rollback(
     published = serve_other(load_project(project), name, version, definition)
     number = "no batch version (from the stream's first record on)" if published.version is None else published.version
     say(f"{name} serves definition {published.served}, batch version {number}")
+
+
+def pin(name: NameArgument, project: ProjectOption = HERE) -> None:
+    """Keep what a view serves: refreshes, rebuilds and backfills publish nothing until it is unpinned.
+
+    Answers go on: the epochs after its cut stay until then. Rolling back is an operator's word too, and is obeyed.
+    """
+    done = hold(load_project(project), name, pinned=True)
+    say(f"{name} stays at what it serves" if done else f"{name} was pinned before")
+
+
+def unpin(name: NameArgument, project: ProjectOption = HERE) -> None:
+    """Let refreshes, rebuilds and backfills of a view publish again."""
+    done = hold(load_project(project), name, pinned=False)
+    say(f"{name} follows its runs again" if done else f"{name} was not pinned")

@@ -51,6 +51,14 @@ class Views(LazyGroup):
             "viewapply",
             "Serve another batch version of a view, older or held back, in one entry. It wins over runs under way.",
         ),
+        "pin": LazyCommand(
+            "viewapply",
+            "Keep what a view serves: refreshes, rebuilds and backfills publish nothing until it is unpinned.",
+        ),
+        "unpin": LazyCommand("viewapply", "Let refreshes, rebuilds and backfills of a view publish again."),
+        "history": LazyCommand(
+            "viewhistory", "Show what a view has served: since when, why, and what became of each version's audit."
+        ),
     }
 
 

@@ -99,6 +99,9 @@ class Published(EntryBase):
 
     reason: str = ""
 
+    pinned: bool = False
+    """Whether an operator's word is that no run publishes anything until it is taken back."""
+
     earlier: str | None = None
     """The states before it, as `told` packs them; None: written before, and it holds none of what others say."""
 

@@ -14,7 +14,7 @@ from seamline.operate.views import batch_of
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import Project
-from seamline.schemas.states import Applied, apply_views, drop_view
+from seamline.schemas.states import Applied, apply_views, drop_view, pin_view
 
 
 def put_into_service(project: Project) -> list[Applied]:
@@ -49,6 +49,12 @@ def take_out_of_service(project: Project, name: str) -> bool:
             where=project.views[name].source.place(0),
         )
     return drop_view(project.lake, name, system_clock) is not None
+
+
+def hold(project: Project, name: str, *, pinned: bool) -> bool:
+    """Keeps what a view serves, whatever runs find to do, or takes that back; False where it was so before. Raises
+    VIEW_UNKNOWN."""
+    return pin_view(project.lake, name, pinned, system_clock) is not None
 
 
 def serve_other(project: Project, name: str, version: int | None = None, definition: str | None = None) -> Published:

@@ -122,6 +122,8 @@ def _state(project: Project, name: str, state: Published | None) -> ViewState:
     else:
         built = written in state.live and batch_of(project, written or "").versions
         word = "built, not served" if built else "being built" if written in state.live else "changed, not applied"
+    if state is not None and state.pinned:
+        word += ", pinned"
     return ViewState(
         view=name,
         contracts=compiled.contracts if compiled else _contracts_of(state),
@@ -164,7 +166,7 @@ def _versions(project: Project, state: Published | None) -> list[KeptVersion]:
             at=version.at.replace(microsecond=0),
             cut=str(version.cut),
             counted=version.counts.counted,
-            audit=_audit(version.audit),
+            audit=said_of(version.audit),
             served=state is not None and (state.served, state.version) == (record.definition, number),
         )
         for record in reversed(state.definitions if state else ())
@@ -172,7 +174,8 @@ def _versions(project: Project, state: Published | None) -> list[KeptVersion]:
     ]
 
 
-def _audit(audit: Audit) -> str:
+def said_of(audit: Audit) -> str:
+    """What an audit found, in a word or three."""
     if audit.wrong:
         return "wrong"
     return "nothing to compare" if not audit.compared else "equal" if audit.clean else "drift"
