@@ -161,7 +161,7 @@ class RawTable:
 
         Raises WRITER_CONFLICT where another process wrote meanwhile, as all that writes does.
         """
-        if self._delta.metadata().configuration != CONFIGURATION:
+        if not CONFIGURATION.items() <= self._delta.metadata().configuration.items():
             with self._commit():
                 self._delta.alter.set_table_properties(
                     CONFIGURATION, commit_properties=self._carried, post_commithook_properties=KEEPING_LOG
