@@ -31,6 +31,11 @@ class BundleStatements:
         return self.views[0]
 
     @property
+    def contents(self) -> tuple[tuple[str, ...], ...]:
+        """The fields that a view reads, of all views, each set once."""
+        return tuple(dict.fromkeys(one.used for one in self.views))
+
+    @property
     def tallies(self) -> str:
         """A row for each unit that holds any: its number, and what `Statements.tally` says of it."""
         foreign = f"count(*) FILTER (WHERE {self.of.another})"
@@ -55,11 +60,10 @@ class BundleStatements:
 
     def copies(self, tally: Tally) -> str:
         """Positions of all but the first of each event of a unit, their units, and which disagree with others in what
-        each view reads: `_disagrees0`, … in the order of the views. `doubled` has the hashes that stand more than
-        once."""
+        views read: `_disagrees0`, … in the order of `contents`. `doubled` has the hashes that stand more than once."""
         id_, time = quote(self.of.event_id or ""), quote(self.of.event_time)
         event, rank = f"PARTITION BY {UNIT}, _id, _time", f"ORDER BY {POSITION}"
-        contents = [f"hash({', '.join(map(quote, one.used)) or 'NULL'})" for one in self.views]
+        contents = [f"hash({', '.join(map(quote, used)) or 'NULL'})" for used in self.contents]
         told = [f"row_number() OVER ({event}, _content{n} {rank}) = 1" for n in range(len(contents))]
         return (
             f"WITH {self._simple(tally)},\nsuspects AS (\n"

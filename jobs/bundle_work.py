@@ -121,9 +121,11 @@ class _Together:
             return None
         found = self._engine.run(self._statements.copies(whole), {**inputs, "doubled": twice.hashes})
         inputs["copies"] = found
-        told = [(f"_disagrees{which}", "sum") for which in range(len(self._views))]
-        by_unit = found.group_by("_unit").aggregate([("_unit", "count"), *told]).to_pylist()
-        return {one["_unit"]: [one["_unit_count"], *(one[f"{name}_sum"] for name, _ in told)] for one in by_unit}
+        contents = self._statements.contents
+        told = [f"_disagrees{contents.index(view.statements.used)}" for view in self._views.values()]
+        sums = [(name, "sum") for name in dict.fromkeys(told)]
+        by_unit = found.group_by("_unit").aggregate([("_unit", "count"), *sums]).to_pylist()
+        return {one["_unit"]: [one["_unit_count"], *(one[f"{name}_sum"] for name in told)] for one in by_unit}
 
     def _of_views(
         self, tallies: Mapping[int, Tally], copies: Mapping[int, Sequence[int]], events: str, inputs: dict[str, Given]
