@@ -58,6 +58,7 @@ class Seamline(LazyGroup):
         "contracts": LazyCommand("contracts", "The project's contracts."),
         "topics": LazyCommand("topics", "The topics that streams read, and have left."),
         "batch": LazyCommand("batch", "Make batch versions."),
+        "quarantine": LazyCommand("quarantine", "Rejected records: why, since when, and their bytes."),
         "backfill": LazyCommand("backfill", "Recompute event dates of a view, whatever has changed of them."),
     }
 
