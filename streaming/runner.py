@@ -61,7 +61,7 @@ SETTINGS = {
 
 A checkpoint is thrown away: nobody checks its sums, and Hadoop starts a chmod for each of its files and sums, four for
 a micro-batch. What a plan looks like is written down for each of them, and nobody sees it. To write code for a few
-hundred rows costs more than to go without: 15 ms of CPU a micro-batch; of a backlog it would save a twentieth."""
+hundred rows costs more than to go without, 5 to 10 ms of CPU a micro-batch; of a backlog it would save a twentieth."""
 
 HELD_BYTES = 64 << 20
 """Records that a task holds at once: as many as Spark puts into one Arrow batch, where they are large."""
