@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from seamline.cli import contractinfer
 from seamline.console import say, show_json, show_table
 from seamline.operate.contractdiff import ContractDifference, contract_differences
 from seamline.schemas.contracts.contract import Contract
@@ -24,6 +25,7 @@ def add(app: typer.Typer) -> None:
     commands.command(name="show", epilog=examples("seamline contracts show orders"))(show)
     shown = examples("seamline contracts diff", "seamline contracts diff orders")
     commands.command(name="diff", epilog=shown)(diff)
+    contractinfer.add(commands)
     app.add_typer(commands)
 
 

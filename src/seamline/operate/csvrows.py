@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -15,10 +14,10 @@ from itertools import chain
 from seamline.errors import Condition, UserError
 from seamline.operate.packing import LONGEST
 from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.contracts.observed import NUMBER
 from seamline.schemas.contracts.types import Field
 
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _FAULTS = (
     ("unexpected end of data", "a quote that is not closed", "close it, or double a quote that belongs to the text"),
     ("expected after", "text after a closing quote", 'write "" for a quote inside a quoted cell'),
@@ -57,6 +56,28 @@ def read_csv(lines: Iterator[bytes], contract: Contract, where: str) -> tuple[Cs
     names, _ = next(rows)  # no line is one row too, without cells
     header = read_header(names, contract, delimiter, where)
     return header, _objects(rows, header)
+
+
+def read_cells(lines: Iterator[bytes], where: str) -> Iterator[tuple[bytes, dict[str, str] | None]]:
+    """Each row's text with its cells by the header's names, without the empty ones, before there is a contract; None
+    where the row does not fit the header. Raises UserError INPUT_INVALID where two columns have one name, or a row
+    has no certain end."""
+    csv.field_size_limit(LONGEST)
+    first = next(lines, b"")
+    delimiter = max(DELIMITERS, key=lambda one: len(_names(_text(first), one)))
+    rows = iter(_WrittenRows(chain([first], lines), delimiter, where))
+    names = [name.strip() for name in next(rows)[0]]
+    doubled = [name for name in names if names.count(name) > 1]
+    if doubled:
+        message = f"two columns are named {doubled[0]!r}"
+        raise UserError(
+            Condition.INPUT_INVALID, message, detail="each name once", hint="rename one", where=f"{where}:1"
+        )
+    for row, written in rows:
+        fits = len(row) == len(names)
+        cells = {name: cell for name, cell in zip(names, row, strict=True) if cell} if fits else None
+        if row:
+            yield _bytes(written), cells
 
 
 def _objects(rows: Iterator[tuple[list[str], str]], header: CsvHeader) -> Iterator[bytes]:
@@ -147,17 +168,21 @@ def _delimiter(line: str, contract: Contract) -> str:
     known, wanted = _known(contract), contract.field(contract.event_time)
     able = []
     for delimiter in DELIMITERS:
-        names = next(csv.reader([line.partition("\r")[0]], delimiter=delimiter), [])
+        names = _names(line, delimiter)
         if any(known.get(name.strip().lower()) is wanted for name in names):
             able.append((len(names), delimiter))
     return max(able, key=lambda one: one[0], default=(0, ","))[1]
+
+
+def _names(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line.partition("\r")[0]], delimiter=delimiter), [])
 
 
 def _json(cell: str, field: Field | None) -> str:
     """A cell as JSON of the field's type where it reads as one, else as a string: the contract then says why not."""
     kind = field.type if field else "string"
     counted = kind in ("integer", "number", "decimal") or (field and field.epoch)
-    if counted and _NUMBER.fullmatch(cell.strip()):
+    if counted and NUMBER.fullmatch(cell.strip()):
         return cell.strip()
     if kind == "boolean" and cell.strip().lower() in ("true", "false"):
         return cell.strip().lower()

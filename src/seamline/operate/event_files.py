@@ -16,9 +16,10 @@ from types import TracebackType
 from typing import Any
 
 from seamline.errors import Condition, UserError
-from seamline.operate.csvrows import CsvHeader, read_csv
+from seamline.operate.csvrows import CsvHeader, read_cells, read_csv
 from seamline.operate.packing import DAMAGED, LONGEST, PACKED, LineTooLongError, lines, pieces
 from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.contracts.observed import Cell, read_document
 from seamline.schemas.contracts.types import EPOCHS, parse_count, parse_instant
 
 LINES = (".jsonl", ".ndjson", ".json")
@@ -112,6 +113,18 @@ class EventFile:
             header, rows = read_csv(self.lines(), contract, str(self.path))
             return Contents(rows, header)
         return Contents(line for line in (line.rstrip(b"\r\n") for line in self.lines()) if line.strip())
+
+    def look(self) -> Iterator[tuple[bytes, dict[str, object] | None]]:
+        """Each record's bytes and the object that it holds (None: none), before there is a contract; a CSV row's values
+        are Cells. Raises as `lines` and `read_cells` do."""
+        if self.is_csv:
+            for written, cells in read_cells(self.lines(), str(self.path)):
+                yield written, None if cells is None else {name: Cell(cell) for name, cell in cells.items()}
+            return
+        for line in self.lines():
+            if line.strip():
+                record = line.rstrip(b"\r\n")
+                yield record, read_document(record)
 
     def _refused(self, line: int, message: str, detail: str, hint: str) -> UserError:
         return UserError(Condition.INPUT_INVALID, message, detail=detail, hint=hint, where=f"{self.path}:{line}")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -80,8 +81,10 @@ def judge_files(
     by: timedelta = timedelta(),
     advance: Advance = unseen,
     say: Say = unsaid,
+    most: int | None = None,
 ) -> Survey:
-    """What the contract says of every record, event times moved `by`, were it sent `now`; one pass over whole files.
+    """What the contract says of every record, event times moved `by`, were it sent `now`; one pass over whole files,
+    or over the first `most` records of each.
 
     siblings: the contracts of its topic. Raises UserError INPUT_INVALID as `check_files` does.
     """
@@ -91,7 +94,7 @@ def judge_files(
     for path in paths:
         with EventFile(path) as file:
             contents, before, seen = file.read(contract), 0, 0
-            for values in lists_of(contents.records, ROWS, BYTES):
+            for values in lists_of(islice(contents.records, most), ROWS, BYTES):
                 moved = [shift(value, contract, by) for value in values] if by else values
                 lengths = [len(value) for value in moved]
                 place = f"{path}: record {seen + lengths.index(max(lengths)) + 1}"
