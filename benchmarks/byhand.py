@@ -75,7 +75,8 @@ def figures(name: str, found: Found, plan: Plan) -> Iterator[Figure]:
     yield Figure(f"{name}: CPU at {RATE:,} events/s", found.cpu / plan.steady, "cores", "", load)
     yield Figure(f"{name}: files made", found.files / plan.steady * DAY, "a day", "", load)
     yield Figure(f"{name}: SIGKILL to an answer with more", found.recovery, "s", "", load)
-    yield Figure(f"{name}: backlog", found.rate, "events/s", "", load)
+    if found.rate is not None:
+        yield Figure(f"{name}: backlog", found.rate, "events/s", "", load)
     yield Figure(f"{name}: CPU of start and backlog", found.backlog_cpu, "s", "", load)
     if found.batch_cpu:
         yield Figure(f"{name}: CPU of the batch, killed once", found.batch_cpu, "s", "", load)

@@ -10,7 +10,7 @@ writes the same.
 each micro-batch's own groups are appended to a Delta table in one transaction with the batch's number, and a batch
 whose number stands there is not written again. Whoever reads adds up. Small files go together every COMPACTED batches.
 
-Both write by deltalake, whose commits cost less than those of Spark's own Delta writer.
+Both write by deltalake, which commits without a Spark job.
 """
 
 from __future__ import annotations

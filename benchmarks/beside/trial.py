@@ -52,14 +52,15 @@ class Plan:
 class Found:
     """What one trial found. `delays`: from send to answer, sorted. `cpu`: seconds of the stream's processes over the
     steady records; `backlog_cpu`: from their start after the kill until the backlog was answered; `batch_cpu`: of the
-    batch side in the middle, with its kill. `files`: made in the steady seconds. `wrong`: groups of each answer."""
+    batch side in the middle, with its kill. `files`: made in the steady seconds. `rate`: none where the first answer
+    held the whole backlog. `wrong`: groups of each answer."""
 
     delays: list[float]
     cpu: float
     backlog_cpu: float
     files: int
     recovery: float
-    rate: float
+    rate: float | None
     wrong: dict[str, Counter[str]]
     groups: int
     batch_cpu: float
@@ -150,7 +151,7 @@ def trial(system: System, bootstrap: str, plan: Plan, batch: BatchSide | None) -
         batch.run(count + PARTITIONS, killed=False)
         answers["with another batch"] = wrong(batch.merged(system), expected)
     return Found(
-        delays, cpu, backlog_cpu, len(made), at - began, (count - first) / took if took > 0.1 else float("nan"),
+        delays, cpu, backlog_cpu, len(made), at - began, (count - first) / took if first < count else None,
         answers, len(expected), batch_cpu,
     )  # fmt: skip
 
