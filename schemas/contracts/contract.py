@@ -185,6 +185,11 @@ def _contract(
     )
 
 
+def read_contract(path: Path) -> Contract:
+    """The contract in a file. Raises UserError CONTRACT_INVALID."""
+    return parse_contract(_read(path), str(path))
+
+
 def load_contracts(folder: Path) -> dict[str, Contract]:
     """All contracts of a folder (*.yaml, *.yml), by name. Raises UserError CONTRACT_INVALID."""
     if not folder.is_dir():
@@ -197,7 +202,7 @@ def load_contracts(folder: Path) -> dict[str, Contract]:
     contracts: dict[str, Contract] = {}
     names: dict[str, str] = {}
     for path in sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES and p.is_file()):
-        contract = parse_contract(_read(path), str(path))
+        contract = read_contract(path)
         if contract.name.lower() in names:
             message = f"contract {contract.name!r} is already in {names[contract.name.lower()]}"
             raise _error(contract, message, "each name once (case does not count)", "rename one of the two")

@@ -57,8 +57,9 @@ class CheckedView:
     finished: Finished
 
 
-def check_view(view: BoundView) -> CheckedView:
-    """Everything that needs more than names and types to be judged. Raises VIEW_INVALID."""
+def check_view(view: BoundView, *, timeless: bool = False) -> CheckedView:
+    """Everything that needs more than names and types to be judged; `timeless`: it may do without a time bucket, as
+    what no layer keeps. Raises VIEW_INVALID."""
     parsed, events, bound = view.parsed, view.events, view.select
     original = original_select(parsed.source, parsed.select, _edits(view))
     types_of(parsed.source, parsed.select[0].start, over_none(original, events.contracts))  # DuckDB has to run it too
@@ -66,7 +67,7 @@ def check_view(view: BoundView) -> CheckedView:
         Column(name, part.stored, part.most, part.since, part.engine, part.rare)
         for name, (part, _) in bound.parts.items()
     )
-    example = f"time_bucket(INTERVAL '1 hour', {events.time}) AS hour"
+    example = "" if timeless else f"time_bucket(INTERVAL '1 hour', {events.time}) AS hour"
     return CheckedView(view, original, finish(parsed, view.selection, bound, stored, example))
 
 
@@ -79,7 +80,10 @@ def finish(
     known: Sequence[str] = (),
 ) -> Finished:
     """The columns that a view shows, of its keys and of the `partial` columns beside them, with what its header says of
-    them. `example`: a time bucket to write; `known`: the SQL of fields that are one. Raises VIEW_INVALID."""
+    them. `example`: a time bucket to write, '' where none is needed; `known`: the SQL of fields that are one.
+
+    Raises VIEW_INVALID.
+    """
     keys = tuple(Column(key.name, key.sql_type) for key in bound.keys)
     finaliser = Finaliser(view.source, bound, (*keys, *partial))
     columns, having = commented(view.source, view.header, finaliser.outputs), finaliser.having
@@ -91,13 +95,13 @@ def finish(
 def _require_bucket(
     source: Source, selection: Selection, bound: BoundSelect, example: str, known: Sequence[str]
 ) -> tuple[str, ...]:
-    """The names of the keys that are time buckets or dates. Raises VIEW_INVALID where there is none."""
+    """The names of the keys that are time buckets or dates. Raises VIEW_INVALID for none, but an example."""
     found = tuple(
         key.name
         for key, typed in zip(selection.keys, bound.keys, strict=True)
         if typed.sql_type in TIMES and (key.bucket or (key.bare and (typed.sql_type == "DATE" or key.sql in known)))
     )
-    if found:
+    if found or not example:
         return found
     message = (
         "no time bucket among the keys: every group would stay open for ever, so each refresh would touch all of it"

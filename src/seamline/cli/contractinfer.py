@@ -50,7 +50,7 @@ def infer(
         show_json(_told(found, out))
     elif out is None:
         say(found.text.rstrip("\n"))
-    if rejected := rejections(found.survey):
+    if rejected := rejections(found.survey.rejected):
         note(f"of {found.survey.records:,} records it rejects {rejected}")
 
 

@@ -39,6 +39,9 @@ class Seamline(LazyGroup):
             "imports",
             "Take files of events into the archive, without Kafka. They are served from the next batch version on.",
         ),
+        "try": LazyCommand(
+            "trial", "Ask a file of events, without a project: its contract is drafted, the answer computed here."
+        ),
         "query": LazyCommand(
             "query",
             "Ask the views. Rows go to stdout, warnings to stderr; provenance goes below a table, beside JSON "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,18 +52,28 @@ def infer_contract(
     value of a field that never stood twice. Raises UserError INPUT_INVALID where a file cannot be read, a name cannot
     be a contract's or a topic's, or no field says when an event happened.
     """
-    called = _contract_name(name, paths[0])
     check_names(paths)
-    each = max(1, most // len(paths))
+    found, contract = draft_contract(paths, name, topic, most)
+    survey = judge_files(paths, contract, (), engine, now, most=_of_each(paths, most))
+    return Inferred(found, contract, draft_text(found, _head(paths, survey)), survey)
+
+
+def draft_contract(
+    paths: Sequence[Path], name: str | None = None, topic: str | None = None, most: int = SAMPLE
+) -> tuple[Draft, Contract]:
+    """The same without a judgement: the files are read once. Raises as `infer_contract` does."""
+    called = _contract_name(name, paths[0])
     sample = ObservedEvents()
     for path in paths:
         with EventFile(path) as file:
-            for record, document in islice(file.look(), each):
+            for record, document in islice(file.look(), _of_each(paths, most)):
                 sample.add(record, document)
     found = draft(sample, called, _topic(topic, called))
-    contract = parse_contract(draft_text(found), f"the draft of {called}")
-    survey = judge_files(paths, contract, (), engine, now, most=each)
-    return Inferred(found, contract, draft_text(found, _head(paths, survey)), survey)
+    return found, parse_contract(draft_text(found), f"the draft of {called}")
+
+
+def _of_each(paths: Sequence[Path], most: int) -> int:
+    return max(1, most // len(paths))
 
 
 def write_draft(text: str, path: Path) -> None:
@@ -77,18 +88,18 @@ def write_draft(text: str, path: Path) -> None:
         raise UserError(Condition.INPUT_INVALID, f"cannot be written: {error.strerror}", where=str(path)) from error
 
 
-def rejections(survey: Survey) -> str:
+def rejections(rejected: Counter[str]) -> str:
     """How many records are rejected, and the most frequent reasons; '' where none is."""
-    if not survey.rejected:
+    if not rejected:
         return ""
-    reasons = [f"{n:,} × {reason}" for reason, n in survey.rejected.most_common(SHOWN)]
-    more = len(survey.rejected) - len(reasons)
-    return f"{survey.rejected.total():,}: {', '.join(reasons)}" + (f" and {more} more reasons" if more > 0 else "")
+    reasons = [f"{n:,} × {reason}" for reason, n in rejected.most_common(SHOWN)]
+    more = len(rejected) - len(reasons)
+    return f"{rejected.total():,}: {', '.join(reasons)}" + (f" and {more} more reasons" if more > 0 else "")
 
 
 def _head(paths: Sequence[Path], survey: Survey) -> list[str]:
     files = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
-    said = rejections(survey)
+    said = rejections(survey.rejected)
     return [
         f"A draft from the first {survey.records:,} records of {files}: what it does not know, it says below.",
         f"Of these it rejects {said}" if said else "It accepts all of them.",

@@ -99,7 +99,7 @@ def judge_files(
                 lengths = [len(value) for value in moved]
                 place = f"{path}: record {seen + lengths.index(max(lengths)) + 1}"
                 seen += len(moved)
-                survey.add(engine, judged, _records(moved, now), (max(lengths), place))
+                survey.add(engine, judged, record_table(moved, now), (max(lengths), place))
                 advance(file.done - before, f"{survey.records} records looked at")
                 before = file.done
         if contents.header:
@@ -132,7 +132,8 @@ def say_rejected(survey: Survey, contract: Contract, say: Say) -> None:
         say(f"{survey.unclaimed} of {survey.records} records are not events of {contract.name}: {wanted}")
 
 
-def _records(values: list[bytes], now: datetime) -> pa.Table:
+def record_table(values: Sequence[bytes], now: datetime) -> pa.Table:
+    """Records as decode statements read them: numbered from 0, with `now` as their Kafka timestamp."""
     rows = len(values)
     return pa.table(
         {
