@@ -212,11 +212,12 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_first, parse_float=Decimal, parse
 
 def _kind(value: object) -> tuple[str, object]:
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        if BIGINT[0] <= value <= BIGINT[1]:
+            return "integer" if isinstance(value, int) else "fraction", value
         if isinf(_double(value)):
             return "beyond", None
-        whole = "integer" if BIGINT[0] <= value <= BIGINT[1] else "wide"
-        return "fraction" if isinstance(value, Decimal) else whole, value
-    return next(kind for type_, kind in _KINDS.items() if isinstance(value, type_)), value
+        return "wide" if isinstance(value, int) else "fraction", value
+    return _KINDS[type(value)], value
 
 
 _KINDS = {type(None): "null", bool: "boolean", str: "string", dict: "object", list: "array"}

@@ -95,7 +95,7 @@ def finish(
 def _require_bucket(
     source: Source, selection: Selection, bound: BoundSelect, example: str, known: Sequence[str]
 ) -> tuple[str, ...]:
-    """The names of the keys that are time buckets or dates. Raises VIEW_INVALID for none, but an example."""
+    """The names of the keys that are time buckets or dates. Raises VIEW_INVALID where none is, given an `example`."""
     found = tuple(
         key.name
         for key, typed in zip(selection.keys, bound.keys, strict=True)

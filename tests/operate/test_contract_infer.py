@@ -20,11 +20,14 @@ from seamline.cli.main import execute
 from seamline.errors import Condition, UserError
 from seamline.kernel import kernel
 from seamline.operate.contractinfer import Inferred, infer_contract
+from seamline.operate.firstview import first_view
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.contracts.decode import decode_statement
 from seamline.schemas.contracts.drafted import draft_text
 from seamline.schemas.contracts.infer import draft
 from seamline.schemas.contracts.observed import MOST_KEYS, ObservedEvents, read_document
+from seamline.schemas.views.project_views import compile_for
+from seamline.schemas.views.text import parse_views
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 AT = "2026-02-01T00:00:00Z"
@@ -245,6 +248,44 @@ def reasons(contract: Contract, records: list[bytes]) -> list[str]:
     )
     found = kernel().run(decode_statement(contract), {"records": table})["_reject"].to_pylist()
     return [one for one in found if one is not None]
+
+
+# --- the project of a file -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [
+        ("sales", {"id": "a", "at": AT, "price": 1.5, "tax": 0.5, "userId": 7}),
+        ("Sales__2", {"hour": AT, "events": 1, "order": 1, "sum_of_total": 2, "total": 2.5}),
+        ("orders", {"ts": AT}),
+    ],
+)
+def test_a_first_view_is_one_that_compiles(tmp_path: Path, name: str, event: dict[str, Any]) -> None:
+    contract = inferred(tmp_path, [event, event | {"id": "b"}], name=name).contract
+    view, text = first_view(contract)
+    (parsed,) = parse_views(text, "first.sql")
+    found = compile_for(parsed, {contract.name: contract})[0]
+    assert (found.view, len(found.buckets)) == (view, 1)
+    sums = [one for one in contract.fields if one.type == "decimal"]
+    assert [one.aggregate for one in found.columns].count("sum") == len(sums)
+
+
+def test_init_makes_the_project_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, project = tmp_path / "web-visits.csv", tmp_path / "web"
+    file.write_text(f"id,at,user_id,price\n1,{AT},u,1.5\n2,{AT},u,2.5\n3,never,v,1\n")
+    assert execute(["init", str(project), "--from", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert "seamline import" in out
+    assert "of 3 records the contract rejects 1: 1 × wrong type: at" in err
+    assert [path.name for path in sorted(project.glob("*/*.*"))] == ["web_visits.yaml", "web_visits_by_hour.sql"]
+    assert execute(["views", "check", "--project", str(project), "--json"]) == 0
+    (view,) = json.loads(capsys.readouterr().out)["views"]
+    assert [one["column"] for one in view["columns"]] == [
+        "hour", "events", "sum_of_price", "distinct_user_id"
+    ]  # fmt: skip
+    assert execute(["init", str(project), "--from", str(file)]) == 2
+    assert "holds a project already" in capsys.readouterr().err
 
 
 # --- the command -----------------------------------------------------------------------------------------

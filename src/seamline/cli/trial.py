@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -68,7 +69,7 @@ def _said(found: Trial, file: Path) -> list[str]:
         doubts = found.draft.doubts
         lines += [f"  {one.field or contract.name}: {one.why}" for one in doubts[:DOUBTS]]
         lines += [f"  and {len(doubts) - DOUBTS} more"] if len(doubts) > DOUBTS else []
-        lines.append(f"to keep it: seamline contracts infer {file} --out contracts/{found.draft.name}.yaml")
+        lines.append(f"to keep it: seamline contracts infer {quote(str(file))} --out contracts/{found.draft.name}.yaml")
     return lines
 
 

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from seamline.errors import Condition, UserError
+from seamline.operate.contractinfer import Inferred
+from seamline.operate.firstview import first_view
 
 RENAMED = {"gitignore": ".gitignore"}
 """Files that a package cannot hold under their own name."""
+
+EXAMPLES = ("contracts", "views")
+"""Folders of the template that a project may have files of its own in place of."""
 
 JOINED = (".gitignore",)
 """Files that a folder without a project may have already."""
 
 
-def make_project(folder: Path) -> list[Path]:
+def make_project(folder: Path, own: Mapping[Path, str] | None = None) -> list[Path]:
     """Writes the template; returns the files. A .gitignore that is there keeps its lines and gets those it lacks.
 
-    Raises UserError INPUT_INVALID where anything else of it is there already.
+    own: contracts and views, by their paths in the project, in place of the template's. Raises UserError INPUT_INVALID
+    where anything else of it is there already.
     """
-    template = files("seamline.operate") / "templates" / "project"
-    wanted = [(folder / path, content) for path, content in _files(template)]
+    template = _files(files("seamline.operate") / "templates" / "project")
+    if own is not None:
+        kept = [(path, content) for path, content in template if path.parts[0] not in EXAMPLES]
+        template = [*kept, *((path, text.encode()) for path, text in own.items())]
+    wanted = [(folder / path, content) for path, content in template]
     there = [path for path, _ in wanted if path.exists() and path.name not in JOINED]
     if there or (folder.exists() and not folder.is_dir()):
         raise UserError(
@@ -35,6 +45,12 @@ def make_project(folder: Path) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_joined(path.read_bytes(), content) if path.exists() else content)
     return [path for path, _ in wanted]
+
+
+def drafted(found: Inferred) -> dict[Path, str]:
+    """A contract that was drafted and a first view over it, as files of a project."""
+    view, text = first_view(found.contract)
+    return {Path(f"contracts/{found.contract.name}.yaml"): found.text, Path(f"views/{view}.sql"): text}
 
 
 def _joined(there: bytes, content: bytes) -> bytes:
