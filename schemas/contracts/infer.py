@@ -79,9 +79,9 @@ def draft(sample: ObservedEvents, name: str, topic: str) -> Draft:
     """The draft of a sample's contract. Raises UserError INPUT_INVALID where no field says when an event happened."""
     work = _Drafting()
     if sample.counts["unreadable"]:
-        work.doubt("", f"{sample.counts['unreadable']} records hold no JSON object, and are rejected")
+        work.doubt("", f"records that hold no JSON object: {sample.counts['unreadable']:,}")
     if sample.counts["copies"]:
-        work.doubt("", f"{sample.counts['copies']} records are, byte for byte, copies of others")
+        work.doubt("", f"records that are, byte for byte, copies of others: {sample.counts['copies']:,}")
     fields = _members(sample.event, "", 0, work)
     seen = {one.name: sample.event.inside[one.key] for one in fields}
     fields, event_time = _event_time(fields, seen, sample.event.values, work)
@@ -161,7 +161,7 @@ def _number(seen: Observed, kinds: frozenset[str], name: str, path: str, work: _
         return Field("", "integer")
     if "fraction" not in kinds:
         if whole <= 38:
-            work.doubt(path, f"{seen.kinds['wide']:,} integers beyond 64 bits: a decimal of 38 digits")
+            work.doubt(path, f"integers beyond 64 bits ({seen.kinds['wide']:,} of {total:,}): a decimal of 38 digits")
             return Field("", "decimal", precision=38)
         work.doubt(path, f"integers of {whole} digits: doubles, which keep 15 of them")
     elif _MONEY.fullmatch(_snake(name)) and not seen.numbers["exponent"] and scale <= 4 and whole <= 14:

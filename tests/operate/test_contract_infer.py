@@ -301,9 +301,7 @@ def test_the_command_writes_a_draft_that_the_project_reads_and_overwrites_none(
     told = json.loads(capsys.readouterr().out)
     assert (told["contract"], told["topic"], told["event_time"], told["event_id"]) == ("sold", "shop.sales", "at", "id")
     assert (told["records"], told["rejected"]) == (2, {"bad JSON": 1})
-    assert told["unsure"] == [
-        {"field": "", "why": "1 records hold no JSON object, and are rejected", "left_out": False}
-    ]
+    assert told["unsure"] == [{"field": "", "why": "records that hold no JSON object: 1", "left_out": False}]
     assert parse_contract(out.read_text(), "").topic == "shop.sales"
     before = out.read_text()
     assert execute(words) == 2

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,13 @@ import pytest
 from places import ROOT
 
 from seamline.cli.main import execute
+from seamline.demo.truth import differences, true_answer
+from seamline.operate.trial import try_file
+from seamline.schemas.contracts.contract import event_schema, load_contracts
+from seamline.schemas.views.text import parse_views
 
+GITHUB = ROOT / "examples/github"
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ORDERS = ROOT / "examples/orders/orders.jsonl.gz"
 
 
@@ -77,7 +84,7 @@ def test_what_is_no_views_select_is_asked_of_the_events(
 ) -> None:
     found, err = asked(capsys, str(sales), sql)
     assert found == rows
-    assert "it is no view's" in err
+    assert "since it is no view's" in err
 
 
 @pytest.mark.parametrize(
@@ -142,6 +149,21 @@ def test_the_example_is_answered_as_its_records_say(capsys: pytest.CaptureFixtur
         truth[event["shop"]][1] += event["net"]
     rows, _ = asked(capsys, str(ORDERS), "SELECT shop, count(*) AS n, sum(net) AS net FROM events GROUP BY ALL")
     assert {row["shop"]: [row["n"], Decimal(row["net"])] for row in rows} == truth
+
+
+@pytest.mark.parametrize("view", sorted((GITHUB / "views").glob("*.sql")), ids=lambda path: path.stem)
+def test_the_examples_views_are_answered_as_duckdb_alone_answers_them(view: Path) -> None:
+    (file,) = GITHUB.glob("*T22.jsonl.gz")
+    (contract,) = load_contracts(GITHUB / "contracts").values()
+    (parsed,) = parse_views(view.read_text(), str(view))
+    found = try_file(file, parsed.text, NOW, Path(contract.where))
+    assert found.definition is not None
+    exact = [one.name for one in found.definition.columns if one.exactness == "exact"]
+    keys = [one.name for one in found.definition.keys]
+    truth = true_answer(parsed.text, contract.name, event_schema(contract), [file]).select(exact)
+    told = differences(found.table.select(exact), truth, keys, {}, {})
+    assert told
+    assert [one for one in told if not one.holds] == []
 
 
 def test_rows_can_be_csv_and_a_table(sales: Path, capsys: pytest.CaptureFixture[str]) -> None:

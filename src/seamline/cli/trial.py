@@ -47,11 +47,11 @@ def trial(
     """
     found = try_file(file, sql, datetime.now(UTC), contract)
     write(Answer(found.table, Provenances()), form, proof=False)
-    for line in _said(found, file):
+    for line in _said(found, file, sql):
         note(line)
 
 
-def _said(found: Trial, file: Path) -> list[str]:
+def _said(found: Trial, file: Path, sql: str) -> list[str]:
     """What the answer rests on."""
     contract, decoded = found.contract, found.decoded
     counted = decoded.records - decoded.unclaimed - decoded.rejected.total() - found.copies
@@ -62,7 +62,7 @@ def _said(found: Trial, file: Path) -> list[str]:
         lines.append(f"not of this contract: {decoded.unclaimed:,}")
     if found.copies:
         lines.append(f"left out as copies, by {contract.event_id} and {contract.event_time}: {found.copies:,}")
-    lines += _exactness(found.definition, found.no_view)
+    lines += _exactness(found.definition, found.no_view, sql)
     if found.draft is not None:
         sample = f"its first {SAMPLE:,} records" if decoded.records > SAMPLE else "all of its records"
         lines.append(f"contract: drafted from {sample}, event time {contract.event_time}, event id {contract.event_id}")
@@ -73,10 +73,11 @@ def _said(found: Trial, file: Path) -> list[str]:
     return lines
 
 
-def _exactness(definition: Definition | None, no_view: str) -> list[str]:
+def _exactness(definition: Definition | None, no_view: str, sql: str) -> list[str]:
     """How exact the answer is, and whether it could be a view's."""
     if definition is None:
-        return [f"asked of the events as it stands, approx_ functions approximate: it is no view's ({no_view})"]
+        approximate = ["approx_ functions are approximate"] if "approx_" in sql.lower() else []
+        return [f"asked of the events as it stands, since it is no view's: {no_view}", *approximate]
     inexact = [column for column in definition.columns if column.exactness != "exact"]
     lines = [f"{one.name}: {one.exactness}" + (f", {one.bound}" if one.bound else "") for one in inexact]
     return lines if definition.buckets else [*lines, "a view would need a time bucket among its keys besides"]

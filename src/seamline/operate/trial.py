@@ -85,7 +85,8 @@ class _Question:
 def try_file(path: Path, sql: str, now: datetime, contract_file: Path | None = None) -> Trial:
     """Answers one SELECT over the events of a file, each event once.
 
-    A view's SELECT is compiled and computed as both layers do it; another one runs over the events as it stands.
+    A view's SELECT, or its whole statement, is compiled and computed as both layers do it; another one runs over the
+    events as it stands.
     The file is read once, and its first records before that where there is no contract. Time follows the records;
     memory is the kernel's, which spills. Raises UserError: INPUT_INVALID, CONTRACT_INVALID, VIEW_INVALID, QUERY_*.
     """
@@ -117,10 +118,11 @@ def _question(sql: str, contract: Contract) -> _Question:
     """Raises the view's error where the SELECT is neither a view's nor a query over the events."""
     sql = sql.rstrip().removesuffix(";")
     tokens = Source(sql, "SQL").tokens()
-    if not tokens or word(tokens[0]) != "select":
+    if not tokens or word(tokens[0]) not in ("select", "create"):
         _check_plain(sql, contract)
         return _Question(sql, None, "it does not begin with SELECT")
-    source = Source(_HEAD + sql, "SQL", column=1 - len(_HEAD))
+    head = "" if word(tokens[0]) == "create" else _HEAD
+    source = Source(head + sql, "SQL", column=1 - len(head))
     try:
         return _Question(sql, compile_view(_parsed(source), contract, timeless=True))
     except UserError as error:
