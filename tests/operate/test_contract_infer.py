@@ -149,6 +149,12 @@ def test_the_event_id_names_each_event_and_the_key_what_it_is_about(
     assert (found.event_id, found.key) == (event_id, key)
 
 
+def test_copies_byte_for_byte_do_not_count_against_an_event_id(tmp_path: Path) -> None:
+    found = inferred(tmp_path, [{"at": AT, "id": n // 2} for n in range(20)])
+    assert found.contract.event_id == "id"
+    assert [one.why for one in found.draft.doubts] == ["records that are, byte for byte, copies of others: 10"]
+
+
 def test_keys_that_are_no_names_are_kept_as_keys_and_the_rest_is_left_out(tmp_path: Path) -> None:
     keys = {"user-id": 1, "@type": "a", "1st": 2, "no": 3, "É t": 4, "user id": 5, "AT": 6, 'a"b': 7, "": 8, "_x": 9}
     found = inferred(tmp_path, [{"at": AT, **keys}] * 2)

@@ -19,6 +19,7 @@ from places import ROOT
 
 from seamline.cli.main import execute
 from seamline.demo.truth import differences, true_answer
+from seamline.operate.survey import ROWS
 from seamline.operate.trial import try_file
 from seamline.schemas.contracts.contract import event_schema, load_contracts
 from seamline.schemas.views.text import parse_views
@@ -130,6 +131,19 @@ def test_an_empty_file_has_no_events(tmp_path: Path, sales: Path, capsys: pytest
     capsys.readouterr()
     rows, _ = asked(capsys, str(empty), "SELECT id FROM events LIMIT 1", "--contract", str(out))
     assert rows == []
+
+
+def test_of_copies_the_one_that_stands_first_in_the_file_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However far below it the others stand: records are decoded in portions of ROWS."""
+    file = tmp_path / "readings.jsonl"
+    ids = [*range(ROWS), "a", "b", 5]
+    lines = (json.dumps({"id": f"r{id_}", "ts": "2026-02-01", "n": n}) for n, id_ in enumerate(ids))
+    file.write_text("\n".join(lines))
+    rows, err = asked(capsys, str(file), "SELECT max(n) AS n FROM events WHERE id = 'r5'")
+    assert rows == [{"n": 5}]
+    assert "copies, by id and ts: 1" in err
 
 
 def test_the_example_is_answered_as_its_records_say(capsys: pytest.CaptureFixture[str]) -> None:
