@@ -52,6 +52,14 @@ class Known:
 
 KNOWN = (
     Known(
+        "of copies in a file, one of a later portion counts", "src/seamline/operate/trial.py",
+        "range(records, records + len(values))", "range(len(values))", ("test_trial.py",),
+    ),
+    Known(
+        "copies byte for byte count against an event id", "schemas/contracts/observed.py",
+        "unique=not copy", "unique=True", ("test_contract_infer.py",),
+    ),
+    Known(
         "a vacuum takes what a batch version read", "streaming/archive/vacuum.py",
         "pin < oldest and stands", "pin < 0 and stands", ("test_vacuum.py",),
     ),

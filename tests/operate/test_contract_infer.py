@@ -198,6 +198,17 @@ def test_a_csv_file_has_the_types_of_its_cells(tmp_path: Path) -> None:
     assert not found.survey.rejected
 
 
+def test_a_csv_column_without_a_name_is_left_out_and_none_stands_twice(tmp_path: Path) -> None:
+    file = tmp_path / "visits.csv"
+    file.write_text(f"ts,n,,\n{AT},1,,\n{AT},2,x,y\n")
+    found = infer_contract([file], kernel(), NOW)
+    assert [one.name for one in found.contract.fields] == ["ts", "n"]
+    assert not found.survey.rejected
+    file.write_text(f"ts,n,n\n{AT},1,2\n")
+    with pytest.raises(UserError, match="two columns are named 'n'"):
+        infer_contract([file], kernel(), NOW)
+
+
 def test_only_the_first_records_are_looked_at(tmp_path: Path) -> None:
     found = inferred(tmp_path, [{"at": AT, "x": n if n < 5 else "late"} for n in range(10)], most=5)
     assert (found.survey.records, found.contract.field("x").type) == (5, "integer")

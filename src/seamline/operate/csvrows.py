@@ -67,7 +67,7 @@ def read_cells(lines: Iterator[bytes], where: str) -> Iterator[tuple[bytes, dict
     delimiter = max(DELIMITERS, key=lambda one: len(_names(_text(first), one)))
     rows = iter(_WrittenRows(chain([first], lines), delimiter, where))
     names = [name.strip() for name in next(rows)[0]]
-    doubled = [name for name in names if names.count(name) > 1]
+    doubled = [name for name in names if name and names.count(name) > 1]
     if doubled:
         message = f"two columns are named {doubled[0]!r}"
         raise UserError(
