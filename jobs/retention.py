@@ -26,7 +26,7 @@ from seamline.errors import ConflictError
 from seamline.history.batch import BatchHistory
 from seamline.history.views import ViewHistory
 from seamline.lake import BATCH, RUNS, Lake
-from seamline.ledger import HELD_GRACE
+from seamline.ledger import HELD_GRACE, Log
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.properties import Keep, batch_keep
 
@@ -69,7 +69,7 @@ def retain(lake: Lake, settings: Settings, clock: Clock) -> Retained:
         settled.append(one_pass.settle(history, definition, old.pop(definition, ())))
         listed |= files_of(history.versions.values())
     reach("retention.after-settled")
-    entries = sum(_remove(one) for one in settled)
+    entries = sum(_remove_below(one.history.log, one.below) for one in settled)
     entries += sum(trim(one_pass.catalogue.history(view), now) for view in one_pass.catalogue.states)
     strays = [path for paths in old.values() for path in paths if path not in listed]  # of no log: nobody puts them
     files = [path for one in settled for path in one.files] + strays
@@ -135,9 +135,9 @@ def _down(history: BatchHistory, number: int | None) -> Iterable[int]:
         number = None if version.complete else version.base
 
 
-def _remove(settled: Settled) -> int:
-    log = settled.history.log
-    numbers = [number for number in log.numbers() if number < settled.below]
+def _remove_below(log: Log, below: int) -> int:
+    """Oldest first; returns how many there were."""
+    numbers = [number for number in log.numbers() if number < below]
     for number in numbers:
         log.remove(number)
     return len(numbers)
@@ -148,10 +148,7 @@ def trim(view: ViewHistory, now: datetime) -> int:
     if view.state is None or not view.state.is_whole:
         return 0
     below = max((number for number, state in view.states.items() if now - state.at > HELD_GRACE), default=0)
-    numbers = [number for number in view.log.numbers() if number < below]
-    for number in numbers:
-        view.log.remove(number)
-    return len(numbers)
+    return _remove_below(view.log, below)
 
 
 def files_of(versions: Iterable[Version]) -> set[str]:

@@ -9,10 +9,9 @@ from functools import lru_cache
 from seamline.entries.views import DefinitionRecord, Published
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.hints import EVERY_LOG, Moved
-from seamline.history.base import read_on
+from seamline.history.base import grown, read_on
 from seamline.history.views import ViewHistory
 from seamline.lake import Lake
-from seamline.ledger import newest
 from seamline.schemas.contracts.contract import Before, Contract, parse_contract
 from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.headers import header_of
@@ -54,8 +53,7 @@ class Catalogue:
         """The logs to ask, of those that are followed. Where all are looked at, one listing says which moved."""
         if moved.places is not None:
             return [history for history in self._histories.values() if history.log.name in moved]
-        newest_of = newest(self._lake.store, "views") if self._histories else {}
-        return [one for one in self._histories.values() if newest_of.get(one.log.name, 0) > one.number]
+        return grown(self._lake.store, "views", self._histories.values())
 
     @property
     def states(self) -> dict[str, Published]:

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Set
 from seamline.errors import SeamlineError
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
+from seamline.history.views import ViewHistory
 from seamline.schemas.views.definition import Definition
 from seamline.serving.chains import bases_of, chain_from, is_seam
 
@@ -21,14 +22,14 @@ class GoingBack:
     def __init__(self) -> None:
         self._found: dict[str, tuple[Hashable, int]] = {}
 
-    def of(self, definition: Definition, stood: Set[int], batch: BatchHistory, history: SpeedHistory) -> int | None:
+    def of(self, definition: Definition, states: ViewHistory, batch: BatchHistory, history: SpeedHistory) -> int | None:
         """The first epoch from which on each can be asked for; None where none can."""
         last, view = history.last_epoch, definition.view
         since = history.epochs.since(last) if last in history.epochs else None
-        key = definition.hash, frozenset(stood & batch.versions.keys()), since
+        key = definition.hash, states.number, batch.number, since
         if view in self._found and self._found[view][0] == key:
             return self._found[view][1]
-        found = goes_back_to(definition, stood, batch, history)
+        found = goes_back_to(definition, states.stood(definition.hash), batch, history)
         if found is not None:
             self._found[view] = key, found
         return found

@@ -20,13 +20,12 @@ from seamline.errors import SeamlineError, TransientError
 from seamline.frontier import Frontier
 from seamline.hints import Hints, Moved
 from seamline.history.archive import ArchiveHistory
-from seamline.history.base import read_on
+from seamline.history.base import grown, read_on
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
 from seamline.kernel import Limits, parquet
 from seamline.lake import Lake
-from seamline.ledger import newest
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.definition import Definition
 from seamline.segment import check_seam
@@ -188,8 +187,7 @@ class Serving:
     def _batches(self, states: Iterable[Published], moved: Moved) -> list[BatchHistory]:
         """The batch logs to ask, of those that are followed. Where all are looked at, one listing says which moved."""
         if moved.places is None:
-            newest_of = newest(self.lake.store, "batch") if self._batch else {}
-            return [one for one in self._batch.values() if newest_of.get(one.log.name, 0) > one.number]
+            return grown(self.lake.store, "batch", self._batch.values())
         named = {state.served for state in states if self.lake.view_log(state.view).name in moved}
         return [one for hash_, one in self._batch.items() if hash_ in named or one.log.name in moved]
 
@@ -268,8 +266,7 @@ class Serving:
     def _back_to(
         self, state: Published, definition: Definition, batch: BatchHistory, history: SpeedHistory
     ) -> int | None:
-        stood = self.catalogue.history(state.view).stood(definition.hash)
-        return self._going_back.of(definition, stood, batch, history)
+        return self._going_back.of(definition, self.catalogue.history(state.view), batch, history)
 
     def _runs(self, view: str, definition: Definition, base: ChainBase, history: SpeedHistory, kept: Runs) -> Runs:
         """The runs from the base's cut to the history's frontier; those `kept` from before that still fit are used."""

@@ -275,3 +275,22 @@ def test_a_views_state_is_its_newest() -> None:
     states = [served("d", number) for number in (None, 1, 2)]
     assert ViewHistory(log_of(*states)).state == states[-1]
     assert ViewHistory(log_of()).state is None
+
+
+def test_since_when_every_epoch_stands_is_the_same_asked_after_each_entry_or_once_at_the_end() -> None:
+    entries = [
+        *map(epoch, (1, 2, 3, 4)),
+        retired(1),
+        *map(epoch, (5, 6, 8, 9)),
+        retired(0, (3, 4)),
+        epoch(10),
+        retired(8),
+    ]
+    log, asked = log_of(), []
+    history = SpeedHistory(log)
+    for number, entry in enumerate(entries, 1):
+        log.put(number, entry)
+        history.catch_up()
+        asked.append(history.epochs.since(history.last_epoch))
+        assert asked[-1] == SpeedHistory(log).epochs.since(history.last_epoch)
+    assert asked == [1, 1, 1, 1, 2, 2, 2, 8, 8, 8, 8, 9]

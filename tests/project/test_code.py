@@ -20,7 +20,7 @@ CHANGES = {
     "BatchHistory": "versions withdrawn",
     "History": "_told claim number",
     "SpeedHistory": "frontier last_epoch newest origin",
-    "Epochs": "_lowest",
+    "Epochs": "_lowest _run",
     "TopicsHistory": "gone read",
     "ViewHistory": "_opened _since definitions state",
     "Hints": "_stamps _swept",

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Literal
 
-from pydantic import TypeAdapter
-
-from seamline.entries.base import Counts, EntryBase, Value
+from seamline.entries.base import Counts, EntryBase, Value, opened
 from seamline.frontier import Frontier
-from seamline.packs import carry, press, unpacked, unpress
 
 
 class Imported(Value):
@@ -71,9 +67,6 @@ class Touched(Value):
     """Whether one took in records of no range: imports, or what was filed again."""
 
 
-_TOUCHED = TypeAdapter(tuple[Touched, ...])
-
-
 class ArchiveSnapshot(EntryBase):
     """All that the entries before it say: they are read no more, and go."""
 
@@ -96,7 +89,7 @@ class ArchiveSnapshot(EntryBase):
     """All that were taken in."""
 
     touched: str
-    """What was touched when, oldest first, as `told` packs it: the older the coarser."""
+    """What was touched when, oldest first, as `held` packs it: the older the coarser."""
 
     @property
     def is_whole(self) -> bool:
@@ -104,9 +97,4 @@ class ArchiveSnapshot(EntryBase):
 
     def opened(self, where: str = "") -> tuple[Touched, ...]:
         """What was touched. Raises TerminalError LEDGER_FORMAT where it is damaged."""
-        return _TOUCHED.validate_json(unpress(unpacked(self.touched, where), where))
-
-
-def told(touched: Iterable[Touched]) -> str:
-    """What was touched, as a snapshot holds it."""
-    return carry(press(_TOUCHED.dump_json(tuple(touched))))
+        return opened(Touched, self.touched, where)

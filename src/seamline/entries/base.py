@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from seamline.attempts import new_attempt
+from seamline.packs import carry, press, unpacked, unpress
 
 FORMAT = 2
 """Major version of the entries' format; a reader refuses a newer one. Since 2 entries carry what they commit, and one
@@ -19,6 +20,19 @@ class Value(BaseModel):
     """A frozen value inside an entry; keys from a newer minor version are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+AnyValue = TypeVar("AnyValue", bound=Value)
+
+
+def held(values: Iterable[Value], *without: str) -> str:
+    """Values as one entry holds many, packed; `without` these of their fields."""
+    return carry(press(b"\n".join(one.model_dump_json(exclude={*without}).encode() for one in values)))
+
+
+def opened(kind: type[AnyValue], text: str, where: str) -> tuple[AnyValue, ...]:
+    """The values that an entry holds so, in order. Raises TerminalError LEDGER_FORMAT where they are damaged."""
+    return tuple(kind.model_validate_json(line) for line in unpress(unpacked(text, where), where).splitlines())
 
 
 class EntryBase(Value):

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Literal
 
-from seamline.entries.base import Counts, DataFile, EntryBase, Stored, Value
+from seamline.entries.base import Counts, DataFile, EntryBase, Stored, Value, held, opened
 from seamline.frontier import Frontier
-from seamline.packs import ENTRY, address, carry, press, unpacked, unpress
+from seamline.packs import ENTRY, address
 
 IDS = "ids"
 """What the ids of an entry are named, beside its definitions."""
@@ -156,14 +156,13 @@ class Compacted(SegmentEntry):
 
     def opened(self) -> tuple[Epoch, ...]:
         """The epochs that it holds, in order. Raises TerminalError LEDGER_FORMAT where they are damaged."""
-        lines = unpress(unpacked(self.epochs, self.pack), self.pack).splitlines()
-        epochs = (Epoch.model_validate_json(line) for line in lines)
+        epochs = opened(Epoch, self.epochs, self.pack)
         return tuple(one.model_copy(update={"pack": self.pack}) if one.within else one for one in epochs)
 
 
 def told(epochs: Iterable[Epoch]) -> str:
     """Epochs, without the data that they carried, as a compacted entry holds them."""
-    return carry(press(b"\n".join(one.model_dump_json(exclude={"data"}).encode() for one in epochs)))
+    return held(epochs, "data")
 
 
 class Retired(EntryBase):

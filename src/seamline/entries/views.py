@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
-from pydantic import TypeAdapter
-
-from seamline.entries.base import EntryBase, Value
+from seamline.entries.base import EntryBase, Value, opened
 from seamline.frontier import Frontier
-from seamline.packs import carry, press, unpacked, unpress
 
 
 class Handover(Value):
@@ -74,9 +70,6 @@ class EarlierState(Value):
     """By definition, what had judged its records otherwise by then, if anything."""
 
 
-_EARLIER = TypeAdapter(tuple[EarlierState, ...])
-
-
 class Published(EntryBase):
     """The whole state of one view: its definitions, and which definition and batch version is served."""
 
@@ -103,7 +96,7 @@ class Published(EntryBase):
     """Whether an operator's word is that no run publishes anything until it is taken back."""
 
     earlier: str | None = None
-    """The states before it, as `told` packs them; None: written before, and it holds none of what others say."""
+    """The states before it, as `held` packs them; None: written before, and it holds none of what others say."""
 
     named: tuple[str, ...] = ()
     """Every definition that was ever one of the view's."""
@@ -129,9 +122,4 @@ class Published(EntryBase):
 
     def opened(self, where: str = "") -> tuple[EarlierState, ...]:
         """The states before it that it holds, oldest first. Raises TerminalError LEDGER_FORMAT."""
-        return _EARLIER.validate_json(unpress(unpacked(self.earlier, where), where)) if self.earlier else ()
-
-
-def told(states: Iterable[EarlierState]) -> str:
-    """Earlier states, as a later one holds them."""
-    return carry(press(_EARLIER.dump_json(tuple(states))))
+        return opened(EarlierState, self.earlier, where) if self.earlier else ()

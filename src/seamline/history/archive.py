@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
-from seamline.entries.archive import Archived, ArchiveSnapshot, Imported, Maintained, Touched, told
-from seamline.entries.base import Claim, Counts, EntryBase
+from seamline.entries.archive import Archived, ArchiveSnapshot, Imported, Maintained, Touched
+from seamline.entries.base import Claim, Counts, EntryBase, held
 from seamline.frontier import START, Frontier
 from seamline.history.base import History
 from seamline.ledger import Log
@@ -77,7 +77,7 @@ class ArchiveHistory(History):
         """The snapshot of all of it. Takes time by what was touched since the one before, and by what that says."""
         return ArchiveSnapshot(
             at=now, claim=claim, claims=tuple(self.claims), end=self.frontier, tables=self.tables, counts=self.counts,
-            imports=tuple(self.imports.values()), touched=told(coarsened(self.touched, now)),
+            imports=tuple(self.imports.values()), touched=held(coarsened(self.touched, now)),
         )  # fmt: skip
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from seamline.entries.base import Claim, EntryBase
-from seamline.ledger import Log
+from seamline.ledger import Log, newest
 
 AT_ONCE = 16
 """Logs asked at one time."""
@@ -104,3 +104,12 @@ def read_on(histories: Collection[History], beyond: bool = False) -> bool:
         return any([read(one) for one in histories])
     with ThreadPoolExecutor(min(AT_ONCE, len(histories)), thread_name_prefix="read-on") as pool:
         return any(list(pool.map(read, histories)))
+
+
+AnyHistory = TypeVar("AnyHistory", bound=History)
+
+
+def grown(store: Any, kind: str, histories: Collection[AnyHistory]) -> list[AnyHistory]:
+    """Those, all of logs of a kind, of which a newer entry stands: a request for each 1,000 entries of that kind."""
+    newest_of = newest(store, kind) if histories else {}
+    return [one for one in histories if newest_of.get(one.log.name, 0) > one.number]

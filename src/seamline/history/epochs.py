@@ -16,7 +16,8 @@ class Epochs(Mapping[int, Epoch]):
     """Epochs by number, in order. Opening a group takes time by its epochs, once; all else by the groups and the epochs
     that stand alone.
 
-    What changes, by `add`, `take` and `drop`: what stands alone, and in which groups the rest is.
+    What changes, by `add`, `take` and `drop`: what stands alone, and in which groups the rest is; by `since`, which run
+    of numbers it has found.
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,7 @@ class Epochs(Mapping[int, Epoch]):
         self._firsts: list[int] = []
         self._opened: dict[int, dict[int, Epoch]] = {}
         self._lowest = 0
+        self._run: Span | None = None
 
     def add(self, epoch: Epoch) -> None:
         """One that was put."""
@@ -32,6 +34,7 @@ class Epochs(Mapping[int, Epoch]):
 
     def take(self, group: Compacted) -> None:
         """A compacted entry that holds its epochs: they are read from it from here on."""
+        self._run = None
         for number in range(group.first, group.last + 1):
             self.alone.pop(number, None)
         if group.first not in self._groups:
@@ -47,7 +50,7 @@ class Epochs(Mapping[int, Epoch]):
         dropped = [e for n, e in self.alone.items() if n <= last or any(test((n, n)) for test, _ in tests)]
         for epoch in dropped:
             del self.alone[epoch.number]
-        self._lowest = max(self._lowest, last + 1)
+        self._lowest, self._run = max(self._lowest, last + 1), None
         for first, group in list(self._groups.items()):
             if group.last <= last or any(test((first, group.last)) for _, test in tests):
                 del self._groups[first]
@@ -67,8 +70,15 @@ class Epochs(Mapping[int, Epoch]):
         return (self._groups[first] for first in self._firsts)
 
     def since(self, last: int) -> int:
-        """The lowest number from which all stand up to `last`, which does. Takes time by the groups and what stands
-        alone."""
+        """The lowest number from which all stand up to `last`, which does. Takes time by the epochs that were added
+        since it was asked last; after others were taken or dropped, by the groups and what stands alone."""
+        first, known = self._run or (last, last)
+        if self._run is None or not all(number in self for number in range(known + 1, last + 1)):
+            first = self._first_before(last)
+        self._run = first, last
+        return first
+
+    def _first_before(self, last: int) -> int:
         first = last
         while first - 1 in self:
             group = self.group(first - 1) if first - 1 not in self.alone else None

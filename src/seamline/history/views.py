@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from seamline.entries.base import EntryBase
+from seamline.entries.base import EntryBase, held
 from seamline.entries.batch import Withdrawn
-from seamline.entries.views import EarlierState, Published, told
+from seamline.entries.views import EarlierState, Published
 from seamline.history.base import History
 from seamline.ledger import Log
 
@@ -56,7 +56,7 @@ class ViewHistory(History):
         earlier = list(self.states.values())[-KEPT_STATES:]
         named = {*self.definitions, *(record.definition for record in following.definitions)}
         return following.model_copy(
-            update={"earlier": told(earlier), "named": tuple(sorted(named)), "withdrawn": dict(self.withdrawn)}
+            update={"earlier": held(earlier), "named": tuple(sorted(named)), "withdrawn": dict(self.withdrawn)}
         )
 
     def stood(self, definition: str) -> frozenset[int]:
