@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
 from seamline.entries.batch import Verified
 from seamline.entries.topics import Gone
 from seamline.frontier import Frontier
-from seamline.schemas.views.definition import Output
-from seamline.segment import Segment, check_seam
+from seamline.schemas.views.definition import Definition, Output
+from seamline.segment import Chain, Segment, check_seam
 
 _TOLD = {"groups", "checked", "unchecked", "wrong"}
 """What an answer says of what was verified."""
@@ -58,6 +58,28 @@ class Provenance:
 
     back_to: int | None = None
     """The first epoch from which on each can be asked for (`as_of`); None where no past one can."""
+
+    @classmethod
+    def of(
+        cls,
+        definition: Definition,
+        stream: str,
+        chain: Chain,
+        asked: datetime,
+        *,
+        newest: datetime | None,
+        committed: datetime | None,
+        gone: tuple[Gone, ...],
+        verified: Verified | None,
+        back_to: int | None,
+    ) -> Self:
+        """A view's, as the definition and its chain say it."""
+        return cls(
+            view=definition.view, definition=definition.hash, stream=stream, version=chain.version, cut=chain.cut,
+            reached=chain.reached, links=chain.segments, columns=definition.columns, newest=newest,
+            committed=committed, asked=asked, bases=tuple((base.view, base.hash) for base in definition.bases),
+            gone=gone, verified=verified, back_to=back_to,
+        )  # fmt: skip
 
     @property
     def epochs(self) -> tuple[int, int] | None:

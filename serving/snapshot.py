@@ -63,13 +63,9 @@ class ServedView:
 
     def provenance(self, asked: datetime) -> Provenance:
         """What an answer over this view says of itself."""
-        chain = self.chain
-        return Provenance(
-            view=self.definition.view, definition=self.definition.hash, stream=self.stream,
-            version=chain.version, cut=chain.cut, reached=chain.reached, links=chain.segments,
-            columns=self.definition.columns, newest=self.newest, committed=self.committed, asked=asked,
-            bases=tuple((base.view, base.hash) for base in self.definition.bases), gone=self.gone,
-            verified=self.base.verified, back_to=self.back_to,
+        return Provenance.of(
+            self.definition, self.stream, self.chain, asked, newest=self.newest, committed=self.committed,
+            gone=self.gone, verified=self.base.verified, back_to=self.back_to,
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
+from dying import Death
 from lakes import DAY, Bench, order, orders
 from obstore.store import LocalStore
 from opened import opened
@@ -227,10 +228,6 @@ def test_rebuilds_read_every_date_once_for_all_views(bench: Bench) -> None:
 
 
 # --- what fails, and what dies ---------------------------------------------------------------------------
-
-
-class Death(BaseException):
-    """Stands for SIGKILL: nothing handles it."""
 
 
 @pytest.mark.parametrize("stops", [*range(1, 5), 14, *range(24, 37)])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from dying import Death, dies_at
 from lakes import DAY, VIEW, Bench, Counting, order, orders
 
 from seamline.commitpoint import hooked
@@ -16,10 +16,6 @@ from seamline.jobs.asked import DateRange
 from seamline.schemas.catalogue import Catalogue
 
 FIRST = DAY.date()
-
-
-class Death(BaseException):
-    """Stands for SIGKILL: nothing handles it."""
 
 
 def days(first: int, last: int) -> DateRange:
@@ -114,14 +110,6 @@ def test_killed_anywhere_it_goes_on_with_the_units_left(bench: Bench, point: str
     assert bench.served == (served[0], outcome.version)
     assert bench.answer() == bench.expected(*orders(6, step=timedelta(days=1)))
     assert [v.asked for _, v in sorted(bench.versions().versions.items())] == ["", ".."]
-
-
-def dies_at(point: str) -> Callable[[str], None]:
-    def hook(reached: str) -> None:
-        if reached == point:
-            raise Death
-
-    return hook
 
 
 @pytest.mark.parametrize("point", ["batch.after-files", "batch.after-version"])

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from dying import Death
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lakes import CONTRACT, DAY, VIEW, Bench, Counting, contract, order, orders
@@ -20,10 +21,6 @@ from seamline.jobs.asked import DateRange
 from seamline.schemas.contracts.contract import parse_contract
 
 CHANGED = VIEW.replace("FROM orders", "FROM orders WHERE amount >= 0")
-
-
-class Death(BaseException):
-    """Stands for SIGKILL: nothing handles it."""
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from dying import Death
 from lakes import DAY, VIEW, Bench, contract, order, orders
 
 from seamline.commitpoint import hooked
@@ -222,10 +223,6 @@ def test_only_what_differs_in_nothing_but_the_unit_goes_together(task: UnitTask)
 
 
 # --- what fails, and what dies ---------------------------------------------------------------------------
-
-
-class Death(BaseException):
-    """Stands for SIGKILL: nothing handles it."""
 
 
 def test_where_one_file_cannot_be_read_the_other_units_are_done(bench: Bench) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dying import Death
 from lakes import CONTRACT, VIEW, Bench, contract, order, orders
 
 from seamline.commitpoint import hooked
@@ -256,10 +257,6 @@ def test_a_run_from_before_a_text_is_handed_over_is_not_gone_on_with(tmp_path: P
     assert outcome.audit.clean
     assert bench.versions().versions[outcome.version or 0].run != run.run
     assert bench.answer() == expected(bench, sent, [order("i2")])
-
-
-class Death(BaseException):
-    """Stands for SIGKILL: nothing handles it."""
 
 
 POINTS = ("speed.before-files", "speed.after-files", "speed.after-entry", "batch.after-reserve", "batch.before-version",

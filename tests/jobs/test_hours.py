@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from dying import Death
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lakes import DAY, VIEW, Bench, contract, order
@@ -22,10 +23,6 @@ from seamline.units import Unit, standing, whole_name
 BY_HOUR = VIEW.replace("sales AS", "sales TBLPROPERTIES ('partition.grain' = 'hour') AS")
 GRAINS = {"day": VIEW, "hour": BY_HOUR}
 FIRST = DAY.replace(hour=0)
-
-
-class Death(BaseException):
-    """Stands for SIGKILL: nothing handles it."""
 
 
 def newest(bench: Bench) -> Version:

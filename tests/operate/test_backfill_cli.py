@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dying import Death, dies_at
 from lakes import DAY, Bench, order, orders
 from lakes import project as bench_project
 
@@ -22,10 +23,6 @@ from seamline.operate.backfill import check_plan, pace, plan_backfill
 from seamline.schemas.project import load_project
 
 RANGE = ["--from", "2024-05-02", "--to", "2024-05-03"]
-
-
-class Death(BaseException):
-    """Stands for SIGKILL: nothing handles it."""
 
 
 @pytest.fixture
@@ -126,7 +123,7 @@ def test_what_is_under_way_and_what_was_made_is_listed(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.wait(seconds=(system_clock() - bench.clock()).total_seconds())
-    with pytest.raises(Death), hooked(dies):
+    with pytest.raises(Death), hooked(dies_at("batch.after-unit")):
         bench.batch.backfill("sales", DateRange())
     (begun,) = said(capsys, tmp_path, "status")
     assert (begun["view"], begun["asked"], begun["done"]) == ("sales", "..", 1)
@@ -140,11 +137,6 @@ def test_what_is_under_way_and_what_was_made_is_listed(
         True,
         True,
     )
-
-
-def dies(point: str) -> None:
-    if point == "batch.after-unit":
-        raise Death
 
 
 @pytest.mark.spark

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dying import Death
 from stream_parts import NOW, contract, event, make_project, memory_lake, open_archive, produce, records, running, tasks
 from waiting import wait_until
 
@@ -33,10 +34,6 @@ from seamline.streaming.topic_check import no_check
 
 CLICKS = contract()
 TABLE = Lake.raw_path("clicks", CLICKS.layout)
-
-
-class Death(BaseException):
-    """A process that ends at once."""
 
 
 def raw(lake: Lake, table: str = TABLE) -> list[dict[str, Any]]:

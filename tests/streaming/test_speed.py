@@ -10,6 +10,7 @@ from typing import Any
 
 import obstore
 import pytest
+from dying import Death
 from hypothesis import given
 from hypothesis import strategies as st
 from stream_parts import (
@@ -63,10 +64,6 @@ MALFORMED = [b"{", b"\xff", b"null", b'{"id": "x"}', b'{"id": "x", "ts": "2026-0
 
 NEVER = timedelta(seconds=-1)
 """No end need be asked for."""
-
-
-class Death(BaseException):
-    """A process that ends at once."""
 
 
 @pytest.mark.parametrize("kept_bytes", [KEPT_BYTES, 0], ids=["events sent along", "read again"])

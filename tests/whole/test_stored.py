@@ -11,6 +11,7 @@ from typing import Any
 
 import obstore
 import pytest
+from dying import Death
 from lakes import VIEW, Bench, order, orders
 
 from seamline.commitpoint import hooked
@@ -32,10 +33,6 @@ PLAIN = VIEW.replace("approx_count_distinct(id) AS ids", "count(id) AS ids")
 
 BEFORE = Stored()
 OTHER = Stored(kernel="duckdb-1.4", layout=LAYOUT)
-
-
-class Death(BaseException):
-    """Stands for SIGKILL: nothing handles it."""
 
 
 def age(bench: Bench, by: Stored = BEFORE) -> None:
