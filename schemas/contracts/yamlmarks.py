@@ -7,6 +7,7 @@ contract is written out.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,13 +18,39 @@ from seamline.errors import Condition, UserError
 NodePath = tuple[str | int, ...]
 
 
+class JsonValues(yaml.SafeLoader):
+    """Plain values are what JSON has, numbers, true, false and null; any other is text, times and NO too."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own way to say it
+
+
+for _tag, _written, _first in (
+    ("null", r"null|~|", ["n", "~", ""]),
+    ("bool", r"true|false", ["t", "f"]),
+    ("int", r"-?(0|[1-9][0-9]*)", list("-0123456789")),
+    ("float", r"-?(0|[1-9][0-9]*)(\.[0-9]+([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)", list("-0123456789")),
+):
+    JsonValues.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_written})$"), _first)
+
+
 class Marks:
     """A YAML document: its `data`, and where each part of it stands."""
 
-    def __init__(self, text: str, where: str, condition: Condition = Condition.CONTRACT_INVALID) -> None:
-        """Raises UserError where the text is not one YAML mapping with distinct keys."""
+    def __init__(
+        self,
+        text: str,
+        where: str,
+        condition: Condition = Condition.CONTRACT_INVALID,
+        *,
+        loader: type[yaml.SafeLoader] = yaml.SafeLoader,
+        guide: str = "docs/contracts.md",
+    ) -> None:
+        """`loader` says what values are; `guide`, what is named to whoever wrote no mapping. Raises UserError where the
+        text is not one YAML mapping with distinct keys."""
         self.where = where
         self.condition = condition
+        self._loader = loader
+        self._guide = guide
         self._marks: dict[NodePath, tuple[int, int]] = {(): (1, 1)}
         self._seen: set[int] = set()
         self.data: dict[str, Any] = self._load(text)
@@ -47,10 +74,10 @@ class Marks:
     def _load(self, text: str) -> dict[str, Any]:
         loader = None
         try:
-            loader = yaml.SafeLoader(text)
+            loader = self._loader(text)
             node = loader.get_single_node()
             if not isinstance(node, yaml.MappingNode):
-                raise self._error(1, 1, "this file is no YAML mapping", "keys and values", "see docs/contracts.md")
+                raise self._error(1, 1, "this file is no YAML mapping", "keys and values", f"see {self._guide}")
             self._walk(node, ())
             data: dict[str, Any] = loader.construct_document(node)
         except yaml.MarkedYAMLError as error:

@@ -26,18 +26,18 @@ def init(
     events: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="FILE", help="Draft a contract from its events, and a first view, instead of examples."
+            "--from", metavar="FILE", help="Draft a contract from its events, a view and its test, instead of examples."
         ),
     ] = None,
 ) -> None:
-    """Make a new project: seamline.toml, contracts/ and views/, with commented examples."""
+    """Make a new project: seamline.toml, contracts/, views/ and tests/, with commented examples."""
     if events is None:
         for path in make_project(folder):
             say(f"made {path}")
         say(f"next: put your contracts and views in place, then 'seamline up --project {folder}'")
         return
     found = infer_contract([events], kernel(), datetime.now(UTC))
-    for path in make_project(folder, drafted(found)):
+    for path in make_project(folder, drafted(found, events)):
         say(f"made {path}")
     if rejected := rejections(found.survey.rejected):
         note(f"of {found.survey.records:,} records the contract rejects {rejected}")

@@ -19,7 +19,7 @@ class Seamline(LazyGroup):
 
     parts: ClassVar[Mapping[str, LazyCommand]] = {
         "init": LazyCommand(
-            "init", "Make a new project: seamline.toml, contracts/ and views/, with commented examples."
+            "init", "Make a new project: seamline.toml, contracts/, views/ and tests/, with commented examples."
         ),
         "up": LazyCommand(
             "up",

@@ -24,6 +24,10 @@ class Views(LazyGroup):
             "viewcheck",
             "Check files of views: types, exactness and cost of every column, or everything that is wrong with them.",
         ),
+        "test": LazyCommand(
+            "viewtest",
+            "Run the tests of views in tests/: their events through both layers, cut and ordered in many ways.",
+        ),
         "explain": LazyCommand(
             "viewexplain",
             "Explain how a view is kept: its keys, what is stored for each group, what that costs, and the statements.",

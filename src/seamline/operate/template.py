@@ -9,12 +9,13 @@ from pathlib import Path
 
 from seamline.errors import Condition, UserError
 from seamline.operate.contractinfer import Inferred
+from seamline.operate.firsttest import first_test
 from seamline.operate.firstview import first_view
 
 RENAMED = {"gitignore": ".gitignore"}
 """Files that a package cannot hold under their own name."""
 
-EXAMPLES = ("contracts", "views")
+EXAMPLES = ("contracts", "tests", "views")
 """Folders of the template that a project may have files of its own in place of."""
 
 JOINED = (".gitignore",)
@@ -24,8 +25,8 @@ JOINED = (".gitignore",)
 def make_project(folder: Path, own: Mapping[Path, str] | None = None) -> list[Path]:
     """Writes the template; returns the files. A .gitignore that is there keeps its lines and gets those it lacks.
 
-    own: contracts and views, by their paths in the project, in place of the template's. Raises UserError INPUT_INVALID
-    where anything else of it is there already.
+    own: contracts, tests and views, by their paths in the project, in place of the template's. Raises UserError
+    INPUT_INVALID where anything else of it is there already.
     """
     template = _files(files("seamline.operate") / "templates" / "project")
     if own is not None:
@@ -47,10 +48,14 @@ def make_project(folder: Path, own: Mapping[Path, str] | None = None) -> list[Pa
     return [path for path, _ in wanted]
 
 
-def drafted(found: Inferred) -> dict[Path, str]:
-    """A contract that was drafted and a first view over it, as files of a project."""
+def drafted(found: Inferred, events: Path) -> dict[Path, str]:
+    """What was drafted of a file of events: a contract, a first view over it and a test of that, as files."""
     view, text = first_view(found.contract)
-    return {Path(f"contracts/{found.contract.name}.yaml"): found.text, Path(f"views/{view}.sql"): text}
+    return {
+        Path(f"contracts/{found.contract.name}.yaml"): found.text,
+        Path(f"tests/{view}.yaml"): first_test(events, found.contract, text),
+        Path(f"views/{view}.sql"): text,
+    }
 
 
 def _joined(there: bytes, content: bytes) -> bytes:
