@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
+from seamline.entries.backfills import Backfill
 from seamline.entries.batch import Version
 from seamline.entries.views import Published
+from seamline.errors import Condition, UserError
 from seamline.jobs.plan import Nothing, Plan, served_version, table_of, tables_of
 from seamline.jobs.stages import Target
 from seamline.lake import Lake
@@ -58,20 +60,77 @@ def _held_in_raw(lake: Lake, target: Target, table: str) -> set[date]:
 
 
 def plan_asked(
-    state: Published, target: Target, asked: DateRange, days: Days, refresh: Plan | Nothing
+    state: Published, target: Target, asked: Backfill, days: Days, refresh: Plan | Nothing
 ) -> Plan | Nothing:
     """The `refresh` that there is to do, rewriting these dates too. Nothing where no version is served that they could
-    be rewritten of, or they hold nothing. Pure."""
+    be rewritten of, or they hold nothing. Raises INPUT_INVALID where a date cannot be left out. Pure."""
     if not any(days.values()):
-        return Nothing(f"neither raw nor the served version holds an event date of {asked.name}")
+        return Nothing(f"neither raw nor the served version holds an event date of {asked.asked}")
     served, base = served_version(state, target.definition, target.logs.batch, rebuild=False)
     if served is None or base is None:
         return Nothing(f"no batch version is served yet: 'seamline batch refresh {state.view}' makes the first")
     plan = _again(state, target, served, base, refresh) if isinstance(refresh, Nothing) else refresh
     if isinstance(plan, Nothing):
         return plan
+    if asked.skipped:
+        days, plan = _without(target, asked, days, plan, served, base)
+        if not any(days.values()) and not any((plan.dates or {}).values()):
+            return Nothing("every date of it is left out")
     dates = None if plan.dates is None else {of: plan.dates.get(of, frozenset()) | more for of, more in days.items()}
-    return replace(plan, dates=dates, asked=asked.name)
+    skipped = {unit: f"{word.by or 'an operator'}, {word.at.isoformat()}" for unit, word in asked.skipped.items()}
+    return replace(plan, dates=dates, asked=asked.asked, backfill=asked.id, skipped=skipped)
+
+
+def _without(target: Target, asked: Backfill, days: Days, plan: Plan, served: int, base: Version) -> tuple[Days, Plan]:
+    """The dates and the plan without those that keep their old files.
+
+    Those hold the records below the base's cut. So where one of them has records beyond it, the new version ends at
+    that cut, too: else they would be in neither layer.
+    """
+    left = _skipped_days(target, asked)
+    unknown = [unit for unit in asked.skipped if not _is_unit(target, unit)]
+    if unknown or plan.dates is None:
+        raise UserError(
+            Condition.INPUT_INVALID,
+            f"{', '.join(unknown or asked.skipped)} of {asked.view} cannot be left out",
+            detail="an event date of the view that holds something, as 'backfill plan' names it"
+            if unknown
+            else "this version builds on none, so it needs every date",
+            hint=f"'seamline backfill plan {asked.view}' lists its units",
+        )
+    if any(plan.dates.get(table, frozenset()) & of for table, of in left.items()):
+        plan = _held_back(target, asked, plan, served, base)
+    kept = {table: of - left.get(table, frozenset()) for table, of in days.items()}
+    return kept, plan
+
+
+def _held_back(target: Target, asked: Backfill, plan: Plan, served: int, base: Version) -> Plan:
+    if target.source is not None and base.folded != target.source.number:
+        raise UserError(
+            Condition.INPUT_INVALID,
+            f"{asked.view} is derived from {target.source.view}, which has changed on a date that is to be left out",
+            hint=f"'seamline backfill run {target.source.view}' mends it there",
+        )
+    none = {table_of(contract): frozenset[date]() for contract in target.contracts}
+    return replace(plan, cut=base.cut, base=served, dates=none, archive_entry=base.archive_entry, imports=base.imports)
+
+
+def _skipped_days(target: Target, asked: Backfill) -> dict[str, set[date]]:
+    found: dict[str, set[date]] = {}
+    for unit in asked.skipped:
+        if _is_unit(target, unit):
+            parsed = Unit.parse(unit)
+            found.setdefault(table_of(target.contract_of(parsed)), set()).add(parsed.day)
+    return found
+
+
+def _is_unit(target: Target, name: str) -> bool:
+    """Whether it is named as units of it are."""
+    try:
+        unit = Unit.parse(name)
+    except ValueError:
+        return False
+    return unit.contract in {target.unit(contract, unit.day).contract for contract in target.contracts}
 
 
 def _again(state: Published, target: Target, served: int, base: Version, nothing: Nothing) -> Plan | Nothing:

@@ -6,7 +6,7 @@ version that only waits to be published. A put that finds its number taken means
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from seamline.entries.views import Published
@@ -16,19 +16,19 @@ from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.jobs.ahead import begin_together
 from seamline.jobs.asked import DateRange
+from seamline.jobs.backfilling import Backfilling
 from seamline.jobs.decide import newest_state
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Begun, Outcome, Reservation
-from seamline.jobs.steps import finish, run
+from seamline.jobs.steps import ATTEMPTS, finish, run
+from seamline.jobs.stepwise import ALLOWED, Allowed
+from seamline.jobs.words import Words
 from seamline.schemas.catalogue import Catalogue, dropped_view
 from seamline.schemas.states import publish
 from seamline.schemas.stored import check_segments, check_version
 from seamline.segment import build_chain
 
 __all__ = ["Batch", "Outcome"]
-
-ATTEMPTS = 8
-"""How often a run decides again after another writer was first."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,18 @@ class Batch(Resources):
         """The same over every event date, on no base: for a new definition, or where code was wrong."""
         return self._run(view, begun, rebuild=True)
 
-    def backfill(self, view: str, asked: DateRange) -> Outcome:
-        """A refresh that recomputes the asked dates of the served version too, whatever has changed of them. Units that
-        are done stay done where a refresh comes first and moves the base. Raises what `refresh` does."""
-        return self._run(view, None, rebuild=False, asked=asked)
+    def backfill(
+        self, view: str, asked: DateRange, allowed: Allowed = ALLOWED, *, by: str = "", skipped: Sequence[str] = ()
+    ) -> Outcome:
+        """A refresh that recomputes the asked dates of the served version too, whatever has changed of them; but for
+        those `skipped`, which keep their old files. Units that are done stay done where a refresh comes first and moves
+        the base, where its reservation ends, and where it is paused.
+
+        Raises what `refresh` does; BACKFILL_STOPPED, UNIT_FAILED; PLAN_MOVED where another definition is served than it
+        was begun under; INPUT_INVALID where a date cannot be left out.
+        """
+        words = Words(self.lake, view, self.clock, by)
+        return Backfilling(self, words, asked, tuple(skipped), allowed).run()
 
     def begin(self, views: Iterable[str], *, rebuild: bool) -> dict[str, Begun]:
         """Begins refreshes (or rebuilds) of these views together, reading what they read alike once: by view, what its
@@ -83,7 +91,7 @@ class Batch(Resources):
         check_segments(catalogue.definition(chosen), chain.segments)
         return publish(self.lake, state, chosen, version, "chosen by an operator", self.clock(), lowest)
 
-    def _run(self, view: str, begun: Begun | None, *, rebuild: bool, asked: DateRange | None = None) -> Outcome:
+    def _run(self, view: str, begun: Begun | None, *, rebuild: bool) -> Outcome:
         if begun is not None and not (isinstance(begun, Reservation) and self.clock() >= begun.entry.until):
             try:
                 return finish(self, view, begun)
@@ -91,7 +99,7 @@ class Batch(Resources):
                 pass  # another writer was first: from the start
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return run(self, view, rebuild=rebuild, asked=asked)
+                return run(self, view, rebuild=rebuild)
             except ConflictError:
                 if attempt == ATTEMPTS:
                     raise

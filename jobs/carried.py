@@ -1,38 +1,38 @@
-"""Units that an earlier run of the same work has done, and that are the same still: it need not be done twice.
+"""Units that an earlier run of the same backfill has done, and that are the same still: it need not be done twice.
 
 A long run competes with refreshes: each of them moves the base, and what was begun on the older one cannot be published
-any more. Of its units those are taken over that nothing has touched since.
+any more. Of its units those are taken over that nothing has touched since, however long ago they were done: sweeps
+spare what the runs of an open backfill have made (`spared`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
 
-from seamline.entries.batch import Reserved
+from seamline.entries.backfills import Attempted
 from seamline.jobs.plan import dirty_dates, table_of
 from seamline.jobs.resources import Resources
 from seamline.jobs.sample import least_statement
 from seamline.jobs.stages import Reservation
 from seamline.jobs.unit import UnitResult, UnitTask
+from seamline.jobs.words import Words, all_open
 from seamline.jobs.work import finished
+from seamline.lake import Lake
 from seamline.units import Unit
-
-YOUNG = timedelta(hours=6)
-"""A run that began longer ago gives nothing: its files have to be listed while they are half as old as a sweep allows.
-"""
 
 SAMPLED = 4
 """Units of those taken over whose groups are looked through for the version's sample."""
 
 
 def carried(resources: Resources, reservation: Reservation, tasks: Iterable[UnitTask]) -> dict[str, UnitResult]:
-    """By unit, the results of earlier runs of what was asked for that stand. Takes time by those runs' units."""
+    """By unit, the results of earlier runs of its backfill that stand. Takes time by those runs' units."""
     found: dict[str, UnitResult] = {}
-    if not reservation.plan.asked or reservation.target.source is not None:
+    if not reservation.plan.backfill or reservation.target.source is not None:
         return found
+    words = Words(resources.lake, reservation.plan.view, resources.clock)
+    backfill = words.history().open.get(reservation.plan.backfill)
     wanted = {task.unit: task for task in tasks if not task.mended}  # those come from other dates, too
-    for earlier in _earlier(resources, reservation):
+    for earlier in _earlier(reservation, backfill.runs if backfill else ()):
         fresh = _fresh(reservation, earlier, wanted.keys() - found.keys())
         if fresh:
             done = finished(resources.lake, earlier.run)
@@ -40,30 +40,34 @@ def carried(resources: Resources, reservation: Reservation, tasks: Iterable[Unit
     return {unit: _sampled(resources, reservation, result, n) for n, (unit, result) in enumerate(found.items())}
 
 
-def _earlier(resources: Resources, reservation: Reservation) -> list[Reserved]:
-    """Reservations of the same work that led to nothing that was served, the newest first."""
-    mine, now, plan, batch = reservation.entry, resources.clock(), reservation.plan, reservation.target.logs.batch
-    states = reservation.decision.view.states.values()
-    served = {state.version for state in states if state.served == plan.definition}
-    ended = {version.run for number, version in batch.versions.items() if number in served}
-    alike = [
-        one
-        for one in batch.reserved.values()
-        if one.asked == mine.asked and one.run not in {mine.run, *ended} and one.tables is not None
-        if now - one.at < YOUNG and one.cut <= plan.cut and one.archive_entry <= plan.archive_entry
-    ]
-    return sorted(alike, key=lambda one: one.at, reverse=True)
+def _earlier(reservation: Reservation, runs: Sequence[Attempted]) -> list[Attempted]:
+    """Those of which one reads all that the other does, and more; the newest first."""
+    plan = reservation.plan
+    older = [one for one in runs if one.cut <= plan.cut and one.archive_entry <= plan.archive_entry]
+    newer = [one for one in runs if plan.cut <= one.cut and plan.archive_entry <= one.archive_entry]
+    alike = {one.run: one for one in (*older, *newer) if one.run != reservation.entry.run}
+    return sorted(alike.values(), key=lambda one: one.at, reverse=True)
 
 
-def _fresh(reservation: Reservation, earlier: Reserved, units: Iterable[str]) -> set[str]:
-    """Those that a run from that reservation on would compute alike."""
-    target, plan = reservation.target, reservation.plan
-    dirty = dirty_dates(target.logs.archive, target.contracts, earlier, plan.cut)
+def _fresh(reservation: Reservation, earlier: Attempted, units: Iterable[str]) -> set[str]:
+    """Those that a run from that reservation on would compute alike: nothing touched them between both."""
+    target, mine = reservation.target, reservation.entry
+    first, end = (earlier, mine.cut) if earlier.cut <= mine.cut else (mine, earlier.cut)
+    dirty = dirty_dates(target.logs.archive, target.contracts, first, end)
     if dirty is None:
         return set()
     tables = {contract.name: table_of(contract) for contract in target.contracts}
     parsed = {unit: Unit.parse(unit) for unit in units}
     return {unit for unit, one in parsed.items() if one.day not in dirty[tables[target.contract_of(one).name]]}
+
+
+def spared(lake: Lake) -> frozenset[str]:
+    """What the runs of open backfills have made, and their markers: no entry lists it yet, and it may be old. Takes
+    time by those runs' units."""
+    runs = [run.run for one in all_open(lake) for run in one.runs]
+    markers = [item["path"] for run in runs for item in lake.listed(lake.marker_prefix(run))]
+    files = [result.file.path for run in runs for result in finished(lake, run).values() if result.file]
+    return frozenset([*markers, *files])
 
 
 def _sampled(resources: Resources, reservation: Reservation, result: UnitResult, number: int) -> UnitResult:

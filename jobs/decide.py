@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from seamline.entries.backfills import Backfill
 from seamline.entries.views import Published
 from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
@@ -62,11 +63,11 @@ def decide(
     *,
     rebuild: bool,
     ledger: LedgerAsRead | None = None,
-    asked: DateRange | None = None,
+    asked: Backfill | None = None,
 ) -> Decided | Unpublished | Nothing:
     """What to do for a view now (or as the ledger was read), or the version of an earlier run that only waits to be
-    published; `rebuild` takes every date and no base, `asked` those dates of the served version too. Raises
-    VIEW_UNKNOWN; KERNEL_VERSION where only a rebuild can be."""
+    published; `rebuild` takes every date and no base, `asked` its dates of the served version too. Raises
+    VIEW_UNKNOWN; KERNEL_VERSION where only a rebuild can be; INPUT_INVALID where a date cannot be left out."""
     lake, ledger = resources.lake, ledger or LedgerAsRead.of(resources.lake, resources.clock())
     state, history = newest_state(ledger.catalogue, view), ledger.catalogue.history(view)
     if state.pinned:
@@ -114,14 +115,15 @@ def choose(
     return Nothing("; ".join(reasons) or "nothing is served yet: run 'seamline views apply'")
 
 
-def _asked(ledger: LedgerAsRead, view: ViewHistory, state: Published, asked: DateRange) -> Decided | Nothing:
+def _asked(ledger: LedgerAsRead, view: ViewHistory, state: Published, asked: Backfill) -> Decided | Nothing:
     """The dates that are asked for, of the served definition alone."""
     targets = read_targets(ledger, view)
     target = next((one for one in targets if one.definition.hash == state.served), None)
     if target is None:
         return Nothing("nothing is served yet: run 'seamline views apply'")
     refresh = plan_of(state, target, rebuild=False)
-    plan = plan_asked(state, target, asked, days_of(ledger.lake, state, target, asked), refresh)
+    days = days_of(ledger.lake, state, target, DateRange.parse(asked.asked))
+    plan = plan_asked(state, target, asked, days, refresh)
     return Decided(view, state, target, plan, ledger.at) if isinstance(plan, Plan) else plan
 
 

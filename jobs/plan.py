@@ -7,10 +7,11 @@ stand, and the event dates to recompute; or it says why there is nothing to do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from seamline.entries.archive import Touched
+from seamline.entries.backfills import Attempted
 from seamline.entries.batch import Reserved, Version
 from seamline.entries.speed import Epoch
 from seamline.entries.views import EarlierState, Published
@@ -67,6 +68,12 @@ class Plan:
 
     asked: str = ""
     """The range of event dates that an operator asked for (`DateRange.name`); '': none."""
+
+    backfill: str = ""
+    """The id of the backfill that asked for it; '': none."""
+
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """Whole dates that keep the base's files though they were asked for, by whose word."""
 
 
 @dataclass(frozen=True)
@@ -209,21 +216,22 @@ def unremembered(speed: SpeedHistory, epoch: Epoch, contract: Contract) -> str:
 
 
 def dirty_dates(
-    archive: ArchiveHistory, contracts: Iterable[Contract], base: Version | Reserved, cut: Frontier
+    archive: ArchiveHistory, contracts: Iterable[Contract], base: Version | Reserved | Attempted, cut: Frontier
 ) -> dict[str, frozenset[date]] | None:
     """By raw table, the event dates whose records below `cut` may differ from those that `base` read; None: any.
 
     That is: what the archive took in beyond the base's cut, and imports or refiled records that the base did not read.
     Where the archive tells of more than that together, its dates are among them.
     """
-    touching = [one.dates for one in archive.touched if _touches(one, base, cut)]
+    touching = [one.dates for one in archive.touched if touches(one, base, cut)]
     if None in touching:
         return None
     tables = [table_of(contract) for contract in contracts]
     return {table: frozenset(day for dates in touching if dates for day in dates.get(table, ())) for table in tables}
 
 
-def _touches(part: Touched, base: Version | Reserved, cut: Frontier) -> bool:
+def touches(part: Touched, base: Version | Reserved | Attempted, cut: Frontier) -> bool:
+    """Whether the archive took something in with it that is below `cut` and that `base` did not read."""
     beyond = cut != base.cut and not part.end <= base.cut
     if part.beside and (part.number > base.archive_entry or beyond):
         return True

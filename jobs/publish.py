@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from seamline.commitpoint import reach
 from seamline.entries.base import Counts, DataFile
 from seamline.entries.batch import Audit, Version
 from seamline.errors import Condition, TerminalError
+from seamline.history.batch import BatchHistory
 from seamline.jobs.decide import raw_read
+from seamline.jobs.plan import Plan
 from seamline.jobs.reserve import check_holds, check_stands
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Audited, Outcome, Unpublished
 from seamline.jobs.unit import TODAY
+from seamline.jobs.words import Words
 from seamline.schemas import states
-from seamline.units import Unit, standing
+from seamline.units import Unit, standing, whole_name
 
 COMPLETE_EVERY = 16
 """One version in so many lists all files, so that a reader follows at most that many bases."""
@@ -42,6 +46,8 @@ def put(resources: Resources, audited: Audited) -> Unpublished:
     versions = {**batch.versions, **{n: entry for n, entry in since.items() if isinstance(entry, Version)}}
     number = next((n for n, version in versions.items() if version.run == reservation.entry.run), None)
     if number is None:
+        if reservation.plan.backfill:  # sweeps spare what it took over from earlier runs only until it is cancelled
+            Words(resources.lake, state.view, resources.clock).look(reservation.plan.backfill)
         number = max(since, default=batch.number) + 1
         raw = "" if audited.audit.clean else raw_read(resources.lake, target.contracts, reservation.plan)
         versions[number] = version_entry(audited, raw, resources.clock())
@@ -59,6 +65,7 @@ def version_entry(audited: Audited, raw: str, now: datetime) -> Version:
     units: dict[str, tuple[DataFile, ...]] = {r.unit: (r.file,) if r.file else () for r in told}
     counted = {r.unit: r.counts for r in told}
     stood = standing(batch.unit_counts(plan.base), counted)
+    skipped = _skipped(plan, batch, units)
     whole = plan.base is None or len(batch.lineage(plan.base)) + 1 >= COMPLETE_EVERY
     if whole and plan.base is not None:
         units, counted = standing(batch.files(plan.base), units), stood
@@ -73,13 +80,23 @@ def version_entry(audited: Audited, raw: str, now: datetime) -> Version:
         tables=dict(plan.tables),
         folded=plan.folded,
         asked=plan.asked,
+        backfill=plan.backfill,
+        skipped=skipped,
         imports=plan.imports,
         counts=sum(stood.values(), Counts()),
         unit_counts=counted,
+        cpu=round(sum(result.cpu for result in computed.results), 3),
         audit=audited.audit,
         **TODAY,
         raw=raw,
     )
+
+
+def _skipped(plan: Plan, batch: BatchHistory, rewritten: Iterable[str]) -> dict[str, str]:
+    """The dates that were to be recomputed and still are not: of this run, and of its base unless they were by it."""
+    before = batch.versions[plan.base].skipped if plan.base is not None else {}
+    dates = {whole_name(unit) for unit in rewritten}
+    return {unit: word for unit, word in {**before, **plan.skipped}.items() if unit not in dates}
 
 
 def serve(resources: Resources, made: Unpublished) -> Outcome:

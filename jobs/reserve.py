@@ -57,6 +57,8 @@ def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta, view_en
         view_entry=view_entry,
         folded=plan.folded,
         asked=plan.asked,
+        backfill=plan.backfill,
+        skipped=dict(plan.skipped),
     )
 
 
@@ -75,7 +77,8 @@ def unpublished(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetim
 def _same_start(plan: Plan, view: ViewHistory, reserved: Reserved) -> bool:
     """Whether the view has served the same ever since the run began, and judged records alike: whoever changed that, a
     refresh or an operator, a run from before it must not undo it."""
-    if (reserved.base, reserved.folded, reserved.asked) != (plan.base, plan.folded, plan.asked):
+    of_run = (reserved.base, reserved.folded, reserved.backfill, reserved.skipped)
+    if of_run != (plan.base, plan.folded, plan.backfill, plan.skipped):
         return False
     known = min(view.states, default=0) <= max(reserved.view_entry, 1)
     since = [state for number, state in view.states.items() if number >= reserved.view_entry]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,8 +25,9 @@ from seamline.entries.views import Published
 from seamline.errors import ConflictError
 from seamline.history.batch import BatchHistory
 from seamline.history.views import ViewHistory
-from seamline.lake import BATCH, RUNS, Lake
-from seamline.ledger import HELD_GRACE, Log
+from seamline.jobs.carried import spared
+from seamline.lake import BACKFILLS, BATCH, RUNS, Lake
+from seamline.ledger import HELD_GRACE, Log, newest
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.properties import Keep, batch_keep
 
@@ -62,7 +63,8 @@ def retain(lake: Lake, settings: Settings, clock: Clock) -> Retained:
     """One pass over the batch logs, files and markers of a lake. Safe beside running jobs and queries."""
     now = clock()
     one_pass = _Pass(Catalogue(lake), settings, now)
-    old = _old_files(lake, now)
+    kept = spared(lake)  # before the batch logs: what has led to a version by then is listed there
+    old = _old_files(lake, now, kept)
     settled, listed = [], set[str]()
     for definition in lake.batches():
         history = BatchHistory(lake.batch_log(definition))
@@ -71,9 +73,10 @@ def retain(lake: Lake, settings: Settings, clock: Clock) -> Retained:
     reach("retention.after-settled")
     entries = sum(_remove_below(one.history.log, one.below) for one in settled)
     entries += sum(trim(one_pass.catalogue.history(view), now) for view in one_pass.catalogue.states)
+    entries += sum(trim_words(Log(lake.store, name), now) for name in newest(lake.store, BACKFILLS))
     strays = [path for paths in old.values() for path in paths if path not in listed]  # of no log: nobody puts them
     files = [path for one in settled for path in one.files] + strays
-    markers = [item["path"] for item in lake.listed(RUNS) if _is_old(item, now)]
+    markers = [item["path"] for item in lake.listed(RUNS) if _is_old(item, now) and item["path"] not in kept]
     lake.delete(files + markers)
     return Retained(entries, len(files), len(markers))
 
@@ -151,16 +154,23 @@ def trim(view: ViewHistory, now: datetime) -> int:
     return _remove_below(view.log, below)
 
 
+def trim_words(log: Log, now: datetime) -> int:
+    """The same of a log each of whose entries is the whole state."""
+    last = log.last()
+    entry = log.read(last) if last else None
+    return _remove_below(log, last) if entry is not None and now - entry.at > HELD_GRACE else 0
+
+
 def files_of(versions: Iterable[Version]) -> set[str]:
     """The files that some versions list."""
     return {file.path for version in versions for files in version.units.values() for file in files}
 
 
-def _old_files(lake: Lake, now: datetime) -> dict[str, list[str]]:
-    """Data files old enough for a sweep, by their definition."""
+def _old_files(lake: Lake, now: datetime, kept: Collection[str]) -> dict[str, list[str]]:
+    """Data files old enough for a sweep, but for those kept, by their definition."""
     found = defaultdict[str, list[str]](list)
     for item in lake.listed(BATCH):
-        if _is_old(item, now):
+        if _is_old(item, now) and item["path"] not in kept:
             found[item["path"].removeprefix(BATCH).partition("/")[0]].append(item["path"])
     return found
 

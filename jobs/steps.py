@@ -7,7 +7,6 @@ the units that are done, or the version that only waits to be published.
 
 from __future__ import annotations
 
-from seamline.jobs.asked import DateRange
 from seamline.jobs.audit import audit
 from seamline.jobs.compute import compute
 from seamline.jobs.decide import LedgerAsRead, decide
@@ -17,25 +16,21 @@ from seamline.jobs.reserve import reserve
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Begun, Decided, Outcome, Unpublished
 
-__all__ = ["Outcome", "begin", "finish", "run"]
+ATTEMPTS = 8
+"""How often a run decides again after another writer was first."""
+
+__all__ = ["ATTEMPTS", "Outcome", "begin", "finish", "run"]
 
 
-def run(resources: Resources, view: str, *, rebuild: bool, asked: DateRange | None = None) -> Outcome:
+def run(resources: Resources, view: str, *, rebuild: bool) -> Outcome:
     """One decision from the newest ledger, carried through. Raises LEDGER_CONFLICT where another writer was first:
     decide again."""
-    return finish(resources, view, begin(resources, view, rebuild=rebuild, asked=asked))
+    return finish(resources, view, begin(resources, view, rebuild=rebuild))
 
 
-def begin(
-    resources: Resources,
-    view: str,
-    *,
-    rebuild: bool,
-    ledger: LedgerAsRead | None = None,
-    asked: DateRange | None = None,
-) -> Begun:
+def begin(resources: Resources, view: str, *, rebuild: bool, ledger: LedgerAsRead | None = None) -> Begun:
     """A run's steps before it computes. Raises like `run`."""
-    decided = decide(resources, view, rebuild=rebuild, ledger=ledger, asked=asked)
+    decided = decide(resources, view, rebuild=rebuild, ledger=ledger)
     return reserve(resources, decided) if isinstance(decided, Decided) else decided
 
 

@@ -138,6 +138,9 @@ class UnitResult(Stored):
     groups: tuple[tuple[int, int], ...] = ()
     """Hash and events of the groups of the least hashes."""
 
+    cpu: float = 0.0
+    """Seconds of CPU that it took, or its share of what was done for several at once."""
+
     rows: bytes = b""
     """Those of the groups that were wanted, as Arrow IPC."""
 

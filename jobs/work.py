@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple
+from time import process_time
 from typing import TypeVar
 
 import obstore
@@ -239,20 +240,25 @@ def resume(lake: Lake, bundle: Sequence[UnitTask]) -> Iterator[UnitResult]:
 
 def perform(lake: Lake, task: UnitTask) -> UnitResult:
     """Runs one unit and leaves its marker: file first, then the marker that names it."""
-    return _marked(lake, task, run_unit(lake, lake.kernel(task.memory, task.threads), task))
+    began = process_time()
+    result = run_unit(lake, lake.kernel(task.memory, task.threads), task)
+    return _marked(lake, task, result, process_time() - began)
 
 
 def perform_together(lake: Lake, bundle: Sequence[UnitTask]) -> Iterator[UnitResult]:
     """Runs the units of a bundle, with as few statements as they need, and leaves the marker of each."""
+    began = process_time()
     made = run_bundle(lake, lake.kernel(bundle[0].memory, bundle[0].threads), bundle)
+    took, read = process_time() - began, sum(result.counts.read for result in made.values())
     for place, result in made.items():
-        yield _marked(lake, bundle[place], result)
+        yield _marked(lake, bundle[place], result, took * result.counts.read / read if read else 0.0)
     for place, task in enumerate(bundle):
         if place not in made and not task.ahead:
             yield perform(lake, task)
 
 
-def _marked(lake: Lake, task: UnitTask, result: UnitResult) -> UnitResult:
+def _marked(lake: Lake, task: UnitTask, made: UnitResult, cpu: float) -> UnitResult:
+    result = made.model_copy(update={"cpu": cpu})
     if task.run:
         obstore.put(lake.store, lake.marker_path(task.run, task.unit), result.model_dump_json().encode())
     reach("batch.after-unit")

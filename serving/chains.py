@@ -29,6 +29,9 @@ class ChainBase:
     verified: Verified | None = None
     """What of the version was."""
 
+    skipped: tuple[str, ...] = ()
+    """Its dates that an operator wanted recomputed and then left as they were."""
+
 
 def is_seam(error: SeamlineError) -> bool:
     """Whether a chain could not be built; a newer look at the ledger may show one."""
@@ -79,7 +82,7 @@ def version_base(definition: Definition, batch: BatchHistory, number: int, histo
     version = batch.versions[number]
     cut = topics_only(version.cut)
     begins = cut if cut != START or history.beginning is None else history.beginning
-    return ChainBase(number, begins, version.audit.verified)
+    return ChainBase(number, begins, version.audit.verified, tuple(version.skipped))
 
 
 def chain_from(view: str, definition: str, base: ChainBase, history: SpeedHistory, until: Frontier) -> Chain:

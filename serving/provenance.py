@@ -59,6 +59,9 @@ class Provenance:
     back_to: int | None = None
     """The first epoch from which on each can be asked for (`as_of`); None where no past one can."""
 
+    skipped: tuple[str, ...] = ()
+    """Dates of the batch version that an operator wanted recomputed and then left as they were."""
+
     @classmethod
     def of(
         cls,
@@ -72,13 +75,14 @@ class Provenance:
         gone: tuple[Gone, ...],
         verified: Verified | None,
         back_to: int | None,
+        skipped: tuple[str, ...],
     ) -> Self:
         """A view's, as the definition and its chain say it."""
         return cls(
             view=definition.view, definition=definition.hash, stream=stream, version=chain.version, cut=chain.cut,
             reached=chain.reached, links=chain.segments, columns=definition.columns, newest=newest,
             committed=committed, asked=asked, bases=tuple((base.view, base.hash) for base in definition.bases),
-            gone=gone, verified=verified, back_to=back_to,
+            gone=gone, verified=verified, back_to=back_to, skipped=skipped,
         )  # fmt: skip
 
     @property
@@ -127,6 +131,8 @@ class Provenance:
         }
         if self.gone:
             said["gone"] = [one.said() for one in self.gone]
+        if self.skipped:
+            said["skipped"] = list(self.skipped)
         said["verified"] = None if self.verified is None else self.verified.model_dump(include=_TOLD, mode="json")
         if self.bases:
             said["derived_from"] = [{"view": view, "definition": hash_} for view, hash_ in self.bases]

@@ -253,8 +253,9 @@ class Serving:
         chain = past_chain(definition, stood, batch, history, epoch)
         partials = self._of(definition)
         runs = (partials.load(chain.segments),) if chain.segments else ()
-        verified = batch.versions[chain.version].audit.verified if chain.version is not None else None
-        base = ChainBase(chain.version, chain.cut, verified)
+        version = batch.versions[chain.version] if chain.version is not None else None
+        told = (version.audit.verified, tuple(version.skipped)) if version else (None, ())
+        base = ChainBase(chain.version, chain.cut, *told)
         at = history.epochs.get(epoch)
         now = self._current.views.get(state.view)
         files = self._files(definition, batch, base, now.batch if isinstance(now, ServedView) else None)

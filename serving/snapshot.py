@@ -65,7 +65,7 @@ class ServedView:
         """What an answer over this view says of itself."""
         return Provenance.of(
             self.definition, self.stream, self.chain, asked, newest=self.newest, committed=self.committed,
-            gone=self.gone, verified=self.base.verified, back_to=self.back_to,
+            gone=self.gone, verified=self.base.verified, back_to=self.back_to, skipped=self.base.skipped,
         )  # fmt: skip
 
 

@@ -138,11 +138,12 @@ class _Reading:
     gone: tuple[Gone, ...]
     verified: Verified | None
     back_to: int | None
+    skipped: tuple[str, ...]
 
     def provenance(self, asked: datetime) -> Provenance:
         return Provenance.of(
             self.definition, self.stream, self.chain, asked, newest=self.newest, committed=self.committed,
-            gone=self.gone, verified=self.verified, back_to=self.back_to,
+            gone=self.gone, verified=self.verified, back_to=self.back_to, skipped=self.skipped,
         )  # fmt: skip
 
 
@@ -181,9 +182,12 @@ def _read_once(lake: Lake, view: str, as_of: int | None) -> _Reading:
     held = tuple(file for file in files if file.rows)
     names = [contract.name for contract in catalogue.contracts(definition.hash)]
     gone = TopicsHistory(lake.topics_log(stream)).gone_of(names, chain.reached)
-    verified = batch.versions[chain.version].audit.verified if chain.version is not None else None
+    version = batch.versions[chain.version] if chain.version is not None else None
+    verified, skipped = (version.audit.verified, tuple(version.skipped)) if version else (None, ())
     back_to = goes_back_to(definition, stood, batch, history)
-    return _Reading(definition, stream, chain, held, newest, last.at if last else None, gone, verified, back_to)
+    return _Reading(
+        definition, stream, chain, held, newest, last.at if last else None, gone, verified, back_to, skipped
+    )
 
 
 # --- what is decided before any data is read: pure -------------------------------------------------------

@@ -4,6 +4,7 @@
 ledger/archive/<stream>/<n>.json   ledger/speed/<stream>/<n>.json
 ledger/topics/<stream>/<n>.json
 ledger/batch/<definition>/<n>.json ledger/views/<view>/<n>.json
+ledger/backfills/<view>/<n>.json
 hints/<kind of log>/<two digits>   which logs may have moved: advisory (hints.py)
 raw/<contract>-<layout>/           a Delta table, partitioned by event date
 speed/<stream>/<attempt>.pack      what an epoch holds, where its entry does not carry it
@@ -42,6 +43,9 @@ from seamline.stores import Bucket, Files, Folder
 
 RAW, SPEED, BATCH, RUNS, INBOX, LEASES = "raw/", "speed/", "batch/", "runs/", "inbox/", "leases/"
 """What the paths of each kind of file begin with; those of entries are a log's own (ledger.py)."""
+
+BACKFILLS = "backfills"
+"""The kind of the views' backfill logs."""
 
 UNCLAIMED = "_unclaimed"
 """The raw table of records that no contract claims."""
@@ -86,6 +90,10 @@ class Lake:
     def view_log(self, view: str) -> Log:
         """`published`, `withdrawn`."""
         return Log(self.store, f"views/{view}")
+
+    def backfill_log(self, view: str) -> Log:
+        """`backfills`."""
+        return Log(self.store, f"{BACKFILLS}/{view}")
 
     def views(self) -> list[str]:
         """Every view that was ever applied, by name."""

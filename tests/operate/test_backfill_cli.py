@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from dying import Death, dies_at
-from lakes import DAY, Bench, order, orders
+from lakes import DAY, VIEW, Bench, order, orders
 from lakes import project as bench_project
 
 from seamline.cli.main import execute
@@ -19,7 +20,7 @@ from seamline.clock import system_clock
 from seamline.commitpoint import hooked
 from seamline.errors import Condition, SeamlineError
 from seamline.jobs.asked import DateRange
-from seamline.operate.backfill import check_plan, pace, plan_backfill
+from seamline.operate.backfill_plan import check_plan, estimated, plan_backfill
 from seamline.schemas.project import load_project
 
 RANGE = ["--from", "2024-05-02", "--to", "2024-05-03"]
@@ -72,9 +73,12 @@ def test_an_estimate_goes_by_the_runs_there_were(bench: Bench) -> None:
     (version,) = log.versions.values()
     (reserved,) = log.reserved.values()
     log.reserved = {1: reserved.model_copy(update={"at": version.at - timedelta(seconds=8)})}
-    assert pace(log) == (2.0, 1), "8 seconds, 4 records"
+    log.versions = {2: version.model_copy(update={"cpu": 2.0})}
+    found = estimated(log, 10)
+    assert found is not None
+    assert (found.seconds, found.cpu, found.runs) == (20.0, 5.0, 1), "8 seconds and 2 of CPU for 4 records"
     log.reserved = {}
-    assert pace(log) == (None, 0)
+    assert estimated(log, 10) is None
 
 
 def test_a_saved_plan_is_refused_where_what_it_was_made_for_has_changed(bench: Bench, tmp_path: Path) -> None:
@@ -126,7 +130,7 @@ def test_what_is_under_way_and_what_was_made_is_listed(
     with pytest.raises(Death), hooked(dies_at("batch.after-unit")):
         bench.batch.backfill("sales", DateRange())
     (begun,) = said(capsys, tmp_path, "status")
-    assert (begun["view"], begun["asked"], begun["done"]) == ("sales", "..", 1)
+    assert (begun["view"], begun["asked"], begun["state"], begun["done"]) == ("sales", "..", "open", 1)
     assert said(capsys, tmp_path, "history") == []
     made = bench.batch.backfill("sales", DateRange())
     assert said(capsys, tmp_path, "status") == []
@@ -137,6 +141,78 @@ def test_what_is_under_way_and_what_was_made_is_listed(
         True,
         True,
     )
+
+
+def test_a_plan_of_several_views_and_of_a_definition_that_waits(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = said(capsys, tmp_path, "plan", "sales", "sales", *RANGE)
+    assert [one["view"] for one in found] == ["sales", "sales"]
+    changed = bench.apply(VIEW.replace("count(*) AS orders", "count(*) AS orders, min(amount) AS least"))
+    waits = said(capsys, tmp_path, "plan", "sales", "--definition", changed)
+    assert waits["units"] == []
+    assert "does not list this definition yet" in waits["reason"]
+    bench.both()
+    bench.wait(days=30)
+    bench.send(order("more", DAY))
+    bench.both()
+    ready = said(capsys, tmp_path, "plan", "sales", "--definition", changed)
+    assert {unit["why"] for unit in ready["units"]} == {"new definition"}
+    assert len(ready["units"]) == 4
+    assert execute(["backfill", "plan", "sales", "--definition", "another", "--project", str(tmp_path)]) == 2
+
+
+def test_where_no_run_tells_one_unit_is_tried_and_thrown_away(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = bench.apply(VIEW.replace("count(*) AS orders", "count(*) AS orders, min(amount) AS least"))
+    bench.send(order("more", DAY))
+    bench.both()
+    bench.wait(days=30)
+    bench.send(order("again", DAY))
+    bench.both()
+    files = {*(tmp_path / "lake").rglob("*.parquet")}
+    estimate = said(capsys, tmp_path, "plan", "sales", "--definition", changed)["estimate"]
+    assert estimate["runs"] == 0
+    assert estimate["seconds"] > 0
+    assert estimate["cpu"] > 0
+    assert {*(tmp_path / "lake").rglob("*.parquet")} == files
+
+
+def test_it_is_paused_and_cancelled_by_word(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Death), hooked(dies_at("batch.after-unit")):
+        bench.batch.backfill("sales", DateRange(), by="ann")
+    (begun,) = said(capsys, tmp_path, "status")
+    assert said(capsys, tmp_path, "pause")["paused"] is not None
+    assert said(capsys, tmp_path, "status")[0]["state"] == "paused"
+    assert execute(["backfill", "status", "--project", str(tmp_path)]) == 0
+    assert re.search(rf"{begun['id']} +sales +\.\. +paused +1 of 4 .* ann", capsys.readouterr().out)
+    assert execute(["backfill", "run", "sales", "--project", str(tmp_path)]) == 2
+    assert f"'seamline backfill resume {begun['id']}' goes on" in capsys.readouterr().err
+    said(capsys, tmp_path, "cancel", begun["id"])
+    assert said(capsys, tmp_path, "status") == []
+    assert [(one["asked"], one["version"]) for one in said(capsys, tmp_path, "history")] == [("..", None)]
+    assert execute(["backfill", "pause", begun["id"], "--project", str(tmp_path)]) == 2
+    assert "none is under way" in capsys.readouterr().err
+
+
+@pytest.mark.spark
+def test_a_shadow_is_built_compared_and_promoted_through_spark(bench: Bench, tmp_path: Path) -> None:
+    def seamline(*words: str) -> Any:
+        command = [sys.executable, "-m", "seamline", "backfill", *words, "--project", str(tmp_path), "--json"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    served = bench.served[1]
+    built = seamline("run", "sales", "--shadow", "--cores", "1", "--units-a-minute", "600", "--skip-unit", "2024-05-04")
+    assert (built["version"], bench.served[1]) == (None, served)
+    assert (built["compared"]["compared"], built["compared"]["drift"]) == (True, [])
+    (waiting,) = seamline("status")
+    assert (waiting["state"], waiting["skipped"]) == ("built", ["2024-05-04"])
+    assert seamline("promote")["version"] == waiting["version"] == bench.served[1]
+    assert [*bench.versions().versions[bench.served[1] or 0].skipped] == ["2024-05-04"]
+    assert bench.answer() == bench.expected(*orders(4, step=timedelta(days=1)))
 
 
 @pytest.mark.spark

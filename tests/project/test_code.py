@@ -22,6 +22,7 @@ CHANGES = {
     "SpeedHistory": "frontier last_epoch newest origin",
     "Epochs": "_lowest _run",
     "TopicsHistory": "gone read",
+    "BackfillHistory": "state",
     "ViewHistory": "_opened _since definitions state",
     "Hints": "_stamps _swept",
     "Writer": "_next _told",

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from seamline.entries.archive import Archived, ArchiveSnapshot, Maintained
+from seamline.entries.backfills import Backfills
 from seamline.entries.base import Claim
 from seamline.entries.batch import Reserved, Version, Withdrawn
 from seamline.entries.speed import Compacted, Epoch, Retired
@@ -28,6 +29,7 @@ Entry = Annotated[
     | Reserved
     | Version
     | Published
-    | Withdrawn,
+    | Withdrawn
+    | Backfills,
     Field(discriminator="kind"),
 ]

@@ -37,6 +37,12 @@ class Reserved(EntryBase):
     asked: str = ""
     """As in the version it leads to."""
 
+    backfill: str = ""
+    """As in the version it leads to."""
+
+    skipped: dict[str, str] = {}
+    """As in the version it leads to, of this run alone."""
+
 
 class ColumnDrift(Value):
     """One column's difference between what was served and what was recomputed, at the same cut."""
@@ -113,6 +119,12 @@ class Version(EntryBase, Stored):
     asked: str = ""
     """The event dates that an operator wanted recomputed, whatever had changed: from..to, both included; '': none."""
 
+    backfill: str = ""
+    """The id of the backfill that asked for them; '': none."""
+
+    skipped: dict[str, str] = {}
+    """Whole dates that an operator wanted recomputed, and then left as they were, by whose word: until they are."""
+
     units: dict[str, tuple[DataFile, ...]]
     """Unit (`seamline.units` says how they are named) to its files, for the event dates that were rewritten."""
 
@@ -126,6 +138,9 @@ class Version(EntryBase, Stored):
 
     counts: Counts = Counts()
     """Law 3's, of all units that stand."""
+
+    cpu: float = 0.0
+    """Seconds of CPU that its units took; 0: nobody knows."""
 
     unit_counts: dict[str, Counts] = {}
     """Law 3's, of the units listed here."""

@@ -1,268 +1,257 @@
-"""Backfills: event dates that are recomputed because an operator says so. What one would do is a value that can be
-saved; running it makes one version, which holds the rest of what is served."""
+"""Backfills: event dates that are recomputed because an operator says so. Running one makes one version, which holds
+the rest of what is served; it may be paused, taken up again, and looked at before it is served."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import date, datetime, timedelta
-from pathlib import Path
+import getpass
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
 
-from seamline.advance import Show, unshown
+from seamline.advance import Advance, Show, unshown
 from seamline.clock import system_clock
-from seamline.entries.base import Counts, Value
-from seamline.entries.batch import Version
+from seamline.entries.backfills import Backfill, Ended
+from seamline.entries.base import Value
+from seamline.entries.batch import Audit, Reserved
 from seamline.errors import Condition, UserError
+from seamline.history.backfills import BackfillHistory
 from seamline.history.batch import BatchHistory
 from seamline.jobs.asked import DateRange
-from seamline.jobs.decide import LedgerAsRead, decide, newest_state, plan_of
-from seamline.jobs.plan import Nothing, Plan, table_of
-from seamline.jobs.resources import Resources
-from seamline.jobs.stages import Decided, Outcome, Target, Unpublished
-from seamline.jobs.work import finished
+from seamline.jobs.decide import newest_state
+from seamline.jobs.pace import Allowance
+from seamline.jobs.stages import Outcome
+from seamline.jobs.stepwise import Allowed
+from seamline.jobs.words import Words, all_open
+from seamline.lake import Lake
 from seamline.operate.batch import batch_layer
 from seamline.operate.spark_units import SparkUnits
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
 from seamline.schemas.views.properties import by_hour
-from seamline.sides.raw import by_day, raw_files
-from seamline.units import HOURS, Unit
+from seamline.units import HOURS
 
-RUNS = 16
-"""An estimate goes by so many past runs, the newest."""
-
-
-class PlannedUnit(Value):
-    """One event date that would be recomputed."""
-
-    unit: str
-    """As the ledger names it."""
-
-    parts: int
-    """How many pieces of work it is: one, or one an hour."""
-
-    rows: int
-    """Raw rows to read, or a base view's partial rows."""
-
-    bytes: int
-    """Of raw files; 0 where it is folded from a base view."""
-
-    why: str
+LOCAL = "local"
+"""How the name of a Spark master on this machine begins."""
 
 
-class BackfillPlan(Value):
-    """What a backfill would do now."""
+@dataclass(frozen=True)
+class Instructions:
+    """How a backfill is to be run."""
 
-    view: str
-    asked: str
-    """The event dates, from..to."""
+    pace: Allowance = field(default_factory=Allowance)
 
-    definition: str | None
-    version: int | None
-    """What is served now, and would be built on."""
+    cores: int | None = None
+    """Of Spark's master; None: as refreshes have."""
 
-    units: tuple[PlannedUnit, ...]
-    """Those that were asked for, and those that a refresh would rewrite with them."""
+    shadow: bool = False
+    """Whether its version is built beside what is served, and only looked at."""
 
-    reason: str = ""
-    """Why there is nothing to do, where there is not."""
-
-    seconds: float | None = None
-    """About how long it would take, as past runs of this definition did; None: there is none to go by."""
-
-    runs: int = 0
-    """How many runs that is from."""
-
-    @property
-    def rows(self) -> int:
-        """Rows to read."""
-        return sum(unit.rows for unit in self.units)
-
-    @property
-    def bytes(self) -> int:
-        """Bytes to read."""
-        return sum(unit.bytes for unit in self.units)
+    skipped: tuple[str, ...] = ()
+    """Units that keep their old files."""
 
 
-def plan_backfill(project: Project, view: str, asked: DateRange) -> BackfillPlan:
-    """What a backfill of some event dates would do now; nothing is written. Raises VIEW_UNKNOWN, KERNEL_VERSION."""
-    resources, ledger = (
-        Resources(project.lake, settings=project.settings.batch),
-        LedgerAsRead.of(project.lake, system_clock()),
-    )
-    state = newest_state(ledger.catalogue, view)
-    decided = decide(resources, view, rebuild=False, ledger=ledger, asked=asked)
-    if not isinstance(decided, Decided):
-        return BackfillPlan(
-            view=view, asked=asked.name, definition=state.served, version=state.version, units=(), reason=_why(decided)
-        )
-    target, refresh = decided.target, plan_of(state, decided.target, rebuild=False)
-    units = tuple(_units(resources, target, decided.plan, refresh, asked))
-    seconds, runs = pace(target.logs.batch)
-    return BackfillPlan(
-        view=view, asked=asked.name, definition=state.served, version=state.version, units=units, runs=runs,
-        seconds=None if seconds is None else seconds * sum(unit.rows for unit in units),
-    )  # fmt: skip
-
-
-def _why(decided: Nothing | Unpublished) -> str:
-    if isinstance(decided, Nothing):
-        return decided.reason
-    return f"version {decided.number} of an earlier run of it only waits to be published: run it again"
-
-
-def _units(
-    resources: Resources, target: Target, plan: Plan, refresh: Plan | Nothing, asked: DateRange
-) -> Iterator[PlannedUnit]:
-    """In order. Takes time by raw's files, or the base's."""
-    parts = HOURS if target.source is None and by_hour(target.definition.properties) else 1
-    for contract in target.contracts:
-        table = table_of(contract)
-        held = _held(resources, target, plan, contract.name, table)
-        for day in sorted(held if plan.dates is None else plan.dates[table]):
-            changed = isinstance(refresh, Plan) and (refresh.dates is None or day in refresh.dates.get(table, ()))
-            rows, size = held.get(day, (0, 0))
-            why = [word for word, holds in (("asked for", day in asked), ("changed since", changed)) if holds]
-            yield PlannedUnit(
-                unit=target.unit(contract, day).name, parts=parts, rows=rows, bytes=size, why="; ".join(why)
-            )
-
-
-def _held(resources: Resources, target: Target, plan: Plan, contract: str, table: str) -> dict[date, tuple[int, int]]:
-    """Rows and bytes to read by event date."""
-    if target.source is None:
-        days = by_day(raw_files(resources.lake, table, plan.tables.get(table)))
-        return {day: (sum(f.rows for f in files), sum(f.size for f in files)) for day, files in days.items()}
-    found: dict[date, tuple[int, int]] = {}
-    for unit, files in target.source.batch.files(target.source.number or 0).items():
-        parsed = Unit.parse(unit)
-        if parsed.contract in ("", contract):
-            found[parsed.day] = found.get(parsed.day, (0, 0))[0] + sum(file.rows for file in files), 0
-    return found
-
-
-def pace(batch: BatchHistory) -> tuple[float | None, int]:
-    """Seconds for each record, as the newest runs of a definition took from their reservation to their version, and how
-    many runs that is; None where there is none. Pure."""
-    began = {reserved.run: reserved.at for reserved in batch.reserved.values()}
-    runs = [(v.at - began[v.run], _read(v)) for _, v in sorted(batch.versions.items()) if v.run in began]
-    timed = [(took, read) for took, read in runs if read][-RUNS:]
-    took, read = sum((took for took, _ in timed), timedelta()), sum(read for _, read in timed)
-    return (took.total_seconds() / read if read else None), len(timed)
-
-
-def _read(version: Version) -> int:
-    """Records that a run read: not known of one that lists its base's units, too."""
-    if version.complete and version.base is not None:
-        return 0
-    return sum(version.unit_counts.values(), Counts()).read
-
-
-def load_plan(file: Path) -> BackfillPlan:
-    """A plan that was saved. Raises INPUT_INVALID."""
+def operator() -> str:
+    """Who is asking, as the machine knows them."""
     try:
-        return BackfillPlan.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            Condition.INPUT_INVALID,
-            f"{file} is no backfill plan: {next(iter(str(error).splitlines()), '')}",
-            hint="'seamline backfill plan VIEW --out FILE' writes one",
-        ) from error
+        return getpass.getuser()
+    except (OSError, KeyError):  # no name of that number, as in a container
+        return f"uid {os.getuid()}"
 
 
-def check_plan(saved: BackfillPlan, now: BackfillPlan) -> None:
-    """Whether what a saved plan was made for is as it was. Raises PLAN_MOVED with what changed.
-
-    A newer served version of the same definition is none: a backfill builds on what is served when it runs.
-    """
-    changed = []
-    if saved.definition != now.definition:
-        changed.append(f"definition {saved.definition} was served, {now.definition} is now")
-    before, after = ({unit.unit: unit.rows for unit in one.units if _is_asked(unit)} for one in (saved, now))
-    for unit in sorted(before.keys() | after.keys()):
-        if before.get(unit) != after.get(unit):
-            changed.append(f"{unit} had {before.get(unit, 'no')} rows, and has {after.get(unit, 'none')} now")
-    if changed:
-        more = f", and {len(changed) - 3} more" if len(changed) > 3 else ""
-        raise UserError(
-            Condition.PLAN_MOVED,
-            f"the plan for {saved.view} was made for what has changed: {'; '.join(changed[:3])}{more}",
-            hint=f"look at 'seamline backfill plan {saved.view}' again",
-        )
-
-
-def _is_asked(unit: PlannedUnit) -> bool:
-    return unit.why.startswith("asked")
-
-
-def run_backfill(project: Project, view: str, asked: DateRange, show: Show = unshown) -> Outcome:
+def run_backfill(
+    project: Project, view: str, asked: DateRange, order: Instructions | None = None, show: Show = unshown
+) -> Outcome:
     """Recomputes some event dates of what a view serves, audits, and publishes one version. Run again after it was
-    killed, it goes on with the units left. Raises what a refresh does."""
-    with SparkUnits(project) as units, show(f"backfill {view} {asked.name}") as advance:
-        return batch_layer(project, units, advance).backfill(view, asked)
+    killed or paused, it goes on with the units left. Raises what `Batch.backfill` does."""
+    order = order or Instructions()
+    here = _with_cores(project, order.cores)
+    with SparkUnits(here) as units, show(f"backfill {view} {asked.name}") as advance:
+        allowed = Allowed(
+            order.pace, order.shadow, wait=_wait, tell=partial(_tell, advance), over=lambda: units.lost
+        )  # fmt: skip
+        batch = batch_layer(here, units, advance)
+        return batch.backfill(view, asked, allowed, by=operator(), skipped=order.skipped)
+
+
+def _with_cores(project: Project, cores: int | None) -> Project:
+    """The project with so many of Spark's cores for what is run from it."""
+    if cores is None:
+        return project
+    spark, settings = project.settings.spark, project.settings
+    update = {"master": f"local[{cores}]"} if spark.master.startswith(LOCAL) else {"cores": cores}
+    return replace(project, settings=settings.model_copy(update={"spark": spark.model_copy(update=update)}))
+
+
+def _wait(by: timedelta) -> None:
+    time.sleep(by.total_seconds())
+
+
+def _tell(advance: Advance, waits: str) -> None:
+    advance(0, f"waits until {waits}" if waits else "")
+
+
+# --- what is under way, and the words to it
 
 
 class UnderWay(Value):
-    """A backfill that was begun and has not led to a version."""
+    """A backfill that has not led to a version that is served."""
 
+    id: str
     view: str
     asked: str
-    run: str
+    state: str
+    """open, paused, failed or built."""
+
+    by: str
     since: datetime
-    until: datetime
-    """When its reservation ends: unless it has come to its version by then, it decides again."""
 
     done: int
-    """Units."""
+    """Units that some run of it has done."""
 
+    units: int | None
+    """Of the newest run; None: it has not said yet."""
 
-class PastBackfill(Value):
-    """A version that a backfill made."""
+    newest: datetime | None
+    """When the last of them was done."""
 
-    view: str
-    asked: str
-    version: int
-    definition: str
-    at: datetime
-    units: int
-    counted: int
-    clean: bool
-    served: bool
+    failed: dict[str, str]
+    """Units that failed as often as is tried, by why."""
+
+    skipped: tuple[str, ...]
+    """Dates that keep their old files."""
+
+    version: int | None
+    """Built beside what is served."""
+
+    audit: Audit | None
+    """That one's."""
 
 
 def under_way(project: Project) -> list[UnderWay]:
-    """The backfills of every view, the oldest first. Takes a listing for each that was begun."""
-    now = system_clock()
-    found = [
-        UnderWay(
-            view=view, asked=one.asked, run=one.run, since=one.at, until=one.until,
-            done=len(finished(project.lake, one.run)),
+    """The backfills of every view, the oldest first. Takes a listing for each of their runs."""
+    return [_under_way(project.lake, one) for one in all_open(project.lake)]
+
+
+def _under_way(lake: Lake, one: Backfill) -> UnderWay:
+    markers = {
+        item["path"].removeprefix(lake.marker_prefix(run.run)): item["last_modified"]
+        for run in one.runs
+        for item in lake.listed(lake.marker_prefix(run.run))
+    }
+    batch = BatchHistory(lake.batch_log(one.definition))
+    last = one.runs[-1].run if one.runs else None
+    reserved = next((r for r in batch.reserved.values() if r.run == last), None)
+    built = batch.versions.get(one.built) if one.built is not None else None
+    return UnderWay(
+        id=one.id, view=one.view, asked=one.asked, state=state_of(one), by=one.by, since=one.since, done=len(markers),
+        units=_units_of(lake, one, reserved), newest=max(markers.values(), default=None), failed=one.failed,
+        skipped=tuple(one.skipped), version=one.built if built else None, audit=built.audit if built else None,
+    )  # fmt: skip
+
+
+def state_of(one: Backfill) -> str:
+    """In a word. Pure."""
+    words = (("paused", one.paused), ("failed", one.failed), ("built", one.built is not None))
+    return next((word for word, holds in words if holds), "open")
+
+
+def _units_of(lake: Lake, one: Backfill, reserved: Reserved | None) -> int | None:
+    if reserved is None or reserved.dates is None:
+        return None
+    parts = HOURS if by_hour(Catalogue(lake).properties(one.definition)) else 1
+    return parts * sum(len(days) for days in reserved.dates.values())
+
+
+def named(project: Project, which: str | None) -> Backfill:
+    """The open backfill of that id, or the only one of that view, or the only one there is. Raises INPUT_INVALID."""
+    found = all_open(project.lake)
+    alike = [one for one in found if which in (None, one.id, one.view)]
+    if len(alike) != 1:
+        said = f"{which} is not one" if which else f"{len(found)} are under way"
+        raise UserError(
+            Condition.INPUT_INVALID,
+            f"which backfill is meant is not clear: {said}",
+            detail=", ".join(f"{one.id} ({one.view} {one.asked})" for one in found) or "none is under way",
+            hint="'seamline backfill status' lists them; name one by its id",
         )
-        for view, _, batch in _batches(project)
-        for one in batch.held(now)
-        if one.asked
-    ]  # fmt: skip
-    return sorted(found, key=lambda one: one.since)
+    return alike[0]
+
+
+def pause(project: Project, which: str | None) -> Backfill:
+    """Its run ends after the units it is at. Raises INPUT_INVALID, BACKFILL_STOPPED."""
+    one = named(project, which)
+    return _words(project, one.view).pause(one.id)
+
+
+def resume(project: Project, which: str | None) -> Backfill:
+    """It may go on. Raises the same."""
+    one = named(project, which)
+    return _words(project, one.view).resume(one.id)
+
+
+def cancel(project: Project, which: str | None) -> Backfill:
+    """It is over, and nothing of it is served. Raises the same."""
+    one = named(project, which)
+    _words(project, one.view).cancel(one.id)
+    return one
+
+
+def _words(project: Project, view: str) -> Words:
+    return Words(project.lake, view, system_clock, operator())
+
+
+# --- what there was
+
+
+class PastBackfill(Value):
+    """A version that a backfill made, or that it was cancelled."""
+
+    view: str
+    asked: str
+    at: datetime
+    by: str = ""
+    version: int | None = None
+    definition: str | None = None
+    units: int | None = None
+    counted: int | None = None
+    clean: bool | None = None
+    served: bool = False
+    skipped: tuple[str, ...] = ()
 
 
 def past(project: Project, view: str | None = None) -> list[PastBackfill]:
-    """The versions that backfills made and that still stand, the newest first. Raises VIEW_UNKNOWN."""
+    """The versions that backfills made and that still stand, and those that were cancelled, the newest first. Raises
+    VIEW_UNKNOWN."""
     catalogue = Catalogue(project.lake)
     if view is not None:
         newest_state(catalogue, view)
     found = [
-        PastBackfill(
-            view=of, asked=one.asked, version=number, definition=definition, at=one.at, units=len(one.units),
-            counted=one.counts.counted, clean=one.audit.clean,
-            served=(definition, number) == (catalogue.states[of].served, catalogue.states[of].version),
-        )
-        for of, definition, batch in _batches(project)
-        for number, one in batch.versions.items()
-        if one.asked and view in (None, of)
-    ]  # fmt: skip
+        one
+        for of, state in sorted(catalogue.states.items())
+        if view in (None, of)
+        for one in _past(project.lake, of, state.live, (state.served, state.version))
+    ]
     return sorted(found, key=lambda one: one.at, reverse=True)
 
 
-def _batches(project: Project) -> Iterable[tuple[str, str, BatchHistory]]:
-    for view, state in sorted(Catalogue(project.lake).states.items()):
-        for definition in state.live:
-            yield view, definition, BatchHistory(project.lake.batch_log(definition))
+def _past(
+    lake: Lake, view: str, live: tuple[str, ...], served: tuple[str | None, int | None]
+) -> Iterator[PastBackfill]:
+    ended = BackfillHistory(lake.backfill_log(view)).ended
+    by = {one.version: one.by for one in ended}
+    yield from (_cancelled(one) for one in ended if one.version is None)
+    for definition in live:
+        for number, one in BatchHistory(lake.batch_log(definition)).versions.items():
+            if one.asked:
+                yield PastBackfill(
+                    view=view, asked=one.asked, at=one.at, by=by.get(number, ""), version=number, definition=definition,
+                    units=len(one.units), counted=one.counts.counted, clean=one.audit.clean,
+                    served=(definition, number) == served, skipped=tuple(one.skipped),
+                )  # fmt: skip
+
+
+def _cancelled(one: Ended) -> PastBackfill:
+    return PastBackfill(view=one.view, asked=one.asked, at=one.at, by=one.by)
