@@ -95,6 +95,10 @@ class Lake:
         """`backfills`."""
         return Log(self.store, f"{BACKFILLS}/{view}")
 
+    def verified_log(self, view: str) -> Log:
+        """`comparison`."""
+        return Log(self.store, f"verified/{view}")
+
     def views(self) -> list[str]:
         """Every view that was ever applied, by name."""
         return objects.folders(self.store, "ledger/views/")

@@ -62,6 +62,9 @@ class Seamline(LazyGroup):
         "topics": LazyCommand("topics", "The topics that streams read, and have left."),
         "batch": LazyCommand("batch", "Make batch versions."),
         "quarantine": LazyCommand("quarantine", "Rejected records: why, since when, and their bytes."),
+        "verify": LazyCommand(
+            "verify", "Hold what a view serves against its own SELECT over the raw events, at the same cut."
+        ),
         "backfill": LazyCommand("backfill", "Recompute event dates of a view, whatever has changed of them."),
     }
 

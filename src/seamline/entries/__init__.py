@@ -15,6 +15,7 @@ from seamline.entries.base import Claim
 from seamline.entries.batch import Reserved, Version, Withdrawn
 from seamline.entries.speed import Compacted, Epoch, Retired
 from seamline.entries.topics import Topics
+from seamline.entries.verified import Comparison
 from seamline.entries.views import Published
 
 Entry = Annotated[
@@ -30,6 +31,7 @@ Entry = Annotated[
     | Version
     | Published
     | Withdrawn
-    | Backfills,
+    | Backfills
+    | Comparison,
     Field(discriminator="kind"),
 ]
