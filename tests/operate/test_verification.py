@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from lakes import DAY, VIEW, Bench, contract, order, orders, project
-
 from obstore.store import LocalStore
 
 from seamline import kernel as kernels
