@@ -23,12 +23,16 @@ from seamline.jobs.stages import Begun, Outcome, Reservation
 from seamline.jobs.steps import ATTEMPTS, finish, run
 from seamline.jobs.stepwise import ALLOWED, Allowed
 from seamline.jobs.words import Words
+from seamline.observe.timed import timed
 from seamline.schemas.catalogue import Catalogue, dropped_view
 from seamline.schemas.states import publish
 from seamline.schemas.stored import check_segments, check_version
 from seamline.segment import build_chain
 
 __all__ = ["Batch", "Outcome"]
+
+NOTHING, PUBLISHED = "nothing", "published"
+"""What a run came to."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,10 @@ class Batch(Resources):
         was begun under; INPUT_INVALID where a date cannot be left out.
         """
         words = Words(self.lake, view, self.clock, by)
-        return Backfilling(self, words, asked, tuple(skipped), allowed).run()
+        with timed("run", kind="backfill") as work:
+            outcome = Backfilling(self, words, asked, tuple(skipped), allowed).run()
+            work.comes_to(NOTHING if outcome.version is None else PUBLISHED)
+            return outcome
 
     def begin(self, views: Iterable[str], *, rebuild: bool) -> dict[str, Begun]:
         """Begins refreshes (or rebuilds) of these views together, reading what they read alike once: by view, what its
@@ -92,6 +99,12 @@ class Batch(Resources):
         return publish(self.lake, state, chosen, version, "chosen by an operator", self.clock(), lowest)
 
     def _run(self, view: str, begun: Begun | None, *, rebuild: bool) -> Outcome:
+        with timed("run", kind="rebuild" if rebuild else "refresh") as work:
+            outcome = self._decided(view, begun, rebuild=rebuild)
+            work.comes_to(NOTHING if outcome.version is None else PUBLISHED)
+            return outcome
+
+    def _decided(self, view: str, begun: Begun | None, *, rebuild: bool) -> Outcome:
         if begun is not None and not (isinstance(begun, Reservation) and self.clock() >= begun.entry.until):
             try:
                 return finish(self, view, begun)

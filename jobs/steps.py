@@ -15,6 +15,7 @@ from seamline.jobs.publish import publish
 from seamline.jobs.reserve import reserve
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Begun, Decided, Outcome, Unpublished
+from seamline.observe.timed import step
 
 ATTEMPTS = 8
 """How often a run decides again after another writer was first."""
@@ -30,8 +31,12 @@ def run(resources: Resources, view: str, *, rebuild: bool) -> Outcome:
 
 def begin(resources: Resources, view: str, *, rebuild: bool, ledger: LedgerAsRead | None = None) -> Begun:
     """A run's steps before it computes. Raises like `run`."""
-    decided = decide(resources, view, rebuild=rebuild, ledger=ledger)
-    return reserve(resources, decided) if isinstance(decided, Decided) else decided
+    with step("run", "decide"):
+        decided = decide(resources, view, rebuild=rebuild, ledger=ledger)
+    if not isinstance(decided, Decided):
+        return decided
+    with step("run", "reserve"):
+        return reserve(resources, decided)
 
 
 def finish(resources: Resources, view: str, begun: Begun) -> Outcome:
@@ -40,6 +45,9 @@ def finish(resources: Resources, view: str, begun: Begun) -> Outcome:
         return Outcome(view, reason=begun.reason)
     if isinstance(begun, Unpublished):
         return publish(resources, begun)
-    computed = compute(resources, begun)
-    audited = audit(resources, computed)
-    return publish(resources, audited)
+    with step("run", "compute"):
+        computed = compute(resources, begun)
+    with step("run", "audit"):
+        audited = audit(resources, computed)
+    with step("run", "publish"):
+        return publish(resources, audited)

@@ -58,7 +58,7 @@ class Catalogue:
     @property
     def states(self) -> dict[str, Published]:
         """The newest state of each view."""
-        return {view: history.state for view, history in self._histories.items() if history.state is not None}
+        return {view: history.state for view, history in [*self._histories.items()] if history.state}
 
     def history(self, view: str) -> ViewHistory:
         """Every state of one view. Raises VIEW_UNKNOWN."""

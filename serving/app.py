@@ -24,10 +24,12 @@ from seamline.clock import Clock, system_clock
 from seamline.config import Settings
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.lake import Lake
+from seamline.observe.meters import METERS
 from seamline.private import made
 from seamline.schemas.project import ADDRESS, Project
 from seamline.serving.encode import FORMATS
 from seamline.serving.gate import BODY_SECONDS, Gate, error_body
+from seamline.serving.samples import serving_samples
 from seamline.serving.serving import Serving
 from seamline.signals import stopping
 
@@ -103,6 +105,11 @@ class Follower:
                 Condition.VIEW_NOT_READY, "the first snapshot is being loaded", hint="ask again in a moment"
             )
         return followed.serving
+
+    def seen(self) -> tuple[Serving | None, datetime | None]:
+        """What is served, and when the ledger was looked at last; None before the first time."""
+        followed = self._followed
+        return followed.serving, followed.looked
 
     def health(self) -> tuple[int, dict[str, Any]]:
         """Status code and body of /healthz: ready once a snapshot is loaded."""
@@ -207,6 +214,7 @@ def run_serving(project: Project) -> None:
     _write_address(project, listening)
     follower = Follower(project.lake, project.settings)
     follower.start()
+    page = METERS.reading("serving", lambda: serving_samples(*follower.seen()))
     config = uvicorn.Config(
         create_app(follower, [settings.host, *settings.hosts]),
         log_level="warning",
@@ -214,7 +222,7 @@ def run_serving(project: Project) -> None:
         timeout_graceful_shutdown=settings.query_seconds,
     )
     try:  # uvicorn stops on both, then raises them again for the handlers that stood before: those do nothing
-        with stopping(threading.Event()):
+        with page, stopping(threading.Event()):
             uvicorn.Server(config).run(sockets=[listening])
     finally:
         follower.stop()

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seamline.errors import Condition, SeamlineError, TerminalError, UserError
+from seamline.observe.meters import METERS
 
 LARGEST_BODY = 1 << 20
 """Bytes of a request: ten times a query's characters, whatever JSON makes of them."""
@@ -80,6 +81,7 @@ class Gate:
         except TimeoutError:
             refusal = refusal or _refusal(408, "a body that does not end", f"a body within {self.seconds:g} s", _MEND)
         if refusal is not None:
+            METERS.count("seamline_requests_refused_total", status=str(refusal.status))
             said = JSONResponse(error_body(refusal.error), refusal.status, {"Connection": "close"})
             await said(scope, receive, send)
         else:

@@ -26,6 +26,7 @@ from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
 from seamline.kernel import Limits, parquet
 from seamline.lake import Lake
+from seamline.observe.timed import timed
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.definition import Definition
 from seamline.segment import check_seam
@@ -46,7 +47,7 @@ from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer
 from seamline.serving.query import Query
 from seamline.serving.snapshot import ServedView, Snapshot
-from seamline.serving.status import Status, status_of
+from seamline.serving.status import Status, ViewStatus, status_of, view_status
 from seamline.serving.tail import FANOUT, Partials, Runs, extend
 
 FOLLOWS = ("views", "batch", "speed")
@@ -121,9 +122,10 @@ class Serving:
 
     def query(self, sql: str, as_of: int | None = None) -> Answer:
         """Answers one SELECT from the newest snapshot, or as of a past epoch."""
-        query = Query(sql, self.pool)
-        snapshot = self._current if as_of is None else self.snapshot(as_of, query.views(self._current))
-        return query.run(snapshot, self.clock)
+        with timed("query", kind="newest" if as_of is None else "as_of"):
+            query = Query(sql, self.pool)
+            snapshot = self._current if as_of is None else self.snapshot(as_of, query.views(self._current))
+            return query.run(snapshot, self.clock)
 
     def prepare(self) -> None:
         """Makes ready for queries over the newest snapshot, so that they need not wait for what can be done before: 20
@@ -134,6 +136,14 @@ class Serving:
         for view in self._current.views.values():
             if isinstance(view, ServedView) and isinstance(view.batch, BatchFiles):
                 view.batch.prepare()
+
+    def served(self) -> dict[str, tuple[ViewStatus, BatchHistory | None]]:
+        """How each view is and its definition's versions, as of the last look: nothing is read, and no look waits."""
+        views, found = self._current.views, {}
+        for name, state in sorted(self.catalogue.states.items()):
+            batch = self._batch.get(str(state.served))
+            found[name] = view_status(state, batch, views.get(name)), batch
+        return found
 
     def status(self, ends: Mapping[str, Frontier] | None = None) -> Status:
         """How far every stream and view is. `ends`: by stream, where Kafka's logs end now, if the caller asked it."""

@@ -114,6 +114,9 @@ class ViewStatus:
     audit: Audit | None
     """The served version's."""
 
+    newest: datetime | None = None
+    """The latest Kafka timestamp that its answers cover."""
+
     about: Definition | None = None
     """The definition that answers, where one does."""
 
@@ -232,6 +235,7 @@ def view_status(state: Published, batch: BatchHistory | None, served: ServedView
         links=len(chain.segments) if chain else 0,
         live=state.live,
         audit=version.audit if version else None,
+        newest=None if served is None or isinstance(served, SeamlineError) else served.newest,
         about=None if served is None or isinstance(served, SeamlineError) else served.definition,
     )
 

@@ -197,6 +197,11 @@ class _Renewal:
         self._lease = lease
         self._mutex = threading.Lock()
 
+    @property
+    def told(self) -> Lease:
+        """The lease as this process has it."""
+        return self._mine
+
     def tell(self, waits: str) -> None:
         with self._mutex:
             before = self._mine

@@ -156,6 +156,16 @@ class ServingSection(Section):
         return Pace(timedelta(milliseconds=poll), timedelta(seconds=sweep))
 
 
+class MetricsSection(Section):
+    """The page of each process that Prometheus reads."""
+
+    enabled: bool = Field(True, description="whether each process has one; 'seamline status' says where")
+    host: str = Field("127.0.0.1", description="address to bind")
+    port: int = Field(
+        0, ge=0, le=65535, description="port; 'seamline up' gives each role the next one. 0: each takes a free one"
+    )
+
+
 class Settings(BaseSettings):
     """The whole configuration of one project."""
 
@@ -176,6 +186,7 @@ class Settings(BaseSettings):
     archive: ArchiveSection = ArchiveSection()  # type: ignore[call-arg]
     batch: BatchSection = BatchSection()  # type: ignore[call-arg]
     serving: ServingSection = ServingSection()  # type: ignore[call-arg]
+    metrics: MetricsSection = MetricsSection()  # type: ignore[call-arg]
 
     @classmethod
     def settings_customise_sources(

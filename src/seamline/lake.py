@@ -180,6 +180,15 @@ class Lake:
         for batch in obstore.list(self.store, prefix=prefix):
             yield from batch
 
+    def areas(self) -> dict[str, tuple[int, int]]:
+        """Objects and bytes by what they are for: the first folder of their paths. A request for each 1,000 objects."""
+        found: dict[str, tuple[int, int]] = {}
+        for item in self.listed(""):
+            area = str(item["path"]).partition("/")[0]
+            objects_, bytes_ = found.get(area, (0, 0))
+            found[area] = objects_ + 1, bytes_ + int(item["size"])
+        return found
+
     def delete(self, paths: Iterable[str]) -> None:
         """Deletes what stands at some paths, all at once; one that is gone already is well. Raises TransientError
         STORE_UNAVAILABLE."""

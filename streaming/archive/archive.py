@@ -24,6 +24,7 @@ from seamline.history.archive import ArchiveHistory
 from seamline.kernel import Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
+from seamline.observe.timed import EMPTY, OK, step, timed
 from seamline.sides.raw import RawFile
 from seamline.streaming.archive import refile
 from seamline.streaming.archive.filing import FilingJob, Shelf, filing_task, fitted
@@ -141,10 +142,17 @@ class Archive:
 
         `stop`: where topics are left.
         """
+        with timed("append", stream=self.stream) as work:
+            entry = self._run_batch(tasks, stop)
+            work.comes_to(OK if entry is not None else EMPTY)
+            return entry
+
+    def _run_batch(self, tasks: Tasks, stop: Frontier) -> Archived | None:
         began = self.clock()
         limits = Limits(self.engine.limits.folders, self.engine.limits.memory, 1)
         job = FilingJob(self.lake.uri, self.frontier, limits, stop)
-        seen = gather(tasks(Task(self.shelves, partial(filing_task, job=job))))
+        with step("append", "read", stream=self.stream):
+            seen = gather(tasks(Task(self.shelves, partial(filing_task, job=job))))
         if not seen.read:
             return None
         counts = {
@@ -156,7 +164,8 @@ class Archive:
             at=began, claim=self.writer.claim, start=self.frontier, end=self.frontier.join(seen.end), tables={},
             dates={}, counts=counts, newest=seen.latest,
         )  # fmt: skip
-        return self.commit(entry, files)
+        with step("append", "commit", stream=self.stream):
+            return self.commit(entry, files)
 
     def advance(self, passed: Frontier) -> Archived | None:
         """Commits that no record is left to be read below `passed`. None, and nothing committed, where that stands."""

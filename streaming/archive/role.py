@@ -18,10 +18,11 @@ from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.batches import Prepared
 from seamline.streaming.every import Every
 from seamline.streaming.following import Following
-from seamline.streaming.kafka import Cluster
+from seamline.streaming.kafka import Cluster, Topic
 from seamline.streaming.liveness import Pulse
 from seamline.streaming.reading import ReadTopics
 from seamline.streaming.runner import StreamReading, StreamRunner
+from seamline.streaming.samples import KafkaEnds, archive_reading
 from seamline.streaming.session import opened
 from seamline.streaming.tasks import Tasks
 
@@ -68,6 +69,11 @@ class ArchiveRole:
     @property
     def frontier(self) -> Frontier:
         return self.archive.frontier
+
+    @property
+    def read_topics(self) -> tuple[Topic, ...]:
+        """The topics that the query reads, as it found them."""
+        return tuple(self._reading.prepared.topics.values())
 
     def prepare(self) -> Prepared:
         prepared = self._reading.prepare(self.archive.history.frontier, self._clock)
@@ -129,6 +135,8 @@ def run_archive(
     claimed = claim_between(project.lake, log, "archive", IMPORTING, IMPORT_SECONDS, clock)
     with stopping(stop), claimed as writer:
         role = ArchiveRole(project, stream, writer, cluster, clock)
-        with opened(project, f"archive-{stream}", spark, writer.tell, stop) as session:
+        ends = KafkaEnds(cluster, lambda: project.bootstrap, lambda: role.read_topics)
+        page = archive_reading(stream, role.archive.history, writer, ends, clock)
+        with page, opened(project, f"archive-{stream}", spark, writer.tell, stop) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
             StreamRunner(session, pulse, role, reading, stop).run()

@@ -7,6 +7,7 @@ checker that asks whether the topics are still the same ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -26,6 +27,7 @@ from seamline.ipc import to_ipc
 from seamline.kernel import KERNEL_VERSION, Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
+from seamline.observe.timed import EMPTY, OK, step, timed
 from seamline.packs import CARRIED, carry, pack
 from seamline.schemas.algebra import LAYOUT
 from seamline.streaming.gathered import Gathered, gather
@@ -127,23 +129,35 @@ class Speed:
         Raises what `check` raises, WRITER_CONFLICT where the claim is lost, and TransientError where the second reading
         differs from the first.
         """
+        with timed("epoch", stream=self.stream) as work:
+            epoch = self._run_batch(tasks, stop)
+            work.comes_to(OK if epoch is not None else EMPTY)
+            return epoch
+
+    def _run_batch(self, tasks: Tasks, stop: Frontier) -> Epoch | None:
         self._check_whole()
         began = self.clock()
         self._forget(began)
         job = Job(self.frontier, limits=self.task_limits, kept_bytes=self.kept_bytes, stop=stop)
-        seen = gather(tasks(Task(self.plan, partial(decode_task, job=job))))
+        with self._step("read"):
+            seen = gather(tasks(Task(self.plan, partial(decode_task, job=job))))
         if not seen.read:
             return None
-        copies = self.remembered.find_duplicates(seen.ids)
-        touched = self._touched(copies)
-        again = self._made_here(touched, seen, copies)
-        if again is None:
-            job = replace(job, without=to_ipc(copies))
-            again = gather(tasks(Task(self.plan, partial(decode_task, job=job))))
-            check_same(seen, again)
+        with self._step("dedup"):
+            copies = self.remembered.find_duplicates(seen.ids)
+            touched = self._touched(copies)
+        with self._step("remake") if touched else nullcontext():
+            again = self._made_here(touched, seen, copies)
+            if again is None:
+                job = replace(job, without=to_ipc(copies))
+                again = gather(tasks(Task(self.plan, partial(decode_task, job=job))))
+                check_same(seen, again)
         remade = {one.decoding for one in touched}  # a definition's partials of other contracts stand
         partials = {of: t for of, t in seen.partials.items() if of[1] not in remade}
         return commit_epoch(self, replace(seen, partials={**partials, **again.partials}), copies, began)
+
+    def _step(self, name: str) -> AbstractContextManager[None]:
+        return step("epoch", name, stream=self.stream)
 
     def announce(self, passed: Frontier = START) -> Epoch | None:
         """Commits an epoch without records where one is owed (`is_owed`), or up to `passed`, below which there is none
@@ -217,8 +231,9 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
     at = speed.clock()
     reach("speed.before-files")
     number = speed.history.last_epoch + 1
-    tables = _tables(speed, seen, number)
-    path, carried = write_pack(speed, tables, attempt)
+    with step("epoch", "write", stream=speed.stream):
+        tables = _tables(speed, seen, number)
+        path, carried = write_pack(speed, tables, attempt)
     rows = {name: DataFile(path="", rows=table.num_rows) for name, table in tables.items()}
     epoch = Epoch(
         attempt=attempt,
@@ -244,7 +259,8 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
     reach("speed.after-files")
     speed.check()
     check_age(began, speed.clock())
-    speed.writer.put(epoch)
+    with step("epoch", "put", stream=speed.stream):
+        speed.writer.put(epoch)
     reach("speed.after-entry")
     speed.remember(seen, epoch)
     return epoch

@@ -21,10 +21,11 @@ from seamline.schemas.project import Project
 from seamline.signals import stopping
 from seamline.streaming.batches import Prepared
 from seamline.streaming.following import Following
-from seamline.streaming.kafka import Cluster
+from seamline.streaming.kafka import Cluster, Topic
 from seamline.streaming.liveness import Pulse
 from seamline.streaming.reading import ReadTopics
 from seamline.streaming.runner import StreamReading, StreamRunner
+from seamline.streaming.samples import KafkaEnds, speed_reading
 from seamline.streaming.session import opened
 from seamline.streaming.speed.epoch import Speed
 from seamline.streaming.speed.maintenance import Maintenance
@@ -70,6 +71,11 @@ class SpeedRole:
     @property
     def frontier(self) -> Frontier:
         return self.speed.frontier
+
+    @property
+    def read_topics(self) -> tuple[Topic, ...]:
+        """The topics that the query reads, as it found them."""
+        return tuple(self._reading.prepared.topics.values())
 
     def prepare(self) -> Prepared:
         prepared = self._reading.prepare(self.speed.history.frontier, self.speed.clock)
@@ -137,6 +143,8 @@ def run_speed(
     cluster = Cluster(project.bootstrap, settings.kafka.options)
     with stopping(stop), claim(project.lake, project.lake.speed_log(stream), "speed", clock) as writer:
         role = SpeedRole(project, stream, writer, cluster, clock)
-        with opened(project, f"speed-{stream}", spark, writer.tell, stop) as session:
+        ends = KafkaEnds(cluster, lambda: project.bootstrap, lambda: role.read_topics)
+        page = speed_reading(stream, role.speed.history, writer, ends, clock)
+        with page, opened(project, f"speed-{stream}", spark, writer.tell, stop) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
             StreamRunner(session, pulse, role, reading, stop).run()

@@ -17,7 +17,7 @@ CHANGES = {
     # follow the ledger: from entry to entry
     "ArchiveHistory": "_opened _since begun claims counts frontier imports snapshot tables",
     "Arrivals": "_consumer _topics_at",
-    "BatchHistory": "versions withdrawn",
+    "BatchHistory": "begun versions withdrawn",
     "History": "_told claim number",
     "SpeedHistory": "frontier last_epoch newest origin",
     "Epochs": "_lowest _run",
@@ -32,6 +32,7 @@ CHANGES = {
     "Archive": "_unfinished origin shelves",
     "Batches": "_closed _idle_at _quiet_since _were_few error",
     "Following": "_stamp contracts",
+    "Duties": "_areas",
     "Every": "_last",
     "Maintenance": "_looked_at",
     "ReadTopics": "_look_at _now",
@@ -46,6 +47,7 @@ CHANGES = {
     "Cursor": "_moment",
     "Disk": "_named",
     "Instance": "users",
+    "KafkaEnds": "_known _until",
     "Kernel": "_connection",
     "ManualClock": "_now",
     "Pulse": "_next away missed",
@@ -57,6 +59,7 @@ CHANGES = {
     # read or count through to an end, and are thrown away
     "Survey": "longest records unclaimed",
     "Verdict": "good",
+    "Work": "outcome",
     "_Checker": "_offset measured",
     "_Reader": "at",
     "_Walk": "moving",

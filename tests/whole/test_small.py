@@ -13,11 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from waiting import wait_until
 
 from seamline.lake import Lake
+from seamline.observe.metrics import METRICS
 from seamline.operate.template import make_project
 
 STARTED = 180
@@ -28,6 +31,11 @@ ENV = {
 }
 ORDER = '{"order_id": "%d", "placed_at": "2026-01-01T10:00:00Z", "customer": "ada", "country": "FI", "amount": 12.5}\n'
 LOOKS = 3
+SELDOM = {
+    "seamline_requests_refused_total",
+    "seamline_view_run_begun_timestamp_seconds",
+}
+"""Metrics that are on a page only where a request was no use, or a run is under way."""
 
 
 def asks(folder: Path, words: str) -> Any:
@@ -56,6 +64,17 @@ def objects(folder: Path) -> set[str]:
 def leases(folder: Path) -> str:
     """What changes with each renewal."""
     return "".join(path.read_text() for path in sorted((folder / "lake" / "leases").rglob("*.json")))
+
+
+def pages(folder: Path) -> dict[str, list[float]]:
+    """What the processes' pages say by metric, as `status` finds them; of a histogram, how many there were."""
+    found: dict[str, list[float]] = {}
+    for url in asks(folder, "status --json")["metrics"].values():
+        for family in text_string_to_metric_families(httpx.get(url, timeout=30).raise_for_status().text):
+            for sample in family.samples:
+                if not sample.name.endswith(("_bucket", "_sum")):
+                    found.setdefault(sample.name.removesuffix("_count"), []).append(sample.value)
+    return found
 
 
 @contextmanager
@@ -87,6 +106,15 @@ def test_one_spark_process_does_it_all_makes_nothing_at_rest_and_goes_on(tmp_pat
             ("together", "running"), ("serving", "running"),
         ]  # fmt: skip
         wait_until(lambda: asks(folder, "status --json")["views"]["orders_by_hour"]["version"], STARTED, "a version")
+
+        wait_until(lambda: METRICS.keys() - SELDOM <= pages(folder).keys(), STARTED, "every metric is on some page")
+        said = pages(folder)
+        assert said["seamline_records_read_total"] == [3.0]
+        assert sorted(said["seamline_records_total"]) == [0.0, 0.0, 3.0]
+        assert said["seamline_stream_lag_records"] == [0.0, 0.0]
+        assert said["seamline_role_running"] == [1.0, 1.0]
+        assert sum(said["seamline_view_state"]) == len(status["views"])
+        assert not any(said["seamline_reader_failed"])
 
         java = [child.cmdline() for child in process.children(recursive=True) if child.name() == "java"]
         sparks = [words for words in java if any("SparkSubmit" in word for word in words)]

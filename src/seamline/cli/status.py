@@ -37,7 +37,8 @@ def status(
     state = project_status(loaded)
     found, why, states = state.lake, state.unknown, state.roles
     if as_json:
-        show_json({**found.to_json(), "roles": [asdict(state) for state in states], "kafka": why or "answers"})
+        roles = [asdict(one) for one in states]
+        show_json({**found.to_json(), "roles": roles, "metrics": dict(state.metrics), "kafka": why or "answers"})
         return
     if why:
         note(f"lag in records is not known: {why}")
@@ -52,7 +53,10 @@ def status(
     if states:
         say()
         columns = ("role", "state", "pid", "restarts", "reason", "log")
-        show_table(columns, [[getattr(told(state), column) for column in columns] for state in states])
+        show_table(columns, [[getattr(told(one), column) for column in columns] for one in states])
+    if state.metrics:
+        say()
+        show_table(("process", "metrics"), list(state.metrics.items()))
 
 
 def told(state: RoleState) -> RoleState:

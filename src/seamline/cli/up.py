@@ -9,7 +9,7 @@ import typer
 
 from seamline.cli.watch import watch
 from seamline.console import note
-from seamline.operate.stack import start_stack
+from seamline.operate.stack import stack_page, start_stack
 from seamline.schemas.project import load_project
 from seamline.serve_cli.options import HERE, ProjectOption, examples
 from seamline.signals import stopping
@@ -36,7 +36,8 @@ def up(
     with stopping(stop, hurried=True):
         stack = start_stack(loaded, say=note, shared=small)
         try:
-            watch(stack, stop)
+            with stack_page(stack):
+                watch(stack, stop)
         finally:
             note("stopping…")
             stack.stop()

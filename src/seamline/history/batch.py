@@ -15,20 +15,22 @@ from seamline.units import standing
 class BatchHistory(History):
     """Versions of one definition that are not withdrawn, and the reservations that still hold.
 
-    Versions below `withdrawn` are gone, whether or not their entries are removed by now.
+    Versions below `withdrawn` are gone, whether or not their entries are removed by now. `begun`: when the first run
+    since the newest version reserved its cut; None where none has.
     """
 
     def __init__(self, log: Log) -> None:
         self.withdrawn = 0
         self.versions: dict[int, Version] = {}
         self.reserved: dict[int, Reserved] = {}
+        self.begun: datetime | None = None
         super().__init__(log)
 
     def apply(self, number: int, entry: EntryBase) -> None:
         if isinstance(entry, Version):
-            self.versions[number] = entry
+            self.versions[number], self.begun = entry, None
         elif isinstance(entry, Reserved):
-            self.reserved[number] = entry
+            self.reserved[number], self.begun = entry, self.begun or entry.at
         elif isinstance(entry, Withdrawn):
             self.withdrawn = max(self.withdrawn, entry.below)
             self.versions = {n: version for n, version in self.versions.items() if n >= self.withdrawn}

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
+from seamline.observe.page import metrics_page
 from seamline.schemas.project import Project
 from seamline.signals import stopping
 
@@ -24,9 +25,18 @@ class RoleName(StrEnum):
     """Archive, speed and scheduler of all streams, over one Spark."""
 
 
+def process_name(role: str, stream: str) -> str:
+    """What a role's process is called: in its log's name, in `status` and on its page."""
+    return role if stream == "main" else f"{role}-{stream}"
+
+
 def run_role(project: Project, role: RoleName, stream: str) -> None:
-    """Runs a role in this process until SIGTERM or Ctrl-C. Archive and speed work on one stream, the others on all."""
-    _RUN[role](project, stream)
+    """Runs a role in this process until SIGTERM or Ctrl-C. Archive and speed work on one stream, the others on all.
+
+    Raises INPUT_INVALID where the port of its metrics is taken, and what the role raises.
+    """
+    with metrics_page(project.settings.metrics, project.state, process_name(role, stream)):
+        _RUN[role](project, stream)
 
 
 def _archive(project: Project, stream: str) -> None:

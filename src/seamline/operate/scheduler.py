@@ -29,6 +29,8 @@ from seamline.jobs.batch import Batch
 from seamline.jobs.plan import imports_of
 from seamline.jobs.retention import retain
 from seamline.jobs.stages import Outcome
+from seamline.observe.meters import METERS
+from seamline.operate.samples import Areas, Duty, JobEnds, scheduler_samples
 from seamline.operate.spark_units import SparkUnits
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
@@ -42,6 +44,9 @@ AGAIN_SECONDS = 5.0
 Result = TypeVar("Result")
 DAY = timedelta(days=1)
 
+MEASURE_EVERY = timedelta(hours=6)
+"""How often the lake is listed for its metrics."""
+
 
 class Duties:
     """What there is to do for one project. `units` runs the batch work."""
@@ -54,10 +59,18 @@ class Duties:
         self._said: dict[str, str] = {}
         self._batches: dict[str, BatchHistory] = {}
         self._archives: dict[str, ArchiveHistory] = {}
+        self._areas: Areas | None = None
         self._batch = Batch(project.lake, runner=units, settings=project.settings.batch, kernel=project.settings.kernel)
 
-    def refresh(self) -> None:
-        """Refreshes each view after those it is derived from; one that fails does not keep the others from theirs."""
+    @property
+    def areas(self) -> Areas | None:
+        """What the lake held when it was last listed; None before that."""
+        return self._areas
+
+    def refresh(self) -> bool:
+        """Refreshes each view after those it is derived from; one that fails does not keep the others from theirs.
+        Whether none did."""
+        well = True
         self._catalogue.catch_up()
         for views in by_turns(self._catalogue.in_order()):
             begun = attempt(f"refresh of {len(views)} views", partial(self._batch.begin, views, rebuild=False)) or {}
@@ -66,6 +79,8 @@ class Duties:
                 outcome = attempt(f"refresh of {view}", partial(self._batch.refresh, view, begun.get(view)))
                 if outcome is not None:
                     self._tell(view, outcome, time.monotonic() - began)
+                well &= outcome is not None
+        return well
 
     def _tell(self, view: str, outcome: Outcome, seconds: float) -> None:
         if outcome.version is None:
@@ -81,9 +96,18 @@ class Duties:
             view, outcome.version, outcome.definition, outcome.units, outcome.counts.counted, words, seconds,
         )  # fmt: skip
 
-    def retain(self) -> None:
-        """Drops what no served or restorable version needs."""
-        attempt("retention", lambda: retain(self.project.lake, self.project.settings, system_clock))
+    def retain(self) -> bool:
+        """Drops what no served or restorable version needs. Whether that was done."""
+        done = attempt("retention", lambda: retain(self.project.lake, self.project.settings, system_clock))
+        return done is not None
+
+    def measure(self) -> bool:
+        """Lists the lake, for its metrics alone: a request for each 1,000 objects, which is why it is rarely done.
+        Whether that was done."""
+        found = attempt("a look at what the lake holds", self.project.lake.areas)
+        if found is not None:
+            self._areas = Areas(system_clock(), found)
+        return found is not None
 
     def waiting(self) -> frozenset[str]:
         """Live definitions without a batch version yet, and served ones without a file that was imported for them.
@@ -137,22 +161,31 @@ def run_scheduler(project: Project, stop: threading.Event, *, spark: Any = None)
         once = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)}, job_defaults=once, timezone="UTC")
         now = system_clock()
-        scheduler.add_job(duties.refresh, "interval", seconds=every.total_seconds(), id="refresh", next_run_time=now)
-        scheduler.add_job(
-            duties.retain, "interval", seconds=DAY.total_seconds(), id="retain", next_run_time=now + every
+        jobs = (
+            Duty("refresh", duties.refresh, every, now),
+            Duty("retain", duties.retain, DAY, now + every),
+            Duty("measure", duties.measure, MEASURE_EVERY, now),
         )
+        ends = JobEnds(now)
+        for job in jobs:
+            scheduler.add_job(
+                partial(ends.run, job), "interval", seconds=job.every.total_seconds(), id=job.name,
+                next_run_time=job.first,
+            )  # fmt: skip
         scheduler.start()
         log.info("refresh every %s, retention every %s", every, DAY)
         tried = 0.0
+        page = METERS.reading("scheduler", lambda: scheduler_samples(jobs, ends, scheduler.get_job, duties.areas))
         try:
-            while not stop.wait(LOOK_SECONDS):
-                if units.lost:
-                    raise TransientError(
-                        Condition.PROCESS_FAILED, "the JVM that batch work runs in has died",
-                        hint="the supervisor starts the scheduler again; logs/spark-batch.log may say why it died",
-                    )  # fmt: skip
-                if time.monotonic() - tried >= AGAIN_SECONDS and duties.waiting():
-                    tried = time.monotonic()
-                    scheduler.modify_job("refresh", next_run_time=system_clock())
+            with page:
+                while not stop.wait(LOOK_SECONDS):
+                    if units.lost:
+                        raise TransientError(
+                            Condition.PROCESS_FAILED, "the JVM that batch work runs in has died",
+                            hint="the supervisor starts the scheduler again; logs/spark-batch.log may say why it died",
+                        )  # fmt: skip
+                    if time.monotonic() - tried >= AGAIN_SECONDS and duties.waiting():
+                        tried = time.monotonic()
+                        scheduler.modify_job("refresh", next_run_time=system_clock())
         finally:
             scheduler.shutdown(wait=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -18,6 +19,10 @@ from seamline.claims import is_claimed
 from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
 from seamline.machine.broker import Broker
 from seamline.machine.supervisor import Role, RoleState, Supervisor
+from seamline.observe.meters import METERS
+from seamline.observe.page import metrics_page
+from seamline.operate.roles import process_name
+from seamline.operate.samples import stack_samples
 from seamline.operate.viewapply import put_into_service
 from seamline.private import made
 from seamline.schemas.project import ADDRESS, BOOTSTRAP, Project
@@ -32,6 +37,9 @@ BROKER_TRIES = 5
 
 ASK_SECONDS = 10.0
 """How long a cluster may take to answer before the roles are started without it."""
+
+PORT = "SEAMLINE_METRICS__PORT"
+"""Says to a role which port its metrics are on."""
 
 ROLES = "roles"
 """Folder of the roles' states, in the project's .seamline."""
@@ -112,11 +120,31 @@ def hold(project: Project) -> FileLock:
     return lock
 
 
+@contextmanager
+def stack_page(stack: Stack) -> Iterator[None]:
+    """This process's metrics, how the roles are, while the block lasts.
+
+    Raises INPUT_INVALID where the port is taken.
+    """
+    settings = stack.project.settings.metrics
+    reading = METERS.reading("up", lambda: stack_samples(stack.supervisor.states(), stack.broker))
+    with reading, metrics_page(settings, stack.project.state, "up"):
+        yield
+
+
 def roles(project: Project, env: Mapping[str, str], *, shared: bool) -> list[Role]:
-    """Archive and speed of each stream, the scheduler, and serving; `shared`: all but serving in one process."""
+    """Archive and speed of each stream, the scheduler, and serving; `shared`: all but serving in one process. Where
+    metrics have a port, the first role's is the next one, and so on."""
+    found, port = _roles(project, env, shared=shared), project.settings.metrics.port
+    if not port:
+        return found
+    return [replace(one, env={**one.env, PORT: str(port + n)}) for n, one in enumerate(found, start=1)]
+
+
+def _roles(project: Project, env: Mapping[str, str], *, shared: bool) -> list[Role]:
 
     def role(kind: str, stream: str, ready: Any = None) -> Role:
-        name = kind if stream == "main" else f"{kind}-{stream}"
+        name = process_name(kind, stream)
         command = [sys.executable, "-m", "seamline", "run", kind]
         command += ["--project", str(project.folder), "--stream", stream]
         logs = project.state / "logs"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from seamline.errors import SeamlineError
 from seamline.frontier import Frontier
 from seamline.machine.process import born
 from seamline.machine.supervisor import RoleState, State, read_state
+from seamline.observe.page import addresses
 from seamline.operate.stack import ROLES, roles
 from seamline.schemas.project import Project
 from seamline.serving.serving import Serving
@@ -29,12 +31,15 @@ class ProjectStatus:
 
     roles: tuple[RoleState, ...]
 
+    metrics: Mapping[str, str]
+    """By process of this machine the page that Prometheus reads."""
+
 
 def project_status(project: Project) -> ProjectStatus:
     """Reads the lake, and asks Kafka where its logs end; that it does not answer is no error."""
     ends, unknown = log_ends(project)
     lake = Serving(project.lake, project.settings).status(ends)
-    return ProjectStatus(lake, unknown, tuple(role_states(project)))
+    return ProjectStatus(lake, unknown, tuple(role_states(project)), addresses(project.state))
 
 
 def log_ends(project: Project) -> tuple[dict[str, Frontier], str]:

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from seamline.logs import log_to_stderr
+from seamline.observe.page import metrics_page
 from seamline.private import keep_others_out
 from seamline.schemas.project import load_project
 from seamline.serve_cli import query
@@ -42,7 +43,8 @@ def run(project: ProjectOption = HERE) -> None:
     loaded = load_project(project)
     log = logging.getLogger("seamline")
     log.info("serving starts, project %s", loaded.folder)
-    run_serving(loaded)
+    with metrics_page(loaded.settings.metrics, loaded.state, "serving"):
+        run_serving(loaded)
     log.info("serving ended")
 
 

@@ -1,0 +1,1 @@
+"""What a process says of itself while it runs: figures for Prometheus, logs, traces."""
