@@ -62,7 +62,7 @@ class Batch(Resources):
         was begun under; INPUT_INVALID where a date cannot be left out.
         """
         words = Words(self.lake, view, self.clock, by)
-        with timed("run", kind="backfill") as work:
+        with timed("run", {"view": view}, kind="backfill") as work:
             outcome = Backfilling(self, words, asked, tuple(skipped), allowed).run()
             work.comes_to(NOTHING if outcome.version is None else PUBLISHED)
             return outcome
@@ -99,7 +99,7 @@ class Batch(Resources):
         return publish(self.lake, state, chosen, version, "chosen by an operator", self.clock(), lowest)
 
     def _run(self, view: str, begun: Begun | None, *, rebuild: bool) -> Outcome:
-        with timed("run", kind="rebuild" if rebuild else "refresh") as work:
+        with timed("run", {"view": view}, kind="rebuild" if rebuild else "refresh") as work:
             outcome = self._decided(view, begun, rebuild=rebuild)
             work.comes_to(NOTHING if outcome.version is None else PUBLISHED)
             return outcome

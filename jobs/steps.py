@@ -15,7 +15,7 @@ from seamline.jobs.publish import publish
 from seamline.jobs.reserve import reserve
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Begun, Decided, Outcome, Unpublished
-from seamline.observe.timed import step
+from seamline.observe.timed import saying, step
 
 ATTEMPTS = 8
 """How often a run decides again after another writer was first."""
@@ -45,9 +45,10 @@ def finish(resources: Resources, view: str, begun: Begun) -> Outcome:
         return Outcome(view, reason=begun.reason)
     if isinstance(begun, Unpublished):
         return publish(resources, begun)
-    with step("run", "compute"):
-        computed = compute(resources, begun)
-    with step("run", "audit"):
-        audited = audit(resources, computed)
-    with step("run", "publish"):
-        return publish(resources, audited)
+    with saying(run=begun.entry.run, definition=begun.target.definition.hash):
+        with step("run", "compute"):
+            computed = compute(resources, begun)
+        with step("run", "audit"):
+            audited = audit(resources, computed)
+        with step("run", "publish"):
+            return publish(resources, audited)

@@ -217,6 +217,7 @@ def run_serving(project: Project) -> None:
     page = METERS.reading("serving", lambda: serving_samples(*follower.seen()))
     config = uvicorn.Config(
         create_app(follower, [settings.host, *settings.hosts]),
+        log_config=None,  # as all else is logged
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=settings.query_seconds,

@@ -11,7 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -166,6 +166,16 @@ class MetricsSection(Section):
     )
 
 
+class LogsSection(Section):
+    """What each process logs."""
+
+    form: Literal["auto", "json", "text"] = Field(
+        "auto", description="'json', an object a line; 'text', for people; 'auto': text on a terminal, else json"
+    )
+    max_mb: Positive = Field(10, description="MiB of a role's log file after which a new one is begun")
+    keep: int = Field(3, ge=0, description="full log files of each role that are kept")
+
+
 class Settings(BaseSettings):
     """The whole configuration of one project."""
 
@@ -187,6 +197,7 @@ class Settings(BaseSettings):
     batch: BatchSection = BatchSection()  # type: ignore[call-arg]
     serving: ServingSection = ServingSection()  # type: ignore[call-arg]
     metrics: MetricsSection = MetricsSection()  # type: ignore[call-arg]
+    logs: LogsSection = LogsSection()  # type: ignore[call-arg]
 
     @classmethod
     def settings_customise_sources(

@@ -129,7 +129,7 @@ class Speed:
         Raises what `check` raises, WRITER_CONFLICT where the claim is lost, and TransientError where the second reading
         differs from the first.
         """
-        with timed("epoch", stream=self.stream) as work:
+        with timed("epoch", {"epoch": self.history.last_epoch + 1}, stream=self.stream) as work:
             epoch = self._run_batch(tasks, stop)
             work.comes_to(OK if epoch is not None else EMPTY)
             return epoch

@@ -244,7 +244,7 @@ def test_a_process_id_used_again_by_another_is_let_be(tmp_path: Path, supervise:
 
 
 LOGS = (
-    "import logging, signal; from seamline.logs import log_to_stderr; log_to_stderr();"
+    "import logging, signal; from seamline.logs import start_logging; start_logging();"
     "signal.signal(signal.SIGUSR1, lambda *_: logging.getLogger('seamline').info('said again'));"
     "logging.getLogger('seamline').info('said');\nwhile True: signal.pause()"
 )

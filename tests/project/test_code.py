@@ -71,7 +71,7 @@ SET_FROM_OUTSIDE = {
     "RUN.debug": "the command line's options: one process, one run",
     "RUN.project": "the same",
     "context.check_hostname": "ssl's own way to say it",
-    "logging.Formatter.converter": "logging's own way to say it",
+    "threading.excepthook": "threading's own way to say it",
     "writer.lease": "set once, by the function that makes both",
 }
 """Attributes of others that are set, and why."""

@@ -204,10 +204,9 @@ def test_serving_alone_answers_over_http(alone: Path, shop: Bench) -> None:
         _, logged = process.communicate(timeout=20)
     assert said["rows"] == ANSWER
     assert process.returncode == 0
-    assert [line.split(": ")[1] for line in logged.splitlines()] == [
-        f"serving starts, project {folder}",
-        "serving ended",
-    ]
+    events = [json.loads(line) for line in logged.splitlines()]
+    assert [event["event"] for event in events] == [f"serving starts, project {folder}", "serving ended"]
+    assert {event["role"] for event in events} == {"serving"}
 
 
 def test_the_wheel_holds_the_demonstrations_example_once_as_it_stands(built: dict[str, Path]) -> None:

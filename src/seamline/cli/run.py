@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.logs import log_to_stderr
+from seamline.logs import start_logging
 from seamline.operate.roles import RoleName, run_role
 from seamline.schemas.project import load_project
 from seamline.serve_cli.options import HERE, ProjectOption, StreamOption, examples
@@ -26,8 +26,9 @@ def run(
     stream: StreamOption = "main",
 ) -> None:
     """Run one role in the foreground until SIGTERM or Ctrl-C. It logs to stderr; an exit code says why it ended."""
-    log_to_stderr()
+    start_logging(role=role, stream=stream)
     loaded = load_project(project)
+    start_logging(loaded.settings, role=role, stream=stream)
     logging.getLogger("seamline").info("%s starts, stream %s, project %s", role, stream, loaded.folder)
     run_role(loaded, role, stream)
     logging.getLogger("seamline").info("%s ended", role)

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from seamline.clock import Clock, system_clock
 from seamline.errors import Condition, ConflictError
+from seamline.logs import human
 from seamline.machine import process
 
 FINAL_CODES = {2: "its input is wrong", 3: "an operator has to decide", 4: "another writer holds its log"}
@@ -241,4 +242,4 @@ def tail(log: Path, lines: int = 1) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 8192))
         said = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    return " | ".join(said[-lines:])[-500:]
+    return " | ".join(map(human, said[-lines:]))[-500:]

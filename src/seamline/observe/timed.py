@@ -6,8 +6,10 @@ A work `epoch` has the histograms `seamline_epoch_duration_seconds` and `seamlin
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+from structlog.contextvars import bound_contextvars
 
 from seamline.errors import Condition, SeamlineError
 from seamline.observe.meters import METERS
@@ -27,11 +29,15 @@ class Work:
 
 
 @contextmanager
-def timed(work: str, **labels: str) -> Iterator[Work]:
-    """A whole piece of work. Where it raises, the outcome is the error's condition."""
+def timed(work: str, about: Mapping[str, str | int] | None = None, **labels: str) -> Iterator[Work]:
+    """A whole piece of work. Where it raises, the outcome is the error's condition.
+
+    `about`: what is said of it beside its labels in all that it logs: more than a metric may have values of.
+    """
     began, under_way = time.perf_counter(), Work()
     try:
-        yield under_way
+        with bound_contextvars(**labels, **(about or {})):
+            yield under_way
     except Exception as error:
         under_way.comes_to(error.condition if isinstance(error, SeamlineError) else Condition.UNEXPECTED)
         raise

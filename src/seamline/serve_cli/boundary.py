@@ -15,6 +15,7 @@ from pathlib import Path
 
 from seamline.console import note, show_error
 from seamline.errors import Condition, SeamlineError, TerminalError
+from seamline.logs import log_error
 from seamline.private import made, own_folder
 from seamline.serve_cli.options import RUN, Invocation
 
@@ -44,7 +45,8 @@ def _told(error: Exception) -> int:
         return _defect(error)
     if RUN.debug:
         traceback.print_exc()
-    show_error(error)
+    if not log_error(error):
+        show_error(error)
     return error.exit_code
 
 

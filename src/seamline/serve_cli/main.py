@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from seamline.logs import log_to_stderr
+from seamline.logs import start_logging
 from seamline.observe.page import metrics_page
 from seamline.private import keep_others_out
 from seamline.schemas.project import load_project
@@ -39,8 +39,9 @@ def serve(debug: DebugOption = False, version: VersionOption = False) -> None:
 def run(project: ProjectOption = HERE) -> None:
     """Answer over HTTP until SIGTERM or Ctrl-C, as `seamline run serving` does. It logs to stderr; an exit code says
     why it ended."""
-    log_to_stderr()
+    start_logging(role="serving")
     loaded = load_project(project)
+    start_logging(loaded.settings, role="serving")
     log = logging.getLogger("seamline")
     log.info("serving starts, project %s", loaded.folder)
     with metrics_page(loaded.settings.metrics, loaded.state, "serving"):
