@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,8 @@ def test_what_ends_a_role_is_an_event_too(tmp_path: Path) -> None:
     assert human(done.stderr.strip()) == f"[CONFIG_INVALID] {event['event']}"
 
 
-def test_a_person_reads_words(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_person_reads_words(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     root = logging.getLogger()
     kept, level = root.handlers[:], root.level
     try:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from structlog.contextvars import bound_contextvars
 
 from seamline.clock import system_clock
 from seamline.errors import Condition, SeamlineError, TransientError
@@ -76,9 +77,10 @@ class Duties:
             begun = attempt(f"refresh of {len(views)} views", partial(self._batch.begin, views, rebuild=False)) or {}
             for view in views:
                 began = time.monotonic()
-                outcome = attempt(f"refresh of {view}", partial(self._batch.refresh, view, begun.get(view)))
-                if outcome is not None:
-                    self._tell(view, outcome, time.monotonic() - began)
+                with bound_contextvars(view=view):
+                    outcome = attempt(f"refresh of {view}", partial(self._batch.refresh, view, begun.get(view)))
+                    if outcome is not None:
+                        self._tell(view, outcome, time.monotonic() - began)
                 well &= outcome is not None
         return well
 
