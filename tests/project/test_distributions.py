@@ -21,6 +21,7 @@ import httpx
 import pytest
 from lakes import DAY, Bench, order, orders, project
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from places import ROOT
 from waiting import wait_until
 from wheels import PARTS, copied, declared, environment, wheels
@@ -120,7 +121,7 @@ def imported(wheel: Path) -> set[str]:
 def test_what_is_declared_is_what_is_imported(built: dict[str, Path], part: str) -> None:
     providers = packages_distributions()
     tops = {name.split(".")[0] for name in imported(built[part])} - {"seamline", *sys.stdlib_module_names}
-    needed = {PART_OF.get(top) or providers[top][0].lower() for top in tops}
+    needed = {PART_OF.get(top) or canonicalize_name(providers[top][0]) for top in tops}
     assert needed | NOT_IMPORTED[part] == {one.name.lower() for one in required(built[part])}
     assert not needed & NOT_IMPORTED[part]
     for top, whole in PART_OF.items():

@@ -14,6 +14,9 @@ from structlog.contextvars import bound_contextvars
 from seamline.errors import Condition, SeamlineError
 from seamline.observe.meters import METERS
 
+saying = bound_contextvars
+"""Around work: what all that it logs is about."""
+
 OK, EMPTY = "ok", "empty"
 
 

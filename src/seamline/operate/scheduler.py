@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
-from structlog.contextvars import bound_contextvars
 
 from seamline.clock import system_clock
 from seamline.errors import Condition, SeamlineError, TransientError
@@ -31,6 +30,7 @@ from seamline.jobs.plan import imports_of
 from seamline.jobs.retention import retain
 from seamline.jobs.stages import Outcome
 from seamline.observe.meters import METERS
+from seamline.observe.timed import saying
 from seamline.operate.samples import Areas, Duty, JobEnds, scheduler_samples
 from seamline.operate.spark_units import SparkUnits
 from seamline.schemas.catalogue import Catalogue
@@ -77,7 +77,7 @@ class Duties:
             begun = attempt(f"refresh of {len(views)} views", partial(self._batch.begin, views, rebuild=False)) or {}
             for view in views:
                 began = time.monotonic()
-                with bound_contextvars(view=view):
+                with saying(view=view):
                     outcome = attempt(f"refresh of {view}", partial(self._batch.refresh, view, begun.get(view)))
                     if outcome is not None:
                         self._tell(view, outcome, time.monotonic() - began)
