@@ -26,7 +26,7 @@ from seamline.frontier import START
 from seamline.observe.meters import METERS, Figure, Meters
 from seamline.observe.metrics import METRICS, STATES
 from seamline.observe.page import FOLDER, addresses, metrics_page
-from seamline.operate.samples import Duty, JobEnds, scheduler_samples
+from seamline.operate.samples import Duty, DutyEnds, scheduler_samples
 from seamline.operate.stack import roles
 from seamline.schemas.project import Project
 from seamline.serving.samples import serving_samples
@@ -62,7 +62,7 @@ def test_the_table_keeps_to_the_conventions_of_prometheus() -> None:
         assert (one.kind == "histogram") == bool(one.buckets) == one.name.endswith("_duration_seconds")
         assert one.help.endswith(".")
         assert len(set(one.labels)) == len(one.labels)
-        assert not {"le", "quantile", "instance", "job_name", "process"} & {*one.labels}
+        assert not {"le", "quantile", "instance", "job", "process"} & {*one.labels}
         assert not re.search(r"_(ms|millis|minutes|hours|kb|mb|percent)(_|$)", one.name), "base units"
 
 
@@ -180,9 +180,9 @@ def test_a_run_that_has_begun_is_told_until_its_version_stands(tmp_path: Path) -
     assert batch.begun is None
 
 
-def test_a_job_that_fails_is_counted_and_ends(page: Any) -> None:
+def test_a_duty_that_fails_is_counted_and_ends(page: Any) -> None:
     clock = ManualClock(DAY)
-    ends = JobEnds(DAY, clock)
+    ends = DutyEnds(DAY, clock)
     hour = timedelta(hours=1)
     good, bad = Duty("good", lambda: True, hour, DAY), Duty("bad", lambda: False, hour, DAY)
     clock.advance(hour)
@@ -192,12 +192,12 @@ def test_a_job_that_fails_is_counted_and_ends(page: Any) -> None:
     with pytest.raises(ZeroDivisionError):
         ends.run(raising)
     after = page()
-    assert value(after, "seamline_job_runs_total", job="good", outcome="ok") == 1
-    assert value(after, "seamline_job_runs_total", job="bad", outcome="failed") == 1
-    assert value(after, "seamline_job_runs_total", job="raising", outcome="failed") == 1
-    told = {(s.name, s.labels["job"]): s.value for s in scheduler_samples((good, bad), ends, lambda _: None, None)}
-    assert told["seamline_job_ended_timestamp_seconds", "bad"] == (DAY + hour).timestamp()
-    assert told["seamline_job_interval_seconds", "good"] == 3600
+    assert value(after, "seamline_duty_runs_total", duty="good", outcome="ok") == 1
+    assert value(after, "seamline_duty_runs_total", duty="bad", outcome="failed") == 1
+    assert value(after, "seamline_duty_runs_total", duty="raising", outcome="failed") == 1
+    told = {(s.name, s.labels["duty"]): s.value for s in scheduler_samples((good, bad), ends, lambda _: None, None)}
+    assert told["seamline_duty_ended_timestamp_seconds", "bad"] == (DAY + hour).timestamp()
+    assert told["seamline_duty_interval_seconds", "good"] == 3600
 
 
 def test_what_the_lake_holds_is_listed_by_what_it_is_for(tmp_path: Path) -> None:

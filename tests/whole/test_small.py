@@ -107,7 +107,10 @@ def test_one_spark_process_does_it_all_makes_nothing_at_rest_and_goes_on(tmp_pat
         ]  # fmt: skip
         wait_until(lambda: asks(folder, "status --json")["views"]["orders_by_hour"]["version"], STARTED, "a version")
 
-        wait_until(lambda: METRICS.keys() - SELDOM <= pages(folder).keys(), STARTED, "every metric is on some page")
+        serving = json.loads((folder / ".seamline/serving.json").read_text())["url"]
+        httpx.post(f"{serving}/v1/query", json={"sql": "SELECT 1 FROM orders_by_hour"}, timeout=60).raise_for_status()
+        wait_until(lambda: pages(folder).get("seamline_lake_bytes"), STARTED, "the lake was listed")
+        assert METRICS.keys() - SELDOM - pages(folder).keys() == set()
         said = pages(folder)
         assert said["seamline_records_read_total"] == [3.0]
         assert sorted(said["seamline_records_total"]) == [0.0, 0.0, 3.0]

@@ -1,4 +1,4 @@
-"""What the pages of the scheduler and of `seamline up` say: the jobs that are due, and the roles."""
+"""What the pages of the scheduler and of `seamline up` say: the duties that are due, and the roles."""
 
 from __future__ import annotations
 
@@ -38,38 +38,38 @@ class Areas:
     of: Mapping[str, tuple[int, int]]
 
 
-class JobEnds:
-    """When each job last ended, in this process. `run` alone changes it, one job at a time."""
+class DutyEnds:
+    """When each duty last ended, in this process. `run` alone changes it, one duty at a time."""
 
     def __init__(self, since: datetime, clock: Clock = system_clock) -> None:
         self._ended: dict[str, datetime] = {}
         self._since = since
         self._clock = clock
 
-    def run(self, job: Duty) -> None:
-        """Runs a job, and notes its end whatever comes of it."""
+    def run(self, duty: Duty) -> None:
+        """Runs a duty, and notes its end whatever comes of it."""
         outcome = "failed"
         try:
-            outcome = "ok" if job.do() else "failed"
+            outcome = "ok" if duty.do() else "failed"
         finally:
-            METERS.count("seamline_job_runs_total", job=job.name, outcome=outcome)
-            self._ended[job.name] = self._clock()
+            METERS.count("seamline_duty_runs_total", duty=duty.name, outcome=outcome)
+            self._ended[duty.name] = self._clock()
 
     def of(self, name: str) -> datetime:
-        """When a job last ended; before that, when all of them began."""
+        """When a duty last ended; before that, when all of them began."""
         return self._ended.get(name, self._since)
 
 
 def scheduler_samples(
-    jobs: Iterable[Duty], ends: JobEnds, due: Callable[[str], Any], areas: Areas | None
+    duties: Iterable[Duty], ends: DutyEnds, due: Callable[[str], Any], areas: Areas | None
 ) -> Iterator[Figure]:
     """`due` gives APScheduler's job of a name, or None."""
-    for job in jobs:
-        labels, scheduled = {"job": job.name}, due(job.name)
-        yield Figure("seamline_job_ended_timestamp_seconds", ends.of(job.name).timestamp(), labels)
-        yield Figure("seamline_job_interval_seconds", job.every.total_seconds(), labels)
+    for duty in duties:
+        labels, scheduled = {"duty": duty.name}, due(duty.name)
+        yield Figure("seamline_duty_ended_timestamp_seconds", ends.of(duty.name).timestamp(), labels)
+        yield Figure("seamline_duty_interval_seconds", duty.every.total_seconds(), labels)
         if scheduled is not None and scheduled.next_run_time is not None:
-            yield Figure("seamline_job_next_timestamp_seconds", scheduled.next_run_time.timestamp(), labels)
+            yield Figure("seamline_duty_next_timestamp_seconds", scheduled.next_run_time.timestamp(), labels)
     if areas is not None:
         yield Figure("seamline_lake_sampled_timestamp_seconds", areas.at.timestamp())
         for area, (objects, bytes_) in sorted(areas.of.items()):

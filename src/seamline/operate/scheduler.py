@@ -31,7 +31,7 @@ from seamline.jobs.retention import retain
 from seamline.jobs.stages import Outcome
 from seamline.observe.meters import METERS
 from seamline.observe.timed import saying
-from seamline.operate.samples import Areas, Duty, JobEnds, scheduler_samples
+from seamline.operate.samples import Areas, Duty, DutyEnds, scheduler_samples
 from seamline.operate.spark_units import SparkUnits
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
@@ -163,21 +163,21 @@ def run_scheduler(project: Project, stop: threading.Event, *, spark: Any = None)
         once = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)}, job_defaults=once, timezone="UTC")
         now = system_clock()
-        jobs = (
+        recurring = (
             Duty("refresh", duties.refresh, every, now),
             Duty("retain", duties.retain, DAY, now + every),
             Duty("measure", duties.measure, MEASURE_EVERY, now),
         )
-        ends = JobEnds(now)
-        for job in jobs:
+        ends = DutyEnds(now)
+        for duty in recurring:
             scheduler.add_job(
-                partial(ends.run, job), "interval", seconds=job.every.total_seconds(), id=job.name,
-                next_run_time=job.first,
+                partial(ends.run, duty), "interval", seconds=duty.every.total_seconds(), id=duty.name,
+                next_run_time=duty.first,
             )  # fmt: skip
         scheduler.start()
         log.info("refresh every %s, retention every %s", every, DAY)
         tried = 0.0
-        page = METERS.reading("scheduler", lambda: scheduler_samples(jobs, ends, scheduler.get_job, duties.areas))
+        page = METERS.reading("scheduler", lambda: scheduler_samples(recurring, ends, scheduler.get_job, duties.areas))
         try:
             with page:
                 while not stop.wait(LOOK_SECONDS):
