@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed-$(shell cat pyproject.toml deploy/serve/pyproject.to
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup upgrade demo test test-quick chaos mutants lint format bench zip clean
+.PHONY: help promtool setup upgrade demo test test-quick chaos mutants lint format bench zip clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ upgrade: setup ## the newest releases that pyproject.toml allows: locked anew wi
 	deploy/lock --upgrade
 	.ci/run
 	@git --no-pager diff --stat -- locks
+
+promtool: ## Prometheus' tester of rules, built by Go with Go's own checksums, for the tests of alerts
+	GOBIN=$${SEAMLINE_HOME:-$${XDG_CACHE_HOME:-$$HOME/.cache}/seamline}/tools go install github.com/prometheus/prometheus/cmd/promtool@v0.316.0
 
 demo: setup ## the whole loop on real events, under 3 minutes (KEEP=1 leaves it running; ARGS=… is passed on)
 	@$(PY) -m seamline demo $(if $(KEEP),--keep) $(ARGS)

@@ -144,7 +144,7 @@ def check_body(method: str, headers: Headers) -> None:
 def error_body(error: SeamlineError) -> dict[str, str]:
     """An error as JSON values."""
     body = {"condition": error.condition.value, "message": error.message, "detail": error.detail, "hint": error.hint}
-    return body | ({"where": error.where} if error.where else {})
+    return body | {"runbook": error.runbook} | ({"where": error.where} if error.where else {})
 
 
 async def _read(receive: Receive) -> bytes:

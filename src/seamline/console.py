@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from seamline.errors import SeamlineError
+from seamline.errors import SeamlineError, TerminalError
 from seamline.wording import cell
 
 
@@ -69,14 +69,15 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: 
 
 
 def show_error(error: SeamlineError) -> None:
-    """Message, detail and hint, on stderr."""
+    """Message, detail and hint, on stderr; of what an operator has to decide, the runbook too."""
+    runbook = error.runbook if isinstance(error, TerminalError) else ""
     if not is_terminal(sys.stderr):
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}" + (f"\n  runbook: {runbook}" if runbook else ""), file=sys.stderr)
         return
     console = Console(stderr=True, highlight=False)
     where = f"[bold]{escape(error.where)}[/]: " if error.where else ""
     console.print(f"[bold red]error[/] [red]{escape(f'[{error.condition}]')}[/] {where}{escape(error.message)}")
-    for label, text in (("detail", error.detail), ("hint", error.hint)):
+    for label, text in (("detail", error.detail), ("hint", error.hint), ("runbook", runbook)):
         if text:
             console.print(f"  [dim]{label}:[/] {escape(text)}")
 

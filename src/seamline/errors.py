@@ -77,6 +77,11 @@ class SeamlineError(Exception):
         self.where = where
         super().__init__(condition, message, detail, hint, where)
 
+    @property
+    def runbook(self) -> str:
+        """The page of the documentation that says what to look at, and what to do."""
+        return f"docs/runbooks/{self.condition}.md"
+
     def but(self, *, message: str | None = None, where: str | None = None) -> Self:
         """The same error with another message or place."""
         return type(self)(

@@ -110,6 +110,7 @@ def log_error(error: SeamlineError) -> bool:
     if not any(isinstance(one, Lasting) and one.as_json for one in logging.getLogger().handlers):
         return False
     said = {"condition": str(error.condition), "detail": error.detail, "hint": error.hint, "where": error.where}
+    said["runbook"] = error.runbook
     logging.getLogger("seamline").error("%s", error.message, extra={name: one for name, one in said.items() if one})
     return True
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 from commands import parse
 from places import ROOT
 
 from seamline.cli.main import app
 from seamline.entries import Entry
-from seamline.errors import Condition, ConflictError, TerminalError, TransientError, UserError
+from seamline.errors import Condition, ConflictError, SeamlineError, TerminalError, TransientError, UserError
 
 PAGES = sorted(
     page
@@ -88,6 +89,37 @@ def test_every_condition_that_the_documents_name_exists() -> None:
     for page in PAGES:
         for name in re.findall(r"\[([A-Z]+_[A-Z_]+)\]", page.read_text()):
             assert name in Condition.__members__, f"{page}: {name}"
+
+
+def runbooks() -> dict[str, str]:
+    """Their text by the name of what they are for."""
+    return {page.stem: page.read_text() for page in (ROOT / "docs/runbooks").glob("*.md") if page.stem != "README"}
+
+
+def alerts() -> dict[str, Any]:
+    """The rules that call somebody, by name."""
+    said = yaml.safe_load((ROOT / "deploy/observability/rules/alerts.yml").read_text())
+    return {rule["alert"]: rule for group in said["groups"] for rule in group["rules"]}
+
+
+def test_every_condition_and_every_alert_has_its_runbook_and_is_listed() -> None:
+    wanted = {*map(str, Condition), *alerts()}
+    assert runbooks().keys() == wanted, "docs/runbooks/NAME.md: what it means, three things to look at, what to do"
+    listed = re.findall(r"^\| \[(\w+)\]\(\1\.md\) \|", (ROOT / "docs/runbooks/README.md").read_text(), re.M)
+    assert sorted(listed) == sorted(wanted)
+    for name, rule in alerts().items():
+        assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{name}.md"
+    assert SeamlineError(Condition.SEAM_HOLE, "").runbook == "docs/runbooks/SEAM_HOLE.md"
+
+
+@pytest.mark.parametrize("name", sorted(runbooks()))
+def test_a_runbook_says_what_it_means_three_things_to_look_at_and_what_to_do(name: str) -> None:
+    text = runbooks()[name]
+    assert re.match(
+        rf"# {name}\n\n\*\*What it means\.\*\* .+\n\n\*\*Look at\*\*\n\n1\. .+\n2\. .+\n3\. .+\n\n\*\*Do\.\*\* ", text
+    )
+    for command in re.findall(r"`seamline ([^`]+)`", text):
+        parse(app, shlex.split(command))
 
 
 def test_every_decision_is_listed_and_numbered_once() -> None:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import yaml
 from places import ROOT
 
 from seamline.observe.metrics import METRICS
 
 HERE = ROOT / "deploy/observability"
 NAMED = re.compile(r"\bseamline_[a-z_]+")
+HOME = os.environ.get("SEAMLINE_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "seamline")
+PROMTOOL = shutil.which("promtool", path=f"{HOME}/tools:{os.environ['PATH']}")
+"""Where `make promtool` puts it, or the machine's own."""
 SUFFIXES = ("_bucket", "_count", "_sum")
 
 
@@ -51,6 +59,46 @@ def test_every_metric_is_drawn_and_no_dashboard_names_another() -> None:
             assert unknown(target["expr"]) == set()
             drawn |= set(NAMED.findall(target["expr"]))
     assert {re.sub(r"_(bucket|count)$", "", name) for name in drawn} == {*METRICS}
+
+
+RULES = sorted((HERE / "rules").glob("*.yml"))
+TESTS = sorted((HERE / "tests").glob("*.yml"))
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for file in RULES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+
+
+def test_rules_name_metrics_and_labels_that_there_are() -> None:
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    for rule in rules():
+        expression = rule["expr"]
+        named = set(re.findall(r"\b[a-z_]+:[a-z0-9_]+:[a-z0-9_]+\b", expression))
+        assert named <= recorded, f"{named - recorded} is not recorded"
+        metrics = set(NAMED.findall(re.sub(r"\b[a-z_]+:[a-z0-9_]+:[a-z0-9_]+\b", "", expression)))
+        assert {name for name in metrics if unknown(name)} == set(), rule
+        for name, matchers in re.findall(r"\b(seamline_[a-z_]+)\{([^}]*)\}", expression):
+            labels = set(re.findall(r"(\w+)\s*(?:=|!=|=~|!~)\s*\"", matchers))
+            base = re.sub(r"_(bucket|count|sum)$", "", name) if name not in METRICS else name
+            assert labels <= {*METRICS[base].labels}, rule
+
+
+def test_every_alert_is_tried_on_series_that_call_for_it() -> None:
+    tried = {
+        case["alertname"]
+        for file in TESTS
+        for test in yaml.safe_load(file.read_text())["tests"]
+        for case in test.get("alert_rule_test", ())
+        if case.get("exp_alerts")
+    }
+    assert tried == {rule["alert"] for rule in rules() if "alert" in rule}
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="no promtool: `make promtool`, or apt-get install prometheus")
+@pytest.mark.parametrize("command", [["check", "rules", *RULES], ["test", "rules", *TESTS]], ids=["check", "test"])
+def test_the_rules_are_prometheus_own_and_call_when_they_should(command: list[Any]) -> None:
+    done = subprocess.run([PROMTOOL, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)

@@ -92,7 +92,7 @@ _ALL = (
            ("kind", "outcome"), (SCHEDULER,), LONG),
     Metric("seamline_run_step_duration_seconds", "histogram",
            "Of its steps: decide, reserve, compute, audit, publish.", ("step",), (SCHEDULER,), LONG),
-    Metric("seamline_duty_runs_total", "counter", "Ends of one of the scheduler's duties (refresh, retain, measure): ok, or failed where a part of it did.",
+    Metric("seamline_duty_runs_total", "counter", "Ends of a duty of the scheduler (refresh, retain, measure): ok, or failed where a part of it did.",
            ("duty", "outcome"), (SCHEDULER,)),
     Metric("seamline_duty_ended_timestamp_seconds", "gauge",
            "When the duty last ended, whatever came of it; before its first run, when the scheduler began.", ("duty",),
