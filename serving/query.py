@@ -45,6 +45,7 @@ class Query:
             asked = clock()
             proofs = Provenances((name, one.provenance(asked)) for name, one in served.items())
             said = warnings(self._asked.calls, {name: one.definition for name, one in served.items()})
+            said = (*said, *(unread(name, one.stream) for name, one in served.items() if one.is_unread))
             try:
                 return Answer(cursor.run(text, self._pool.seconds), proofs, said)
             except SeamlineError as error:
@@ -121,6 +122,11 @@ class Query:
                 detail="views of one stream, where a past epoch is asked for",
                 hint="ask each stream's views on their own",
             )
+
+
+def unread(view: str, stream: str) -> str:
+    """What is to be said where there is nothing to count yet."""
+    return f"no record of stream {stream} was read yet, so {view} has no rows"
 
 
 def _unknown(reference: Reference, known: list[str]) -> UserError:

@@ -45,6 +45,11 @@ class ServedView:
         links = tuple(run.segment for run in self.runs)
         return Chain(self.definition.hash, self.base.version, self.base.cut, links)
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether no record of its stream was read yet, and no batch version stands."""
+        return self.base.version is None and not self.runs
+
     @cached_property
     def speed(self) -> pa.Table | None:
         """The partial rows of every run, without copying them; None where there are none."""

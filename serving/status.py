@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -50,6 +50,9 @@ class StreamStatus:
     gone: tuple[Gone, ...] = ()
     """What was accepted as gone."""
 
+    recent: Mapping[str, Counts] = field(default_factory=dict)
+    """Law 3 by contract over the newest epochs: those that were not put together yet."""
+
     @property
     def leaving(self) -> dict[str, Frontier]:
         """By source the topics that no contract names any more and of which not all is read yet: where they end."""
@@ -74,6 +77,7 @@ class StreamStatus:
             "committed": _iso(self.committed),
             "newest": _iso(self.newest),
             "counts": {name: counts.model_dump() for name, counts in sorted(self.counts.items())},
+            "recent_counts": {name: counts.model_dump() for name, counts in sorted(self.recent.items())},
             "balanced": self.balanced,
             "archived": self.archived.to_json(),
             "archive_counts": {name: counts.model_dump() for name, counts in sorted(self.archive_counts.items())},
@@ -120,6 +124,18 @@ class ViewStatus:
     about: Definition | None = None
     """The definition that answers, where one does."""
 
+    pinned: bool = False
+    """Whether no run publishes anything, on an operator's word."""
+
+    held: int | None = None
+    """The newest version of what is served that was put and, for what its audit found, is not served."""
+
+    why: str = ""
+    """The error's message alone."""
+
+    stream: str = ""
+    """Whose records it counts, where it answers."""
+
     @property
     def drift(self) -> str:
         """In a word: `none`, `drift`, `wrong` where an operator serves what another evaluator computes otherwise, or
@@ -144,6 +160,8 @@ class ViewStatus:
             "live": list(self.live),
             "drift": self.drift,
             "audit": None if self.audit is None else self.audit.model_dump(mode="json"),
+            "pinned": self.pinned,
+            "held": self.held,
             **({} if self.about is None else _described(self.about)),
         }
 
@@ -215,7 +233,17 @@ def stream_status(
         writers=writers,
         topics=tuple(topics.read.values()) if topics else (),
         gone=topics.gone if topics else (),
+        recent=recent_counts(speed),
     )
+
+
+def recent_counts(speed: SpeedHistory) -> dict[str, Counts]:
+    """Law 3 by contract over the epochs that stand alone: a few for each level of compaction, in memory already."""
+    found: dict[str, Counts] = {}
+    for epoch in speed.epochs.alone.values():
+        for contract, counts in epoch.counts.items():
+            found[contract] = found.get(contract, Counts()) + counts
+    return found
 
 
 def view_status(state: Published, batch: BatchHistory | None, served: ServedView | SeamlineError | None) -> ViewStatus:
@@ -237,7 +265,20 @@ def view_status(state: Published, batch: BatchHistory | None, served: ServedView
         audit=version.audit if version else None,
         newest=None if served is None or isinstance(served, SeamlineError) else served.newest,
         about=None if served is None or isinstance(served, SeamlineError) else served.definition,
+        pinned=state.pinned,
+        held=held_version(state, batch),
+        why=error.message if error else "",
+        stream="" if served is None or isinstance(served, SeamlineError) else served.stream,
     )
+
+
+def held_version(state: Published, batch: BatchHistory | None) -> int | None:
+    """The newest version of the served definition, where it stands above the one that is served and its audit was not
+    clean. Pure."""
+    newest = max(batch.versions, default=None) if batch is not None else None
+    if batch is None or newest is None or newest <= (state.version or 0):
+        return None
+    return None if batch.versions[newest].audit.clean else newest
 
 
 def _state(error: SeamlineError | None) -> str:

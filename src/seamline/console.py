@@ -15,6 +15,12 @@ from rich.table import Table
 from seamline.errors import SeamlineError, TerminalError
 from seamline.wording import cell
 
+GAP = 2
+"""Spaces between the columns of a plain table."""
+
+LEAST = 8
+"""Characters of a cell that are always shown."""
+
 
 def is_terminal(stream: TextIO | None = None) -> bool:
     """Whether a person is looking at `stream` (stdout unless told)."""
@@ -36,9 +42,13 @@ def show_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, default=_jsonable))
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """A table: rich on a terminal; elsewhere aligned columns that are never cut off."""
+def show_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "", most: int | None = None
+) -> None:
+    """A table: rich on a terminal; elsewhere aligned columns that are never cut off, unless it is to be `most` wide."""
     cells = [[cell(value) for value in row] for row in rows]
+    if most is not None:
+        cells = fitted(columns, cells, most)
     numeric = [all(_is_number(row[i]) for row in cells if row[i]) and bool(cells) for i in range(len(columns))]
     if not is_terminal():
         if title:
@@ -66,6 +76,27 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: 
         return "  ".join(fitted).rstrip()
 
     return "\n".join(padded(line) for line in lines)
+
+
+def fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> list[list[str]]:
+    """The cells, the longest of them shortened in their middle until the table is at most `most` wide; no column gets
+    narrower than its name. Pure."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    while sum(widths) + GAP * (len(widths) - 1) > most:
+        room = [width - max(len(name), LEAST) for width, name in zip(widths, columns, strict=True)]
+        widest = max(range(len(widths)), key=lambda i: (room[i] > 0, widths[i]))
+        if room[widest] <= 0:
+            break
+        widths[widest] -= 1
+    return [[shortened(text, width) for text, width in zip(row, widths, strict=True)] for row in rows]
+
+
+def shortened(text: str, width: int) -> str:
+    """The text, or its beginning and its end around an ellipsis."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return text[: width - 1 - end] + "…" + text[len(text) - end :]
 
 
 def show_error(error: SeamlineError) -> None:

@@ -97,7 +97,7 @@ def test_the_tour_leads_where_it_says(tmp_path: Path) -> None:
         user.types(replay)
         wait_until(lambda: user.counted() == 3, STARTED, "three orders are counted")
         assert "batch version" in user.types(query)
-        assert "5 = 3 + 1 + 1" in user.types(status)
+        assert "5 read = 3 counted + 1 rejected + 1 copies" in user.types(status)
         wait_until(lambda: user.version()[1] is not None, STARTED, "the scheduler publishes the first version")
         assert user.counted() == 3
         refused = subprocess.run([sys.executable, "-m", "seamline", "up"], cwd=user.folder, env=ENV, check=False)

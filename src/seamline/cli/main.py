@@ -49,7 +49,8 @@ class Seamline(LazyGroup):
             room="seamline.serve_cli",
         ),
         "status": LazyCommand(
-            "status", "Show how far each stream is, what each view is served from, and how the roles are."
+            "status",
+            "Show what needs attention, how far each stream is, what each view is served from, and how the roles are.",
         ),
         "doctor": LazyCommand("doctor", "Check the machine and the project. Ends with 2 where something is at fault."),
         "demo": LazyCommand(

@@ -1,19 +1,25 @@
-"""How far a project is: its streams and views as the lake has them, Kafka's ends, and the roles of this machine."""
+"""How far a project is: its streams and views as the lake has them, Kafka's ends, the roles of this machine, and what
+of all that needs attention."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from seamline.clock import system_clock
 from seamline.errors import SeamlineError
 from seamline.frontier import Frontier
+from seamline.jobs.decide import LedgerAsRead, plan_of, read_targets
+from seamline.jobs.plan import Nothing
 from seamline.machine.process import born
 from seamline.machine.supervisor import RoleState, State, read_state
 from seamline.observe.page import addresses
+from seamline.operate.backfill import UnderWay, under_way
+from seamline.operate.needs import Need, needs
 from seamline.operate.stack import ROLES, roles
 from seamline.schemas.project import Project
 from seamline.serving.serving import Serving
-from seamline.serving.status import Status
+from seamline.serving.status import Status, ViewStatus
 from seamline.streaming.kafka import Cluster
 
 ASK_SECONDS = 3.0
@@ -30,16 +36,51 @@ class ProjectStatus:
     """Why it is not known where Kafka's logs end; '' where it is."""
 
     roles: tuple[RoleState, ...]
+    backfills: tuple[UnderWay, ...]
+
+    needs: tuple[Need, ...]
+    """What needs attention, faults first."""
 
     metrics: Mapping[str, str]
     """By process of this machine the page that Prometheus reads."""
 
 
-def project_status(project: Project) -> ProjectStatus:
-    """Reads the lake, and asks Kafka where its logs end; that it does not answer is no error."""
+def project_status(project: Project, serving: Serving | None = None) -> ProjectStatus:
+    """Reads the lake, and asks Kafka where its logs end; that it does not answer is no error. `serving`: one of an
+    earlier look, which only reads on."""
     ends, unknown = log_ends(project)
-    lake = Serving(project.lake, project.settings).status(ends)
-    return ProjectStatus(lake, unknown, tuple(role_states(project)), addresses(project.state))
+    if serving is None:
+        serving = Serving(project.lake, project.settings)
+    else:
+        serving.catch_up()
+    lake, states, backfills = serving.status(ends), tuple(role_states(project)), tuple(under_way(project))
+    waiting = why_waiting(project, lake)
+    found = needs(lake, states, backfills, waiting, project.settings.archive.max_records)
+    return ProjectStatus(lake, unknown, states, backfills, tuple(found), addresses(project.state))
+
+
+def why_waiting(project: Project, lake: Status) -> dict[str, str]:
+    """By view whose newest definition is not served yet: why. Decides for these alone, as a refresh would."""
+    views = [view for view in lake.views.values() if not view.pinned and {*view.live} - {view.definition}]
+    if not views:
+        return {}
+    ledger = LedgerAsRead.of(project.lake, system_clock())
+    return {view.name: why for view in views if (why := _why_waiting(view, ledger))}
+
+
+def _why_waiting(view: ViewStatus, ledger: LedgerAsRead) -> str:
+    """'' where what is not served is what an operator has gone back from."""
+    try:
+        for target in read_targets(ledger, ledger.catalogue.history(view.name)):  # what waits comes first
+            new = target.definition.hash
+            if new == view.definition:
+                return ""
+            plan = plan_of(ledger.catalogue.states[view.name], target, rebuild=False)
+            why = plan.reason if isinstance(plan, Nothing) else "the next refresh makes it"
+            return f"definition {new} waits for its first version: {why}"
+    except SeamlineError as error:
+        return error.message
+    return ""
 
 
 def log_ends(project: Project) -> tuple[dict[str, Frontier], str]:
