@@ -67,6 +67,9 @@ class Seamline(LazyGroup):
             "verify", "Hold what a view serves against its own SELECT over the raw events, at the same cut."
         ),
         "backfill": LazyCommand("backfill", "Recompute event dates of a view, whatever has changed of them."),
+        "schedule": LazyCommand(
+            "schedule", "The jobs that run by the clock: when they ran, what failed, and one of them now."
+        ),
     }
 
 

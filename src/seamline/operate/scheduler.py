@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from seamline.jobs.stages import Outcome
 from seamline.observe.meters import METERS
 from seamline.observe.timed import saying
 from seamline.operate.samples import Areas, Duty, DutyEnds, scheduler_samples
+from seamline.operate.schedule import JOBS, Ran, job, once, recorded
 from seamline.operate.spark_units import SparkUnits
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
@@ -43,10 +44,6 @@ LOOK_SECONDS = 2.0
 AGAIN_SECONDS = 5.0
 """A definition that still waits is tried again after this long."""
 Result = TypeVar("Result")
-DAY = timedelta(days=1)
-
-MEASURE_EVERY = timedelta(hours=6)
-"""How often the lake is listed for its metrics."""
 
 
 class Duties:
@@ -68,21 +65,26 @@ class Duties:
         """What the lake held when it was last listed; None before that."""
         return self._areas
 
-    def refresh(self) -> bool:
-        """Refreshes each view after those it is derived from; one that fails does not keep the others from theirs.
-        Whether none did."""
-        well = True
+    @property
+    def by_job(self) -> Mapping[str, Callable[[], list[str]]]:
+        """What does each job of `seamline.operate.schedule.JOBS`; it says what failed."""
+        return {"refresh": self.refresh, "retain": self.retain, "measure": self.measure}
+
+    def refresh(self) -> list[str]:
+        """Refreshes each view after those it is derived from; one that fails does not keep the others from theirs. Says
+        which failed, and why."""
+        failed: list[str] = []
         self._catalogue.catch_up()
         for views in by_turns(self._catalogue.in_order()):
-            begun = attempt(f"refresh of {len(views)} views", partial(self._batch.begin, views, rebuild=False)) or {}
+            begin = partial(self._batch.begin, views, rebuild=False)
+            begun = attempt(f"refresh of {len(views)} views", begin, failed) or {}
             for view in views:
                 began = time.monotonic()
                 with saying(view=view):
-                    outcome = attempt(f"refresh of {view}", partial(self._batch.refresh, view, begun.get(view)))
+                    outcome = attempt(f"refresh of {view}", partial(self._batch.refresh, view, begun.get(view)), failed)
                     if outcome is not None:
                         self._tell(view, outcome, time.monotonic() - began)
-                well &= outcome is not None
-        return well
+        return failed
 
     def _tell(self, view: str, outcome: Outcome, seconds: float) -> None:
         if outcome.version is None:
@@ -98,18 +100,20 @@ class Duties:
             view, outcome.version, outcome.definition, outcome.units, outcome.counts.counted, words, seconds,
         )  # fmt: skip
 
-    def retain(self) -> bool:
-        """Drops what no served or restorable version needs. Whether that was done."""
-        done = attempt("retention", lambda: retain(self.project.lake, self.project.settings, system_clock))
-        return done is not None
+    def retain(self) -> list[str]:
+        """Drops what no served or restorable version needs. Says why it failed."""
+        failed: list[str] = []
+        attempt("retention", lambda: retain(self.project.lake, self.project.settings, system_clock), failed)
+        return failed
 
-    def measure(self) -> bool:
-        """Lists the lake, for its metrics alone: a request for each 1,000 objects, which is why it is rarely done.
-        Whether that was done."""
-        found = attempt("a look at what the lake holds", self.project.lake.areas)
+    def measure(self) -> list[str]:
+        """Lists the lake, for its metrics alone: a request for each 1,000 objects, which is why it is rarely done. Says
+        why it failed."""
+        failed: list[str] = []
+        found = attempt("a look at what the lake holds", self.project.lake.areas, failed)
         if found is not None:
             self._areas = Areas(system_clock(), found)
-        return found is not None
+        return failed
 
     def waiting(self) -> frozenset[str]:
         """Live definitions without a batch version yet, and served ones without a file that was imported for them.
@@ -141,15 +145,35 @@ class Duties:
         return self._batches[definition]
 
 
-def attempt(what: str, duty: Callable[[], Result]) -> Result | None:
-    """A duty's result, or None where it failed: that is logged, and it comes round again."""
+def attempt(what: str, duty: Callable[[], Result], failed: list[str]) -> Result | None:
+    """A duty's result, or None where it failed: that is logged, stands in `failed`, and it comes round again."""
     try:
         return duty()
     except SeamlineError as error:
         log.warning("%s: %s", what, error)
-    except Exception:
+        failed.append(f"{what}: [{error.condition}] {error.message}")
+    except Exception as error:
         log.exception("%s failed", what)
+        failed.append(f"{what}: {type(error).__name__}: {error}")
     return None
+
+
+def run_job(project: Project, name: str) -> Ran:
+    """Runs one job now, in this process. Raises INPUT_INVALID where none is called so."""
+    job(name)
+    with SparkUnits(project) as units:
+        return recorded(project, name, Duties(project, units).by_job[name], once, system_clock)
+
+
+def _duty(project: Project, duties: Duties, scheduler: BackgroundScheduler, name: str, first: datetime) -> Duty:
+    def next_run() -> datetime | None:
+        found = scheduler.get_job(name)
+        return found.next_run_time if found is not None else None
+
+    def do() -> bool:
+        return not recorded(project, name, duties.by_job[name], next_run, system_clock).failed
+
+    return Duty(name, do, JOBS[name].every(project), first)
 
 
 def run_scheduler(project: Project, stop: threading.Event, *, spark: Any = None) -> None:
@@ -157,25 +181,23 @@ def run_scheduler(project: Project, stop: threading.Event, *, spark: Any = None)
 
     Raises TransientError PROCESS_FAILED where Spark's JVM has died: another process has to open a fresh one.
     """
-    every = timedelta(minutes=project.settings.batch.refresh_minutes)
+    every = JOBS["refresh"].every(project)
     with SparkUnits(project, spark) as units:
         duties = Duties(project, units)
-        once = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)}, job_defaults=once, timezone="UTC")
-        now = system_clock()
-        recurring = (
-            Duty("refresh", duties.refresh, every, now),
-            Duty("retain", duties.retain, DAY, now + every),
-            Duty("measure", duties.measure, MEASURE_EVERY, now),
+        apart = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(1)}, job_defaults=apart, timezone="UTC"
         )
+        now = system_clock()
+        recurring = [_duty(project, duties, scheduler, name, now + every * (name == "retain")) for name in JOBS]
         ends = DutyEnds(now)
         for duty in recurring:
+            log.info("%s every %s", duty.name, duty.every)
             scheduler.add_job(
                 partial(ends.run, duty), "interval", seconds=duty.every.total_seconds(), id=duty.name,
                 next_run_time=duty.first,
             )  # fmt: skip
         scheduler.start()
-        log.info("refresh every %s, retention every %s", every, DAY)
         tried = 0.0
         page = METERS.reading("scheduler", lambda: scheduler_samples(recurring, ends, scheduler.get_job, duties.areas))
         try:
