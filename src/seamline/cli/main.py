@@ -63,6 +63,10 @@ class Seamline(LazyGroup):
         "topics": LazyCommand("topics", "The topics that streams read, and have left."),
         "batch": LazyCommand("batch", "Make batch versions."),
         "quarantine": LazyCommand("quarantine", "Rejected records: why, since when, and their bytes."),
+        "changes": LazyCommand(
+            "viewchanges",
+            "Say why a view's counts and sums changed between two epochs: each difference, divided by cause.",
+        ),
         "verify": LazyCommand(
             "verify", "Hold what a view serves against its own SELECT over the raw events, at the same cut."
         ),

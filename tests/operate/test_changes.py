@@ -1,0 +1,356 @@
+"""`seamline changes`: what a number's difference is made of, against plain Python over the simulated stream."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import lakes
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from copying import near, second
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lakes import orders, project
+from simulation import BEGIN, HORIZON, LEAST, SALES, World
+from truth import Event, Record
+
+from seamline.cli.main import execute
+from seamline.entries.views import Published
+from seamline.errors import Condition, SeamlineError
+from seamline.frontier import Frontier, Partition, Position
+from seamline.history.batch import BatchHistory
+from seamline.history.views import ViewHistory
+from seamline.operate.viewchanges import CAUSES, Changes, find_changes
+from seamline.serving.chains import topics_only
+
+Group = tuple[datetime, str | None]
+Numbers = dict[tuple[Group, str], int]
+Counted = dict[Position, Event]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a reader saw last while an epoch was the newest."""
+
+    answer: Numbers
+    state: Published
+    end: Frontier
+
+
+class Watched:
+    """A stream, and at every moment what readers are told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.world = World(folder)
+        self.seen: dict[int, Seen] = {}
+        self.ranges: dict[int, tuple[Frontier, Frontier]] = {}
+
+    def look(self) -> None:
+        world = self.world
+        world.serving.catch_up()
+        world.history.catch_up()
+        world.clock.advance(timedelta(seconds=1))
+        world.speed_clock.advance(timedelta(seconds=1))
+        for number in world.history.epochs:
+            if number not in self.ranges:
+                epoch = world.history.epochs[number]
+                self.ranges[number] = epoch.start, epoch.end
+        newest = world.history.last_epoch
+        state = ViewHistory(world.lake.view_log("sales")).state
+        if newest and state is not None:
+            rows = world.answer("sales")
+            told = {((r["hour"], r["shop"]), c): r[c] or 0 for r in rows for c in ("orders", "amount")}
+            self.seen[newest] = Seen(told, state, world.history.frontier)
+
+    def ask(self, first: int, last: int, **where: str) -> Changes:
+        return find_changes(self.world.lake, self.world.lake.kernel(), "sales", first, last, where)
+
+    # --- by hand
+
+    def records(self, until: Frontier) -> Iterator[tuple[Position, Record]]:
+        return self.world.topic.between(Frontier(), until)
+
+    def accepted(self, record: Record) -> Event | None:
+        return record.accepted(LEAST[0])
+
+    def counted(self, seen: Seen) -> Counted:
+        """The events in an answer, each where it was counted."""
+        version = seen.state.version
+        cut, found = Frontier(), Counted()
+        if version is not None:
+            entry = BatchHistory(self.world.lake.batch_log(str(seen.state.served))).versions[version]
+            cut = topics_only(entry.cut)
+            whole = [(Position(s, 0, r.offset), r) for s in sorted(entry.imports) for r in self.world.files[s]]
+            once: set[tuple[str, datetime]] = set()
+            for at, record in sorted([*whole, *self.records(cut)], key=lambda one: tuple(one[0])):
+                event = self.accepted(record)
+                if event is not None and (event.id is None or (event.id, event.placed) not in once):
+                    found[at] = event
+                    once |= {(event.id, event.placed)} if event.id is not None else set()
+        return found | self.by_speed(cut, seen.end)
+
+    def by_speed(self, cut: Frontier, end: Frontier) -> Counted:
+        """What epochs between two ends counted: no copy of what had been read before, near to it in time."""
+        read: dict[tuple[str, datetime], list[int]] = defaultdict(list)
+        found = Counted()
+        for _, (start, stop) in sorted(self.ranges.items()):
+            for at, record in sorted(self.world.topic.between(start, stop), key=lambda one: tuple(one[0])):
+                event, time = self.accepted(record), second(record.timestamp)
+                if event is None:
+                    continue
+                copy = False
+                if event.id is not None:
+                    times = read[event.id, event.placed]
+                    copy = any(near(one, time, int(HORIZON.total_seconds())) for one in times)
+                    times.append(time)
+                if not copy and cut <= start and stop <= end:
+                    found[at] = event
+        return found
+
+    def late(self, at: Position) -> bool:
+        """Whether something newer had been read of its partition."""
+        mine = [(p.offset, self.accepted(r)) for p, r in self.records(self.world.topic.end) if p[:2] == at[:2]]
+        own = next(event for offset, event in mine if offset == at.offset)
+        return any(o < at.offset and e is not None and own is not None and e.placed > own.placed for o, e in mine)
+
+    def divided(self, first: int, last: int) -> dict[tuple[Group, str], dict[str, int]]:
+        """The parts of every number, by what each event says of itself."""
+        before, after = self.counted(self.seen[first]), self.counted(self.seen[last])
+        ids = [{(e.id, e.placed) for e in side.values() if e.id is not None} for side in (before, after)]
+        parts: dict[tuple[Group, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for side, other, others, sign in ((after, before, ids[0], 1), (before, after, ids[1], -1)):
+            for at, event in side.items():
+                if at in other:
+                    continue
+                cause = self.cause(at, event, others, sign, self.seen[first].end)
+                group = event.placed.replace(minute=0, second=0, microsecond=0), event.shop
+                parts[group, "orders"][cause] += sign
+                parts[group, "amount"][cause] += sign * (event.amount or 0)
+        found = {at: {c: n for c, n in of.items() if n} for at, of in parts.items()}
+        return {at: of for at, of in found.items() if of}
+
+    def cause(self, at: Position, event: Event, others: set[Any], sign: int, read: Frontier) -> str:
+        if event.id is not None and (event.id, event.placed) in others:
+            return "duplicates"
+        if at.source.startswith("import:"):
+            return "imports"
+        if sign < 0 or at.offset < read[Partition(at.source, at.partition)]:
+            return "backfill"
+        return "late" if self.late(at) else "new"
+
+
+def by_group(found: Changes) -> dict[tuple[Any, str], Mapping[str, Any]]:
+    return {(one.key, one.column): one.parts for one in found.groups}
+
+
+def differences(before: Numbers, after: Numbers) -> Numbers:
+    both = {at: after.get(at, 0) - before.get(at, 0) for at in {*before, *after}}
+    return {at: number for at, number in both.items() if number}
+
+
+def events(drawn: random.Random, count: int) -> Iterable[Event]:
+    for _ in range(count):
+        hour = drawn.choice([-50, -25, -1, 0, 1, 2])
+        id_, shop = drawn.choice(["1", "2", "3", "4", None]), drawn.choice(["a", "b", None])
+        amount = drawn.choice([0, 1, 2, 7, None, -1])
+        yield Event(id_, BEGIN + timedelta(hours=hour), shop, amount)
+
+
+def live(watched: Watched, drawn: random.Random, known: dict[Any, Event]) -> None:
+    """One thing that happens."""
+    world = watched.world
+    what = drawn.choice(["epoch", "epoch", "epoch", "backlog", "refresh", "refresh", "wait", "import", "compact"])
+    if what in ("epoch", "backlog"):
+        for one in events(drawn, drawn.randrange(1, 5)):
+            event = known.setdefault((one.id, one.placed), one) if one.id else one
+            value = b"{" if drawn.random() < 0.1 else event.encode(drawn.randrange(3))
+            world.send(drawn.randrange(2), value, None if value == b"{" else event)
+    if what == "epoch":
+        world.run_speed([drawn.choice([1, 3, 99, 99])] * 3, split=drawn.choice([1, 2]))
+    elif what == "refresh":
+        world.run_archive([99])
+        world.refresh("sales", rebuild=drawn.random() < 0.2)
+    elif what == "wait":
+        world.wait(timedelta(hours=11))
+    elif what == "import":
+        some = [known.setdefault((e.id, e.placed), e) if e.id else e for e in events(drawn, 2)]
+        world.import_file([(event.encode(), event) for event in some])
+    elif what == "compact":
+        world.maintenance.after_epoch()
+    watched.look()
+
+
+@settings(max_examples=3)
+@given(drawn=st.randoms(use_true_random=False))
+def test_the_parts_are_what_plain_python_says_and_add_up_to_what_readers_were_told(
+    tmp_path_factory: pytest.TempPathFactory, drawn: random.Random
+) -> None:
+    watched, known = Watched(tmp_path_factory.mktemp("lake")), dict[Any, Event]()
+    for _ in range(14):
+        live(watched, drawn, known)
+    watched.world.run_archive([99])
+    asked = sorted(watched.seen)
+    for first, last in {tuple(sorted(drawn.choices(asked, k=2))) for _ in range(2)} if asked else ():
+        found = watched.ask(first, last)
+        said = differences(watched.seen[first].answer, watched.seen[last].answer)
+        assert {(one.key, one.column): one.difference for one in found.groups if one.difference} == said
+        assert all(sum(one.parts.values()) == one.difference for one in (*found.groups, *found.totals))
+        assert by_group(found) == watched.divided(first, last), (first, last)
+
+
+# --- what the stream above does not do: other definitions, damage, and what is gone
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    """Two orders of one hour, in a version and an epoch."""
+    made = Watched(tmp_path)
+    for id_ in ("1", "2"):
+        made.world.send(0, order(id_).encode(), order(id_))
+        made.world.run_speed([99])
+        made.world.run_archive([99])
+        made.look()
+    made.world.refresh("sales")
+    made.look()
+    return made
+
+
+def order(id_: str, hour: int = 0, amount: int = 5, shop: str = "a") -> Event:
+    return Event(id_, BEGIN + timedelta(hours=hour), shop, amount)
+
+
+def total(found: Changes, column: str = "amount") -> Mapping[str, Any]:
+    return next(one.parts for one in found.totals if one.column == column)
+
+
+def test_a_copy_beyond_the_horizon_is_counted_and_mended_by_the_next_version(watched: Watched) -> None:
+    world = watched.world
+    world.wait(timedelta(hours=11))
+    world.send(1, order("2").encode(), order("2"))
+    world.run_speed([99])
+    world.run_archive([99])
+    watched.look()
+    assert total(watched.ask(2, 3)) == {"duplicates": 5}
+    world.refresh("sales")
+    world.send(1, order("3", 2, 7).encode(), order("3", 2, 7))
+    world.run_speed([99])
+    world.run_archive([99])
+    watched.look()
+    assert total(watched.ask(2, 4)) == {"new": 7}
+    assert total(watched.ask(2, 4), "orders") == {"new": 1}
+
+
+def test_late_is_below_the_newest_of_its_own_partition(watched: Watched) -> None:
+    world = watched.world
+    for partition in (0, 1):
+        world.send(partition, order(f"e{partition}", -1, 3).encode(), order(f"e{partition}", -1, 3))
+    world.run_speed([99])
+    world.run_archive([99])
+    watched.look()
+    assert total(watched.ask(2, 3)) == {"new": 3, "late": 3}
+
+
+def test_what_a_version_computes_otherwise_of_the_same_events_is_the_backfills(watched: Watched) -> None:
+    """A damaged file, which a rebuild mends."""
+    world = watched.world
+    (state,) = (watched.seen[2].state,)
+    (files,) = BatchHistory(world.lake.batch_log(str(state.served))).files(state.version or 0).values()
+    path = world.lake.absolute(files[0].path)
+    rows = pq.read_table(path)
+    pq.write_table(rows.set_column(0, rows.schema.field(0), pc.add(rows[0], pa.scalar(timedelta(hours=1)))), path)
+    world.send(0, order("4", 0, 2).encode(), order("4", 0, 2))
+    world.run_speed([99])
+    world.run_archive([99])
+    world.refresh("sales", rebuild=True)
+    watched.look()
+    found = by_group(watched.ask(2, 3))
+    at, wrong = BEGIN, BEGIN + timedelta(hours=1)
+    assert found[(at, "a"), "amount"] == {"new": 2, "backfill": 10}
+    assert found[(wrong, "a"), "amount"] == {"backfill": -10}
+    assert total(watched.ask(2, 3)) == {"new": 2}
+
+
+def test_a_changed_definition_has_a_part_of_its_own(watched: Watched) -> None:
+    world = watched.world
+    world.apply(SALES.replace("FROM orders", "FROM orders WHERE id <> '1'"))
+    for n in range(3):
+        world.wait(timedelta(hours=12))
+        world.send(0, order(f"n{n}", 1, 4).encode(), order(f"n{n}", 1, 4))
+        world.run_speed([99])
+        world.run_archive([99])
+    assert world.refresh("sales").version is not None
+    found = watched.ask(2, world.speed.history.last_epoch)
+    assert found.before.definition != found.after.definition
+    assert total(found) == {"new": 12, "definition": -5}
+    assert all(sum(one.parts.values()) == one.difference for one in found.groups)
+
+
+def test_groups_are_chosen_by_values_of_their_keys(watched: Watched) -> None:
+    world = watched.world
+    for id_, shop in (("5", "a"), ("6", "b")):
+        world.send(0, order(id_, 1, 3, shop).encode(), order(id_, 1, 3, shop))
+    world.run_speed([99])
+    world.run_archive([99])
+    watched.look()
+    assert {one.key[1] for one in watched.ask(2, 3).groups} == {"a", "b"}
+    found = watched.ask(2, 3, shop="b")
+    assert {one.key[1] for one in found.groups} == {"b"}
+    assert total(found) == {"new": 3}
+    for where in ({"shops": "b"}, {"hour": "noon"}):
+        with pytest.raises(SeamlineError) as refused:
+            watched.ask(2, 3, **where)
+        assert refused.value.condition is Condition.INPUT_INVALID
+
+
+def test_only_exact_counts_and_sums_are_divided_and_others_are_named(watched: Watched) -> None:
+    assert watched.ask(1, 2).left_out == dict.fromkeys(("least", "latest", "weight", "buyers"), "no count or sum")
+
+
+def test_what_is_gone_and_what_is_not_there_yet_are_told(watched: Watched) -> None:
+    world = watched.world
+    world.send(0, order("9").encode(), order("9"))
+    world.run_speed([99])
+    with pytest.raises(SeamlineError) as early:
+        watched.ask(2, 3)
+    assert early.value.condition is Condition.VIEW_NOT_READY
+    with pytest.raises(SeamlineError) as order_:
+        watched.ask(3, 2)
+    assert order_.value.condition is Condition.INPUT_INVALID
+    world.run_archive([99])
+    for _ in range(4):
+        world.wait(timedelta(hours=200))
+        world.refresh("sales", rebuild=True)
+        world.retain()
+    with pytest.raises(SeamlineError) as gone:
+        watched.ask(2, 3)
+    assert gone.value.condition is Condition.OUT_OF_RETENTION
+
+
+def test_the_command_shows_every_cause_and_json_has_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = project(tmp_path)
+    made.send(*orders(4))
+    made.both()
+    made.wait(seconds=1)
+    made.send(lakes.order("late", lakes.DAY - timedelta(hours=3), amount=9))
+    made.both()
+    asked = ["changes", "sales", "--from-epoch", "1", "--project", str(tmp_path)]
+    assert execute([*asked, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [(one["column"], one["difference"], one["parts"]) for one in said["totals"]] == [
+        ("orders", 1, {"late": 1}), ("amount", "9", {"late": "9"}),
+    ]  # fmt: skip
+    assert said["groups"][0]["key"]["shop"] == "a"
+    assert execute(asked) == 0
+    told = capsys.readouterr()
+    assert "from epoch 1 (no version" in told.out
+    assert CAUSES["late"] in told.err
+    assert execute([*asked, "--key", "shop"]) == 2
