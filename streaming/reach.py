@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seamline.entries.archive import Archived, ArchiveSnapshot
-from seamline.entries.speed import Epoch
+from seamline.entries.speed import Compacted, Epoch, SpeedSnapshot
 from seamline.frontier import START, Frontier
 from seamline.ledger import Log
 
@@ -17,11 +17,16 @@ class Reach:
         self._number = 0
 
     def load(self) -> Frontier:
-        """From the newest entry back to the first that has a range."""
+        """From the newest entry back to the first that says it all."""
         numbers = self.log.numbers()
         self._number = numbers[-1] if numbers else 0
-        entries = (self.log.read(number) for number in reversed(numbers))
-        self.frontier = next((e.end for e in entries if isinstance(e, Epoch | Archived | ArchiveSnapshot)), START)
+        self.frontier = START
+        for entry in filter(None, map(self.log.read, reversed(numbers))):
+            if isinstance(entry, Compacted):  # which may hold the newest epoch, or old ones
+                self.frontier = self.frontier.join(entry.end)
+            elif isinstance(entry, Epoch | SpeedSnapshot | Archived | ArchiveSnapshot):
+                self.frontier = self.frontier.join(entry.end)
+                break
         return self.frontier
 
     def catch_up(self) -> Frontier:

@@ -235,14 +235,21 @@ def _stands_for_more(history: SpeedHistory, span: tuple[int, int]) -> bool:
     return alone or any(map(narrower, history.compacted))
 
 
-def due(superseded: Iterable[Superseded], newest: int, now: datetime) -> list[Superseded]:
-    """Entries that may be removed, in order: nobody reads them, or may still be about to. The newest of the log stays,
-    so that numbers are never used again."""
+def due(superseded: Iterable[Superseded], below: int, now: datetime) -> list[Superseded]:
+    """Entries that may be removed, in order: nobody reads them, or may still be about to. `below`: the newest of the
+    log stays, so that numbers are never used again."""
     grace = {True: HELD_GRACE, False: GRACE}
     return sorted(
-        (one for one in superseded if one.number < newest and now - one.at > grace[one.held]),
+        (one for one in superseded if one.number < below and now - one.at > grace[one.held]),
         key=lambda one: one.number,
     )
+
+
+def removed_below(snapshots: Mapping[int, datetime], newest: int, now: datetime) -> int:
+    """Below which entry of a log others may be removed: who begins at a snapshot reads all that came after it, so
+    the newest snapshot that everybody finds by now. Where there never was one, the newest entry."""
+    found = (number for number, put in snapshots.items() if now - put > HELD_GRACE)
+    return max(found, default=0) if snapshots else newest
 
 
 def plan_sweep(history: SpeedHistory, files: Iterable[tuple[str, datetime]], now: datetime) -> list[str]:

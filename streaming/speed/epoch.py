@@ -92,7 +92,7 @@ class Speed:
         self.task_limits = task_limits or ONE_THREAD
         self.kept_bytes = kept_bytes
         self.carried = carried
-        self.history = history or SpeedHistory(lake.speed_log(stream), lake.packs.keep)
+        self.history = history or SpeedHistory(lake.speed_log(stream), lake.packs.keep, every=True)
         self.origin = origin or Frontier()
         self.remembered = Remembered()
         self._time = LogTime()

@@ -27,6 +27,7 @@ from seamline.streaming.speed.compact import (
     plan_compaction,
     plan_retirement,
     plan_sweep,
+    removed_below,
 )
 from seamline.streaming.speed.epoch import Speed
 from seamline.streaming.speed.together import compact_run
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 
 SWEEP_EVERY = timedelta(hours=6)
 
+SNAPSHOT_EVERY = 64
+"""Entries after which the next snapshot is put: who opens the log reads at most so many besides."""
+
 
 class Maintenance:
     """Knows when upkeep is due, and does a little of it at a time: a batch that waits for it is not fresh.
@@ -42,7 +46,9 @@ class Maintenance:
     What changes: up to which epoch there was nothing to compact, by `after_epoch`.
     """
 
-    def __init__(self, speed: Speed, catalogue: Catalogue, settings: Settings) -> None:
+    def __init__(
+        self, speed: Speed, catalogue: Catalogue, settings: Settings, snapshot_every: int = SNAPSHOT_EVERY
+    ) -> None:
         self.speed = speed
         self.catalogue = catalogue
         self.settings = settings
@@ -50,16 +56,20 @@ class Maintenance:
         self._archived = Reach(speed.lake.archive_log(speed.stream))
         self._archived.load()
         self._looked_at = 0
+        self._snapshot_every = snapshot_every
         self._retire = Every(timedelta(seconds=settings.speed.retire_seconds), speed.clock())
         self._sweep = Every(SWEEP_EVERY, speed.clock())
 
     def after_epoch(self) -> None:
-        """Compacts one run, as soon as there can be one."""
+        """Puts a snapshot, or compacts one run, as soon as there can be one."""
+        history = self.speed.history
+        if history.number - max(history.snapshots, default=0) >= self._snapshot_every:
+            self.snapshot()
         size = self.settings.speed.compact_epochs
-        if self.speed.history.last_epoch - self._looked_at < size:
+        if history.last_epoch - self._looked_at < size:
             return
         if not self.compact():
-            self._looked_at = self.speed.history.last_epoch
+            self._looked_at = history.last_epoch
 
     def between_batches(self) -> None:
         """Retires, removes and sweeps when it is due."""
@@ -90,10 +100,22 @@ class Maintenance:
         history.catch_up()
         return entry
 
-    def remove(self) -> int:
-        """Removes entries that were superseded a while ago, and their files; returns how many."""
+    def snapshot(self) -> None:
+        """Says in one entry where all that stands is. Takes time by that."""
         history = self.speed.history
-        left = due(history.superseded.values(), history.number, self.speed.clock())
+        self.speed.writer.put(history.summed(self.speed.writer.claim, self.speed.clock()))
+        reach("snapshot.after-entry")
+        history.catch_up()
+
+    def remove(self) -> int:
+        """Removes entries that were superseded a while ago, and their files; returns how many. What stands after the
+        newest snapshot waits for one of its own."""
+        history, now = self.speed.history, self.speed.clock()
+        newest = max(history.snapshots, default=0)
+        if newest and any(one.number > newest for one in due(history.superseded.values(), history.number, now)):
+            self.snapshot()
+        below = removed_below(history.snapshots, history.number, now)
+        left = due(history.superseded.values(), below, now)
         if not left:
             return 0
         self.speed.lake.delete(path for one in left for path in one.paths)

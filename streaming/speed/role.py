@@ -49,7 +49,7 @@ class SpeedRole:
         self._cluster = cluster
         self._following = Following(project, stream)
         self._reading = ReadTopics(project, stream, "speed", self._following, cluster)
-        history = SpeedHistory(project.lake.speed_log(stream), project.lake.packs.keep)
+        history = SpeedHistory(project.lake.speed_log(stream), project.lake.packs.keep, every=True)
         self.speed = Speed(
             project.lake,
             stream,

@@ -341,7 +341,7 @@ class World:
                 kept_bytes=kept,
                 ends=self._end,
             )
-            self._speed = speed, Maintenance(speed, catalogue, SETTINGS)
+            self._speed = speed, Maintenance(speed, catalogue, SETTINGS, snapshot_every=3)
         speed, maintenance = self._speed
         catalogue = maintenance.catalogue
         catalogue.catch_up()

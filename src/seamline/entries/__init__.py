@@ -13,7 +13,7 @@ from seamline.entries.archive import Archived, ArchiveSnapshot, Maintained
 from seamline.entries.backfills import Backfills
 from seamline.entries.base import Claim
 from seamline.entries.batch import Reserved, Version, Withdrawn
-from seamline.entries.speed import Compacted, Epoch, Retired
+from seamline.entries.speed import Compacted, Epoch, Retired, SpeedSnapshot
 from seamline.entries.topics import Topics
 from seamline.entries.verified import Comparison
 from seamline.entries.views import Published
@@ -23,6 +23,7 @@ Entry = Annotated[
     | Epoch
     | Compacted
     | Retired
+    | SpeedSnapshot
     | Archived
     | Maintained
     | ArchiveSnapshot

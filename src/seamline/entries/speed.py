@@ -139,6 +139,9 @@ class Compacted(SegmentEntry):
     held: tuple[str, ...] = ()
     """Objects that those epochs name, and that go with this entry."""
 
+    apart: bool = False
+    """In a snapshot: whether its epochs stand in its own entry alone."""
+
     counts: dict[str, Counts] = {}
     """Of its epochs together."""
 
@@ -153,6 +156,11 @@ class Compacted(SegmentEntry):
     @property
     def held_entries(self) -> Collection[int]:
         return self.entries
+
+    @property
+    def holds(self) -> bool:
+        """Whether its entry holds its epochs."""
+        return self.apart or bool(self.epochs)
 
     def opened(self) -> tuple[Epoch, ...]:
         """The epochs that it holds, in order. Raises TerminalError LEDGER_FORMAT where they are damaged."""
@@ -176,3 +184,48 @@ class Retired(EntryBase):
 
     replaced: tuple[tuple[int, int], ...] = ()
     """Epochs dropped because a compacted segment stands for them: first, last of each."""
+
+
+class SpeedSnapshot(EntryBase):
+    """The entries that stand, as they say where data are: who opens the log reads none before this one.
+
+    It holds no data, neither rows nor ids. Those entries stay, with what they carry, as long as they would without it.
+    """
+
+    kind: Literal["speed_snapshot"] = "speed_snapshot"
+    claim: int
+
+    end: Frontier
+    """How far the log reaches."""
+
+    origin: Frontier | None
+    """Where epoch 1 started, as far as it was known."""
+
+    last: int
+    """Up to which epoch all were dropped."""
+
+    epochs: str
+    """Those that stand alone, in order, as `told` packs them."""
+
+    epoch_entries: tuple[int, ...]
+    """The numbers of their entries."""
+
+    segments: str
+    """What was put together of epochs, by the numbers of the entries."""
+
+    segment_entries: tuple[int, ...]
+    """These numbers."""
+
+    @property
+    def is_whole(self) -> bool:
+        return True
+
+    def opened(self, where: str) -> tuple[tuple[Epoch, ...], tuple[Compacted, ...]]:
+        """The epochs and the segments. Raises TerminalError LEDGER_FORMAT where they are damaged."""
+        return opened(Epoch, self.epochs, where), opened(Compacted, self.segments, where)
+
+
+def told_apart(segments: Iterable[Compacted]) -> str:
+    """Segments without what only their own entries hold, as a snapshot has them."""
+    apart = (one.model_copy(update={"apart": one.holds}) for one in segments)
+    return held(apart, "data", "epochs", "entries", "held")

@@ -57,11 +57,11 @@ class History:
                     continue
                 return False
             found.append((number, entry))
-            if entry.is_whole:
+            if self.begins_at(entry):
                 break
             left_out.update(dict.fromkeys(entry.held_entries, entry))
         for number, entry in reversed(found):
-            self._take(number, entry)
+            self._take(number, entry, first=number == found[-1][0])
         for number in left_out.keys() & set(numbers):
             self.pass_over(number, left_out[number])
         return True
@@ -80,10 +80,21 @@ class History:
         told, self._told = self._told, self.number
         return self.number > told
 
-    def _take(self, number: int, entry: EntryBase) -> None:
+    def _take(self, number: int, entry: EntryBase, *, first: bool = False) -> None:
         self.number = number
         if isinstance(entry, Claim):
             self.claim = (number, entry)
+        if first and self.begins_at(entry):
+            self.begin(number, entry)
+        else:
+            self.apply(number, entry)
+
+    def begins_at(self, entry: EntryBase) -> bool:
+        """Whether nothing before an entry need be read."""
+        return entry.is_whole
+
+    def begin(self, number: int, entry: EntryBase) -> None:
+        """Takes a whole entry in place of all before it, which was not read."""
         self.apply(number, entry)
 
     def apply(self, number: int, entry: EntryBase) -> None:

@@ -14,18 +14,19 @@ Span: TypeAlias = "tuple[int, int]"
 
 class Epochs(Mapping[int, Epoch]):
     """Epochs by number, in order. Opening a group takes time by its epochs, once; all else by the groups and the epochs
-    that stand alone.
+    that stand alone. `read` opens one.
 
     What changes, by `add`, `take` and `drop`: what stands alone, and in which groups the rest is; by `since`, which run
     of numbers it has found.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[Compacted], tuple[Epoch, ...]] = Compacted.opened) -> None:
+        self._read = read
         self.alone: dict[int, Epoch] = {}
         self._groups: dict[int, Compacted] = {}
         self._firsts: list[int] = []
         self._opened: dict[int, dict[int, Epoch]] = {}
-        self._lowest = 0
+        self.lowest = 1
         self._run: Span | None = None
 
     def add(self, epoch: Epoch) -> None:
@@ -50,7 +51,7 @@ class Epochs(Mapping[int, Epoch]):
         dropped = [e for n, e in self.alone.items() if n <= last or any(test((n, n)) for test, _ in tests)]
         for epoch in dropped:
             del self.alone[epoch.number]
-        self._lowest, self._run = max(self._lowest, last + 1), None
+        self.lowest, self._run = max(self.lowest, last + 1), None
         for first, group in list(self._groups.items()):
             if group.last <= last or any(test((first, group.last)) for _, test in tests):
                 del self._groups[first]
@@ -62,7 +63,7 @@ class Epochs(Mapping[int, Epoch]):
         """The entry that holds an epoch; None where it stands alone, or not."""
         at = bisect_right(self._firsts, number) - 1
         group = self._groups[self._firsts[at]] if at >= 0 else None
-        return group if group is not None and self._lowest <= number <= group.last else None
+        return group if group is not None and self.lowest <= number <= group.last else None
 
     @property
     def groups(self) -> Iterable[Compacted]:
@@ -82,7 +83,7 @@ class Epochs(Mapping[int, Epoch]):
         first = last
         while first - 1 in self:
             group = self.group(first - 1) if first - 1 not in self.alone else None
-            first = max(group.first, self._lowest) if group else first - 1
+            first = max(group.first, self.lowest) if group else first - 1
         return first
 
     def __getitem__(self, number: int) -> Epoch:
@@ -92,18 +93,18 @@ class Epochs(Mapping[int, Epoch]):
         if group is None:
             raise KeyError(number)
         if group.first not in self._opened:
-            self._opened[group.first] = {epoch.number: epoch for epoch in group.opened()}
+            self._opened[group.first] = {epoch.number: epoch for epoch in self._read(group)}
         return self._opened[group.first][number]
 
     def __contains__(self, number: object) -> bool:
         return number in self.alone or (isinstance(number, int) and self.group(number) is not None)
 
     def __iter__(self) -> Iterator[int]:
-        held = (n for g in self.groups for n in range(max(g.first, self._lowest), g.last + 1))
+        held = (n for g in self.groups for n in range(max(g.first, self.lowest), g.last + 1))
         return iter(sorted([*held, *self.alone]))
 
     def __len__(self) -> int:
-        return len(self.alone) + sum(g.last - max(g.first, self._lowest) + 1 for g in self._groups.values())
+        return len(self.alone) + sum(g.last - max(g.first, self.lowest) + 1 for g in self._groups.values())
 
 
 def span_within(wider: Span, *, narrower: bool = False) -> Callable[[Span], bool]:

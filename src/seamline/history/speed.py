@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import TypeVar
 
 from seamline.entries.base import Counts, DataFile, EntryBase, Stored
-from seamline.entries.speed import Compacted, Epoch, Retired, SegmentEntry
+from seamline.entries.speed import Compacted, Epoch, Retired, SegmentEntry, SpeedSnapshot, told, told_apart
+from seamline.errors import Condition, TerminalError
 from seamline.frontier import START, Frontier
 from seamline.history.base import History
 from seamline.history.epochs import Epochs, Span, span_within
@@ -39,16 +40,18 @@ class Superseded:
 class SpeedHistory(History):
     """Epochs and compacted segments that stand, the frontier, the ids that were counted, and which entries may go.
 
-    `keep` takes the packs that entries carry, by path, from who will read them; else they are dropped.
+    `keep` takes the packs that entries carry, by path, from who will read them; else they are dropped. `every`: all
+    that stands is read, whatever a snapshot says, by who removes it.
     """
 
-    def __init__(self, log: Log, keep: Callable[[str, bytes], None] | None = None) -> None:
-        self._keep = keep
+    def __init__(self, log: Log, keep: Callable[[str, bytes], None] | None = None, *, every: bool = False) -> None:
+        self._keep, self._every = keep, every
+        self.snapshots: dict[int, datetime] = {}
         self._epoch_entries: dict[int, int] = {}
         self._segment_entries: dict[Span, int] = {}
         self._counted: dict[Span, Mapping[str, Counts]] = {}
         self.superseded: dict[int, Superseded] = {}
-        self.epochs = Epochs()
+        self.epochs = Epochs(self._opened)
         self.compacted: dict[Span, Compacted] = {}
         self.origin: Frontier | None = None
         self.frontier: Frontier = START
@@ -64,6 +67,56 @@ class SpeedHistory(History):
             self._compact(number, self._without_data(entry))
         elif isinstance(entry, Retired):
             self._retire(number, entry)
+        elif isinstance(entry, SpeedSnapshot):
+            for before in self.snapshots.keys() - self.superseded.keys():
+                self._supersede(before, (), entry.at, held=True)
+            self.snapshots[number], self.origin = entry.at, self.origin or entry.origin
+
+    def begins_at(self, entry: EntryBase) -> bool:
+        return not self._every and entry.is_whole
+
+    def begin(self, number: int, entry: EntryBase) -> None:
+        if isinstance(entry, SpeedSnapshot):
+            self._forget()
+            epochs, segments = entry.opened(self.log.path(number))
+            for at, epoch in zip(entry.epoch_entries, epochs, strict=True):
+                self._add(at, epoch)
+            for at, segment in zip(entry.segment_entries, segments, strict=True):
+                self._compact(at, segment)
+            self.epochs.drop(entry.last, ())
+        self.apply(number, entry)
+
+    def _forget(self) -> None:
+        for known in (self._epoch_entries, self._segment_entries, self._counted, self.superseded, self.snapshots):
+            known.clear()
+        self.compacted.clear()
+        self.counts.clear()
+        self.epochs, self.origin, self.newest = Epochs(self._opened), None, None
+        self.frontier, self.last_epoch = START, 0
+
+    def summed(self, claim: int, now: datetime) -> SpeedSnapshot:
+        """The snapshot of what stands. Takes time by the segments and the epochs that stand alone."""
+        alone = sorted(self.epochs.alone)
+        spans = sorted(self.compacted, key=self._segment_entries.__getitem__)
+        return SpeedSnapshot(
+            at=now, claim=claim, end=self.frontier, origin=self.origin, last=self.epochs.lowest - 1,
+            epochs=told(self.epochs.alone[number] for number in alone), epoch_entries=self.entries_of(alone),
+            segments=told_apart(self.compacted[span] for span in spans),
+            segment_entries=tuple(self._segment_entries[span] for span in spans),
+        )  # fmt: skip
+
+    def _opened(self, group: Compacted) -> tuple[Epoch, ...]:
+        own: EntryBase | None = group
+        if group.apart:
+            own = self.log.read(self._segment_entries[group.first, group.last])
+        if isinstance(own, Compacted):
+            return own.opened()
+        raise TerminalError(
+            Condition.OUT_OF_RETENTION,
+            f"epochs {group.first} to {group.last} are gone since the log was read",
+            hint="read the log again: newer epochs stand for what it says now",
+            where=self.log.name,
+        )
 
     def _add(self, number: int, epoch: Epoch) -> None:
         if epoch.number == 1:
@@ -76,7 +129,7 @@ class SpeedHistory(History):
     def _compact(self, number: int, entry: Compacted) -> None:
         span = (entry.first, entry.last)
         self.compacted[span], self._segment_entries[span] = entry, number
-        if entry.epochs:
+        if entry.holds:
             if entry.first == 1:
                 self.origin = entry.start
             self.epochs.take(entry)
@@ -126,6 +179,7 @@ class SpeedHistory(History):
         """Those entries are gone from the log."""
         for number in numbers:
             self.superseded.pop(number, None)
+            self.snapshots.pop(number, None)
 
     def _without_data(self, entry: AnySegment) -> AnySegment:
         if not entry.data:
