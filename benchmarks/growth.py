@@ -13,8 +13,10 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
+import obstore
 import pyarrow as pa
 from figures import Figure, Size
 from lakes import CONTRACT, SOURCE
@@ -50,6 +52,9 @@ VIEWS = 3
 REFRESH = timedelta(minutes=10)
 RETAIN = timedelta(hours=1)
 HOURS = {Size.SMALL: (1, 3), Size.WHOLE: (6, 24)}
+FEW = 100
+"""Epochs, beside which opening is measured."""
+TRIES = 10
 MOST = 3_000
 """Objects."""
 RANDOM = np.random.default_rng(1)
@@ -63,21 +68,27 @@ def measure(size: Size) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         growing, found, opening = Growing(Path(folder)), list[Figure](), list[Figure]()
         began = time.process_time()
+        growing.goes_on_to(timedelta(hours=FEW / EPOCHS))
+        few = growing.opening()
         for hours in HOURS[size]:
             growing.goes_on_to(timedelta(hours=hours))
             objects = growing.objects()
             sizes = {"hours": hours, "epochs": growing.speed.history.last_epoch, **objects}
             name = f"objects beside raw, {RATE} events/s, {VIEWS} views"
             found.append(Figure(f"{name}, {hours} h", sum(objects.values()), "objects", "", sizes, f"under {MOST:,}"))
-            opening.append(Figure(f"opening its logs, {hours} h", growing.opening(), "s of CPU", "", sizes))
-        took = (time.process_time() - began) * 1000 / growing.speed.history.last_epoch
+            took, gets = growing.opening()
+            sizes = {"hours": hours, "epochs": growing.speed.history.last_epoch, "gets": gets, "gets at first": few[1]}
+            name, over = f"opening its logs, {hours} h", f"{FEW} epochs"
+            opening.append(Figure(name, took / few[0], "ratio", over, sizes, "at most 2, goal 1.2"))
+            opening.append(Figure(name, took, "s of CPU", "", sizes))
+        each = (time.process_time() - began) * 1000 / growing.speed.history.last_epoch
     first, last = (figure.value for figure in found)
     over = f"{HOURS[size][0]} h"
     return [
         *found,
         *opening,
         Figure(f"the same after {HOURS[size][1]} h", last / first, "ratio", over, {}, "at most 1.1"),
-        Figure("an epoch's commit and upkeep", took, "ms of CPU", "", {"epochs": growing.speed.history.last_epoch}),
+        Figure("an epoch's commit and upkeep", each, "ms of CPU", "", {"epochs": growing.speed.history.last_epoch}),
     ]
 
 
@@ -118,15 +129,24 @@ class Growing:
                     self.due[work] = self.clock()
                     work()
 
-    def opening(self) -> float:
-        """Seconds of CPU until the logs are read by somebody who did not know them, as a replica does."""
-        began = time.process_time()
+    def opening(self) -> tuple[float, int]:
+        """Seconds of CPU until the logs are read by somebody who did not know them, as a replica does: the least of
+        some tries; and how many objects that got."""
+        tries, got, get = list[float](), list[str](), obstore.get
+        for _ in range(TRIES):
+            began = time.process_time()
+            self._open()
+            tries.append(time.process_time() - began)
+        with patch.object(obstore, "get", lambda store, path: (got.append(path), get(store, path))[1]):
+            self._open()
+        return min(tries), len(got)
+
+    def _open(self) -> None:
         catalogue = Catalogue(self.lake)
         SpeedHistory(self.lake.speed_log("main"))
         ArchiveHistory(self.lake.archive_log("main"))
         for state in catalogue.states.values():
             BatchHistory(self.lake.batch_log(str(state.served)))
-        return time.process_time() - began
 
     def objects(self) -> dict[str, int]:
         """By the first part of their paths; the smaller ones together."""

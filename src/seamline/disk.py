@@ -51,6 +51,18 @@ class Disk:
         if files:
             self._sync(files, {file.parent for file in files})
 
+    def paths(self, prefix: str) -> list[str]:
+        """The paths of all files below a folder, in no order. A tenth of what a store takes, which asks for their sizes
+        and times."""
+
+        def failed(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):
+                raise error
+
+        at = len(str(self.root)) + 1
+        found = os.walk(self.root / prefix, onerror=failed)
+        return [os.path.join(folder, name)[at:] for folder, _, names in found for name in names]
+
     def set_aside(self, path: str, payload: bytes) -> None:
         """Renames a file that holds just `payload`, so that its name is free again; nothing where it is another by now.
 

@@ -46,7 +46,7 @@ class Frontier:
 
     def __init__(self, offsets: Mapping[Partition, int] | Iterable[tuple[Partition, int]] = ()) -> None:
         pairs = offsets.items() if isinstance(offsets, Mapping) else offsets
-        entries = {Partition(*partition): offset for partition, offset in pairs}
+        entries = {p if isinstance(p, Partition) else Partition(*p): offset for p, offset in pairs}
         if any(offset < 0 for offset in entries.values()):
             raise ValueError(f"offsets are 0 or more, got {entries}")
         self._offsets = dict(sorted(entries.items()))

@@ -92,9 +92,12 @@ def get(store: Any, path: str) -> bytes | None:
 @_retrying
 def paths(store: Any, prefix: str) -> list[str]:
     """The paths of all objects under a prefix, in no order."""
+    local = local_disk(store)
     try:
+        if local is not None:
+            return local.paths(prefix)
         return [item["path"] for batch in obstore.list(store, prefix=prefix) for item in batch]
-    except BaseError as error:
+    except (BaseError, OSError) as error:
         raise unavailable(error, prefix) from error
 
 

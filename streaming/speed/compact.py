@@ -30,7 +30,7 @@ from seamline.segment import build_chain
 GRACE = timedelta(hours=1)
 """What was retired stays readable for this long: longer than the longest query."""
 
-SETTLED = timedelta(hours=1)
+SETTLED = timedelta(minutes=10)
 """A cut that has stood for so long is one of a version: that of a run, or of a first version to come, moves on."""
 
 LEVELS = 3

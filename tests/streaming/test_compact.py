@@ -28,6 +28,7 @@ from seamline.streaming.speed.compact import (
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+TEN_MINUTES = timedelta(minutes=10)
 A_DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 
@@ -115,11 +116,11 @@ def test_one_of_a_lower_level_goes_with_those_around_it() -> None:
 def test_what_can_grow_no_more_is_put_together_as_it_is_once_its_end_is_settled() -> None:
     """Else each cut that there ever was would leave up to a run of epochs behind."""
     before_a_cut = links(*singles(1, 7))
-    assert run(before_a_cut, 4, 3, later=HOUR) == [4, 5, 6, 7], "three before the cut"
+    assert run(before_a_cut, 4, 3, later=TEN_MINUTES) == [4, 5, 6, 7], "three before the cut"
     left = links((1, 1), (2, 2), (3, 3), (4, 7, 1))
     for cuts in ((3,), ()):
-        assert run(left, 4, *cuts, later=HOUR) == []
-        assert run(left, 4, *cuts, later=HOUR + SECOND) == [1, 2, 3]
+        assert run(left, 4, *cuts, later=TEN_MINUTES) == []
+        assert run(left, 4, *cuts, later=TEN_MINUTES + SECOND) == [1, 2, 3]
     assert run(links((1, 1), (2, 5, 1)), 4, 1, later=A_DAY) == [], "one is together"
     assert run(links((1, 4, 1), (5, 8, 1), (9, 9)), 4, 8, later=A_DAY) == [1, 5]
     assert run(links(*singles(1, 3)), 4, later=A_DAY) == [], "these may still grow"

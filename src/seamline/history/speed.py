@@ -153,7 +153,8 @@ class SpeedHistory(History):
 
     def _counted_within(self, span: Span) -> list[Span]:
         epochs = [(number, number) for number in range(span[0], span[1] + 1)]
-        return [one for one in (*epochs, *filter(span_within(span), self.compacted)) if one in self._counted]
+        segments = filter(span_within(span), self.compacted if len(epochs) > 1 else ())
+        return [one for one in (*epochs, *segments) if one in self._counted]
 
     def _retire(self, number: int, entry: Retired) -> None:
         for epoch in self.epochs.drop(entry.last, entry.replaced):
