@@ -152,9 +152,10 @@ class SpeedHistory(History):
             self.newest = max(entry.newest, self.newest or entry.newest)
 
     def _counted_within(self, span: Span) -> list[Span]:
-        epochs = [(number, number) for number in range(span[0], span[1] + 1)]
-        segments = filter(span_within(span), self.compacted if len(epochs) > 1 else ())
-        return [one for one in (*epochs, *segments) if one in self._counted]
+        first, last = span
+        if first == last:
+            return [span] if span in self._counted else []
+        return [one for one in self._counted if first <= one[0] and one[1] <= last]
 
     def _retire(self, number: int, entry: Retired) -> None:
         for epoch in self.epochs.drop(entry.last, entry.replaced):
