@@ -99,9 +99,13 @@ class Epochs(Mapping[int, Epoch]):
     def __contains__(self, number: object) -> bool:
         return number in self.alone or (isinstance(number, int) and self.group(number) is not None)
 
+    def within(self, groups: Iterable[Compacted]) -> list[int]:
+        """The numbers, in order, of those that stand alone or in some groups."""
+        held = (n for g in groups for n in range(max(g.first, self.lowest), g.last + 1))
+        return sorted([*held, *self.alone])
+
     def __iter__(self) -> Iterator[int]:
-        held = (n for g in self.groups for n in range(max(g.first, self.lowest), g.last + 1))
-        return iter(sorted([*held, *self.alone]))
+        return iter(self.within(self.groups))
 
     def __len__(self) -> int:
         return len(self.alone) + sum(g.last - max(g.first, self.lowest) + 1 for g in self._groups.values())

@@ -239,22 +239,20 @@ class SpeedHistory(History):
     def segments(self, definition: str, *ends: Frontier) -> list[Segment]:
         """Every segment of a definition that stands. An epoch that does not list the definition is a hole.
 
-        An epoch without records covers nothing: it only says what is listed from there on. Where `ends` are told, which
-        a chain is to begin or end at, epochs are left out whose compacted segment holds none of them inside.
+        An epoch without records covers nothing: it only says what is listed from there on. Where `ends` are told, the
+        first of which a chain is to begin at and the others to end at, what lies before it is left out, and epochs
+        whose compacted segment holds none of them inside.
         """
-        whole = [g for g in self.epochs.groups if ends and not any(is_inside(end, g.start, g.end) for end in ends)]
-        left_out = {number for group in whole for number in range(group.first, group.last + 1)}
-        epochs = [
-            segment_of(definition, e, (e.number, e.number))
-            for e in (self.epochs[number] for number in self.epochs if number not in left_out)
-            if definition in e.files and e.start != e.end
+
+        def is_part(one: Epoch | Compacted) -> bool:
+            return definition in one.files and one.start != one.end and not (ends and one.end <= ends[0])
+
+        divided = [g for g in self.epochs.groups if not ends or any(is_inside(end, g.start, g.end) for end in ends)]
+        epochs = (self.epochs[number] for number in self.epochs.within(divided))
+        return [
+            *(segment_of(definition, one, (one.number, one.number)) for one in epochs if is_part(one)),
+            *(segment_of(definition, one, span) for span, one in self.compacted.items() if is_part(one)),
         ]
-        wider = [
-            segment_of(definition, c, span)
-            for span, c in self.compacted.items()
-            if definition in c.files and c.start != c.end
-        ]
-        return epochs + wider
 
     @property
     def beginning(self) -> Frontier | None:
