@@ -130,7 +130,7 @@ def test_a_runbook_says_what_it_means_three_things_to_look_at_and_what_to_do(nam
 def test_every_decision_is_listed_and_numbered_once() -> None:
     folder = ROOT / "docs" / "adr"
     files = sorted(path.name for path in folder.glob("0*.md"))
-    assert len({name[:4] for name in files}) == len(files)
+    assert [name[:4] for name in files] == [f"{number:04}" for number in range(1, len(files) + 1)]
     listed = re.findall(r"\]\((0[^)]+)\)", (folder / "README.md").read_text())
     assert listed == files
 
