@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pyarrow as pa
@@ -55,6 +55,9 @@ class Import:
     already: bool
     """The same content was imported for this contract before, and nothing was done."""
 
+    rejected: Mapping[str, tuple[int, int]] = field(default_factory=dict, hash=False)
+    """By reason, the most first: how many records, and the row number of the first."""
+
 
 def import_events(
     project: Project,
@@ -87,12 +90,12 @@ def import_events(
             "the records changed between two looks at them: nothing was archived",
             hint="run it again once nobody writes the file",
         )
-    whole = sum(counts.values(), Counts())
+    whole, rejected = sum(counts.values(), Counts()), _rejected(project, files)
     tables = [shelf.table for shelf in shelves if shelf.contract == contract]
     check_age(began, clock(), timedelta(hours=project.settings.archive.retention_hours) / 2)
     Inbox(project.lake, stream).put(Imported(source=source, contract=contract, rows=whole.read), files, counts, tables)
     _have_committed(project, stream, shelves, history, source, clock, wait_seconds)
-    return Import(source, contract, whole, already=False)
+    return Import(source, contract, whole, already=False, rejected=rejected)
 
 
 def content_hash(contract: str, values: Iterable[bytes]) -> str:
@@ -131,6 +134,17 @@ def _write(
             more = Counts(read=read, rejected=rejected, counted=read - rejected)
             counts[label] = counts.get(label, Counts()) + more
     return files, counts
+
+
+def _rejected(project: Project, files: Iterable[RawFile]) -> dict[str, tuple[int, int]]:
+    """Reads two columns of the files that hold rejected rows."""
+    paths = [file.path for file in files if file.rejects]
+    if not paths:
+        return {}
+    kernel, lake = project.settings.kernel, project.lake
+    counted = "SELECT _reject, count(*) AS n, min(_offset) AS first FROM raw WHERE _reject IS NOT NULL GROUP BY 1"
+    rows = lake.kernel(kernel.memory, kernel.threads).run(f"{counted} ORDER BY n DESC, 1", {"raw": lake.read(paths)})
+    return {row["_reject"]: (row["n"], row["first"]) for row in rows.to_pylist()}
 
 
 def _chunks(source: str, values: Iterable[bytes], now: datetime) -> Iterator[pa.Table]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from seamline.cli.files import EventFilesArgument, FormatOption, show_rejections
 from seamline.console import note, show_json, show_table
 from seamline.operate.imports import import_files, is_viewed
 from seamline.progress import progress
@@ -21,13 +22,15 @@ def add(app: typer.Typer) -> None:
         epilog=examples(
             "seamline import 2025.jsonl.gz --contract orders",
             "seamline import january.csv february.csv --contract orders --json",
+            "seamline import orders.parquet months.zip --contract orders",
         ),
     )(import_)
 
 
 def import_(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON lines or CSV; plain, .gz or .bz2.")],
+    files: EventFilesArgument,
     contract: Annotated[str, typer.Option("--contract", help="The contract of these events.")],
+    kind: FormatOption = "",
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -36,10 +39,14 @@ def import_(
     A file is known by its content: one that was imported before is not taken again.
     """
     loaded = load_project(project)
-    done = import_files(loaded, files, loaded.contract(contract), show=progress, say=note)
+    done = import_files(loaded, files, loaded.contract(contract), kind=kind, show=progress, say=note)
     rows = [
-        {"file": str(one.file), "already": one.already, **one.counts.model_dump(), "source": one.source} for one in done
-    ]
+        {
+            "file": one.file, "already": one.already, **one.counts.model_dump(), "source": one.source,
+            "reasons": [asdict(of) for of in one.rejected],
+        }
+        for one in done
+    ]  # fmt: skip
     if as_json:
         show_json(rows)
         return
@@ -48,6 +55,7 @@ def import_(
     show_table(
         (*columns, "result"), [(*(row[c] for c in columns), word) for row, word in zip(rows, results, strict=True)]
     )
+    show_rejections([one for taken in done for one in taken.rejected], "are rejected")
     if all(one.already for one in done):
         return
     if is_viewed(loaded, contract):

@@ -28,10 +28,8 @@ _FAULTS = (
 
 
 @dataclass(frozen=True)
-class CsvHeader:
-    """A header read by a contract."""
-
-    delimiter: str
+class NamedFields:
+    """A file's columns, read by a contract."""
 
     columns: tuple[tuple[str, Field | None], ...]
     """JSON keys with their fields."""
@@ -43,7 +41,7 @@ class CsvHeader:
     """Fields that are no column."""
 
 
-def read_csv(lines: Iterator[bytes], contract: Contract, where: str) -> tuple[CsvHeader, Iterator[bytes]]:
+def read_csv(lines: Iterator[bytes], contract: Contract, where: str) -> tuple[NamedFields, Iterator[bytes]]:
     """The header, and each row as a JSON object typed by the contract; one that does not fit the header as it was.
 
     An empty cell is a field that is missing; objects and arrays are JSON in their cell; numbers keep every digit.
@@ -54,7 +52,8 @@ def read_csv(lines: Iterator[bytes], contract: Contract, where: str) -> tuple[Cs
     delimiter = _delimiter(_text(first), contract)
     rows = iter(_WrittenRows(chain([first], lines), delimiter, where))
     names, _ = next(rows)  # no line is one row too, without cells
-    header = read_header(names, contract, delimiter, where)
+    hint = f"put the fields' names into the first line, separated by {' or '.join(DELIMITERS.values())}"
+    header = name_fields(names, contract, f"{where}:1", hint)
     return header, _objects(rows, header)
 
 
@@ -80,7 +79,7 @@ def read_cells(lines: Iterator[bytes], where: str) -> Iterator[tuple[bytes, dict
             yield _bytes(written), cells
 
 
-def _objects(rows: Iterator[tuple[list[str], str]], header: CsvHeader) -> Iterator[bytes]:
+def _objects(rows: Iterator[tuple[list[str], str]], header: NamedFields) -> Iterator[bytes]:
     for row, written in rows:
         if row and len(row) == len(header.columns):
             cells = zip(header.columns, row, strict=True)
@@ -133,8 +132,9 @@ class _WrittenRows:
             ) from error
 
 
-def read_header(names: list[str], contract: Contract, delimiter: str, where: str) -> CsvHeader:
-    """The columns by the contract. Names and JSON keys of fields differ in more than case, so case does not count.
+def name_fields(names: list[str], contract: Contract, where: str, hint: str) -> NamedFields:
+    """The columns by the contract; `hint`: how to name them. Names and JSON keys of fields differ in more than case, so
+    case does not count.
 
     Raises UserError INPUT_INVALID where the event time is not named, or two columns are the same.
     """
@@ -143,19 +143,18 @@ def read_header(names: list[str], contract: Contract, delimiter: str, where: str
     columns = tuple((field.key if field else name, field) for name, field in found)
     wanted = contract.field(contract.event_time).key
     keys = [key for key, _ in columns]
-    detail = f"a first line with fields of {contract.name}: {', '.join(f.key for f in contract.fields)}"
+    detail = f"fields of {contract.name}: {', '.join(f.key for f in contract.fields)}"
     if wanted not in keys:
         message = f"the header does not name the event time {wanted!r}: {', '.join(names) or 'it is empty'}"
-        hint = f"put the fields' names into the first line, separated by {' or '.join(DELIMITERS.values())}"
-        raise UserError(Condition.INPUT_INVALID, message, detail=detail, hint=hint, where=f"{where}:1")
+        raise UserError(Condition.INPUT_INVALID, message, detail=detail, hint=hint, where=where)
     doubled = [name for (name, _), key in zip(found, keys, strict=True) if key and keys.count(key) > 1]
     if doubled:
         message = f"columns {' and '.join(map(repr, doubled))} are the same field"
         raise UserError(
-            Condition.INPUT_INVALID, message, detail="each field once", hint="rename or remove one", where=f"{where}:1"
+            Condition.INPUT_INVALID, message, detail="each field once", hint="rename or remove one", where=where
         )
     lacking = tuple(field.key for field in contract.fields if field.key not in keys)
-    return CsvHeader(delimiter, columns, tuple(name for name, field in found if field is None), lacking)
+    return NamedFields(columns, tuple(name for name, field in found if field is None), lacking)
 
 
 def _known(contract: Contract) -> dict[str, Field]:
@@ -186,13 +185,16 @@ def _json(cell: str, field: Field | None) -> str:
         return cell.strip()
     if kind == "boolean" and cell.strip().lower() in ("true", "false"):
         return cell.strip().lower()
-    if kind in ("object", "array"):
-        try:
-            json.loads(cell)
-        except (ValueError, RecursionError):
-            return _quoted(cell)
-        return cell
-    return _quoted(cell)
+    return json_or_text(cell) if kind in ("object", "array") else _quoted(cell)
+
+
+def json_or_text(cell: str) -> str:
+    """A cell that holds JSON as it stands, another as a string."""
+    try:
+        json.loads(cell)
+    except (ValueError, RecursionError):
+        return _quoted(cell)
+    return cell
 
 
 def _quoted(text: str) -> str:

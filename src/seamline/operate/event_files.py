@@ -1,4 +1,4 @@
-"""Events in files: JSON lines or CSV, plain, gzip or bzip2, as the bytes of records. Pure but for reading the file.
+"""Events in files: JSON lines, CSV or Parquet, plain or packed, as the bytes of records. Pure but for reading the file.
 
 A line that cannot be read is passed on as it stands: its contract rejects it, with the reason, where it can be counted.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation, localcontext
@@ -15,14 +16,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pyarrow as pa
+
 from seamline.errors import Condition, UserError
-from seamline.operate.csvrows import CsvHeader, read_cells, read_csv
-from seamline.operate.packing import DAMAGED, LONGEST, PACKED, LineTooLongError, lines, pieces
+from seamline.operate.csvrows import NamedFields, read_cells, read_csv
+from seamline.operate.event_sources import CSV, PARQUET, EventSource, source_of
+from seamline.operate.packing import (
+    DAMAGED,
+    FREE,
+    LONGEST,
+    SWELLING,
+    LineTooLongError,
+    SwollenError,
+    lines,
+    pieces,
+)
+from seamline.operate.parquetrows import look_parquet, read_parquet
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.observed import Cell, read_document
 from seamline.schemas.contracts.types import EPOCHS, parse_count, parse_instant
 
-LINES = (".jsonl", ".ndjson", ".json")
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -46,39 +59,24 @@ class Contents:
     """A file that is being read."""
 
     records: Iterator[bytes]
-    """The bytes of each; empty lines are passed over, a CSV row becomes the JSON object of its cells."""
+    """The bytes of each; empty lines are passed over, a row becomes the JSON object of its cells."""
 
-    header: CsvHeader | None = None
-    """Of a CSV file."""
+    header: NamedFields | None = None
+    """Of a file of rows."""
 
 
 class EventFile:
     """One file, read once from its beginning. `done` and `size` are bytes of the file as it is stored."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: Path | EventSource) -> None:
         """Raises UserError INPUT_INVALID where the name says no known format, or there is no such file."""
-        suffixes = path.suffixes[-2:]
-        self.packed = suffixes[-1] if suffixes and suffixes[-1] in PACKED else ""
-        kind = [suffix for suffix in suffixes if suffix not in PACKED][-1:]
-        self.is_csv = kind == [".csv"]
-        if not kind or kind[0] not in (*LINES, ".csv"):
-            raise UserError(
-                Condition.INPUT_INVALID,
-                f"file {path.name!r} says no format",
-                detail=f"names ending in {', '.join((*LINES, '.csv'))}, then perhaps {' or '.join(PACKED)}",
-                hint="rename the file",
-                where=str(path),
-            )
-        if path.exists() and not path.is_file():
-            message = "is a folder" if path.is_dir() else "is no file that can be read twice"
-            hint = "name the files inside" if path.is_dir() else "write what it gives into a file first"
-            raise UserError(Condition.INPUT_INVALID, message, detail="files", hint=hint, where=str(path))
+        self.source = source_of(file) if isinstance(file, Path) else file
+        self.where, self.size = str(self.source), self.source.size
         try:
-            self._raw = path.open("rb")
-        except OSError as error:
-            raise UserError(Condition.INPUT_INVALID, f"cannot be read: {error.strerror}", where=str(path)) from error
-        self.path = path
-        self.size = path.stat().st_size
+            self._raw = self.source.open()
+        except (*DAMAGED, NotImplementedError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise UserError(Condition.INPUT_INVALID, f"cannot be read: {why}", where=self.where) from error
 
     @property
     def done(self) -> int:
@@ -87,47 +85,74 @@ class EventFile:
 
     def lines(self) -> Iterator[bytes]:
         """Lines with their ends. Raises UserError INPUT_INVALID naming the line where the file is damaged."""
-        number = 0
+        number, packed = 0, self.source.packed
         try:
-            if self.packed and not self.size:
+            if packed and not self.size:
                 raise EOFError("it is empty")
-            for line in lines(pieces(self._raw, self.packed)):
+            for line in lines(pieces(self._raw, packed, self.size)):
                 number += 1
                 if number == 1 and line.startswith(_UTF_16):
-                    raise self._refused(1, "the file is UTF-16", "UTF-8", f"iconv -f UTF-16 -t UTF-8 {self.path.name}")
+                    name = Path(self.where).name
+                    raise self._refused(1, "the file is UTF-16", "UTF-8", f"iconv -f UTF-16 -t UTF-8 {name}")
                 yield line.removeprefix(_BOM) if number == 1 else line
         except DAMAGED as error:
             message = f"the file is damaged after this line: {error}"
-            raise self._refused(
-                number, message, f"a whole {self.packed or 'text'} file", "fetch the file again"
-            ) from error
+            raise self._refused(number, message, f"a whole {packed or 'text'} file", "fetch the file again") from error
         except LineTooLongError as error:
             message = f"a line of over {LONGEST >> 20} MB"
             raise self._refused(
                 number + 1, message, "one JSON object a line", "put line ends between the objects"
             ) from error
+        except SwollenError as error:
+            message = f"the file unpacks to over {SWELLING} times its bytes"
+            detail = f"{FREE >> 20} MB, or {SWELLING} times the file's bytes"
+            raise self._refused(number, message, detail, "look at what it holds, and unpack it first") from error
 
     def read(self, contract: Contract) -> Contents:
-        """What it holds by a contract. Raises as `lines` and `read_csv` do, now or as its records are asked for."""
-        if self.is_csv:
-            header, rows = read_csv(self.lines(), contract, str(self.path))
+        """What it holds by a contract. Raises as `lines`, `read_csv` and `read_parquet` do, now or as its records are
+        asked for."""
+        if self.source.kind == CSV:
+            header, rows = read_csv(self.lines(), contract, self.where)
             return Contents(rows, header)
+        if self.source.kind == PARQUET:
+            with self._whole(0):
+                columns, rows = read_parquet(self._raw, contract, self.where)
+            return Contents(self._rows(rows), columns)
         return Contents(line for line in (line.rstrip(b"\r\n") for line in self.lines()) if line.strip())
 
     def look(self) -> Iterator[tuple[bytes, dict[str, object] | None]]:
         """Each record's bytes and the object that it holds (None: none), before there is a contract; a CSV row's values
-        are Cells. Raises as `lines` and `read_cells` do."""
-        if self.is_csv:
-            for written, cells in read_cells(self.lines(), str(self.path)):
+        are Cells. Raises as `lines`, `read_cells` and `look_parquet` do."""
+        if self.source.kind == CSV:
+            for written, cells in read_cells(self.lines(), self.where):
                 yield written, None if cells is None else {name: Cell(cell) for name, cell in cells.items()}
             return
-        for line in self.lines():
+        for line in self._rows(look_parquet(self._raw, self.where)) if self.source.kind == PARQUET else self.lines():
             if line.strip():
                 record = line.rstrip(b"\r\n")
                 yield record, read_document(record)
 
+    def _rows(self, rows: Iterator[bytes]) -> Iterator[bytes]:
+        """The same rows. Raises UserError INPUT_INVALID naming the row where the file is damaged."""
+        done = 0
+        while True:
+            with self._whole(done):
+                row = next(rows, None)
+            if row is None:
+                return
+            yield row
+            done += 1
+
+    @contextmanager
+    def _whole(self, row: int) -> Iterator[None]:
+        try:
+            yield
+        except (*DAMAGED, pa.ArrowException, ValueError, OverflowError) as error:
+            message = f"the file is damaged after this row: {error}"
+            raise self._refused(row, message, "a whole Parquet file", "fetch the file again") from error
+
     def _refused(self, line: int, message: str, detail: str, hint: str) -> UserError:
-        return UserError(Condition.INPUT_INVALID, message, detail=detail, hint=hint, where=f"{self.path}:{line}")
+        return UserError(Condition.INPUT_INVALID, message, detail=detail, hint=hint, where=f"{self.where}:{line}")
 
     def __enter__(self) -> EventFile:
         return self

@@ -9,7 +9,8 @@ from pathlib import Path
 from seamline.advance import Advance, Say, Show, unsaid, unshown
 from seamline.entries.base import Counts
 from seamline.operate.event_files import EventFile
-from seamline.operate.survey import check_files
+from seamline.operate.event_sources import EventSource, sources
+from seamline.operate.survey import Rejection, check_files, place_of
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import Project
@@ -20,7 +21,7 @@ from seamline.streaming.archive.importing import import_events
 class Taken:
     """What became of one file."""
 
-    file: Path
+    file: str
 
     already: bool
     """It was imported before, so nothing was done."""
@@ -28,20 +29,35 @@ class Taken:
     counts: Counts
     source: str
 
+    rejected: tuple[Rejection, ...]
+    """By reason, the most first."""
+
 
 def import_files(
-    project: Project, files: Sequence[Path], contract: Contract, *, show: Show = unshown, say: Say = unsaid
+    project: Project,
+    files: Sequence[Path],
+    contract: Contract,
+    *,
+    kind: str = "",
+    show: Show = unshown,
+    say: Say = unsaid,
 ) -> list[Taken]:
     """Takes files into the archive, each in an entry of its own; none before all were read whole.
 
-    A file is known by its content. Raises UserError INPUT_INVALID where one cannot be read.
+    A file is known by its content, a member of a zip file by its own. `kind`: the format of `-`, as `sources` takes it.
+    Raises UserError INPUT_INVALID where one cannot be read.
     """
-    check_files(files, contract, say)
     done = []
-    for path in files:
-        with show(f"import {path.name}", path.stat().st_size * 2) as advance:
-            taken = import_events(project, contract.name, lambda path=path, by=advance: _values(path, contract, by))  # type: ignore[misc]
-        done.append(Taken(path, taken.already, taken.counts, taken.source))
+    with sources(files, kind, say=say) as found:
+        check_files(found, contract, say)
+        for file in found:
+            with show(f"import {Path(file.name).name}", file.size * 2) as advance:
+                taken = import_events(project, contract.name, lambda file=file, by=advance: _values(file, contract, by))  # type: ignore[misc]
+            rejected = tuple(
+                Rejection(reason, records, place_of(file, 0, first))
+                for reason, (records, first) in taken.rejected.items()
+            )
+            done.append(Taken(file.name, taken.already, taken.counts, taken.source, rejected))
     return done
 
 
@@ -51,7 +67,7 @@ def is_viewed(project: Project, contract: str) -> bool:
     return any(contract in record.contracts for state in served for record in state.definitions)
 
 
-def _values(path: Path, contract: Contract, advance: Advance) -> Iterator[bytes]:
+def _values(path: EventSource, contract: Contract, advance: Advance) -> Iterator[bytes]:
     """The records of one file, from the first on; tells the bytes read. An import reads twice: hash, then rows."""
     with EventFile(path) as file:
         before = 0

@@ -19,7 +19,8 @@ from seamline.clock import system_clock
 from seamline.errors import Condition, TerminalError, TransientError, UserError
 from seamline.kernel import Limits, kernel
 from seamline.operate.event_files import EventFile, newest, read_event, shift
-from seamline.operate.survey import Survey, check_names, judge_files, say_rejected
+from seamline.operate.event_sources import EventSource, sources
+from seamline.operate.survey import Rejection, Survey, check_names, judge_files, say_rejected
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import Project
 from seamline.streaming.clients import REFUSALS, python_options, refused, turned_away
@@ -44,8 +45,8 @@ class Replayed:
     sent: int
     seconds: float
 
-    rejected: int
-    """How many of them the contract will reject."""
+    rejected: tuple[Rejection, ...]
+    """Those of them that the contract will reject, by reason, the most first."""
 
 
 def replay_files(
@@ -55,14 +56,28 @@ def replay_files(
     rate: float = 0,
     *,
     shift_to_now: bool = False,
+    kind: str = "",
     show: Show = unshown,
     say: Say = unsaid,
 ) -> Replayed:
     """Sends files to the contract's topic, which is made if it is missing; none goes before all were read whole.
 
-    `rate`: records a second, 0 is unbounded. Raises UserError INPUT_INVALID where a file or a record cannot go; else as
-    `producer` and `send_files` do.
+    `rate`: records a second, 0 is unbounded; `kind`: the format of `-`, as `sources` takes it. Raises UserError
+    INPUT_INVALID where a file or a record cannot go; else as `producer` and `send_files` do.
     """
+    with sources(files, kind, say=say) as found:
+        return _replay(project, found, contract, rate, shift_to_now, show, say)
+
+
+def _replay(
+    project: Project,
+    files: Sequence[EventSource],
+    contract: Contract,
+    rate: float,
+    shift_to_now: bool,
+    show: Show,
+    say: Say,
+) -> Replayed:
     check_names(files)
     by = _shift_of(files, contract, system_clock(), say) if shift_to_now else timedelta()
     survey = _judged(project, files, contract, by, show, say)
@@ -75,18 +90,20 @@ def replay_files(
         cluster.close()
     with producer(project.bootstrap, kafka.options, contract.topic) as send:
         started = time.monotonic()
-        with show(f"replay to {contract.topic}", sum(path.stat().st_size for path in files)) as advance:
+        with show(f"replay to {contract.topic}", sum(file.size for file in files)) as advance:
             sent = send_files(files, contract, send, rate, by, advance)
         seconds = time.monotonic() - started
-    return Replayed(contract.topic, sent, seconds, survey.rejected.total())
+    return Replayed(contract.topic, sent, seconds, survey.rejections)
 
 
-def _judged(project: Project, files: Sequence[Path], contract: Contract, by: timedelta, show: Show, say: Say) -> Survey:
+def _judged(
+    project: Project, files: Sequence[EventSource], contract: Contract, by: timedelta, show: Show, say: Say
+) -> Survey:
     """All files, read whole before the first record goes; says what will be rejected, and refuses what cannot go."""
     limits = project.settings.kernel
     engine = kernel(Limits(memory=limits.memory, threads=limits.threads))
     siblings = [one for one in project.contracts.values() if one.topic == contract.topic]
-    with show("look at the files", sum(path.stat().st_size for path in files)) as advance:
+    with show("look at the files", sum(file.size for file in files)) as advance:
         survey = judge_files(files, contract, siblings, engine, system_clock(), by, advance, say)
     length, place = survey.longest
     if length > LARGEST:
@@ -102,7 +119,7 @@ def _judged(project: Project, files: Sequence[Path], contract: Contract, by: tim
 
 
 def send_files(
-    files: Iterable[Path],
+    files: Iterable[Path | EventSource],
     contract: Contract,
     send: Send,
     rate: float = 0,
@@ -186,7 +203,7 @@ def _refused(bootstrap: str, topic: str, error: Any, taken: int) -> TransientErr
     return TerminalError(Condition.INPUT_INVALID, f"topic {topic} refuses a record: {message}", where=topic)
 
 
-def _shift_of(files: Iterable[Path], contract: Contract, now: datetime, say: Say) -> timedelta:
+def _shift_of(files: Iterable[EventSource], contract: Contract, now: datetime, say: Say) -> timedelta:
     """By how much event times have to move so that the newest is now: one pass over the files."""
     latest = None
     for path in files:

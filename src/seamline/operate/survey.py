@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from seamline.advance import Advance, Say, unsaid, unseen
 from seamline.kernel import Kernel
-from seamline.operate.csvrows import CsvHeader
+from seamline.operate.csvrows import NamedFields
 from seamline.operate.event_files import EventFile, shift
+from seamline.operate.event_sources import EventSource
 from seamline.portions import in_portions, lists_of, portion_bytes
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.decode import decode_statement
@@ -26,6 +29,17 @@ SHOWN = 8
 """Reasons that are named."""
 
 
+@dataclass(frozen=True)
+class Rejection:
+    """Records of files that a contract rejects for one reason."""
+
+    reason: str
+    records: int
+
+    first: str
+    """Where the first of them stands: its file, and its number there from 1 on."""
+
+
 @dataclass
 class Survey:
     """What files hold: counted up by `add`."""
@@ -35,24 +49,35 @@ class Survey:
     rejected: Counter[str] = field(default_factory=Counter)
     """By reason."""
 
+    first: dict[str, str] = field(default_factory=dict)
+    """Where each reason is met first."""
+
     unclaimed: int = 0
     """Records that the contract's discriminator leaves to others."""
 
     longest: tuple[int, str] = (0, "")
     """Bytes of the largest record, and where it stands."""
 
-    def add(self, engine: Kernel, judged: str, records: pa.Table, longest: tuple[int, str]) -> None:
-        """Records, by a statement that gives reasons and how many have each, '' for none; the longest of them."""
+    @property
+    def rejections(self) -> tuple[Rejection, ...]:
+        """The most first."""
+        return tuple(Rejection(reason, n, self.first[reason]) for reason, n in self.rejected.most_common())
+
+    def add(self, engine: Kernel, judged: str, records: pa.Table, place: Callable[[int], str]) -> None:
+        """Records, by a statement that gives reasons, '' for none, with how many have each and the number of the first;
+        `place`: where the record of a number stands."""
+        lengths = pc.binary_length(records["value"]).to_pylist()
         self.records += records.num_rows
-        self.longest = max(self.longest, longest)
+        self.longest = max(self.longest, (max(lengths), place(lengths.index(max(lengths)))))
         self.unclaimed += records.num_rows
         for found in in_portions(lambda one: engine.run(judged, {"records": one}), records, portion_bytes(engine)):
-            for reason, n in zip(found["reason"].to_pylist(), found["n"].to_pylist(), strict=True):
+            for reason, n, first in zip(*(found[name].to_pylist() for name in ("reason", "n", "first")), strict=True):
                 self.unclaimed -= n
                 self.rejected.update({reason: n} if reason else {})
+                self.first.setdefault(reason, place(first))
 
 
-def check_files(paths: Iterable[Path], contract: Contract, say: Say = unsaid) -> None:
+def check_files(paths: Iterable[Path | EventSource], contract: Contract, say: Say = unsaid) -> None:
     """Reads all files to their ends, and says which columns are no field. Raises UserError INPUT_INVALID."""
     paths = list(paths)
     check_names(paths)
@@ -65,7 +90,7 @@ def check_files(paths: Iterable[Path], contract: Contract, say: Say = unsaid) ->
             _say_columns(path, contents.header, contract, say)
 
 
-def check_names(paths: Iterable[Path]) -> None:
+def check_names(paths: Iterable[Path | EventSource]) -> None:
     """All files can be opened. Raises UserError INPUT_INVALID."""
     for path in paths:
         with EventFile(path):
@@ -73,7 +98,7 @@ def check_names(paths: Iterable[Path]) -> None:
 
 
 def judge_files(
-    paths: Iterable[Path],
+    paths: Iterable[Path | EventSource],
     contract: Contract,
     siblings: Sequence[Contract],
     engine: Kernel,
@@ -89,17 +114,15 @@ def judge_files(
     siblings: the contracts of its topic. Raises UserError INPUT_INVALID as `check_files` does.
     """
     decoded = decode_statement(contract, siblings)
-    judged = f"SELECT coalesce(_reject, '') AS reason, count(*) AS n FROM ({decoded}) GROUP BY 1"
+    judged = f"SELECT coalesce(_reject, '') AS reason, count(*) AS n, min(_offset) AS first FROM ({decoded}) GROUP BY 1"
     survey = Survey()
     for path in paths:
         with EventFile(path) as file:
             contents, before, seen = file.read(contract), 0, 0
             for values in lists_of(islice(contents.records, most), ROWS, BYTES):
                 moved = [shift(value, contract, by) for value in values] if by else values
-                lengths = [len(value) for value in moved]
-                place = f"{path}: record {seen + lengths.index(max(lengths)) + 1}"
+                survey.add(engine, judged, record_table(moved, now), partial(place_of, path, seen))
                 seen += len(moved)
-                survey.add(engine, judged, record_table(moved, now), (max(lengths), place))
                 advance(file.done - before, f"{survey.records} records looked at")
                 before = file.done
         if contents.header:
@@ -107,7 +130,12 @@ def judge_files(
     return survey
 
 
-def _say_columns(path: Path, header: CsvHeader, contract: Contract, say: Say) -> None:
+def place_of(path: Path | EventSource, before: int, number: int) -> str:
+    """Where a record stands: `number` is from 0 on, after `before` others of its file."""
+    return f"{path}: record {before + number + 1}"
+
+
+def _say_columns(path: Path | EventSource, header: NamedFields, contract: Contract, say: Say) -> None:
     """Names columns that are no field and fields that are no column: both are often a slip."""
     if header.unknown:
         say(f"{path}: no field of {contract.name}: column {', '.join(map(repr, header.unknown))}")
