@@ -19,6 +19,7 @@ from open_data_contract_standard.model import OpenDataContractStandard, Team
 from seamline.errors import Condition, UserError
 from seamline.frontier import Frontier
 from seamline.schemas.contracts import custom_properties
+from seamline.schemas.contracts.classified import hidden_paths
 from seamline.schemas.contracts.custom_properties import CustomProperties, Discriminator
 from seamline.schemas.contracts.fields import read_fields
 from seamline.schemas.contracts.odcs import read_model
@@ -75,6 +76,9 @@ class Contract:
     """How far an event time may be after the record's."""
 
     owner: str = ""
+
+    hidden: frozenset[tuple[str, ...]] = field(default=frozenset(), compare=False)
+    """Fields that are masked wherever a record is shown, as `hidden_paths` gives them. They decide nothing."""
 
     earlier: tuple[str, ...] = ()
     """Decodings whose place it has taken in a definition: rows and ids of theirs are as good as its own."""
@@ -180,6 +184,7 @@ def _contract(
         earliest=given.read("earliest", custom_properties.EARLIEST, custom_properties.instant, "a date or timestamp"),
         ahead=given.read("ahead", custom_properties.AHEAD, parse_duration, duration),
         owner=given.read("owner", _owner(model), custom_properties.text(re.compile(r".{1,200}")), "a name"),
+        hidden=hidden_paths(marks.data["schema"][0].get("properties")),
         text=text,
         where=marks.where,
     )

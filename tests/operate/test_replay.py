@@ -117,9 +117,7 @@ def test_a_csv_without_the_event_time_is_refused_with_its_header(tmp_path: Path,
     assert "shop-name" in refused.value.detail
 
 
-@pytest.mark.parametrize(
-    "name", ["sales", "sales.xml", "sales.gz", "sales.jsonl.xz"]
-)
+@pytest.mark.parametrize("name", ["sales", "sales.xml", "sales.gz", "sales.jsonl.xz"])
 def test_a_file_whose_name_says_no_format_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(LINES)
     with pytest.raises(UserError) as refused:

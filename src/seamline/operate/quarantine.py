@@ -7,22 +7,21 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from seamline.errors import Condition, UserError
 from seamline.history.archive import ArchiveHistory
-from seamline.kernel import Kernel, literal
-from seamline.lake import RAW, UNCLAIMED, Lake
+from seamline.kernel import literal
+from seamline.operate.standing import POSITION, RejectingTable, portions_of, rejecting_tables, rows_of
+from seamline.schemas.contracts.masking import masked, whole_masked
+from seamline.schemas.contracts.types import instant_literal
 from seamline.schemas.project import Project
-from seamline.schemas.views.language import close
-from seamline.sides.raw import raw_files
 
 SHOWN = 4096
 """Bytes of a value that are shown."""
 
-_POSITION = "_source, _partition, _offset"
+_NAMED = "split_part(_reject, ': ', 2)"
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,10 @@ class Rejects:
     """`_unclaimed`: those of a topic that no contract claims."""
 
     reason: str
+
+    field: str
+    """What the reason names, as `address.city`; '' where it names no field."""
+
     records: int
 
     first: datetime | None
@@ -54,6 +57,10 @@ class Rejected:
     reason: str
 
     value: bytes | None
+    """As it may be shown."""
+
+    masked: bool
+    """Whether some of it, or all, is masked."""
 
     @property
     def words(self) -> str:
@@ -68,6 +75,7 @@ class Rejected:
         said: dict[str, Any] = {
             "contract": self.contract, "topic": self.topic, "partition": self.partition, "offset": self.offset,
             "timestamp": self.timestamp.isoformat() if self.timestamp else None, "reason": self.reason,
+            **({"masked": True} if self.masked else {}),
         }  # fmt: skip
         try:
             said["value"] = None if self.value is None else self.value.decode()
@@ -77,28 +85,44 @@ class Rejected:
 
 
 @dataclass(frozen=True)
-class _Table:
-    """A raw table, and what is rejected in it."""
+class Sought:
+    """Which rejected records are meant: all that each part says; None says nothing."""
 
-    contract: str
-    decoding: str
-    """The contract's now; '' where it has none."""
+    contract: str | None = None
 
-    every: tuple[str, ...]
-    """Its files."""
+    reason: str | None = None
+    """What theirs begins with."""
 
-    rejecting: tuple[str, ...]
-    """Those that may hold rejected records."""
+    field: str | None = None
+    """What theirs names, or something inside it."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    """By Kafka's timestamps, `until` left out."""
+
+    @property
+    def condition(self) -> str:
+        """As SQL over raw rows."""
+        parts = ["true"]
+        if self.reason is not None:
+            parts.append(f"starts_with(_reject, {literal(self.reason)})")
+        if self.field is not None:
+            inside = " OR ".join(f"starts_with({_NAMED}, {literal(self.field + mark)})" for mark in ".[")
+            parts.append(f"({_NAMED} = {literal(self.field)} OR {inside})")
+        parts += [f"_timestamp >= {instant_literal(self.since)}"] if self.since else []
+        parts += [f"_timestamp < {instant_literal(self.until)}"] if self.until else []
+        return " AND ".join(parts)
 
 
-def rejects(project: Project, contract: str | None = None) -> list[Rejects]:
+def rejects(project: Project, sought: Sought = Sought()) -> list[Rejects]:
     """What is rejected, the most first. Takes time by the files that hold rejected records; where older decodings have
     rejected some, also by the table's positions. Raises CONTRACT_UNKNOWN."""
     summed = "_reject AS reason, count(*) AS records, min(_timestamp) AS first, max(_timestamp) AS last"
+    statement = f"SELECT {summed} FROM standing WHERE {sought.condition} GROUP BY ALL"
     found = [
-        Rejects(table.contract, *row.values())
-        for table in _tables(project, contract)
-        for row in _run(project, table, f"SELECT {summed} FROM standing GROUP BY ALL")
+        Rejects(table.contract, row["reason"], _field_of(row["reason"]), row["records"], row["first"], row["last"])
+        for table in rejecting_tables(project, sought.contract)
+        for row in rows_of(project, table, statement)
     ]
     by_reason: dict[tuple[str, str], Rejects] = {}
     for one in found:  # a contract has a table for each of its layouts
@@ -107,90 +131,64 @@ def rejects(project: Project, contract: str | None = None) -> list[Rejects]:
     return sorted(by_reason.values(), key=lambda one: (-one.records, one.contract, one.reason))
 
 
+def _field_of(reason: str) -> str:
+    return reason.partition(": ")[2]
+
+
 def _added(one: Rejects, other: Rejects) -> Rejects:
     firsts = [at for at in (one.first, other.first) if at]
     lasts = [at for at in (one.last, other.last) if at]
     records = one.records + other.records
-    return Rejects(one.contract, one.reason, records, min(firsts, default=None), max(lasts, default=None))
+    return replace(one, records=records, first=min(firsts, default=None), last=max(lasts, default=None))
 
 
-def trend(project: Project, contract: str | None = None) -> list[dict[str, Any]]:
+def counted(project: Project) -> dict[str, int]:
+    """How many records of each contract law 3 counts as rejected: what quarantine holds, unless an event time, id or
+    discriminator has changed since, as then all records are judged again and none is counted again."""
+    found: dict[str, int] = {}
+    for stream in project.streams:
+        for name, counts in ArchiveHistory(project.lake.archive_log(stream)).counts.items():
+            found[name] = found.get(name, 0) + counts.rejected
+    return found
+
+
+def trend(project: Project, sought: Sought = Sought()) -> list[dict[str, Any]]:
     """How many came when: by contract, reason, and the hour of Kafka's timestamps. Raises CONTRACT_UNKNOWN."""
     hour = "time_bucket(INTERVAL '1 hour', _timestamp) AS hour"
-    statement = f"SELECT {hour}, _reject AS reason, count(*) AS records FROM standing GROUP BY ALL"
+    counts = (
+        f"SELECT {hour}, _reject AS reason, count(*) AS records FROM standing WHERE {sought.condition} GROUP BY ALL"
+    )
     found = [
         {"contract": table.contract, **row}
-        for table in _tables(project, contract)
-        for row in _run(project, table, statement)
+        for table in rejecting_tables(project, sought.contract)
+        for row in rows_of(project, table, counts)
     ]
     return sorted(found, key=lambda one: (str(one["hour"]), one["contract"], one["reason"]))
 
 
-def records(project: Project, contract: str | None, reason: str | None, most: int | None) -> Iterator[Rejected]:
-    """Rejected records, by contract the newest first; `reason`: what theirs begins with. Raises CONTRACT_UNKNOWN."""
-    where = f"WHERE starts_with(_reject, {literal(reason)})" if reason else ""
+def records(
+    project: Project, sought: Sought = Sought(), most: int | None = None, *, unmasked: bool = False
+) -> Iterator[Rejected]:
+    """Rejected records, by contract the newest first, at most `most` of each. Raises CONTRACT_UNKNOWN.
+
+    What contracts hide is masked unless `unmasked`; all of a record where no contract can say what of it is hidden: of
+    a topic of several contracts that none claims, and of a contract that is not in the project. Memory is the kernel's,
+    which spills, and BYTES of values.
+    """
     limit = f"LIMIT {most}" if most is not None else ""
-    columns = f"{_POSITION}, _timestamp, _reject, _value"
-    statement = f"SELECT {columns} FROM standing {where} ORDER BY _timestamp DESC, {_POSITION} {limit}"
-    for table in _tables(project, contract):
-        for row in _run(project, table, statement):
+    columns = f"{POSITION}, _timestamp, _reject, _value"
+    order = f"ORDER BY _timestamp DESC, {POSITION} {limit}"
+    statement = f"SELECT {columns} FROM standing WHERE {sought.condition} {order}"
+    for table in rejecting_tables(project, sought.contract):
+        for row in portions_of(project, table, statement):
             source, partition, offset, at, why, value = row.values()
-            yield Rejected(table.contract, source.partition("@")[0], partition, offset, at, why, value)
+            shown = value if unmasked or value is None else _shown(table, value)
+            yield Rejected(
+                table.contract, source.partition("@")[0], partition, offset, at, why, shown, masked=shown != value
+            )
 
 
-def _run(project: Project, table: _Table, statement: str) -> list[dict[str, Any]]:
-    """A statement over `standing`: the table's rejected records, each once, that it has not accepted since."""
-    if not table.rejecting:
-        return []
-    engine, lake = _engine(project), project.lake
-    inputs = {"rejecting": lake.read(list(table.rejecting)), "every": lake.read(list(table.every))}
-    own = f"_contract_version = {literal(table.decoding)}"
-    one = f"QUALIFY row_number() OVER (PARTITION BY {_POSITION} ORDER BY {own} DESC) = 1"
-    accepted = f"SELECT {_POSITION} FROM every WHERE _reject IS NULL"
-    rejected = f"SELECT * FROM rejecting WHERE _reject IS NOT NULL {one}"
-    older = engine.run(f"SELECT count(*) AS n FROM ({rejected}) WHERE NOT ({own})", inputs)["n"][0].as_py()
-    standing = f"SELECT * FROM rejected ANTI JOIN accepted USING ({_POSITION})" if older else "FROM rejected"
-    ctes = [f"rejected AS ({rejected})", *([f"accepted AS ({accepted})"] if older else []), f"standing AS ({standing})"]
-    return list(engine.run(f"WITH {', '.join(ctes)}\n{statement}", inputs).to_pylist())
-
-
-def _engine(project: Project) -> Kernel:
-    kernel = project.settings.kernel
-    return project.lake.kernel(kernel.memory, kernel.threads)
-
-
-def _tables(project: Project, contract: str | None) -> list[_Table]:
-    """The raw tables of every stream, or of one contract. Raises CONTRACT_UNKNOWN."""
-    found = []
-    for stream in project.streams:
-        tables = ArchiveHistory(project.lake.archive_log(stream)).tables
-        found += [_table(project, path, version) for path, version in sorted(tables.items()) if _is_now(project, path)]
-    if contract is None or any(one.contract == contract for one in found):
-        return [one for one in found if contract in (None, one.contract)]
-    if contract in (*project.contracts, UNCLAIMED):
-        return []
-    names = sorted({*project.contracts, *(one.contract for one in found)})
-    raise UserError(
-        Condition.CONTRACT_UNKNOWN,
-        f"contract {contract!r}",
-        detail=", ".join(names) or "(none)",
-        hint=f"{close(contract, names)}'seamline quarantine' lists what is rejected",
-    )
-
-
-def _is_now(project: Project, path: str) -> bool:
-    """Whether a table is not of a contract that has another by now: that was filled from it, and says all it does."""
-    contract = project.contracts.get(contract_of(path))
-    return contract is None or Lake.raw_path(contract.name, contract.layout) == path
-
-
-def _table(project: Project, path: str, version: int) -> _Table:
-    files, contract = raw_files(project.lake, path, version), project.contracts.get(contract_of(path))
-    every, rejecting = (file.path for file in files), (file.path for file in files if file.rejects)
-    return _Table(contract_of(path), contract.decoding if contract else "", tuple(every), tuple(rejecting))
-
-
-def contract_of(path: str) -> str:
-    """Whose raw table it is: a contract's name, or `_unclaimed`."""
-    name = path.removeprefix(RAW)
-    return UNCLAIMED if name.startswith(f"{UNCLAIMED}-") else name.rpartition("-")[0]
+def _shown(table: RejectingTable, value: bytes) -> bytes:
+    if table.masks:
+        return whole_masked(value)
+    return masked(value, table.now) if table.now else value
