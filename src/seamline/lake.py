@@ -42,6 +42,7 @@ from seamline.schemes import scheme
 from seamline.stores import Bucket, Files, Folder
 
 RAW, SPEED, BATCH, RUNS, INBOX, LEASES = "raw/", "speed/", "batch/", "runs/", "inbox/", "leases/"
+RETRIES = "retries/"
 """What the paths of each kind of file begin with; those of entries are a log's own (ledger.py)."""
 
 BACKFILLS = "backfills"
@@ -158,6 +159,11 @@ class Lake:
     def inbox_prefix(stream: str) -> str:
         """What the paths of all that is asked of a stream's archive begin with."""
         return f"{INBOX}{stream}/"
+
+    @staticmethod
+    def retries_prefix(stream: str) -> str:
+        """What the paths of contracts begin with that a stream's archive is asked to file by."""
+        return f"{RETRIES}{stream}/"
 
     @staticmethod
     def lease_path(log: str) -> str:

@@ -15,6 +15,7 @@ from seamline.signals import stopping
 from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.filing import Shelf, make_shelves
 from seamline.streaming.archive.inbox import Inbox
+from seamline.streaming.archive.retries import answer
 from seamline.streaming.batches import Prepared
 from seamline.streaming.every import Every
 from seamline.streaming.following import Following
@@ -42,6 +43,7 @@ class ArchiveRole:
     """
 
     def __init__(self, project: Project, stream: str, writer: Writer, cluster: Cluster, clock: Clock) -> None:
+        self._project = project
         self._cluster = cluster
         self._following = Following(project, stream)
         self._reading = ReadTopics(project, stream, "archive", self._following, cluster)
@@ -94,6 +96,7 @@ class ArchiveRole:
         if self._reading.prepared.topics.keys() == set(self.topics):
             self.archive.advance(self._reading.passed(frontier))
         self.archive.take_all(self._inbox)
+        answer(self._project.lake, self._stream, self.archive.shelves)
         self.archive.maintain()
         if self._vacuum.due(self._clock()):
             self.archive.vacuum(self._inbox.files)

@@ -242,14 +242,14 @@ class Bench:
         self.clock.advance(timedelta(**by))
 
 
-def project(folder: Path, settings: str = "") -> Bench:
+def project(folder: Path, settings: str = "", extra: str = "") -> Bench:
     """A project's folder with the bench's contract, view and lake; `settings` stand in its seamline.toml."""
-    for name, text in (("contracts/orders.yaml", CONTRACT.replace(" EXTRA", "")), ("views/sales.sql", VIEW)):
+    for name, text in (("contracts/orders.yaml", CONTRACT.replace(" EXTRA", extra)), ("views/sales.sql", VIEW)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     (folder / "seamline.toml").write_text(f'[lake]\nuri = "lake"\n{settings}')
     (folder / "lake").mkdir()
-    return Bench(folder / "lake", store=LocalStore(str(folder / "lake")))
+    return Bench(folder / "lake", store=LocalStore(str(folder / "lake")), extra=extra)
 
 
 class Counting:

@@ -13,6 +13,8 @@ import typer
 from seamline.console import note, say, show_json, show_table
 from seamline.errors import Condition, UserError
 from seamline.operate.quarantine import Rejects, Sought, counted, records, rejects, trend
+from seamline.operate.retry import retry
+from seamline.operate.survey import SHOWN
 from seamline.progress import progress
 from seamline.schemas.contracts.types import parse_instant
 from seamline.schemas.project import Project, load_project
@@ -40,6 +42,7 @@ def add(app: typer.Typer) -> None:
     commands.command(name="show", epilog=shown)(show)
     commands.command(name="export", epilog=examples("seamline quarantine export orders --out bad.jsonl"))(export)
     commands.command(name="trend", epilog=examples("seamline quarantine trend orders"))(hours)
+    commands.command(name="retry", epilog=examples("seamline quarantine retry --contract orders"))(retry_rejected)
     app.add_typer(commands)
 
 
@@ -185,3 +188,26 @@ def hours(
     else:
         columns = ("hour", "contract", "reason", "records")
         show_table(columns, [tuple(one[column] for column in columns) for one in found])
+
+
+def retry_rejected(
+    contract: Annotated[str, typer.Option("--contract", help="The contract that was mended.")],
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """File what a mended contract accepts under its dates, at once, and say which views have it when.
+
+    The running archive does it, or this command where none runs. What is rejected still stays as it is.
+    """
+    done = retry(load_project(project), contract, show=progress)
+    if as_json:
+        show_json(asdict(done))
+        return
+    by = "by the running archive" if done.filed.by_role else "by this command"
+    say(f"{done.filed.accepted} records accepted and filed {by}")
+    left = sum(one.records for one in done.left)
+    say(f"{left} records rejected still" + (":" if left else ""))
+    if done.left:
+        show_table(("records", "reason"), [(one.records, one.reason) for one in done.left[:SHOWN]])
+    for view in done.views:
+        say(f"{view.view}: {view.when}")
