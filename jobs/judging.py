@@ -5,13 +5,13 @@ Takes time with the records in the archive: those that the older contract has fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seamline.history.archive import ArchiveHistory
 from seamline.jobs.conditions import own, records
 from seamline.jobs.plan import table_of
 from seamline.jobs.repack import repacked
-from seamline.kernel import Kernel
+from seamline.kernel import Kernel, literal
 from seamline.lake import Lake
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.decode import decode_statement
@@ -40,6 +40,25 @@ class JudgedOtherwise:
         return f"{self.source}/{self.partition}:{self.offset} would be {verdict}"
 
 
+NOT_ITS = "not an event of it any more"
+
+
+@dataclass(frozen=True)
+class VerdictChanged:
+    """Archived records that another contract would judge otherwise, alike."""
+
+    was: str
+    """Why they are rejected, or ''."""
+
+    now: str
+    """Why they would be, or ''; NOT_ITS where they would be another contract's, or nobody's."""
+
+    records: int
+
+    first: str
+    """One of them, by its position."""
+
+
 def judged_otherwise(lake: Lake, engine: Kernel, was: Contract, now: Contract) -> JudgedOtherwise | None:
     """The first archived record that is; None where there is none. Both file in the same raw table."""
     table = table_of(now)
@@ -53,17 +72,61 @@ def judged_otherwise(lake: Lake, engine: Kernel, was: Contract, now: Contract) -
     return None
 
 
+def verdicts_changed(lake: Lake, engine: Kernel, was: Contract, now: Contract) -> tuple[VerdictChanged, ...]:
+    """How many archived records of a contract another one would judge otherwise, by both reasons, the most first. Each
+    record once, wherever it stands. Takes time as `judged_otherwise` does where that finds nothing."""
+    table = table_of(was)
+    version = ArchiveHistory(lake.archive_log(was.stream)).tables.get(table)
+    folder = lake.batch_path("judged", now.name, "").rpartition("/")[0]
+    files = raw_files(lake, table, version)
+    accepting = [file.path for file in files if file.accepted != 0]
+    statement, found = _counted(was, now), dict[tuple[str, str], VerdictChanged]()
+    for file in files:
+        inputs = {"raw": lake.read([file.path]), "accepting": lake.read(accepting or [file.path])}
+        for row in repacked(lake, engine, inputs, lambda given: engine.run(statement, given), folder).to_pylist():
+            one = VerdictChanged(row["was"], row["now"], row["n"], f"{row['source']}/{row['number']}:{row['first']}")
+            before = found.get((one.was, one.now))
+            found[one.was, one.now] = replace(before, records=before.records + one.records) if before else one
+    return tuple(sorted(found.values(), key=lambda one: (-one.records, one.was, one.now)))
+
+
+def _counted(was: Contract, now: Contract) -> str:
+    """The SELECT over `raw`, a file, and `accepting`, the table: what an older decoding rejected and a newer one has
+    accepted since stands twice, and counts where it is accepted."""
+    place = "_source, _partition, _offset"
+    again = f"SELECT {place} FROM raw WHERE _reject IS NOT NULL AND ({own(was)}) IS NOT TRUE"
+    twice = f"SELECT {place} FROM accepting SEMI JOIN again USING ({place}) WHERE _reject IS NULL"
+    first = f"arg_min(({place}), ({place}))"
+    return (
+        f"{_verdicts(was, decode_statement(now))},\nagain AS ({again}),\ntwice AS ({twice}),\n"
+        f"compared AS (SELECT {place}, coalesce(older._reject, '') AS was,\n"
+        f"  CASE WHEN newer._source IS NULL THEN {literal(NOT_ITS)} ELSE coalesce(newer._reject, '') END AS now\n"
+        f"  FROM (FROM older ANTI JOIN twice USING ({place})) AS older LEFT JOIN newer USING ({place}))\n"
+        "SELECT was, now, count(*) AS n, first[1] AS source, first[2] AS number, first[3] AS first FROM (\n"
+        f"  SELECT *, {first} OVER (PARTITION BY was, now) AS first FROM compared WHERE (was = '') <> (now = ''))\n"
+        "GROUP BY ALL ORDER BY ALL"
+    )
+
+
 def compared(was: Contract, now: Contract) -> str:
     """The SELECT over `raw` that gives a record that both judge otherwise, or no row."""
+    place = "_source, _partition, _offset"
+    return (
+        f"{_verdicts(was, decode_statement(now))}\n"
+        f"SELECT {place}, coalesce(older._reject, '') AS was, coalesce(newer._reject, '') AS now\n"
+        f"FROM older JOIN newer USING ({place})\n"
+        "WHERE (older._reject IS NULL) <> (newer._reject IS NULL) LIMIT 1"
+    )
+
+
+def _verdicts(was: Contract, newer: str) -> str:
+    """CTEs over `raw`: what the older one says of each record, `older`, and the newer one, `newer`."""
     mine = own(was)
     place = "_source, _partition, _offset"
     return (
         f"WITH {records('raw', 'true')},\n"
-        f"newer AS (SELECT {place}, _reject FROM (\n{decode_statement(now)}\n)),\n"
+        f"newer AS (SELECT {place}, _reject FROM (\n{newer}\n)),\n"
         f"older AS (\n  SELECT {place}, _reject FROM raw WHERE {mine}\n  UNION ALL\n"
         f"  SELECT {place}, _reject FROM (\n  WITH {records('raw', f'({mine}) IS NOT TRUE')}\n"
-        f"  SELECT * FROM (\n{judged_statement(was)}\n)\n)\n)\n"
-        f"SELECT {place}, coalesce(older._reject, '') AS was, coalesce(newer._reject, '') AS now\n"
-        f"FROM older JOIN newer USING ({place})\n"
-        "WHERE (older._reject IS NULL) <> (newer._reject IS NULL) LIMIT 1"
+        f"  SELECT * FROM (\n{judged_statement(was)}\n)\n)\n)"
     )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from seamline.cli import contractinfer
 from seamline.console import say, show_json, show_table
+from seamline.operate.contractcheck import check_contract
 from seamline.operate.contractdiff import ContractDifference, contract_differences
+from seamline.operate.survey import SHOWN
+from seamline.progress import progress
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import load_project
 from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples, group
@@ -25,6 +29,7 @@ def add(app: typer.Typer) -> None:
     commands.command(name="show", epilog=examples("seamline contracts show orders"))(show)
     shown = examples("seamline contracts diff", "seamline contracts diff orders")
     commands.command(name="diff", epilog=shown)(diff)
+    commands.command(name="check", epilog=examples("seamline contracts check orders-new.yaml"))(check)
     contractinfer.add(commands)
     app.add_typer(commands)
 
@@ -88,13 +93,47 @@ def diff(
         show_json([_told(one) for one in found])
         return
     for one in found:
-        say(f"{one.contract}: dedup horizon {_horizon(one)}")
-        if one.changes:
-            rows = [(c.what, c.name, c.old, c.new, c.effect) for c in one.changes]
-            show_table(("change", "of", "was", "is", "to a record"), rows)
-        for view in one.views:
-            say(f"{view.view} needs: {view.needs} ({view.why})")
+        _show_difference(one)
         say()
+
+
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="One contract's file, in the project or not.")],
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Check one contract's file: whether it is valid, what views would need, what archived records it would reject.
+
+    Or accept that are rejected now. Nothing is changed. Each archived record of the contract is decoded once.
+    """
+    found = check_contract(load_project(project), file, progress)
+    if as_json:
+        verdicts = [asdict(one) for one in found.verdicts]
+        show_json({
+            **_told(found.difference), "new": found.is_new, "would_reject": found.rejected,
+            "would_accept": found.accepted, "records": verdicts,
+        })  # fmt: skip
+        return
+    say(f"{file} is valid")
+    _show_difference(found.difference)
+    if found.is_new:
+        say(f"{found.contract} is new: it judges what comes, and what its topic holds and no contract claims")
+        return
+    say(f"of the archived records {found.rejected} more would be rejected, and {found.accepted} more accepted")
+    if found.verdicts:
+        rows = [
+            (one.records, one.was or "accepted", one.now or "accepted", one.first) for one in found.verdicts[:SHOWN]
+        ]
+        show_table(("records", "now", "would be", "first"), rows)
+
+
+def _show_difference(one: ContractDifference) -> None:
+    say(f"{one.contract}: dedup horizon {_horizon(one)}")
+    if one.changes:
+        rows = [(c.what, c.name, c.old, c.new, c.effect) for c in one.changes]
+        show_table(("change", "of", "was", "is", "to a record"), rows)
+    for view in one.views:
+        say(f"{view.view} needs: {view.needs} ({view.why})")
 
 
 def _horizon(one: ContractDifference) -> str:

@@ -10,6 +10,7 @@ import typer
 from seamline.cli.viewfind import NameArgument
 from seamline.console import say, show_json, show_table
 from seamline.operate.viewapply import hold, put_into_service, serve_other, take_out_of_service
+from seamline.operate.viewawaits import awaited
 from seamline.schemas.project import load_project
 from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 
@@ -28,9 +29,15 @@ def add(commands: typer.Typer) -> None:
 
 def apply(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """Put the project's views into service. All are compiled first: one that is wrong leaves every one as it was."""
-    applied = put_into_service(load_project(project))
+    here = load_project(project)
+    applied = put_into_service(here)
+    waiting = {(one.view, one.definition): one for one in awaited(here)}
+    when = [waiting.get((one.view, one.definition)) for one in applied]
     if as_json:
-        show_json([asdict(one) for one in applied])
+        show_json([
+            {**asdict(one), "served": at is None, "waits": at.waits if at else ""}
+            for one, at in zip(applied, when, strict=True)
+        ])  # fmt: skip
         return
     words = {
         "new": "new: served from the stream's first record on",
@@ -40,6 +47,8 @@ def apply(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
         "unchanged": "unchanged",
     }
     show_table(("view", "definition", "change"), [(one.view, one.definition, words[one.change]) for one in applied])
+    for at in filter(None, when):
+        say(f"{at.view}: {at.definition} is to be served, {at.when}")
 
 
 def drop(name: NameArgument, project: ProjectOption = HERE) -> None:

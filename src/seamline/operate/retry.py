@@ -11,6 +11,7 @@ from seamline.entries.views import Published
 from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
 from seamline.operate.quarantine import Rejects, Sought, rejects
+from seamline.operate.viewawaits import awaited
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.project import Project
@@ -75,8 +76,8 @@ def _when(project: Project, state: Published, contract: Contract, reads: dict[st
             return True, f"exact now: batch version {state.version} holds all that is archived"
         return False, f"exact from its next batch version on, which 'seamline batch refresh' makes{pinned}"
     if any(contract.decoding in decodings for decodings in reads.values()):
-        when = "exact with the first batch version of what was applied, which 'seamline batch refresh' makes"
-        return False, f"{when}{pinned}"
+        waits = next((f"; {one.when}" for one in awaited(project) if one.view == state.view), "")
+        return False, f"exact with the first batch version of what was applied{waits}"
     when = "read as the contract was: 'seamline views apply' takes the mended one, 'seamline contracts diff' says how"
     return False, f"{when}{pinned}"
 
