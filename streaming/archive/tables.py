@@ -10,6 +10,7 @@ after the last, and carries its claim, which a commit under an older claim then 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,10 +24,11 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from seamline.attempts import new_attempt
-from seamline.errors import Condition, ConflictError
+from seamline.errors import Condition, ConflictError, TransientError
 from seamline.kernel import Kernel
 from seamline.lake import Lake
 from seamline.ledger import Writer
+from seamline.objects import unavailable
 from seamline.sides.raw import DATE, REJECT, RawFile, exists, files_of, opened
 from seamline.streaming.archive.vacuum import NAMED
 
@@ -127,6 +129,8 @@ class RawTable:
             if not exists(lake, path):
                 raise
             raise self._conflict("is made already") from error
+        except OSError as error:
+            raise _no_room(error, path) from error
 
     @property
     def version(self) -> int:
@@ -213,6 +217,8 @@ class RawTable:
             yield
         except CommitFailedError as error:
             raise self._conflict(f"has versions after {self.version} that this process did not make") from error
+        except OSError as error:
+            raise _no_room(error, self.path) from error
 
     def _follow(self, expected: int) -> None:
         self._delta.update_incremental()
@@ -274,6 +280,16 @@ class RawTable:
     def listed(self) -> tuple[RawFile, ...]:
         """All its files."""
         return files_of(self._delta, self.path)
+
+
+_DRAWN = re.compile(r"\x1b\[\d*m|↳")
+"""What Delta puts between the lines of an error."""
+
+
+def _no_room(error: OSError, path: str) -> TransientError:
+    """The store failed Delta's commit, as a full disk does: nothing stands, or the next start restores the table."""
+    lines = [line.strip() for line in _DRAWN.sub("", str(error)).splitlines()]
+    return unavailable(OSError(": ".join(filter(None, lines))), path)
 
 
 def clashing_columns(lake: Lake, path: str, schema: pa.Schema) -> tuple[str, ...]:
