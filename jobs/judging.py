@@ -5,7 +5,7 @@ Takes time with the records in the archive: those that the older contract has fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from seamline.history.archive import ArchiveHistory
 from seamline.jobs.conditions import own, records
@@ -56,7 +56,7 @@ class VerdictChanged:
     records: int
 
     first: str
-    """One of them, by its position."""
+    """The position of the first of them."""
 
 
 def judged_otherwise(lake: Lake, engine: Kernel, was: Contract, now: Contract) -> JudgedOtherwise | None:
@@ -80,14 +80,18 @@ def verdicts_changed(lake: Lake, engine: Kernel, was: Contract, now: Contract) -
     folder = lake.batch_path("judged", now.name, "").rpartition("/")[0]
     files = raw_files(lake, table, version)
     accepting = [file.path for file in files if file.accepted != 0]
-    statement, found = _counted(was, now), dict[tuple[str, str], VerdictChanged]()
+    statement, found = _counted(was, now), dict[tuple[str, str], tuple[int, tuple[str, int, int]]]()
     for file in files:
         inputs = {"raw": lake.read([file.path]), "accepting": lake.read(accepting or [file.path])}
         for row in repacked(lake, engine, inputs, lambda given: engine.run(statement, given), folder).to_pylist():
-            one = VerdictChanged(row["was"], row["now"], row["n"], f"{row['source']}/{row['number']}:{row['first']}")
-            before = found.get((one.was, one.now))
-            found[one.was, one.now] = replace(before, records=before.records + one.records) if before else one
-    return tuple(sorted(found.values(), key=lambda one: (-one.records, one.was, one.now)))
+            key, place = (row["was"], row["now"]), (row["source"], row["number"], row["first"])
+            records, first = found.get(key, (0, place))
+            found[key] = records + row["n"], min(first, place)
+    changed = [
+        VerdictChanged(old, new, records, f"{source}/{number}:{offset}")
+        for (old, new), (records, (source, number, offset)) in found.items()
+    ]
+    return tuple(sorted(changed, key=lambda one: (-one.records, one.was, one.now)))
 
 
 def _counted(was: Contract, now: Contract) -> str:
