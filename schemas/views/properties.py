@@ -6,7 +6,7 @@ None is part of a definition's identity: changing them rebuilds nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -19,6 +19,7 @@ GRAIN, SORT = "partition.grain", "serving.sort"
 
 _DURATION = re.compile(r"([1-9]\d{0,5}) (minute|hour|day)s?")
 _VERSIONS = re.compile(r"([1-9]\d{0,5}) versions?")
+_GRAIN = re.compile("day|hour")
 _TAGS = re.compile(r"[\w.-]+( *, *[\w.-]+)*")
 _SORT = re.compile(r'("[^"]+"|\w+)( *, *("[^"]+"|\w+))*')
 
@@ -33,45 +34,41 @@ class Property:
     detail: str
     """Which values it takes, in words."""
 
-    accepts: Callable[[str], bool]
-    """Whether a value is one of them."""
+    patterns: tuple[re.Pattern[str], ...] = ()
+    """What one of them looks like, but for blanks around it; none: any text."""
 
     hint: str = "write such a value"
     """What to do about others."""
 
-
-def _any(_: str) -> bool:
-    return True
-
-
-def _like(*patterns: re.Pattern[str]) -> Callable[[str], bool]:
-    return lambda text: any(pattern.fullmatch(text.strip()) for pattern in patterns)
+    def accepts(self, text: str) -> bool:
+        """Whether a value is one of them."""
+        return not self.patterns or any(pattern.fullmatch(text.strip()) for pattern in self.patterns)
 
 
 PROPERTIES: dict[str, Property] = {
-    OWNER: Property("who answers for the view", "any text", _any),
-    DESCRIPTION: Property("what the view is for", "any text", _any),
-    TAGS: Property("words to find the view by", "words with commas between, such as 'money, daily'", _like(_TAGS)),
+    OWNER: Property("who answers for the view", "any text"),
+    DESCRIPTION: Property("what the view is for", "any text"),
+    TAGS: Property("words to find the view by", "words with commas between, such as 'money, daily'", (_TAGS,)),
     SPEED_RETENTION: Property(
         "how long epochs are kept at least, after a batch version covers them",
         "a number of minutes, hours or days, such as '7 days'",
-        _like(_DURATION),
+        (_DURATION,),
     ),
     BATCH_RETENTION: Property(
         "which batch versions stay restorable",
         "a number of versions, or of minutes, hours or days since a version was replaced: '5 versions', '30 days'",
-        _like(_VERSIONS, _DURATION),
+        (_VERSIONS, _DURATION),
     ),
     GRAIN: Property(
         "the span of event time that one unit of batch work and its file hold; 'day' where it is not said",
         "'day' or 'hour'",
-        lambda text: text in ("day", "hour"),
+        (_GRAIN,),
         "write one of them: all copies of an event are in one hour, and raw is kept by event date",
     ),
     SORT: Property(
         "the keys that batch files are ordered by, so that a query that asks for few of their values reads little",
         "keys of the view with commas between, such as 'repo, hour'",
-        _like(_SORT),
+        (_SORT,),
     ),
 }
 """Every property there is; others are refused."""
@@ -109,7 +106,7 @@ def speed_retention(properties: Mapping[str, str], default: timedelta) -> timede
 
 def by_hour(properties: Mapping[str, str]) -> bool:
     """Whether a view's batch work is done by the hour instead of by the event date."""
-    return properties.get(GRAIN) == "hour"
+    return properties.get(GRAIN, "").strip() == "hour"
 
 
 def tags(properties: Mapping[str, str]) -> tuple[str, ...]:

@@ -21,6 +21,9 @@ class Seamline(LazyGroup):
         "init": LazyCommand(
             "init", "Make a new project: seamline.toml, contracts/, views/ and tests/, with commented examples."
         ),
+        "schema": LazyCommand(
+            "schema", "Print a JSON Schema for editors, or refresh those that stand in the project's .schemas folder."
+        ),
         "up": LazyCommand(
             "up",
             "Run a whole project here: broker (unless one is configured), archive, speed, scheduler and serving.",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from seamline.errors import Condition, UserError
 from seamline.operate.contractinfer import Inferred
+from seamline.operate.editorschemas import CONTRACT_LINE, schema_files
 from seamline.operate.firsttest import first_test
 from seamline.operate.firstview import first_view
 
@@ -29,6 +30,7 @@ def make_project(folder: Path, own: Mapping[Path, str] | None = None) -> list[Pa
     INPUT_INVALID where anything else of it is there already.
     """
     template = _files(files("seamline.operate") / "templates" / "project")
+    template += [(path, text.encode()) for path, text in schema_files().items()]
     if own is not None:
         kept = [(path, content) for path, content in template if path.parts[0] not in EXAMPLES]
         template = [*kept, *((path, text.encode()) for path, text in own.items())]
@@ -52,7 +54,7 @@ def drafted(found: Inferred, events: Path) -> dict[Path, str]:
     """What was drafted of a file of events: a contract, a first view over it and a test of that, as files."""
     view, text = first_view(found.contract)
     return {
-        Path(f"contracts/{found.contract.name}.yaml"): found.text,
+        Path(f"contracts/{found.contract.name}.yaml"): f"{CONTRACT_LINE}\n{found.text}",
         Path(f"tests/{view}.yaml"): first_test(events, found.contract, text),
         Path(f"views/{view}.sql"): text,
     }
