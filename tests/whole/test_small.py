@@ -45,6 +45,14 @@ def asks(folder: Path, words: str) -> Any:
     return json.loads(done.stdout) if done.returncode == 0 else None
 
 
+def runs(folder: Path, words: str) -> str:
+    """What a command that ends well says in its last line."""
+    command = [sys.executable, "-m", "seamline", *shlex.split(words)]
+    done = subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
 def sends(folder: Path, *numbers: int) -> None:
     events = folder / f"events-{numbers[0]}.jsonl"
     events.write_text("".join(ORDER % number for number in numbers))
@@ -132,6 +140,14 @@ def test_one_spark_process_does_it_all_makes_nothing_at_rest_and_goes_on(tmp_pat
         assert objects(folder) == before
         sends(folder, 4)
         wait_until(lambda: counted(folder) == 4, STARTED, "an order after the rest")
-    with up(folder):
-        wait_until(lambda: (folder / "up.log").read_text().count(": running") == 4, STARTED, "both roles run again")
+    told = runs(folder, "up --detach --small")
+    assert told.startswith("runs as process ")
+    try:
         assert counted(folder) == 4
+        assert runs(folder, "up --detach").startswith("runs already, as process ")
+        states = asks(folder, "status --json")["roles"]
+        assert all(psutil.pid_exists(role["pid"]) for role in states)
+    finally:
+        assert runs(folder, "down").startswith("stopped")
+    assert not any(psutil.pid_exists(role["pid"]) for role in states)
+    assert runs(folder, "down") == "nothing runs this project here"

@@ -28,6 +28,11 @@ class Seamline(LazyGroup):
             "up",
             "Run a whole project here: broker (unless one is configured), archive, speed, scheduler and serving.",
         ),
+        "down": LazyCommand(
+            "down",
+            "Stop the project that runs on this machine, in the background or in a terminal, and wait until all is "
+            "gone.",
+        ),
         "run": LazyCommand(
             "run",
             "Run one role in the foreground until SIGTERM or Ctrl-C. It logs to stderr; an exit code says why "

@@ -8,16 +8,19 @@ from typing import Annotated
 import typer
 
 from seamline.cli.watch import watch
-from seamline.console import note
-from seamline.operate.stack import stack_page, start_stack
-from seamline.schemas.project import load_project
+from seamline.console import note, say
+from seamline.operate.background import LOG, running, start_in_background
+from seamline.operate.stack import serving_address, stack_page, start_stack
+from seamline.schemas.project import Project, load_project
 from seamline.serve_cli.options import HERE, ProjectOption, examples
 from seamline.signals import stopping
 
 
 def add(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command(name="up", epilog=examples("seamline up --project shop", "seamline up --small"))(up)
+    app.command(
+        name="up", epilog=examples("seamline up --project shop", "seamline up --small", "seamline up --detach")
+    )(up)
 
 
 def up(
@@ -26,12 +29,19 @@ def up(
         bool,
         typer.Option("--small", help="For little memory: archive, speed and scheduler share one Spark."),
     ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Run it in the background, and return when it is ready.")
+    ] = False,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.0, help="How long --detach waits for that.")] = 300.0,
 ) -> None:
     """Run a whole project here: broker (unless one is configured), archive, speed, scheduler and serving.
 
-    Ctrl-C stops everything cleanly; started again, it goes on where it was.
+    Ctrl-C (or `seamline down`) stops everything cleanly; started again, it goes on where it was.
     """
     loaded = load_project(project)
+    if detach:
+        _detach(loaded, seconds, small)
+        return
     stop = threading.Event()
     with stopping(stop, hurried=True):
         stack = start_stack(loaded, say=note, shared=small)
@@ -42,3 +52,13 @@ def up(
             note("stopping…")
             stack.stop()
             note("stopped; 'seamline up' goes on from here")
+
+
+def _detach(project: Project, seconds: float, small: bool) -> None:
+    found = running(project)
+    if found is not None:
+        say(f"runs already, as process {found.pid}; 'seamline status' tells how it is, 'seamline down' stops it")
+        return
+    note(f"starting in the background; its log is {project.state / 'logs' / LOG}")
+    started = start_in_background(project, seconds, shared=small, say=note)
+    say(f"runs as process {started.pid} at {serving_address(project)}; 'seamline down' stops it")

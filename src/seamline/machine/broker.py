@@ -175,6 +175,11 @@ class Broker:
         self._child = process.start(command, log=self._output, fresh_log=True)
         self._save(replace(cluster, pid=self._child.pid, born=process.born(self._child.pid)))
 
+    def wait_for_predecessor(self) -> None:
+        """Returns when the process that was last started on the folder is gone. Raises BROKER_UNAVAILABLE."""
+        if (self.folder / "cluster.json").exists():
+            self._wait_for_predecessor(self._load())
+
     def _wait_for_predecessor(self, cluster: BrokerState) -> None:
         """A broker whose parent died ends by itself within seconds; another one's is not ours to end."""
 

@@ -18,6 +18,7 @@ from seamline.advance import Say, unsaid
 from seamline.claims import is_claimed
 from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
 from seamline.machine.broker import Broker
+from seamline.machine.identity import Identity
 from seamline.machine.supervisor import Role, RoleState, Supervisor
 from seamline.observe.meters import METERS
 from seamline.observe.page import metrics_page
@@ -32,6 +33,9 @@ from seamline.streaming.liveness import is_outage
 logger = logging.getLogger(__name__)
 
 LOCK = "up.lock"
+MARK = "up.json"
+"""In the state folder while a stack runs: whose process it is."""
+
 BROKER_TRIES = 5
 """How often a broker that died is started again before everything is given up."""
 
@@ -71,6 +75,7 @@ class Stack:
         finally:
             if self.broker is not None:
                 self.broker.stop()
+            (self.project.state / MARK).unlink(missing_ok=True)
             self.lock.release()
 
 
@@ -86,6 +91,7 @@ def start_stack(
     lock = hold(project)
     broker: Broker | None = None
     try:
+        Identity.own().write(project.state / MARK)
         broker, bootstrap = _broker(project, say)
         _make_topics(project, bootstrap, say)
         for applied in put_into_service(project):
@@ -98,6 +104,7 @@ def start_stack(
     except BaseException:
         if broker is not None:
             broker.stop()
+        (project.state / MARK).unlink(missing_ok=True)
         lock.release()
         raise
     say(f"roles started; their logs are in {project.state / 'logs'}")
@@ -114,7 +121,7 @@ def hold(project: Project) -> FileLock:
             Condition.WRITER_CONFLICT,
             "another 'seamline up' runs this project",
             detail="one at a time",
-            hint="stop it with Ctrl-C where it runs; 'seamline status' shows what it does",
+            hint="'seamline down' stops it; 'seamline status' shows what it does",
             where=str(project.folder),
         ) from None
     return lock
