@@ -21,6 +21,9 @@ from seamline.history.topics import TopicsHistory
 from seamline.schemas.views.definition import Definition
 from seamline.serving.snapshot import ServedView
 
+GAPS = 2
+"""Offsets of a partition that may hold no record: the marks of the last transactions are never read."""
+
 
 @dataclass(frozen=True)
 class StreamStatus:
@@ -58,6 +61,14 @@ class StreamStatus:
         """By source the topics that no contract names any more and of which not all is read yet: where they end."""
         both = self.frontier.meet(self.archived)
         return {one.source: one.end for one in self.topics if one.end is not None and not one.end <= both}
+
+    @property
+    def waiting_seconds(self) -> float | None:
+        """How old the newest record read is while others wait to be read; 0 where none does; None where that is not
+        known. A few offsets of each partition may be marks of transactions, which are never read."""
+        if self.lag_records is None:
+            return None
+        return (self.lag_seconds or 0.0) if self.lag_records > GAPS * max(1, len(tuple(self.frontier))) else 0.0
 
     @property
     def total(self) -> Counts:

@@ -16,9 +16,12 @@ from seamline.entries.batch import Version
 OWNER, DESCRIPTION, TAGS = "owner", "description", "tags"
 SPEED_RETENTION, BATCH_RETENTION = "speed.retention", "batch.retention"
 GRAIN, SORT = "partition.grain", "serving.sort"
+FRESHNESS, COMPLETENESS = "sla.freshness", "sla.completeness"
 
 _DURATION = re.compile(r"([1-9]\d{0,5}) (minute|hour|day)s?")
 _VERSIONS = re.compile(r"([1-9]\d{0,5}) versions?")
+_SPAN = re.compile(r"([1-9]\d{0,5}) (second|minute|hour|day)s?")
+_PERCENT = re.compile(r"(\d{1,2}([.]\d{1,6})?|100)%")
 _GRAIN = re.compile("day|hour")
 _TAGS = re.compile(r"[\w.-]+( *, *[\w.-]+)*")
 _SORT = re.compile(r'("[^"]+"|\w+)( *, *("[^"]+"|\w+))*')
@@ -69,6 +72,16 @@ PROPERTIES: dict[str, Property] = {
         "the keys that batch files are ordered by, so that a query that asks for few of their values reads little",
         "keys of the view with commas between, such as 'repo, hour'",
         (_SORT,),
+    ),
+    FRESHNESS: Property(
+        "how old the newest record that it covers may be while more wait; 'seamline status' tells where it is older",
+        "a number of seconds, minutes, hours or days, such as '5 minutes'",
+        (_SPAN,),
+    ),
+    COMPLETENESS: Property(
+        "what share of the records read must be valid; 'seamline status' tells where it is less",
+        "a percentage, such as '99.5%'",
+        (_PERCENT,),
     ),
 }
 """Every property there is; others are refused."""

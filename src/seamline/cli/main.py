@@ -60,6 +60,10 @@ class Seamline(LazyGroup):
             "status",
             "Show what needs attention, how far each stream is, what each view is served from, and how the roles are.",
         ),
+        "catalog": LazyCommand(
+            "catalog",
+            "Show the data products: owner, description, service levels and how they are kept, columns, and lineage.",
+        ),
         "doctor": LazyCommand("doctor", "Check the machine and the project. Ends with 2 where something is at fault."),
         "demo": LazyCommand(
             "demo",

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from seamline.entries.base import Counts
 from seamline.machine.supervisor import RoleState, State
 from seamline.operate.backfill import UnderWay
+from seamline.operate.products import Kept
 from seamline.serving.status import Status, StreamStatus, ViewStatus
 from seamline.wording import duration
 
 BEHIND_SECONDS = 60.0
 """The newest record read is so old while more wait: a stream that keeps up is not."""
-
-GAPS = 2
-"""Offsets of a partition that may hold no record: the marks of the last transactions are never read."""
 
 REJECTED_SHARE = 0.01
 """Of the newest records, from which on rejects are told; and only if they are twice as many as before."""
@@ -42,15 +40,17 @@ def needs(
     backfills: Iterable[UnderWay],
     waiting: Mapping[str, str],
     archive_portion: int,
+    promises: Iterable[Kept] = (),
 ) -> list[Need]:
     """All there is, faults first. `waiting`: by view, why its newest definition is not served yet; `archive_portion`:
-    the offsets that one append takes. Pure."""
+    the offsets that one append takes; `promises`: those made of the data, and how it is. Pure."""
     found: list[Need] = [*_roles(roles)]
     for stream in lake.streams.values():
         found += [*_stream(stream, archive_portion), *_rejects(stream)]
     begun = any(stream.last_epoch for stream in lake.streams.values())
     for view in lake.views.values():
         found += _view(view, lake.streams.get(view.stream), begun)
+    found += (_promised(one) for one in promises if one.missed)
     found += (_waits(view, why, roles) for view, why in sorted(waiting.items()))
     found += (need for one in backfills for need in _backfill(one))
     return sorted(found, key=lambda need: not need.fault)
@@ -80,17 +80,12 @@ def _stream(stream: StreamStatus, archive_portion: int) -> Iterator[Need]:
     for name, behind in (("speed", stream.lag_records), ("archive", stream.archive_lag_records)):
         if name not in stream.writers and behind:
             yield Need(about, True, f"{behind} records wait and no {name} layer reads them", "seamline up")
-    late = stream.lag_seconds or 0.0
-    if "speed" in stream.writers and _waits_for(stream) and late > BEHIND_SECONDS:
+    late = stream.waiting_seconds or 0.0
+    if "speed" in stream.writers and late > BEHIND_SECONDS:
         yield Need(about, True, f"is behind by {stream.lag_records} records and {duration(late)}", "seamline doctor")
     if "archive" in stream.writers and stream.archive_lag_records > archive_portion:
         found = f"its archive is behind by {stream.archive_lag_records} records: batch versions end there"
         yield Need(about, True, found, "seamline doctor")
-
-
-def _waits_for(stream: StreamStatus) -> bool:
-    """Whether records wait to be read, and not just offsets without one."""
-    return (stream.lag_records or 0) > GAPS * max(1, len(tuple(stream.frontier)))
 
 
 def _rejects(stream: StreamStatus) -> Iterator[Need]:
@@ -141,6 +136,16 @@ def _columns(view: ViewStatus) -> str:
     audit = view.audit
     of = (audit.wrong or audit.drift) if audit else ()
     return "; ".join(f"{one.column}: {one.groups} groups" for one in of)
+
+
+def _promised(one: Kept) -> Need:
+    """A service level that is missed."""
+    said, by = one.promise.said, "" if one.promise.by == one.product else f" ({one.promise.by} says it)"
+    if one.promise.kind == "freshness":
+        found = f"promises to be fresh within {said}{by}, and is behind by {duration(one.found or 0.0)}"
+        return Need(one.product, True, found, "seamline doctor")
+    found = f"promises that {said} of its records are valid{by}, and {one.found:.2%} are"
+    return Need(one.product, True, found, "seamline quarantine list")
 
 
 def _waits(view: str, why: str, roles: Sequence[RoleState]) -> Need:

@@ -16,6 +16,7 @@ from seamline.machine.supervisor import RoleState, State, read_state
 from seamline.observe.page import addresses
 from seamline.operate.backfill import UnderWay, under_way
 from seamline.operate.needs import Need, needs
+from seamline.operate.products import kept_as_served
 from seamline.operate.stack import ROLES, roles
 from seamline.schemas.project import Project
 from seamline.serving.serving import Serving
@@ -55,7 +56,8 @@ def project_status(project: Project, serving: Serving | None = None) -> ProjectS
         serving.catch_up()
     lake, states, backfills = serving.status(ends), tuple(role_states(project)), tuple(under_way(project))
     waiting = why_waiting(project, lake)
-    found = needs(lake, states, backfills, waiting, project.settings.archive.max_records)
+    promises = kept_as_served(project.contracts, lake)
+    found = needs(lake, states, backfills, waiting, project.settings.archive.max_records, promises)
     return ProjectStatus(lake, unknown, states, backfills, tuple(found), addresses(project.state))
 
 
