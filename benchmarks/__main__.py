@@ -36,6 +36,7 @@ MODULES = (
     "sketches",
     "idle",
     "byhand",
+    "first",
 )
 """Each has `measure(size)`. One is imported when its turn comes: Spark's session is its own."""
 
