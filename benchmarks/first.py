@@ -105,7 +105,7 @@ def _send(seamline: Path, shop: Path, number: int) -> None:
 
 def _asked(seamline: Path, shop: Path, wanted: int) -> bool:
     rows: list[dict[str, Any]] = json.loads(_run(seamline, "query", SQL, "--format", "json", folder=shop))
-    return bool(rows) and rows[0]["n"] == wanted
+    return bool(rows) and int(rows[0]["n"] or 0) == wanted
 
 
 def _served(seamline: Path, shop: Path) -> int | None:

@@ -14,7 +14,7 @@ from seamline.cli.main import execute
 from seamline.errors import Condition, UserError
 from seamline.frontier import Frontier
 from seamline.operate.needs import needs
-from seamline.operate.products import Kept, kept, products
+from seamline.operate.products import ServiceLevel, kept, products
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.contracts.promises import Promise, promises_in, promises_of, strictest
 from seamline.schemas.project import Project, load_project
@@ -119,7 +119,7 @@ def test_a_promise_that_is_missed_is_told_by_status(tmp_path: Path, capsys: pyte
 def test_fresh_is_how_old_the_newest_record_is_while_others_wait(tmp_path: Path) -> None:
     found = products(made(tmp_path))
 
-    def of(lag: int | None, seconds: float) -> dict[str, Kept]:
+    def of(lag: int | None, seconds: float) -> dict[str, ServiceLevel]:
         stream = StreamStatus(
             name="main", frontier=Frontier(), last_epoch=1, committed=None, newest=None, counts={},
             archived=Frontier(), archive_counts={}, lag_records=lag, lag_seconds=seconds, archive_lag_records=0,

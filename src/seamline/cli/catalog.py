@@ -11,7 +11,7 @@ import typer
 
 from seamline.cli.catalogtext import html, markdown, percent_or_time
 from seamline.console import note, say, show_json, show_table
-from seamline.operate.products import DataProduct, Kept, kept, products, products_as_json
+from seamline.operate.products import DataProduct, ServiceLevel, kept, products, products_as_json
 from seamline.operate.status import log_ends
 from seamline.schemas.project import load_project
 from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
@@ -27,7 +27,7 @@ class CatalogForm(StrEnum):
     JSON = "json"
 
 
-TEXTS: Mapping[CatalogForm, Callable[[str, Sequence[DataProduct], Sequence[Kept]], str]] = {
+TEXTS: Mapping[CatalogForm, Callable[[str, Sequence[DataProduct], Sequence[ServiceLevel]], str]] = {
     CatalogForm.MARKDOWN: markdown,
     CatalogForm.HTML: html,
 }
@@ -62,11 +62,11 @@ def catalog(
             note(f"wrote {out}")
 
 
-def _json(found: Sequence[DataProduct], measured: Sequence[Kept]) -> None:
+def _json(found: Sequence[DataProduct], measured: Sequence[ServiceLevel]) -> None:
     show_json(products_as_json(found, measured))
 
 
-def _table(found: Sequence[DataProduct], measured: Sequence[Kept]) -> None:
+def _table(found: Sequence[DataProduct], measured: Sequence[ServiceLevel]) -> None:
     rows = [(f"{one.kind} {one.name}", one.owner, ", ".join(one.made_of), one.description) for one in found]
     show_table(("product", "owner", "made of", "description"), rows, most=80)
     if measured:
@@ -75,5 +75,5 @@ def _table(found: Sequence[DataProduct], measured: Sequence[Kept]) -> None:
         show_table(("product", "promises", "limit", "is", "kept"), told, most=80)
 
 
-def _word(one: Kept) -> str:
+def _word(one: ServiceLevel) -> str:
     return "not known" if one.found is None else "MISSED" if one.missed else "kept"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from seamline.operate.products import DataProduct, Kept
+from seamline.operate.products import DataProduct, ServiceLevel
 from seamline.wording import duration
 
 _STYLE = """\
@@ -16,7 +16,7 @@ code{background:#f4f4f4;padding:0 .2rem}.missed{color:#b00;font-weight:bold}sect
 """
 
 
-def markdown(title: str, products: Sequence[DataProduct], measured: Sequence[Kept]) -> str:
+def markdown(title: str, products: Sequence[DataProduct], measured: Sequence[ServiceLevel]) -> str:
     """For a repository or a wiki."""
     parts = [f"# {_md(title)}"]
     for one in products:
@@ -29,7 +29,7 @@ def markdown(title: str, products: Sequence[DataProduct], measured: Sequence[Kep
     return "\n\n".join(parts)
 
 
-def html(title: str, products: Sequence[DataProduct], measured: Sequence[Kept]) -> str:
+def html(title: str, products: Sequence[DataProduct], measured: Sequence[ServiceLevel]) -> str:
     """One page: all text is escaped, links lead within it, and no other address is asked."""
     parts = [
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
@@ -49,7 +49,7 @@ def html(title: str, products: Sequence[DataProduct], measured: Sequence[Kept]) 
     return "\n".join([*(part for part in parts if part), "</body></html>"])
 
 
-def percent_or_time(one: Kept) -> str:
+def percent_or_time(one: ServiceLevel) -> str:
     """How a promise is kept, in its unit."""
     if one.found is None:
         return ""
@@ -73,15 +73,15 @@ def _facts(one: DataProduct) -> Iterable[tuple[str, str]]:
     return [(name, value) for name, value in said.items() if value]
 
 
-def _of(one: DataProduct, measured: Iterable[Kept]) -> list[Kept]:
+def _of(one: DataProduct, measured: Iterable[ServiceLevel]) -> list[ServiceLevel]:
     return [kept for kept in measured if kept.product == f"{one.kind} {one.name}"]
 
 
-def _word(one: Kept) -> str:
+def _word(one: ServiceLevel) -> str:
     return "not known" if one.found is None else "missed" if one.missed else "kept"
 
 
-def _marked(one: Kept) -> str:
+def _marked(one: ServiceLevel) -> str:
     return f'<span class="missed">{_word(one)}</span>' if one.missed else _word(one)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seamline.entries.base import Counts
 from seamline.machine.supervisor import RoleState, State
 from seamline.operate.backfill import UnderWay
-from seamline.operate.products import Kept
+from seamline.operate.products import ServiceLevel
 from seamline.serving.status import Status, StreamStatus, ViewStatus
 from seamline.wording import duration
 
@@ -40,7 +40,7 @@ def needs(
     backfills: Iterable[UnderWay],
     waiting: Mapping[str, str],
     archive_portion: int,
-    promises: Iterable[Kept] = (),
+    promises: Iterable[ServiceLevel] = (),
 ) -> list[Need]:
     """All there is, faults first. `waiting`: by view, why its newest definition is not served yet; `archive_portion`:
     the offsets that one append takes; `promises`: those made of the data, and how it is. Pure."""
@@ -138,7 +138,7 @@ def _columns(view: ViewStatus) -> str:
     return "; ".join(f"{one.column}: {one.groups} groups" for one in of)
 
 
-def _promised(one: Kept) -> Need:
+def _promised(one: ServiceLevel) -> Need:
     """A service level that is missed."""
     said, by = one.promise.said, "" if one.promise.by == one.product else f" ({one.promise.by} says it)"
     if one.promise.kind == "freshness":

@@ -67,7 +67,7 @@ class DataProduct:
 
 
 @dataclass(frozen=True)
-class Kept:
+class ServiceLevel:
     """A promise of a product, held against how things are."""
 
     product: str
@@ -138,15 +138,15 @@ def with_inherited(own: Sequence[Promise], contracts: Iterable[Contract]) -> tup
     return strictest([*own, *inherited])
 
 
-def kept(found: Iterable[DataProduct], lake: Status) -> list[Kept]:
+def kept(found: Iterable[DataProduct], lake: Status) -> list[ServiceLevel]:
     """Every promise of these products, held against a status. Pure."""
     return [one for of in found for one in _held(f"{of.kind} {of.name}", of.stream, of.contracts, of.promises, lake)]
 
 
-def kept_as_served(contracts: Mapping[str, Contract], lake: Status) -> list[Kept]:
+def kept_as_served(contracts: Mapping[str, Contract], lake: Status) -> list[ServiceLevel]:
     """Every promise of the project's contracts, and of the views as they are served: whatever the project's texts of
     these are by now, nothing is compiled. Raises CONTRACT_INVALID."""
-    found: list[Kept] = []
+    found: list[ServiceLevel] = []
     for contract in contracts.values():
         found += _held(f"contract {contract.name}", contract.stream, (contract.name,), promises_of(contract), lake)
     for view in lake.views.values():
@@ -159,10 +159,10 @@ def kept_as_served(contracts: Mapping[str, Contract], lake: Status) -> list[Kept
 
 def _held(
     product: str, stream: str, contracts: tuple[str, ...], promises: Iterable[Promise], lake: Status
-) -> Iterator[Kept]:
+) -> Iterator[ServiceLevel]:
     known = lake.streams.get(stream)
     for promise in promises:
-        yield Kept(product, promise, None if known is None else _measured(known, contracts, promise))
+        yield ServiceLevel(product, promise, None if known is None else _measured(known, contracts, promise))
 
 
 def _measured(stream: StreamStatus, contracts: tuple[str, ...], promise: Promise) -> float | None:
@@ -174,7 +174,7 @@ def _measured(stream: StreamStatus, contracts: tuple[str, ...], promise: Promise
     return 1 - total.rejected / total.read if total.read else None
 
 
-def products_as_json(found: Iterable[DataProduct], measured: Iterable[Kept]) -> list[dict[str, Any]]:
+def products_as_json(found: Iterable[DataProduct], measured: Iterable[ServiceLevel]) -> list[dict[str, Any]]:
     """For scripts."""
     by_product: dict[str, list[Mapping[str, Any]]] = {}
     for one in measured:
