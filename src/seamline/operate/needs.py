@@ -113,10 +113,10 @@ def _view(view: ViewStatus, stream: StreamStatus | None, begun: bool) -> Iterato
         )
     if drift == "wrong":
         found = f"version {view.version} is served, and another evaluator computes it otherwise ({_columns(view)})"
-        yield Need(about, True, found, f"seamline views history {view.name}")
+        yield Need(about, True, found, f"seamline verify {view.name}")
     elif drift == "drift":
         found = f"version {view.version} differs from what was served before it ({_columns(view)})"
-        yield Need(about, True, found, f"seamline views history {view.name}")
+        yield Need(about, True, found, f"seamline verify {view.name}")
     if view.held is not None:
         found = f"version {view.held} is held for what its audit found; {view.version or 'none'} is served"
         yield Need(about, True, found, f"seamline views rollback {view.name} --version {view.held}")
