@@ -12,6 +12,7 @@ from dataclasses import replace
 from pyarrow import Table
 
 from seamline.attempts import new_attempt
+from seamline.entries.archive import Erased
 from seamline.entries.base import DataFile
 from seamline.entries.batch import Audit, ColumnDrift
 from seamline.entries.topics import Gone
@@ -21,7 +22,7 @@ from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
 from seamline.jobs.compare import compare, explain, not_compared
 from seamline.jobs.compute import raw_tasks
-from seamline.jobs.plan import table_of
+from seamline.jobs.plan import erased_since, table_of
 from seamline.jobs.read_order import foreign, reading
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Audited, Recomputed, Reservation
@@ -29,7 +30,9 @@ from seamline.jobs.unit import UnitResult, UnitTask
 from seamline.jobs.unit_statements import Served, unit_statements
 from seamline.jobs.verify import verify
 from seamline.lake import Lake
+from seamline.schemas.algebra.forms import numeric
 from seamline.schemas.stored import check_segments, check_version
+from seamline.schemas.views.definition import Definition
 from seamline.segment import build_chain
 from seamline.sides.raw import by_day, raw_files
 from seamline.units import whole_name
@@ -69,9 +72,14 @@ def audit_version(resources: Resources, computed: Recomputed) -> Audit:
     if not found:
         return Audit(compared=True, groups=groups, disagreeing_copies=disagreeing)
     expected, why = _expected(resources, computed)
+    if expected is None and _erased(computed):
+        return not_compared(f"what was served holds records that are forgotten by now, and {why}", disagreeing)
     if expected is None:
         return Audit(compared=True, groups=groups, drift=found, disagreeing_copies=disagreeing, note=why)
-    _, left = _compare(resources, computed, _paths(served), expected)
+    try:
+        _, left = _compare(resources, computed, _paths(served), expected)
+    finally:
+        resources.lake.delete(expected)  # it may hold what is forgotten
     explained = explain(found, left, why)
     return Audit(compared=True, groups=groups, drift=left, explained=explained, disagreeing_copies=disagreeing)
 
@@ -150,7 +158,19 @@ def _is_same(lake: Lake, older: Sequence[DataFile], file: DataFile) -> bool:
 def _compare(
     resources: Resources, computed: Recomputed, served: list[str], recomputed: list[str]
 ) -> tuple[int, tuple[ColumnDrift, ...]]:
-    return compare(resources.lake, resources.engine, computed.target.definition, served, recomputed)
+    groups, found = compare(resources.lake, resources.engine, computed.target.definition, served, recomputed)
+    return groups, without_values(found, computed.target.definition) if _erased(computed) else found
+
+
+def _erased(computed: Recomputed) -> tuple[Erased, ...]:
+    """What was taken out of raw since the older version had read it."""
+    return erased_since(computed.target.logs.archive, computed.reservation.audited_from, computed.plan)
+
+
+def without_values(found: Iterable[ColumnDrift], definition: Definition) -> tuple[ColumnDrift, ...]:
+    """Differences that say no text: it may be one that is forgotten. Pure."""
+    numbers = {one.name for one in definition.compared if numeric(one.sql_type)}
+    return tuple(one if one.column in numbers else one.model_copy(update={"largest": ""}) for one in found)
 
 
 def _paths(files: Mapping[str, Sequence[DataFile]]) -> list[str]:
@@ -178,7 +198,8 @@ def _expected(resources: Resources, computed: Recomputed) -> tuple[list[str] | N
         return None, f"raw as the older version read it cannot be read any more: {error}"
     finally:
         resources.lake.delete(scratch)
-    return _written(results), why_differs(computed.reservation, sum(result.beyond for result in results))
+    beyond = sum(result.beyond for result in results)
+    return _written(results), why_differs(computed.reservation, beyond, forgotten=bool(_erased(computed)))
 
 
 def _tasks(resources: Resources, computed: Recomputed, scratch: list[str]) -> list[UnitTask]:
@@ -194,7 +215,7 @@ def _tasks(resources: Resources, computed: Recomputed, scratch: list[str]) -> li
         if contract.event_id
     }
     tasks = []
-    for task in raw_tasks(resources, computed):
+    for task in raw_tasks(resources, computed, older=[one.before for one in _erased(computed)]):
         files, contract = known.get(task.of.whole.name, ()), target.contract_of(task.of)
         served = Served(cut, imports, version=before is not None, known=bool(files), foreign=foreign(speed, contract))
         statements = unit_statements(
@@ -225,8 +246,9 @@ def _known(lake: Lake, reservation: Reservation) -> dict[str, tuple[str, ...]]:
     }
 
 
-def why_differs(reservation: Reservation, beyond: int) -> str:
-    """Why what was served may rightly differ from the new version; `beyond`: copies that speed counted again. Pure."""
+def why_differs(reservation: Reservation, beyond: int, *, forgotten: bool = False) -> str:
+    """Why what was served may rightly differ from the new version; `beyond`: copies that speed counted again;
+    `forgotten`: records were. Pure."""
     plan, before = reservation.plan, reservation.audited_from
     imports = set(plan.imports) - set(before.imports if before else ())
     causes = []
@@ -235,6 +257,8 @@ def why_differs(reservation: Reservation, beyond: int) -> str:
     if beyond:
         of_imports = " or of imported events" if before and before.imports else ""
         causes.append(f"{beyond} copies beyond the dedup horizon{of_imports}")
+    if forgotten:
+        causes.append("records that were forgotten")
     if plan.archive_entry > (before.archive_entry if before else 0) and not causes:
         causes.append("records that were filed again after a contract was mended")
     return ", ".join(causes)

@@ -6,7 +6,7 @@ reservation, does only those that are left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -25,6 +25,9 @@ from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.views.properties import by_hour
 from seamline.sides.raw import RawFile, by_day, raw_files
 from seamline.units import HOURS, Unit
+
+MENDED = "mended"
+"""In place of a unit in the paths of files of records that another decoding rejected."""
 
 
 def compute(resources: Resources, reservation: Reservation) -> Recomputed:
@@ -62,13 +65,16 @@ def tasks_of(resources: Resources, reservation: Reservation) -> list[UnitTask]:
 
 
 def raw_tasks(
-    resources: Resources, computed: Recomputed, dates: Mapping[str, frozenset[date]] | None = None
+    resources: Resources,
+    computed: Recomputed,
+    dates: Mapping[str, frozenset[date]] | None = None,
+    older: Sequence[Mapping[str, int]] = (),
 ) -> list[UnitTask]:
     """The units as they are read from raw, to look a version over: one that was folded has read none. `dates`: by raw
-    table, others than the plan's."""
-    if computed.target.source is None and dates is None:
+    table, others than the plan's. `older`: versions of the tables whose files they read besides."""
+    if computed.target.source is None and dates is None and not older:
         return list(computed.tasks)
-    tasks = _from_raw(resources, computed.reservation, computed.plan.dates if dates is None else dates)
+    tasks = _from_raw(resources, computed.reservation, computed.plan.dates if dates is None else dates, older)
     return [task for task in tasks if not task.empty]
 
 
@@ -77,26 +83,39 @@ def raw_by_day(resources: Resources, reservation: Reservation, contract: Contrac
     return by_day(_raw_files(resources, reservation, contract))
 
 
-def _raw_files(resources: Resources, reservation: Reservation, contract: Contract) -> tuple[RawFile, ...]:
+def _raw_files(
+    resources: Resources, reservation: Reservation, contract: Contract, older: Sequence[Mapping[str, int]] = ()
+) -> tuple[RawFile, ...]:
     table = table_of(contract)
-    return raw_files(resources.lake, table, reservation.plan.tables.get(table))
+    versions = dict.fromkeys(tables.get(table) for tables in (reservation.plan.tables, *older))
+    files = {file.path: file for version in versions for file in raw_files(resources.lake, table, version)}
+    return tuple(files.values())
 
 
 def _from_raw(
-    resources: Resources, reservation: Reservation, dates: Mapping[str, frozenset[date]] | None
+    resources: Resources,
+    reservation: Reservation,
+    dates: Mapping[str, frozenset[date]] | None,
+    older: Sequence[Mapping[str, int]] = (),
 ) -> list[UnitTask]:
     """Every unit of every contract on some dates (None: on all)."""
     return [
         task
         for contract in reservation.target.contracts
-        for task in _of_contract(resources, reservation, contract, None if dates is None else dates[table_of(contract)])
+        for task in _of_contract(
+            resources, reservation, contract, None if dates is None else dates[table_of(contract)], older
+        )
     ]
 
 
 def _of_contract(
-    resources: Resources, reservation: Reservation, contract: Contract, dates: frozenset[date] | None
+    resources: Resources,
+    reservation: Reservation,
+    contract: Contract,
+    dates: frozenset[date] | None,
+    older: Sequence[Mapping[str, int]],
 ) -> list[UnitTask]:
-    files = _raw_files(resources, reservation, contract)
+    files = _raw_files(resources, reservation, contract, older)
     days = by_day(files)
     mended, mended_days = _write_mended(resources, reservation, contract, files)
     if dates is None:
@@ -150,7 +169,7 @@ def _write_mended(
     if not paths:
         return "", set()
     lake, engine, plan = resources.lake, resources.engine, reservation.plan
-    path = lake.batch_path(reservation.target.definition.hash, "mended", new_attempt())
+    path = lake.batch_path(reservation.target.definition.hash, MENDED, new_attempt())
     statement = mended_statement(contract, plan.cut, plan.imports)
     written = repacked(
         lake,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from seamline.entries.archive import Touched
+from seamline.entries.archive import Erased, Touched
 from seamline.entries.backfills import Attempted
 from seamline.entries.batch import Reserved, Version
 from seamline.entries.speed import Epoch
@@ -228,6 +228,12 @@ def dirty_dates(
         return None
     tables = [table_of(contract) for contract in contracts]
     return {table: frozenset(day for dates in touching if dates for day in dates.get(table, ())) for table in tables}
+
+
+def erased_since(archive: ArchiveHistory, base: Version | Reserved | None, plan: Plan) -> tuple[Erased, ...]:
+    """What was taken out of raw between what `base` (None: epochs alone) has read and what a plan reads."""
+    since = range(base.archive_entry + 1 if base else 1, plan.archive_entry + 1)
+    return tuple(one for one in archive.erased.values() if one.entry in since)
 
 
 def touches(part: Touched, base: Version | Reserved | Attempted, cut: Frontier) -> bool:

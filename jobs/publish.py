@@ -7,16 +7,17 @@ from datetime import datetime
 
 from seamline.commitpoint import reach
 from seamline.entries.base import Counts, DataFile
-from seamline.entries.batch import Audit, Version
-from seamline.errors import Condition, TerminalError
+from seamline.entries.batch import Audit, Version, Withdrawn
+from seamline.errors import Condition, ConflictError, TerminalError
 from seamline.history.batch import BatchHistory
 from seamline.jobs.decide import raw_read
-from seamline.jobs.plan import Plan
+from seamline.jobs.plan import Plan, erased_since
 from seamline.jobs.reserve import check_holds, check_stands
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Audited, Outcome, Unpublished
 from seamline.jobs.unit import TODAY
 from seamline.jobs.words import Words
+from seamline.ledger import Log
 from seamline.schemas import states
 from seamline.units import Unit, standing, whole_name
 
@@ -42,6 +43,8 @@ def put(resources: Resources, audited: Audited) -> Unpublished:
     target, state = reservation.target, reservation.decision.state
     batch = target.logs.batch
     since = dict(batch.log.after(batch.number))
+    if any(isinstance(entry, Withdrawn) and entry.forgets for entry in since.values()):
+        raise void(batch.log)
     check_holds(state.view, reservation.entry, resources.clock())  # after the look: a sweep since then takes the number
     versions = {**batch.versions, **{n: entry for n, entry in since.items() if isinstance(entry, Version)}}
     number = next((n for n, version in versions.items() if version.run == reservation.entry.run), None)
@@ -57,6 +60,16 @@ def put(resources: Resources, audited: Audited) -> Unpublished:
     return Unpublished(state, target, number, versions[number], reservation.entry)
 
 
+def void(log: Log) -> ConflictError:
+    """Records that a run has read are forgotten by now."""
+    return ConflictError(
+        Condition.LEDGER_CONFLICT,
+        f"runs of {log.name} that began before records were forgotten are void",
+        hint="read the log again and decide again from the start",
+        where=log.name,
+    )
+
+
 def version_entry(audited: Audited, raw: str, now: datetime) -> Version:
     """The entry of a version; `raw`: which raw files it was computed from, where its audit found drift. Pure."""
     computed = audited.computed
@@ -66,7 +79,9 @@ def version_entry(audited: Audited, raw: str, now: datetime) -> Version:
     counted = {r.unit: r.counts for r in told}
     stood = standing(batch.unit_counts(plan.base), counted)
     skipped = _skipped(plan, batch, units)
-    whole = plan.base is None or len(batch.lineage(plan.base)) + 1 >= COMPLETE_EVERY
+    base = batch.versions[plan.base] if plan.base is not None else None
+    forgets = bool(erased_since(computed.target.logs.archive, base, plan))  # then its base's entry goes
+    whole = plan.base is None or forgets or len(batch.lineage(plan.base)) + 1 >= COMPLETE_EVERY
     if whole and plan.base is not None:
         units, counted = standing(batch.files(plan.base), units), stood
     return Version(

@@ -71,7 +71,7 @@ def retain(lake: Lake, settings: Settings, clock: Clock) -> Retained:
         settled.append(one_pass.settle(history, definition, old.pop(definition, ())))
         listed |= files_of(history.versions.values())
     reach("retention.after-settled")
-    entries = sum(_remove_below(one.history.log, one.below) for one in settled)
+    entries = sum(remove_below(one.history.log, one.below) for one in settled)
     entries += sum(trim(one_pass.catalogue.history(view), now) for view in one_pass.catalogue.states)
     entries += sum(trim_words(Log(lake.store, name), now) for name in newest(lake.store, BACKFILLS))
     strays = [path for paths in old.values() for path in paths if path not in listed]  # of no log: nobody puts them
@@ -98,6 +98,8 @@ class _Pass:
         return Settled(history)
 
     def _settled(self, history: BatchHistory, definition: str, old: Sequence[str]) -> Settled:
+        if history.by_request and history.gone:
+            return Settled(history)  # what went with a request is removed for that (clearing.py)
         view, below = self.catalogue.history_of(definition), history.withdrawn
         if view is not None:
             view.catch_up()  # before the batch log: what is served by now stands there
@@ -138,7 +140,7 @@ def _down(history: BatchHistory, number: int | None) -> Iterable[int]:
         number = None if version.complete else version.base
 
 
-def _remove_below(log: Log, below: int) -> int:
+def remove_below(log: Log, below: int) -> int:
     """Oldest first; returns how many there were."""
     numbers = [number for number in log.numbers() if number < below]
     for number in numbers:
@@ -151,14 +153,14 @@ def trim(view: ViewHistory, now: datetime) -> int:
     if view.state is None or not view.state.is_whole:
         return 0
     below = max((number for number, state in view.states.items() if now - state.at > HELD_GRACE), default=0)
-    return _remove_below(view.log, below)
+    return remove_below(view.log, below)
 
 
 def trim_words(log: Log, now: datetime) -> int:
     """The same of a log each of whose entries is the whole state."""
     last = log.last()
     entry = log.read(last) if last else None
-    return _remove_below(log, last) if entry is not None and now - entry.at > HELD_GRACE else 0
+    return remove_below(log, last) if entry is not None and now - entry.at > HELD_GRACE else 0
 
 
 def files_of(versions: Iterable[Version]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
 
 from seamline.entries.batch import Verified
@@ -10,6 +10,7 @@ from seamline.entries.views import Published
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.frontier import START, Frontier
 from seamline.history.batch import BatchHistory
+from seamline.history.forget import ForgetHistory, Forgetting
 from seamline.history.speed import SpeedHistory, segment_of
 from seamline.schemas.catalogue import Catalogue, dropped_view
 from seamline.schemas.stored import check_version
@@ -129,6 +130,19 @@ def bases_of(definition: Definition, stood: Set[int], batch: BatchHistory, histo
     return [*bases, ChainBase(None, origin_of(history))]
 
 
+def answered_without(forgets: ForgetHistory, view: str, contracts: Collection[str]) -> Forgetting | None:
+    """What was asked to be forgotten of a view's records. Raises ERASURE_PENDING where that is waited for."""
+    erased = forgets.of(contracts)
+    if erased is not None and erased.withheld:
+        raise TransientError(
+            Condition.ERASURE_PENDING,
+            f"view {view} holds records that are being forgotten (request {erased.pending[0]})",
+            detail="the request asked that it is not answered until then",
+            hint="'seamline forget status' says what it waits for",
+        )
+    return erased
+
+
 def epoch_links(definition: str, history: SpeedHistory, numbers: Iterable[int]) -> Iterator[Segment]:
     """Epochs one by one, without those that hold no records, or not the definition (the seam check finds the hole)."""
     for number in numbers:
@@ -145,12 +159,13 @@ def not_ready(view: str, why: str, hint: str) -> TransientError:
 def out_of_retention(view: str, epoch: int, history: SpeedHistory) -> UserError:
     """No chain ends at that epoch any more, or yet."""
     ends = history.ends
+    last = max((last for (_, last), one in history.compacted.items() if one.ids_alone), default=0)
+    stands = f"{len(ends)} from {ends[0]} to {ends[-1]}" if ends else ""
+    stands += f"; those before epoch {last} went as records were forgotten" if epoch < last else ""
     near = [n for n in ends if n <= epoch][-1:] + [n for n in ends if n > epoch][:1]
     return UserError(
         Condition.OUT_OF_RETENTION,
         f"view {view} as of epoch {epoch}",
-        detail=f"an epoch that still stands and that the view covers: {len(ends)} from {ends[0]} to {ends[-1]}"
-        if ends
-        else "the stream has no epochs",
+        detail=f"an epoch that still stands and that the view covers: {stands}" if ends else "the stream has no epochs",
         hint=f"ask as of epoch {' or '.join(map(str, near))}" if near else "ask without 'as of'",
     )

@@ -12,6 +12,7 @@ import pyarrow as pa
 from seamline.entries.batch import Verified
 from seamline.entries.topics import Gone
 from seamline.frontier import Frontier
+from seamline.history.forget import Forgetting
 from seamline.schemas.views.definition import Definition, Output
 from seamline.segment import Chain, Segment, check_seam
 
@@ -53,6 +54,9 @@ class Provenance:
     gone: tuple[Gone, ...] = ()
     """What of its topics an operator accepted as gone, so that it may be in neither layer."""
 
+    erased: Forgetting | None = None
+    """Which of its records were forgotten, or still are to be."""
+
     verified: Verified | None = None
     """What of the batch version was computed another way, and which columns were not; None without one."""
 
@@ -73,6 +77,7 @@ class Provenance:
         newest: datetime | None,
         committed: datetime | None,
         gone: tuple[Gone, ...],
+        erased: Forgetting | None,
         verified: Verified | None,
         back_to: int | None,
         skipped: tuple[str, ...],
@@ -82,7 +87,7 @@ class Provenance:
             view=definition.view, definition=definition.hash, stream=stream, version=chain.version, cut=chain.cut,
             reached=chain.reached, links=chain.segments, columns=definition.columns, newest=newest,
             committed=committed, asked=asked, bases=tuple((base.view, base.hash) for base in definition.bases),
-            gone=gone, verified=verified, back_to=back_to, skipped=skipped,
+            gone=gone, erased=erased, verified=verified, back_to=back_to, skipped=skipped,
         )  # fmt: skip
 
     @property
@@ -133,6 +138,8 @@ class Provenance:
             said["gone"] = [one.said() for one in self.gone]
         if self.skipped:
             said["skipped"] = list(self.skipped)
+        if self.erased is not None:
+            said["erased"] = self.erased.said()
         said["verified"] = None if self.verified is None else self.verified.model_dump(include=_TOLD, mode="json")
         if self.bases:
             said["derived_from"] = [{"view": view, "definition": hash_} for view, hash_ in self.bases]

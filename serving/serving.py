@@ -16,12 +16,13 @@ from seamline.clock import Clock, system_clock
 from seamline.config import Settings
 from seamline.entries.topics import Gone
 from seamline.entries.views import Published
-from seamline.errors import SeamlineError, TransientError
+from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.frontier import Frontier
 from seamline.hints import Hints, Moved
 from seamline.history.archive import ArchiveHistory
 from seamline.history.base import grown, read_on
 from seamline.history.batch import BatchHistory
+from seamline.history.forget import ForgetHistory, Forgetting
 from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
 from seamline.kernel import Limits, parquet
@@ -33,6 +34,7 @@ from seamline.segment import check_seam
 from seamline.serving.bounds import BatchFiles, time_keys
 from seamline.serving.chains import (
     ChainBase,
+    answered_without,
     chain_from,
     epoch_links,
     is_seam,
@@ -50,7 +52,7 @@ from seamline.serving.snapshot import ServedView, Snapshot
 from seamline.serving.status import Status, ViewStatus, status_of, view_status
 from seamline.serving.tail import FANOUT, Partials, Runs, extend
 
-FOLLOWS = ("views", "batch", "speed")
+FOLLOWS = ("views", "batch", "speed", "forget")
 """Kinds of log whose hints are followed; what a stream's topics say is read with its epochs."""
 
 
@@ -73,6 +75,7 @@ class Serving:
         self._speed: dict[str, SpeedHistory] = {}
         self._archive: dict[str, ArchiveHistory] = {}
         self._topics: dict[str, TopicsHistory] = {}
+        self._forgets: dict[str, ForgetHistory] = {}
         self._batch: dict[str, BatchHistory] = {}
         self._partials: dict[str, Partials] = {}
         self._going_back = GoingBack()
@@ -192,6 +195,8 @@ class Serving:
             if news or again:
                 news |= self._topics[stream].catch_up()  # what is accepted as gone is passed over by an epoch
             changed |= news
+            if again or self._forgets[stream].log.name in moved:
+                changed |= self._forgets[stream].catch_up()
         return changed
 
     def _batches(self, states: Iterable[Published], moved: Moved) -> list[BatchHistory]:
@@ -212,6 +217,7 @@ class Serving:
             if stream not in self._speed:
                 speed = SpeedHistory(self.lake.speed_log(stream), self.lake.packs.keep)
                 self._speed[stream], self._topics[stream] = speed, TopicsHistory(self.lake.topics_log(stream))
+                self._forgets[stream] = ForgetHistory(self.lake.forget_log(stream))
                 new = True
         return new
 
@@ -238,6 +244,7 @@ class Serving:
 
     def _view(self, state: Published) -> ServedView:
         definition, stream = served_definition(self.catalogue, state)
+        erased = self._erased(definition, stream)
         history, batch = self._speed[stream], self._batch[definition.hash]
         base = served_base(state, definition, batch, history)
         before = self._current.views.get(state.view)
@@ -250,7 +257,12 @@ class Serving:
         last = history.epochs.get(history.last_epoch)
         gone = self._gone(definition, stream, history.frontier)
         committed, back_to = last.at if last else None, self._back_to(state, definition, batch, history)
-        return ServedView(definition, stream, base, files, runs, history.newest, committed, gone, back_to)
+        return ServedView(definition, stream, base, files, runs, history.newest, committed, gone, erased, back_to)
+
+    def _erased(self, definition: Definition, stream: str) -> Forgetting | None:
+        """What was asked to be forgotten of its records. Raises ERASURE_PENDING where it is not answered until then."""
+        names = {contract.name for contract in self.catalogue.contracts(definition.hash)}
+        return answered_without(self._forgets[stream], definition.view, names)
 
     def _gone(self, definition: Definition, stream: str, reached: Frontier) -> tuple[Gone, ...]:
         names = (contract.name for contract in self.catalogue.contracts(definition.hash))
@@ -271,7 +283,8 @@ class Serving:
         files = self._files(definition, batch, base, now.batch if isinstance(now, ServedView) else None)
         return ServedView(
             definition, stream, base, files, runs, at.newest if at else None, at.at if at else None,
-            self._gone(definition, stream, chain.reached), self._back_to(state, definition, batch, history),
+            self._gone(definition, stream, chain.reached), self._erased(definition, stream),
+            self._back_to(state, definition, batch, history),
         )  # fmt: skip
 
     def _back_to(
@@ -345,4 +358,5 @@ class Serving:
 
 def _may_pass(view: ServedView | SeamlineError) -> bool:
     """Whether a view's error may be gone at the next look without a new entry: the store failed, not the chain."""
-    return isinstance(view, TransientError) and not is_seam(view)
+    pending = isinstance(view, TransientError) and view.condition is Condition.ERASURE_PENDING
+    return isinstance(view, TransientError) and not pending and not is_seam(view)

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from seamline.entries.topics import Gone
 from seamline.errors import SeamlineError
+from seamline.history.forget import Forgetting
 from seamline.schemas.catalogue import unknown_view
 from seamline.schemas.views.definition import Definition
 from seamline.segment import Chain
@@ -35,6 +36,7 @@ class ServedView:
     newest: datetime | None = None
     committed: datetime | None = None
     gone: tuple[Gone, ...] = ()
+    erased: Forgetting | None = None
 
     back_to: int | None = None
     """The first epoch from which on each can be asked for."""
@@ -70,7 +72,8 @@ class ServedView:
         """What an answer over this view says of itself."""
         return Provenance.of(
             self.definition, self.stream, self.chain, asked, newest=self.newest, committed=self.committed,
-            gone=self.gone, verified=self.base.verified, back_to=self.back_to, skipped=self.base.skipped,
+            gone=self.gone, erased=self.erased, verified=self.base.verified, back_to=self.back_to,
+            skipped=self.base.skipped,
         )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from seamline.entries.base import Counts
 from seamline.frontier import START, Frontier, Partition, joined
 from seamline.ipc import from_ipc
 from seamline.streaming.tasks import IDS, Row
@@ -37,6 +38,9 @@ class Gathered:
     rejected: Mapping[str, int] = field(default_factory=dict)
     """Those of them that were rejected."""
 
+    erased: Mapping[str, int] = field(default_factory=dict)
+    """Those that are copies of records that were forgotten."""
+
     end: Frontier = START
     """The next offset to read, of every partition that was read."""
 
@@ -50,6 +54,17 @@ class Gathered:
     def latest(self) -> datetime | None:
         """The latest Kafka timestamp read."""
         return max(self.newest.values(), default=None)
+
+    @property
+    def filed(self) -> dict[str, Counts]:
+        """Law 3's counts by label, where copies are counted like others."""
+        return {
+            label: Counts(
+                read=read, rejected=self.rejected[label], erased=self.erased[label],
+                counted=read - self.rejected[label] - self.erased[label],
+            )
+            for label, read in sorted(self.read.items())
+        }  # fmt: skip
 
 
 def gather(rows: Iterable[Row]) -> Gathered:
@@ -70,6 +85,7 @@ def gather(rows: Iterable[Row]) -> Gathered:
         ids=pa.concat_tables(ids) if ids else IDS.empty_table(),
         read=_summed(of["tally"], "read"),
         rejected=_summed(of["tally"], "rejected"),
+        erased=_summed(of["tally"], "erased"),
         end=joined(Frontier({at: one["offset_max"] + 1}) for at, one in ranges),
         newest=newest,
         files=_listed(of["file"]),

@@ -237,6 +237,6 @@ def seconds(timestamps: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.min_element_wise(pc.max_element_wise(found, 0), 2**32 - 1).cast(pa.uint32())
 
 
-def tally(label: str, read: int, rejected: int) -> Row:
-    """How many records one label has read, and rejected."""
-    return Row("tally", label, to_ipc(pa.table({"read": [read], "rejected": [rejected]})))
+def tally(label: str, read: int, rejected: int, erased: int = 0) -> Row:
+    """How many records one label has read, and rejected, and left out as copies of what was forgotten."""
+    return Row("tally", label, to_ipc(pa.table({"read": [read], "rejected": [rejected], "erased": [erased]})))

@@ -132,7 +132,17 @@ def _identity(contract: Contract) -> str:
     """128 bits of (contract, event time, event id): what makes two records the same event. NULL: never a duplicate."""
     if contract.event_id is None:
         return "NULL::UHUGEINT"
-    event, id_ = _value(contract, contract.event_time), _value(contract, contract.event_id)
+    return _hashed(contract, _value(contract, contract.event_time), _value(contract, contract.event_id))
+
+
+def filed_identity(contract: Contract) -> str:
+    """`_id_hi` and `_id_lo` of a raw row as this contract has filed it, as columns of a SELECT."""
+    if contract.event_id is None:
+        return ", ".join(_id_columns("NULL::UHUGEINT"))
+    return ", ".join(_id_columns(_hashed(contract, quote(contract.event_time), quote(contract.event_id))))
+
+
+def _hashed(contract: Contract, event: str, id_: str) -> str:
     text = f"{literal(contract.name + ':')} || epoch_us({event})::VARCHAR || ':' || {id_}::VARCHAR"
     return f"CASE WHEN _reject IS NULL THEN md5_number({text}) END"
 

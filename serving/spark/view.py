@@ -22,6 +22,7 @@ from seamline.entries.batch import Verified
 from seamline.entries.topics import Gone
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.history.batch import BatchHistory
+from seamline.history.forget import ForgetHistory, Forgetting
 from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
 from seamline.ipc import to_ipc
@@ -35,6 +36,7 @@ from seamline.schemas.views.definition import Definition, Output
 from seamline.schemas.views.language import close
 from seamline.segment import Chain
 from seamline.serving.chains import (
+    answered_without,
     chain_from,
     is_seam,
     past_chain,
@@ -136,6 +138,7 @@ class _Reading:
     newest: datetime | None
     committed: datetime | None
     gone: tuple[Gone, ...]
+    erased: Forgetting | None
     verified: Verified | None
     back_to: int | None
     skipped: tuple[str, ...]
@@ -143,7 +146,7 @@ class _Reading:
     def provenance(self, asked: datetime) -> Provenance:
         return Provenance.of(
             self.definition, self.stream, self.chain, asked, newest=self.newest, committed=self.committed,
-            gone=self.gone, verified=self.verified, back_to=self.back_to, skipped=self.skipped,
+            gone=self.gone, erased=self.erased, verified=self.verified, back_to=self.back_to, skipped=self.skipped,
         )  # fmt: skip
 
 
@@ -182,11 +185,12 @@ def _read_once(lake: Lake, view: str, as_of: int | None) -> _Reading:
     held = tuple(file for file in files if file.rows)
     names = [contract.name for contract in catalogue.contracts(definition.hash)]
     gone = TopicsHistory(lake.topics_log(stream)).gone_of(names, chain.reached)
+    erased = answered_without(ForgetHistory(lake.forget_log(stream)), view, names)
     version = batch.versions[chain.version] if chain.version is not None else None
     verified, skipped = (version.audit.verified, tuple(version.skipped)) if version else (None, ())
     back_to = goes_back_to(definition, stood, batch, history)
     return _Reading(
-        definition, stream, chain, held, newest, last.at if last else None, gone, verified, back_to, skipped
+        definition, stream, chain, held, newest, last.at if last else None, gone, erased, verified, back_to, skipped
     )
 
 

@@ -48,12 +48,29 @@ POINTS = frozenset(
     }
 )
 
+FORGETTING = frozenset(
+    {
+        "forget.after-rewritten",
+        "forget.after-erased",
+        "forget.after-raw",
+        "forget.after-file",
+        "forget.after-request",
+        "forget.after-void",
+        "forget.after-withdrawn",
+        "forget.after-cleared",
+        "forget.after-ids",
+        "forget.after-epochs",
+        "forget.after-removed",
+    }
+)
+"""Those of requests to forget records."""
+
 _hook: Callable[[str], None] | None = None
 
 
 def reach(point: str) -> None:
     """Called by a committing process as it passes `point`."""
-    if point not in POINTS:
+    if point not in POINTS | FORGETTING:
         raise ValueError(f"unknown commit point {point!r}")
     if _hook is not None:
         _hook(point)

@@ -22,7 +22,7 @@ from seamline.clock import Clock
 
 HINTS = "hints/"
 SHARDS = 128
-"""Objects for each kind of log. With five kinds they fit one page; a change has the logs that share one asked too."""
+"""Objects for each kind of log. With six kinds they fit one page; a change has the logs that share one asked too."""
 
 SPARED = 1.0
 """Seconds that a log's one writer lets pass between two hints: a store may take no more for one object (GCS)."""

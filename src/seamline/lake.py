@@ -2,7 +2,7 @@
 
 ```
 ledger/archive/<stream>/<n>.json   ledger/speed/<stream>/<n>.json
-ledger/topics/<stream>/<n>.json
+ledger/topics/<stream>/<n>.json    ledger/forget/<stream>/<n>.json
 ledger/batch/<definition>/<n>.json ledger/views/<view>/<n>.json
 ledger/backfills/<view>/<n>.json
 hints/<kind of log>/<two digits>   which logs may have moved: advisory (hints.py)
@@ -11,6 +11,7 @@ speed/<stream>/<attempt>.pack      what an epoch holds, where its entry does not
 speed/<stream>/<definition>/<attempt>.parquet   speed/<stream>/ids/<attempt>.parquet
 batch/<definition>/<unit>/<attempt>.parquet
 runs/<run>/<unit>.json             the result of a unit that is done, so that nobody repeats it
+forget/<stream>/<attempt>.parquet  positions of records that were forgotten, and hashes that tell their copies
 inbox/<stream>/<hash>.json         what an import asks of the archive
 leases/<log>.json                  who holds a log now: advisory, the claim entry decides
 leases/<log>.next.json             who waits for a log and is next: advisory too
@@ -48,6 +49,9 @@ RETRIES = "retries/"
 BACKFILLS = "backfills"
 """The kind of the views' backfill logs."""
 
+FORGET = "forget/"
+"""What the paths of the files begin with that say which records were forgotten."""
+
 UNCLAIMED = "_unclaimed"
 """The raw table of records that no contract claims."""
 
@@ -84,6 +88,10 @@ class Lake:
         """`topics`."""
         return Log(self.store, f"topics/{stream}")
 
+    def forget_log(self, stream: str) -> Log:
+        """`forget`, `cleared`, `forgotten`."""
+        return Log(self.store, f"forget/{stream}")
+
     def batch_log(self, definition: str) -> Log:
         """`reserved`, `version`, `withdrawn`."""
         return Log(self.store, f"batch/{definition}")
@@ -116,9 +124,20 @@ class Lake:
         return f"{RAW}{contract}-{layout}"
 
     @staticmethod
+    def contract_of(table: str) -> str:
+        """The contract whose raw table it is, or UNCLAIMED."""
+        name = table.removeprefix(RAW)
+        return UNCLAIMED if name.startswith(f"{UNCLAIMED}-") else name.rpartition("-")[0]
+
+    @staticmethod
     def unclaimed_path(stream: str) -> str:
         """The raw Delta table of a stream's records that no contract claims."""
         return f"{RAW}{UNCLAIMED}-{stream}"
+
+    @staticmethod
+    def forget_path(stream: str, attempt: str) -> str:
+        """Which records a request has found."""
+        return f"{FORGET}{stream}/{attempt}.parquet"
 
     @staticmethod
     def speed_path(stream: str, definition: str, attempt: str) -> str:

@@ -13,6 +13,8 @@ from datetime import date, timedelta
 from functools import partial
 from itertools import chain
 
+import pyarrow as pa
+
 from seamline.attempts import check_age
 from seamline.clock import Clock, system_clock
 from seamline.commitpoint import reach
@@ -21,24 +23,30 @@ from seamline.entries.base import Counts
 from seamline.errors import ConflictError, TransientError
 from seamline.frontier import START, Frontier
 from seamline.history.archive import ArchiveHistory
+from seamline.history.forget import ForgetHistory
+from seamline.history.speed import SpeedHistory
 from seamline.kernel import Kernel, Limits
 from seamline.lake import Lake
 from seamline.ledger import Writer
 from seamline.observe.timed import EMPTY, OK, step, timed
-from seamline.sides.raw import RawFile
+from seamline.sides.raw import RawFile, raw_files
 from seamline.streaming.archive import refile
-from seamline.streaming.archive.filing import FilingJob, Shelf, filing_task, fitted
+from seamline.streaming.archive.erasing import Erasing
+from seamline.streaming.archive.filing import FilingJob, LeftOut, Shelf, filing_task, fitted
 from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.merges import WHOLE, Growth, merges
 from seamline.streaming.archive.refile import Holdings
 from seamline.streaming.archive.snapshots import SNAPSHOT_EVERY, Snapshots
 from seamline.streaming.archive.tables import Fence, Joined, RawTable
-from seamline.streaming.archive.vacuum import pinned, unneeded
+from seamline.streaming.archive.vacuum import log_before, pinned, unneeded
 from seamline.streaming.gathered import gather
 from seamline.streaming.tasks import Task, Tasks
 from seamline.streaming.topic_check import Check, no_check
 
 log = logging.getLogger(__name__)
+
+CLEARED_GRACE = timedelta(hours=1)
+"""What nothing served needs any more can be read for so long: longer than the longest query."""
 
 RETENTION = timedelta(days=1)
 """Raw as it stood can be read for so long at least (`archive.retention_hours`)."""
@@ -78,6 +86,8 @@ class Archive:
         self.history = ArchiveHistory(lake.archive_log(stream))
         self.tables: dict[str, RawTable] = {}
         self.shelves: tuple[Shelf, ...] = ()
+        self._forgets = ForgetHistory(lake.forget_log(stream))
+        self._cleared: set[int] = set()
         self._growth = Growth()
         self._snapshots = Snapshots(self.history, writer, clock, snapshot_every)
         self._unfinished = False
@@ -91,7 +101,7 @@ class Archive:
     @property
     def holdings(self) -> Holdings:
         """What records are filed again from."""
-        return Holdings(self.lake, self.engine, self.shelves, self.tables, self.history)
+        return Holdings(self.lake, self.engine, self.shelves, self.tables, self.history, self.forgotten)
 
     def use(self, shelves: Sequence[Shelf]) -> None:
         """Files by these from now on: tables are made, restored and widened; what was refused before is tried again."""
@@ -108,6 +118,87 @@ class Archive:
         self._file_again(*refile.filled(self.holdings, new))
         self._file_again(*refile.mended(self.holdings))
         self._maintained()
+
+    @property
+    def forgotten(self) -> LeftOut:
+        """Which records were taken out of raw: copies of them are not filed any more."""
+        found: dict[str, tuple[str, ...]] = {}
+        for number in self.history.erased.keys() & self._forgets.requests.keys():
+            one = self._forgets.requests[number]
+            found[one.contract] = (*found.get(one.contract, ()), one.file)
+        return found
+
+    def forget(self) -> bool:
+        """Takes the records of requests that have come out of every raw table that the ledger names, and commits that
+        over an empty range. False where there are none.
+
+        A request waits until raw holds what speed has read before it knew of it: so whatever was served of a copy stood
+        in raw, for the audit to see, and whatever comes later counts in neither layer.
+        """
+        self._forgets.catch_up()
+        new = {n: one for n, one in self._forgets.requests.items() if n not in self.history.erased}
+        speed = SpeedHistory(self.lake.speed_log(self.stream)) if new else None
+        if speed is None:
+            return False
+        known = {number: speed.forgets_from(number) for number in new}
+        new = {n: one for n, one in new.items() if (at := known[n]) is not None and at <= self.frontier}
+        if not new:
+            return False
+        erasing, began = Erasing(self.lake, self.engine, new), self.clock()
+        self._open_former()
+        before, shelves = self.versions(), {shelf.table: shelf for shelf in self.shelves}
+        rewritten = [one for path, table in sorted(self.tables.items()) for one in erasing.of(shelves.get(path), table)]
+        reach("forget.after-rewritten")
+        with self._writing():
+            for path in sorted({one.former.table for one in rewritten}):
+                self.tables[path].exchange([one for one in rewritten if one.former.table == path])
+        reach("forget.after-erased")
+        self._sync(files_by_table(one.file for one in rewritten if one.file))
+        check_age(began, self.clock())
+        said = {"tables": self.versions(), "dates": erasing.dates(rewritten), "erased": (*new,), "before": before}
+        self.writer.put(self._beside(erasing.counts(rewritten)).model_copy(update=said))
+        reach("forget.after-raw")
+        self.history.catch_up()
+        self._unfinished = False
+        return True
+
+    def clear(self) -> list[str]:
+        """Deletes what raw still holds of records that nothing served needs any more, an hour after that was so: files
+        of older versions, and what the tables' logs say of them. Returns the paths.
+
+        What is to go is settled while the claim is this one's, as `vacuum` does: nobody needs it, since runs that read
+        an older version are void.
+        """
+        self._forgets.catch_up()
+        cleared, now = self._forgets.cleared, self.clock()
+        due = {n: self._forgets.requests[n] for n, one in cleared.items() if now - one.at > CLEARED_GRACE}
+        due = {n: one for n, one in due.items() if n not in self._cleared and n not in self._forgets.forgotten}
+        going: list[str] = []
+        for number in sorted(due.keys() & self.history.erased.keys()):
+            erased, erasing = self.history.erased[number], Erasing(self.lake, self.engine, {number: due[number]})
+            for table, days in erased.dates.items():
+                going += erasing.left(table, days, self._standing(table))
+            for table, version in erased.after.items():
+                if version != erased.before.get(table):
+                    going += log_before(self.lake, table, version)
+        reach("archive.after-settled")
+        if due:
+            self.writer.check()
+            self.lake.delete(going)
+            self._cleared |= due.keys()
+        return going
+
+    def _standing(self, table: str) -> frozenset[str]:
+        """The files of a table as it is named now."""
+        return frozenset(file.path for file in raw_files(self.lake, table, self.history.tables.get(table)))
+
+    def _open_former(self) -> None:
+        """Opens the tables that nothing is filed in any more, to write them."""
+        with self._writing():
+            for path in sorted(self.history.tables.keys() - self.tables.keys()):
+                self.tables[path] = RawTable(self.lake, path, fence=Fence.of(self.writer, self._named))
+                self.tables[path].restore(self._named(path))
+                self.tables[path].fit(pa.schema([]))
 
     def begin(self, origin: Frontier) -> None:
         """A stream that has no entry yet begins at `origin`. After an attempt that did not come to its entry: as a new
@@ -150,19 +241,15 @@ class Archive:
     def _run_batch(self, tasks: Tasks, stop: Frontier) -> Archived | None:
         began = self.clock()
         limits = Limits(self.engine.limits.folders, self.engine.limits.memory, 1)
-        job = FilingJob(self.lake.uri, self.frontier, limits, stop)
+        job = FilingJob(self.lake.uri, self.frontier, limits, stop, self.forgotten)
         with step("append", "read", stream=self.stream):
             seen = gather(tasks(Task(self.shelves, partial(filing_task, job=job))))
         if not seen.read:
             return None
-        counts = {
-            label: Counts(read=read, rejected=seen.rejected[label], counted=read - seen.rejected[label])
-            for label, read in sorted(seen.read.items())
-        }
         files = [RawFile(**one) for one in seen.files]
         entry = Archived(
             at=began, claim=self.writer.claim, start=self.frontier, end=self.frontier.join(seen.end), tables={},
-            dates={}, counts=counts, newest=seen.latest,
+            dates={}, counts=seen.filed, newest=seen.latest,
         )  # fmt: skip
         with step("append", "commit", stream=self.stream):
             return self.commit(entry, files)
@@ -180,9 +267,7 @@ class Archive:
     def commit(self, entry: Archived, files: Sequence[RawFile]) -> Archived:
         """Adds files to their tables, one Delta commit each, then puts the entry, which names the versions."""
         reach("archive.before-delta")
-        by_table: dict[str, list[RawFile]] = {}
-        for file in files:
-            by_table.setdefault(file.table, []).append(file)
+        by_table = files_by_table(files)
         with self._writing():
             reach("archive.after-check")
             for path, of_table in sorted(by_table.items()):
@@ -211,6 +296,7 @@ class Archive:
         taken = 0
         for request in inbox.requests():
             fresh = self.clock() - request.at <= self.retention / 4
+            fresh = fresh and request.imported.contract not in self.forgotten
             filed = refile.requested(self.holdings, request, fresh=fresh)
             if filed is None:
                 log.warning("%s waits: its contract is not one of the stream's", request.path)
@@ -306,3 +392,11 @@ class Archive:
             self.history.catch_up()
         self._unfinished = False
         return entry
+
+
+def files_by_table(files: Iterable[RawFile]) -> dict[str, list[RawFile]]:
+    """Files by the raw tables that they are for."""
+    found: dict[str, list[RawFile]] = {}
+    for file in files:
+        found.setdefault(file.table, []).append(file)
+    return found

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +27,10 @@ from seamline.streaming.tasks import RECORDS, Row, above, below, ranges_of, tall
 
 BYTES = "bytes:"
 """Put before the contract version of rows whose typed columns the table cannot hold: readers decode them from bytes."""
+
+
+LeftOut: TypeAlias = Mapping[str, tuple[str, ...]]
+"""By contract, the files of requests that say which records of it were forgotten."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,16 @@ class Shelf:
     @property
     def statement(self) -> str:
         """The SELECT whose rows are filed."""
+        return self._filed(self.decode)
+
+    def but_for(self, forgotten: str) -> str:
+        """The same without copies of events whose hashes a table has."""
+        return self._filed(f"SELECT * FROM ({self.decode}) ANTI JOIN {forgotten} USING (_id_hi, _id_lo)")
+
+    def _filed(self, rows: str) -> str:
         columns = ", ".join(map(quote, ("_id_hi", "_id_lo", *self.left_out)))
         version = f" REPLACE ({literal(self.marked)} AS _contract_version)" if self.left_out else ""
-        return f"SELECT * EXCLUDE ({columns}){version} FROM ({self.decode})"
+        return f"SELECT * EXCLUDE ({columns}){version} FROM ({rows})"
 
     @property
     def marked(self) -> str:
@@ -126,6 +138,9 @@ class FilingJob:
     stop: Frontier = START
     """Of a topic that is being left, records from here on are ignored."""
 
+    forgotten: LeftOut = field(default_factory=dict)
+    """Copies of these are left out."""
+
 
 def filing_task(records: pa.Table, shelves: tuple[Shelf, ...], job: FilingJob) -> list[Row]:
     """One task's records decoded and written as files of the raw tables; no row goes back.
@@ -142,25 +157,41 @@ def filing_task(records: pa.Table, shelves: tuple[Shelf, ...], job: FilingJob) -
     for source in pc.unique(records["source"]).to_pylist():
         here = records.filter(pc.equal(records["source"], source))
         of_topic = [shelf for shelf in shelves if topic_of(source) in shelf.topics]
-        rows += file_records(engine, lake, of_topic, here)
+        rows += file_records(engine, lake, of_topic, here, job.forgotten)
     return rows
 
 
-def file_records(engine: Kernel, lake: Lake, shelves: Sequence[Shelf], records: pa.Table) -> list[Row]:
-    """Records of one source, written to every shelf that claims them, in portions that the kernel can hold."""
+def file_records(
+    engine: Kernel,
+    lake: Lake,
+    shelves: Sequence[Shelf],
+    records: pa.Table,
+    forgotten: LeftOut = MappingProxyType({}),
+) -> list[Row]:
+    """Records of one source, written to every shelf that claims them, in portions that the kernel can hold; but for
+    copies of what was forgotten."""
     rows: list[Row] = []
     split = Split(engine, records)
     for shelf in shelves:
         if (mine := split.of(shelf.claimed)).num_rows:
-            for made in in_portions(partial(_file_portion, engine, lake, shelf), mine, portion_bytes(engine)):
+            left_out = forgotten.get(shelf.contract, ())
+            file = partial(_file_portion, engine, lake, shelf, left_out)
+            for made in in_portions(file, mine, portion_bytes(engine)):
                 rows += made
     return rows
 
 
-def _file_portion(engine: Kernel, lake: Lake, shelf: Shelf, records: pa.Table) -> list[Row]:
-    decoded = engine.run(shelf.statement, {"records": records})
+def _file_portion(engine: Kernel, lake: Lake, shelf: Shelf, forgotten: Sequence[str], records: pa.Table) -> list[Row]:
+    erased = 0
+    if forgotten:
+        given = {"records": records, "forgotten": lake.read(forgotten, ["_id_hi", "_id_lo"])}
+        decoded = engine.run(shelf.but_for("forgotten"), given)
+        erased = engine.run(f"SELECT count(*) AS n FROM ({shelf.decode})", {"records": records})["n"][0].as_py()
+        erased -= decoded.num_rows
+    else:
+        decoded = engine.run(shelf.statement, {"records": records})
     if not decoded.num_rows:
-        return []
+        return [tally(shelf.label, erased, 0, erased)] if erased else []
     rejected = decoded.num_rows - decoded["_reject"].null_count
     files = files_table(write_raw(engine, lake, shelf.table, decoded))
-    return [tally(shelf.label, decoded.num_rows, rejected), Row("file", shelf.table, to_ipc(files))]
+    return [tally(shelf.label, decoded.num_rows + erased, rejected, erased), Row("file", shelf.table, to_ipc(files))]

@@ -129,9 +129,7 @@ def _write(
     for records in _chunks(source, values, now):
         seen = gather(file_records(engine, project.lake, mine, records))
         files += [RawFile(**one) for one in seen.files]
-        for label, read in seen.read.items():
-            rejected = seen.rejected[label]
-            more = Counts(read=read, rejected=rejected, counted=read - rejected)
+        for label, more in seen.filed.items():
             counts[label] = counts.get(label, Counts()) + more
     return files, counts
 

@@ -18,7 +18,7 @@ from seamline.kernel import Input, Kernel, literal
 from seamline.lake import Lake
 from seamline.portions import in_portions, portion_bytes
 from seamline.sides.raw import RawFile
-from seamline.streaming.archive.filing import Shelf, file_records
+from seamline.streaming.archive.filing import LeftOut, Shelf, file_records
 from seamline.streaming.archive.inbox import Request
 from seamline.streaming.archive.tables import RawTable, write_raw
 from seamline.streaming.gathered import gather
@@ -47,6 +47,9 @@ class Holdings:
 
     history: ArchiveHistory
     """What the ledger says of them."""
+
+    forgotten: LeftOut
+    """Which records copies are not filed of."""
 
 
 def mended(holdings: Holdings) -> Filed:
@@ -105,12 +108,14 @@ def _imported(holdings: Holdings, contract: str, files: Sequence[RawFile]) -> Fi
         if file.table in (*former[:1], *unclaimed):
             raw: dict[str, Input] = {"raw": holdings.lake.read([file.path])}
             seen = gather(
-                file_records(holdings.engine, holdings.lake, shelves, holdings.engine.run(f"{_RECORDS} FROM raw", raw))
-            )
+                file_records(
+                    holdings.engine, holdings.lake, shelves, holdings.engine.run(f"{_RECORDS} FROM raw", raw),
+                    holdings.forgotten,
+                )
+            )  # fmt: skip
             made += [RawFile(**one) for one in seen.files]
-            for label, read in seen.read.items():
-                rejected = seen.rejected[label]
-                _count(counts, label, Counts(read=read, rejected=rejected, counted=read - rejected))
+            for label, more in seen.filed.items():
+                _count(counts, label, more)
     return made, counts
 
 

@@ -95,6 +95,8 @@ class ArchiveRole:
             self._reshelve()
         if self._reading.prepared.topics.keys() == set(self.topics):
             self.archive.advance(self._reading.passed(frontier))
+        self.archive.forget()
+        self.archive.clear()
         self.archive.take_all(self._inbox)
         answer(self._project.lake, self._stream, self.archive.shelves)
         self.archive.maintain()

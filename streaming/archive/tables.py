@@ -32,12 +32,14 @@ from seamline.objects import unavailable
 from seamline.sides.raw import DATE, REJECT, RawFile, exists, files_of, opened
 from seamline.streaming.archive.vacuum import NAMED
 
+UNMAPPED = "delta.columnMapping.mode"
+
 CONFIGURATION = {
     "delta.checkpointInterval": "100",
     "delta.enableExpiredLogCleanup": "false",
     "delta.deletedFileRetentionDuration": "interval 0 seconds",
     "delta.enableDeletionVectors": "false",
-    "delta.columnMapping.mode": "none",
+    UNMAPPED: "none",
     "delta.dataSkippingStatsColumns": REJECT,
 }
 """Plain Parquet files with their own column names: the kernel reads them without Delta. Delta's log, which outlasts the
@@ -93,6 +95,19 @@ def write_raw(engine: Kernel, lake: Lake, table: str, rows: pa.Table) -> list[Ra
         here = rows.filter(pc.equal(rows[DATE], day)) if files or written < rows.num_rows else rows
         files.append(RawFile(table, path, day.isoformat(), lake.size(path), written, here[REJECT].null_count))
     return files
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """What stands in a file's place."""
+
+    former: RawFile
+
+    file: RawFile | None
+    """None: nothing is left of it."""
+
+    gone: pa.Table
+    """The positions that it held of records that are forgotten, and whether they were accepted."""
 
 
 Joined: TypeAlias = tuple[Sequence[RawFile], RawFile]
@@ -165,10 +180,12 @@ class RawTable:
 
         Raises WRITER_CONFLICT where another process wrote meanwhile, as all that writes does.
         """
-        if not CONFIGURATION.items() <= self._delta.metadata().configuration.items():
+        stands = {UNMAPPED: "none", **self._delta.metadata().configuration}  # so it is where nothing is said
+        lacking = {name: value for name, value in CONFIGURATION.items() if stands.get(name) != value}
+        if lacking:
             with self._commit():
                 self._delta.alter.set_table_properties(
-                    CONFIGURATION, commit_properties=self._carried, post_commithook_properties=KEEPING_LOG
+                    lacking, commit_properties=self._carried, post_commithook_properties=KEEPING_LOG
                 )
         mine = {field.name.lower() for field in self._delta.schema().fields}
         missing = [field for field in Schema.from_arrow(schema).fields if field.name.lower() not in mine]
@@ -189,9 +206,9 @@ class RawTable:
         name, now = file.path.removeprefix(f"{self.path}/"), int(time.time() * 1000)
         return AddAction(name, file.size, {DATE: file.day}, now, changes, _stats(file))
 
-    def _removed(self, file: RawFile) -> RemoveAction:
+    def _removed(self, file: RawFile, *, changes: bool = False) -> RemoveAction:
         name, now = file.path.removeprefix(f"{self.path}/"), int(time.time() * 1000)
-        return RemoveAction(name, False, now, file.size, {DATE: file.day})
+        return RemoveAction(name, changes, now, file.size, {DATE: file.day})
 
     def _write(self, actions: list[AddAction | RemoveAction]) -> None:
         self._delta.create_write_transaction(
@@ -274,6 +291,18 @@ class RawTable:
             actions.append(self._added(file, changes=False))
         with self._commit():
             self._write(actions)
+        return self.version
+
+    def exchange(self, rewritten: Iterable[Rewritten]) -> int:
+        """Commits files in the place of others that hold more rows, in one version, which is returned, and which a
+        checkpoint stands for: so nothing older is needed to read it."""
+        actions: list[AddAction | RemoveAction] = []
+        for one in rewritten:
+            actions.append(self._removed(one.former, changes=True))
+            actions += [self._added(one.file, changes=True)] if one.file else []
+        with self._commit():
+            self._write(actions)
+        self._delta.create_checkpoint()
         return self.version
 
     @property

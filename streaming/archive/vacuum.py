@@ -96,6 +96,16 @@ def commit(table: str, version: int) -> str:
     return f"{table}/{LOG}/{version:020}.json"
 
 
+def log_before(lake: Lake, table: str, version: int) -> list[str]:
+    """What a table's log says of what stood before a version that a checkpoint stands for, in order. Nothing where that
+    checkpoint is gone: a later one is there, and the vacuum goes by it."""
+    stands = Standing.of(lake, table)
+    if version not in stands.checkpoints:
+        return []
+    commits = [commit(table, n) for n in sorted(stands.commits) if n < version]  # writers ask for its own
+    return commits + [f"{table}/{LOG}/{n:020}.checkpoint.parquet" for n in sorted(stands.checkpoints) if n < version]
+
+
 def unneeded(lake: Lake, table: str, pins: Collection[int], now: datetime, retention: timedelta) -> list[str]:
     """What of a table can go: data files, then what its log says of older versions. Nothing, where it is younger than
     the retention. Deletes nothing."""

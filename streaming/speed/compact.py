@@ -82,6 +82,20 @@ def cover(history: SpeedHistory) -> list[Link]:
     return sorted(links, key=lambda link: link.first)
 
 
+def plan_ids_alone(history: SpeedHistory, cut: Frontier) -> tuple[Link, ...]:
+    """The segments that end at or before a cut, of which the ids alone shall stay, up to the last that holds anything
+    else; empty where it is so. Pure."""
+    below = [link for link in cover(history) if link.end <= cut]
+    while below and _holds_ids_alone(below[-1]):
+        below.pop()
+    return tuple(below)
+
+
+def _holds_ids_alone(link: Link) -> bool:
+    """Whether no partial row stands in it: it has no records either, or was put together so."""
+    return link.start == link.end or (isinstance(link.entry, Compacted) and link.entry.ids_alone)
+
+
 def any_link(_: Link) -> bool:
     """Where every segment can be read."""
     return True

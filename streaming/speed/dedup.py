@@ -155,10 +155,12 @@ class Kept:
 
 
 class Remembered:
-    """The ids of one stream, by decoding. `kept` is changed by `keep`, `read` and `forget` alone."""
+    """The ids of one stream, by decoding. `kept` is changed by `keep`, `read` and `forget` alone, `erased` by `erase`:
+    events of which each record is a copy, whenever it comes."""
 
     def __init__(self) -> None:
         self.kept: dict[str, Kept] = {}
+        self.erased = IdentityRun(np.array([], np.uint64), np.array([], np.uint64), np.array([], np.uint32))
 
     @property
     def since(self) -> int | None:
@@ -174,12 +176,17 @@ class Remembered:
         """Remembers these from now on, and no others."""
         self.kept = kept
 
+    def erase(self, erased: IdentityRun) -> None:
+        """These, and no others, were forgotten."""
+        self.erased = erased
+
     def find_duplicates(self, ids: pa.Table) -> pa.Table:
         """Positions (like POSITIONS) of copies in `ids` (like IDS): within it, and of what is remembered."""
         found = [POSITIONS.empty_table()]
         for decoding, mine in _by_decoding(ids).items():
             kept, asked = self.kept[decoding], _columns(mine)
             copies = later_copies(asked.hi, asked.lo, asked.seen, _places(mine), kept.horizon) | kept.holds(asked)
+            copies |= self.erased.holds(asked.hi, asked.lo, asked.seen, kept.horizon)
             found.append(mine.filter(pa.array(copies)).select(POSITIONS.names).cast(POSITIONS))
         return pa.concat_tables(found)
 

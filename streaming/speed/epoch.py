@@ -22,6 +22,7 @@ from seamline.entries.base import Counts, DataFile
 from seamline.entries.speed import IDS, Epoch
 from seamline.errors import Condition, TerminalError, TransientError
 from seamline.frontier import START, Frontier
+from seamline.history.forget import ForgetHistory
 from seamline.history.speed import SpeedHistory
 from seamline.ipc import to_ipc
 from seamline.kernel import KERNEL_VERSION, Kernel, Limits
@@ -33,7 +34,7 @@ from seamline.schemas.algebra import LAYOUT
 from seamline.streaming.gathered import Gathered, gather
 from seamline.streaming.logtime import Ends, LogTime, no_ends
 from seamline.streaming.speed.dedup import Kept, Remembered
-from seamline.streaming.speed.recall import begin, loader
+from seamline.streaming.speed.recall import begin, forgotten_ids, loader
 from seamline.streaming.stream_plan import UNCLAIMED, DecodingPlan, StreamPlan
 from seamline.streaming.tasks import (
     KEPT_BYTES,
@@ -61,8 +62,8 @@ class Speed:
     at most `carried` bytes. `history`: its log, where that was read already since the claim. Not safe to use from
     several threads at once.
 
-    What changes: `history` and `remembered` with each entry; `origin` by `begin`; `plan`, and what is remembered for
-    it, by `use`.
+    What changes: `history` and `remembered` with each entry; `forgotten`, the newest request by which copies are known,
+    by `look_for_forgotten`; `origin` by `begin`; `plan`, and what is remembered for it, by `use`.
     """
 
     def __init__(
@@ -97,8 +98,11 @@ class Speed:
         self.remembered = Remembered()
         self._time = LogTime()
         self._forgot_at = clock() - FORGET_EVERY
+        self.forgets = ForgetHistory(lake.forget_log(stream))
+        self.forgotten = 0
         self.plan = plan
         self.use(plan)
+        self._erase()
 
     @property
     def frontier(self) -> Frontier:
@@ -119,6 +123,18 @@ class Speed:
                 kept[one.decoding] = begin(one, self.history, self.frontier, before | kept, load, self.clock())
         self.remembered.keep(kept)
         self.plan = plan
+
+    def look_for_forgotten(self) -> None:
+        """Looks whether records were forgotten: copies of them count no more, whenever they come."""
+        self.forgets.catch_up()
+        self._erase()
+
+    def _erase(self) -> None:
+        newest = max(self.forgets.requests, default=0)
+        if newest > self.forgotten:
+            files = [one.file for one in self.forgets.requests.values()]
+            self.remembered.erase(forgotten_ids(self.lake, self.engine, files))
+            self.forgotten = newest
 
     def run_batch(self, tasks: Tasks, stop: Frontier = START) -> Epoch | None:
         """Decodes, deduplicates and commits what `tasks` read. None, and nothing committed, where they read nothing.
@@ -159,15 +175,15 @@ class Speed:
     def _step(self, name: str) -> AbstractContextManager[None]:
         return step("epoch", name, stream=self.stream)
 
-    def announce(self, passed: Frontier = START) -> Epoch | None:
-        """Commits an epoch without records where one is owed (`is_owed`), or up to `passed`, below which there is none
-        to be read. None, and nothing committed, where neither.
+    def announce(self, passed: Frontier = START, *, wanted: bool = False) -> Epoch | None:
+        """Commits an epoch without records where one is owed (`is_owed`) or `wanted`, or up to `passed`, below which
+        there is none to be read. None, and nothing committed, where none of it.
 
         Raises what `check` raises, and WRITER_CONFLICT where the claim is lost.
         """
         self._check_whole()
         now = self.clock()
-        if passed <= self.frontier and not is_owed(self.history, self.plan):
+        if passed <= self.frontier and not wanted and not is_owed(self.history, self.plan, self.forgotten):
             return None
         return commit_epoch(self, Gathered(end=passed), POSITIONS.empty_table(), now)
 
@@ -212,16 +228,19 @@ class Speed:
         return gather(rows)
 
 
-def is_owed(history: SpeedHistory, plan: StreamPlan) -> bool:
+def is_owed(history: SpeedHistory, plan: StreamPlan, forgotten: int = 0) -> bool:
     """Whether a stream at rest owes an epoch without records.
 
     A first batch version can begin only where an epoch says that from there on each one lists its definition, and reads
-    its decoding. Records bring such epochs; where none come, this says it: when the newest epoch lacks something live.
+    its decoding. Records bring such epochs; where none come, this says it: when the newest epoch lacks something live,
+    or does not go by what was `forgotten`.
     """
     newest = history.epochs.get(history.last_epoch)
     if newest is None:
         return False
     decodings = {one.decoding for one in plan.decodings}
+    if newest.forgets < forgotten:
+        return True
     return not newest.files.keys() >= set(plan.definitions) or not decodings <= set(newest.decodings)
 
 
@@ -253,6 +272,7 @@ def commit_epoch(speed: Speed, seen: Gathered, copies: pa.Table, began: datetime
         kernel=KERNEL_VERSION,
         layout=LAYOUT,
         handovers={one: speed.history.handovers.get(one, speed.frontier) for one in speed.plan.handovers},
+        forgets=speed.forgotten,
     )
     check_balance(epoch)
     speed.lake.sync(epoch.paths)

@@ -9,7 +9,7 @@ from seamline.commitpoint import reach
 from seamline.config import Settings
 from seamline.entries.speed import Compacted, Retired
 from seamline.errors import SeamlineError
-from seamline.frontier import Frontier
+from seamline.frontier import Frontier, joined
 from seamline.history.batch import BatchHistory
 from seamline.kernel import KERNEL_VERSION
 from seamline.schemas.algebra import LAYOUT
@@ -25,12 +25,13 @@ from seamline.streaming.speed.compact import (
     due,
     needed_cuts,
     plan_compaction,
+    plan_ids_alone,
     plan_retirement,
     plan_sweep,
     removed_below,
 )
 from seamline.streaming.speed.epoch import Speed
-from seamline.streaming.speed.together import compact_run
+from seamline.streaming.speed.together import compact_run, keep_ids
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,8 @@ class Maintenance:
     def between_batches(self) -> None:
         """Retires, removes and sweeps when it is due."""
         now = self.speed.clock()
+        if self.speed.forgets.cleared:
+            self.forget()
         if self._retire.due(now):
             self.retire()
             self.remove()
@@ -86,6 +89,18 @@ class Maintenance:
         links, now = cover(self.speed.history), self.speed.clock()
         run = plan_compaction(links, self.cuts(), size, now, self._reads)
         return compact_run(self.speed, run, self._merges(run)) if run else None
+
+    def forget(self) -> Compacted | None:
+        """Where nothing that is served needs epochs any more which hold records that are forgotten, keeps their ids
+        alone. The newest epoch always stays, so one without records comes after them first."""
+        forgets = self.speed.forgets
+        cut = joined(one.cut for number, one in forgets.cleared.items() if number not in forgets.forgotten)
+        run = plan_ids_alone(self.speed.history, cut)
+        if not run:
+            return None
+        if run[-1].last == self.speed.history.last_epoch:
+            self.speed.announce(wanted=True)
+        return keep_ids(self.speed, run)
 
     def retire(self) -> Retired | None:
         """Puts what may go out of readers' sight."""

@@ -3,9 +3,10 @@ identities, or nothing yet."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,6 +17,7 @@ from seamline.kernel import Kernel
 from seamline.lake import Lake
 from seamline.streaming.logtime import ALLOWANCE, second
 from seamline.streaming.speed.dedup import Generation, Kept, generations
+from seamline.streaming.speed.runs import IdentityRun
 from seamline.streaming.stream_plan import DecodingPlan
 
 Load = Callable[[int], pa.Table]
@@ -105,6 +107,14 @@ def _of_spans(ids: pa.Table, spans: tuple[tuple[int, str], ...]) -> pa.Table:
         epochs = pc.and_(pc.greater_equal(ids["epoch"], first), pc.less(ids["epoch"], end))
         parts.append(ids.filter(pc.and_(epochs, pc.equal(ids["decoding"], decoding))))
     return pa.concat_tables(parts)
+
+
+def forgotten_ids(lake: Lake, engine: Kernel, files: Sequence[str]) -> IdentityRun:
+    """The identities of events that were forgotten, as requests have found them: near to any time."""
+    statement = "SELECT DISTINCT _id_hi, _id_lo FROM found WHERE _id_hi IS NOT NULL"
+    rows = engine.run(statement, {"found": lake.read(files)}) if files else pa.table({"_id_hi": [], "_id_lo": []})
+    hi, lo = (rows[name].cast(pa.uint64()).to_numpy() for name in ("_id_hi", "_id_lo"))
+    return IdentityRun.of(hi, lo, np.zeros(len(hi), np.uint32))
 
 
 def loader(lake: Lake, engine: Kernel, history: SpeedHistory) -> Load:

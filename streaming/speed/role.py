@@ -96,6 +96,7 @@ class SpeedRole:
 
     def idle(self) -> None:
         self.speed.writer.check()
+        self.speed.look_for_forgotten()
         frontier = self.speed.history.frontier
         if self._following.reload() | self._following.look() | self._reading.look(frontier):
             self._replan()

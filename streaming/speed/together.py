@@ -18,7 +18,7 @@ from seamline.kernel import KERNEL_VERSION
 from seamline.packs import ENTRY
 from seamline.schemas.algebra import LAYOUT
 from seamline.slices import UNMERGED, Merging
-from seamline.streaming.speed.compact import Link
+from seamline.streaming.speed.compact import LEVELS, Link
 from seamline.streaming.speed.epoch import Speed, write_pack
 from seamline.streaming.speed.recall import READ_IDS
 
@@ -65,6 +65,35 @@ def compact_run(speed: Speed, run: Sequence[Link], merges: Mapping[str, Merging]
     reach("compact.after-files")
     speed.writer.put(entry)
     reach("compact.after-entry")
+    speed.history.catch_up()
+    return entry
+
+
+def keep_ids(speed: Speed, run: Sequence[Link]) -> Compacted:
+    """Puts the segment that keeps the ids of a run, and drops all else of it."""
+    attempt, paths = new_attempt(), [part.path for part in _parts(speed, run, IDS)]
+    ids = _merged(speed, IDS, paths, _ids_since(speed.remembered.since), None, attempt)
+    entry = Compacted(
+        attempt=attempt,
+        at=speed.clock(),
+        claim=speed.writer.claim,
+        first=run[0].first,
+        last=run[-1].last,
+        level=LEVELS,
+        start=run[0].start,
+        end=run[-1].end,
+        files={},
+        ids=ids,
+        ids_alone=True,
+        counts=_counts(run),
+        newest=_newest(run),
+        kernel=KERNEL_VERSION,
+        layout=LAYOUT,
+    )
+    speed.lake.sync(entry.paths)
+    reach("forget.after-ids")
+    speed.writer.put(entry)
+    reach("forget.after-epochs")
     speed.history.catch_up()
     return entry
 

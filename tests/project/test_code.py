@@ -15,9 +15,9 @@ ROOMS = ("src/seamline", "schemas", "streaming", "jobs", "serving")
 
 CHANGES = {
     # follow the ledger: from entry to entry
-    "ArchiveHistory": "_opened _since begun claims counts frontier imports snapshot tables",
+    "ArchiveHistory": "_opened _since begun claims counts erased frontier imports snapshot tables",
     "Arrivals": "_consumer _topics_at",
-    "BatchHistory": "begun versions withdrawn",
+    "BatchHistory": "begun by_request forgets gone versions void withdrawn withdrawn_at",
     "History": "_told claim number",
     "SpeedHistory": "epochs frontier last_epoch newest origin",
     "Epochs": "_run lowest",
@@ -29,16 +29,16 @@ CHANGES = {
     "Catalogue": "_by_definition _changed",
     "Reach": "_number frontier",
     # the layers and roles: each says in its docstring what changes, and when
-    "Archive": "_unfinished origin shelves",
+    "Archive": "_cleared _unfinished origin shelves",
     "Batches": "_closed _idle_at _quiet_since _were_few error",
     "Following": "_stamp contracts",
     "Duties": "_areas",
     "Every": "_last",
     "Maintenance": "_looked_at",
     "ReadTopics": "_look_at _now",
-    "Remembered": "kept",
+    "Remembered": "erased kept",
     "Resting": "_next _stood",
-    "Speed": "_forgot_at origin plan",
+    "Speed": "_forgot_at forgotten origin plan",
     "Serving": "_behind _current",
     "Follower": "_followed",
     # what is held of the world: a connection, a process, a session, the time

@@ -6,7 +6,7 @@ Nothing here is the code under test. What an epoch says it remembered is taken a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -45,9 +45,10 @@ class Copying:
 
     def take(
         self, decoding: str, least: int | None, epoch: int, at: datetime, spans: tuple[tuple[int, str], ...],
-        horizon: int, records: Iterable[tuple[Position, Record]],
+        horizon: int, records: Iterable[tuple[Position, Record]], forgotten: Collection[Identity] = (),
     ) -> Tally:  # fmt: skip
-        """One epoch of one decoding, in order of position. `spans` is what the epoch says it remembers."""
+        """One epoch of one decoding, in order of position. `spans` is what the epoch says it remembers, `forgotten` of
+        which events each record is a copy."""
         reader, said = self.readers.setdefault(decoding, Reader(least)), Counter[str]()
         counted = reader.counted.setdefault(epoch, [])
         listed = list(records)
@@ -55,7 +56,9 @@ class Copying:
             event, said["read"] = record.accepted(least), said["read"] + 1
             if event is None:
                 said["rejected"] += 1
-            elif event.id is not None and self._known(reader, epoch, spans, horizon, event, record):
+            elif event.id is not None and (
+                (event.id, event.placed) in forgotten or self._known(reader, epoch, spans, horizon, event, record)
+            ):
                 said["duplicate"] += 1
             else:
                 said["counted"] += 1

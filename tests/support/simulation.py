@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import pyarrow as pa
 import views_by_hand
-from copying import Copying
+from copying import Copying, Identity
 from obstore.store import MemoryStore
 from truth import NO_TIME, RETURNS, Counting, Event, Record, Tally, Topic, differences, ordered, together
 
@@ -33,8 +33,12 @@ from seamline.errors import Condition, ConflictError, SeamlineError, TransientEr
 from seamline.frontier import Frontier, Partition, Position
 from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
+from seamline.history.forget import ForgetHistory
 from seamline.history.speed import SpeedHistory
 from seamline.jobs.batch import Batch, Outcome
+from seamline.jobs.clearing import clear, remove
+from seamline.jobs.finding import wanted
+from seamline.jobs.forgetting import ask, look
 from seamline.jobs.retention import retain
 from seamline.jobs.unit import Runner, UnitResult
 from seamline.kernel import KERNEL_VERSION, kernel, quote
@@ -192,17 +196,40 @@ class Known:
     least: int | None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the model remembers of a request to forget a buyer."""
+
+    buyer: str
+    until: Frontier
+    files: frozenset[str]
+    """Imports that stood in raw."""
+
+    events: frozenset[Identity]
+    """Copies of these go whenever they come."""
+
+    def takes(self, at: Position, record: Record, known: bool = True) -> bool:
+        """Whether a record goes; `known`: copies that come later, too."""
+        event = record.event
+        before = at.offset < self.until[Partition(at.source, at.partition)] or at.source in self.files
+        if event is None:
+            return before and self.buyer.encode() in (record.value or b"")
+        copy = record.accepted(None) is not None and (event.id, event.placed) in self.events
+        return (before and event.buyer == self.buyer) or (known and copy)
+
+
 class World:
-    """One stream, its lake, and everything that happens to it, one world at a time. `folder` is made empty."""
+    """One stream, its lake, and everything that happens to it, one world at a time. `folder` is made empty; `store`:
+    where the ledger stands, in memory unless it is told."""
 
     running: ClassVar[Serving | None] = None
 
-    def __init__(self, folder: Path, origin: Sequence[int] = (0, 0)) -> None:
+    def __init__(self, folder: Path, origin: Sequence[int] = (0, 0), store: Any = None) -> None:
         for path in folder.iterdir():
             shutil.rmtree(path)
         self.clock, self.speed_clock, self.kafka_time = (ManualClock(BEGIN) for _ in range(3))
         self.files: dict[str, list[Record]] = {}
-        self.lake = Lake(str(folder), MemoryStore())
+        self.lake = Lake(str(folder), store if store is not None else MemoryStore())
         self.topic = Topic(origin)
         self.topics = {"orders": self.topic, "returns": Topic((0,), RETURNS)}
         self.contracts = [
@@ -221,6 +248,7 @@ class World:
         self._copying = Copying()
         self._ends: dict[int, tuple[Frontier, Frontier]] = {}
         self._checked: dict[str, int] = {}
+        self.asked: dict[int, Asked] = {}
         self.apply(SALES)
         self.ready.add("sales")
         self.history = SpeedHistory(self.lake.speed_log(STREAM))
@@ -273,12 +301,10 @@ class World:
         self.files[source] = [Record(n, now, value, event) for n, (value, event) in enumerate(records)]
         shelves = [shelf for shelf in archive.shelves if "orders" in (shelf.contract, *shelf.topics)]
         table = pa.Table.from_pylist([_row(source, 0, record) for record in self.files[source]], schema=RECORDS)
-        seen = gather(file_records(archive.engine, self.lake, shelves, table))
-        counts = {label: Counts(read=read, rejected=seen.rejected[label], counted=read - seen.rejected[label])
-                  for label, read in seen.read.items()}  # fmt: skip
+        seen = gather(file_records(archive.engine, self.lake, shelves, table, archive.forgotten))
         imported = Imported(source=source, contract="orders", rows=len(records))
         try:
-            archive.take_import(imported, [RawFile(**one) for one in seen.files], counts)
+            archive.take_import(imported, [RawFile(**one) for one in seen.files], seen.filed)
         except ConflictError:
             self._archive = None
 
@@ -413,6 +439,64 @@ class World:
             self.ready.add(view)
         return outcome
 
+    def forget(self, buyer: str) -> None:
+        """`seamline forget`: whatever orders raw holds of a buyer, by a contract's text that is in force anywhere."""
+        self.check()
+        engine, catalogue = self.lake.kernel(), Catalogue(self.lake)
+        texts = [self.contract, *(c for d in catalogue.live(STREAM) for c in catalogue.contracts(d.hash))]
+        texts = [text for text in texts if text.name == "orders"]
+        looked = look(self.lake, engine, texts, wanted(engine, self.contract, "buyer", [buyer]))
+        if not looked.found.rows.num_rows:
+            return
+        until, files = looked.archive.frontier, frozenset(looked.archive.imports)
+        mine = Asked(buyer, until, files, frozenset())
+        least = {LEAST[self.contracts.index(self.contract)]}
+        least |= {self.known[d].least for state in catalogue.states.values() for d in state.live}
+        stood = [(at, r) for at, r in self._archived("orders", looked.archive) if mine.takes(at, r, known=False)]
+        events = {(e.id, e.placed) for _, r in stood for one in least if (e := r.accepted(one)) and e.id is not None}
+        mine = replace(mine, events=frozenset(events))
+        try:
+            ask(self.lake, engine, looked, self.clock)
+        finally:  # it may die right after the entry
+            requests = ForgetHistory(self.lake.forget_log(STREAM)).requests.keys() - self.asked.keys()
+            self.asked |= dict.fromkeys(requests, mine)
+
+    def hear(self) -> None:
+        """The speed process looks for what was forgotten, and says so."""
+        self.speed.look_for_forgotten()
+        self.speed.announce()
+
+    def clear(self) -> str:
+        """Goes on with all requests, as far as each process can."""
+        self.hear()
+        try:
+            self.archive.forget()
+        except ConflictError:
+            self._archive = None
+        try:
+            why = clear(self.batch, STREAM)
+        except TransientError as error:
+            assert error.condition is Condition.RESERVATION_EXPIRED, error
+            self.wait(timedelta(minutes=SETTINGS.batch.reservation_minutes + 1))
+            why = str(error)
+        self.maintenance.forget()
+        try:
+            self.archive.clear()
+        except ConflictError:
+            self._archive = None
+        remove(self.lake, STREAM, self.clock())
+        return why
+
+    def _left(self, of: str, entry: int) -> Callable[[tuple[Position, Record]], bool]:
+        """Which of a contract's records are left in raw at an entry of the archive."""
+        erased = ArchiveHistory(self.lake.archive_log(STREAM)).erased
+        gone = [self.asked[n] for n, one in erased.items() if one.entry <= entry] if of == "orders" else []
+        return lambda one: not any(asked.takes(*one) for asked in gone)
+
+    def _archived(self, of: str, history: ArchiveHistory) -> list[tuple[Position, Record]]:
+        of_topic = self.topics[of].between(Frontier(), history.frontier)
+        return [*self._imported(of, history.imports), *of_topic]
+
     def rollback(self, view: str, choice: int) -> None:
         """An operator serves another version that still stands, perhaps of the former definition."""
         state = Catalogue(self.lake).states[view]
@@ -525,7 +609,8 @@ class World:
         counting = Counting(least if of == "orders" else None)
         if version is not None:
             entry = BatchHistory(self.lake.batch_log(proof.definition)).versions[version]
-            counting.take([*self._imported(of, entry.imports), *self.topics[of].between(Frontier(), cut)])
+            records = [*self._imported(of, entry.imports), *self.topics[of].between(Frontier(), cut)]
+            counting.take(filter(self._left(of, entry.archive_entry), records))
         decoding = self.returns.decoding if of == "returns" else self.contracts[LEAST.index(least)].decoding
         counted = self._copying.readers[decoding].counted if decoding in self._copying.readers else {}
         after = [n for n, (start, end) in self._ends.items() if cut <= start and end <= until and n in counted]
@@ -537,10 +622,14 @@ class World:
         return [(Position(source, 0, record.offset), record) for source in listed for record in self.files[source]]
 
     def _early(self, state: Published) -> Condition:
-        """What is said of a view that is not ready: a hole where it was dropped after a version, and has come back."""
+        """What is said of a view that is not ready: a hole where it was dropped after a version, and has come back; or
+        that this version is gone."""
         if state.served is None:
             return Condition.VIEW_UNKNOWN
-        return Condition.VIEW_NOT_READY if state.version is None else Condition.SEAM_HOLE
+        if state.version is None:
+            return Condition.VIEW_NOT_READY
+        stands = BatchHistory(self.lake.batch_log(state.served)).versions
+        return Condition.SEAM_HOLE if state.version in stands else Condition.OUT_OF_RETENTION
 
     def check_past(self, view: str, epoch: int) -> None:
         """Law 5 as of an epoch, which may be asked for as long as its chain stands."""
@@ -564,7 +653,7 @@ class World:
             first = self.history.epochs.get(1)
             return first is not None and state.served in first.files
         versions = BatchHistory(self.lake.batch_log(str(state.served))).versions
-        return topics_only(versions[state.version].cut) <= at.end
+        return state.version in versions and topics_only(versions[state.version].cut) <= at.end
 
     def _serve(self) -> None:
         if World.running:
@@ -618,8 +707,8 @@ class World:
 
     def _check_raw(self, contract: Contract, history: ArchiveHistory) -> None:
         table = self.lake.raw_path(contract.name, contract.layout)
-        of_topic = self.topics[contract.name].between(Frontier(), history.frontier)
-        wanted = [tuple(at) for at, _ in (*self._imported(contract.name, history.imports), *of_topic)]
+        left = filter(self._left(contract.name, history.number), self._archived(contract.name, history))
+        wanted = [tuple(at) for at, _ in left]
         files = [file.path for file in raw_files(self.lake, table, history.tables.get(table))]
         if not files:
             assert not wanted
@@ -635,6 +724,7 @@ class World:
                 continue
             epoch = self.history.epochs[number]
             self._ends[number] = (epoch.start, epoch.end)
+            known = {event for n, one in self.asked.items() if n <= epoch.forgets for event in one.events}
             labels = {c.decoding: least for c, least in zip(self.contracts, LEAST, strict=True)}
             labels[self.returns.decoding] = None
             assert set(epoch.decodings) == set(epoch.memories) <= set(labels)
@@ -643,7 +733,7 @@ class World:
                 assert memory.horizon == HORIZON.total_seconds()
                 records = self.topics[of].between(epoch.start, epoch.end)
                 tally = self._copying.take(
-                    decoding, labels[decoding], number, epoch.at, memory.spans, memory.horizon, records
+                    decoding, labels[decoding], number, epoch.at, memory.spans, memory.horizon, records, known
                 )
                 said = [c for label, c in epoch.counts.items() if _of(self, decoding, label, epoch)]
                 assert [_tally(c) for c in said] == [tally], (epoch.counts, tally)
@@ -661,7 +751,10 @@ class World:
                 cut = topics_only(version.cut)
                 tally = together(
                     Counting(one).take(
-                        [*self._imported(of, version.imports), *self.topics[of].between(Frontier(), cut)]
+                        filter(
+                            self._left(of, version.archive_entry),
+                            [*self._imported(of, version.imports), *self.topics[of].between(Frontier(), cut)],
+                        )
                     )
                     for of, one in least.items()
                 )

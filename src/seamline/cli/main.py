@@ -83,6 +83,10 @@ class Seamline(LazyGroup):
             "verify", "Hold what a view serves against its own SELECT over the raw events, at the same cut."
         ),
         "backfill": LazyCommand("backfill", "Recompute event dates of a view, whatever has changed of them."),
+        "forget": LazyCommand(
+            "forget",
+            "Take the records of a person out of raw, versions and epochs, for good. Later copies do not count.",
+        ),
         "schedule": LazyCommand(
             "schedule", "The jobs that run by the clock: when they ran, what failed, and one of them now."
         ),

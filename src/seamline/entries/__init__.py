@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from seamline.entries import forget
 from seamline.entries.archive import Archived, ArchiveSnapshot, Maintained
 from seamline.entries.backfills import Backfills
 from seamline.entries.base import Claim
@@ -33,6 +34,9 @@ Entry = Annotated[
     | Published
     | Withdrawn
     | Backfills
-    | Comparison,
+    | Comparison
+    | forget.Forget
+    | forget.Cleared
+    | forget.Forgotten,
     Field(discriminator="kind"),
 ]

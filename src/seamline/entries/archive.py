@@ -35,6 +35,31 @@ class Archived(EntryBase):
     imports: tuple[Imported, ...] = ()
     newest: datetime | None = None
 
+    erased: tuple[int, ...] = ()
+    """The requests of the forget log whose records it took out of the raw tables."""
+
+    before: dict[str, int] = {}
+    """Then, the versions of the raw tables that still held them."""
+
+
+class Erased(Value):
+    """The records of a request were taken out of the raw tables."""
+
+    request: int
+    """Its number in the forget log."""
+
+    entry: int
+    """Of the archive's entry that says so."""
+
+    before: dict[str, int]
+    """The versions of the raw tables that were the last to hold them."""
+
+    after: dict[str, int]
+    """The first that do not."""
+
+    dates: dict[str, tuple[date, ...]]
+    """By raw table, the event dates that they stood under or count in."""
+
 
 class Maintained(EntryBase):
     """The same rows at newer table versions: small files were put together, or a new writer has fenced the tables."""
@@ -87,6 +112,8 @@ class ArchiveSnapshot(EntryBase):
 
     imports: tuple[Imported, ...]
     """All that were taken in."""
+
+    erased: tuple[Erased, ...] = ()
 
     touched: str
     """What was touched when, oldest first, as `held` packs it: the older the coarser."""

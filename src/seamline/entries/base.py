@@ -61,12 +61,15 @@ class Claim(EntryBase):
 
 
 class Counts(Value):
-    """Law 3 for one contract and one range: read = counted + rejected + duplicate."""
+    """Law 3 for one contract and one range: read = counted + rejected + duplicate + erased."""
 
     read: int = 0
     counted: int = 0
     rejected: int = 0
     duplicate: int = 0
+
+    erased: int = 0
+    """Those that were forgotten since, and copies of them that came later."""
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -74,6 +77,7 @@ class Counts(Value):
             counted=self.counted + other.counted,
             rejected=self.rejected + other.rejected,
             duplicate=self.duplicate + other.duplicate,
+            erased=self.erased + other.erased,
         )
 
     def __sub__(self, other: Counts) -> Counts:
@@ -82,12 +86,13 @@ class Counts(Value):
             counted=self.counted - other.counted,
             rejected=self.rejected - other.rejected,
             duplicate=self.duplicate - other.duplicate,
+            erased=self.erased - other.erased,
         )
 
     @property
     def balanced(self) -> bool:
         """Whether the identity of law 3 holds."""
-        return self.read == self.counted + self.rejected + self.duplicate
+        return self.read == self.counted + self.rejected + self.duplicate + self.erased
 
 
 class Stored(Value):

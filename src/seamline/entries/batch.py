@@ -163,3 +163,7 @@ class Withdrawn(EntryBase):
     kind: Literal["withdrawn"] = "withdrawn"
     definition: str
     below: int
+
+    forgets: int = 0
+    """The newest request of the stream's forget log whose records had gone from raw when it was put, if it was put for
+    one: whatever was reserved before may have read them, and leads to no version."""

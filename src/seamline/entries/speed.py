@@ -104,6 +104,9 @@ class Epoch(SegmentEntry):
     handovers: dict[str, Frontier] = {}
     """By `Handover.id`, where the first epoch began that goes by it; as long as a definition's record does not say."""
 
+    forgets: int = 0
+    """The newest request of the forget log by which copies are known of what was forgotten."""
+
     within: bool = False
     """Whether its pack holds the tables of other epochs too."""
 
@@ -147,6 +150,10 @@ class Compacted(SegmentEntry):
 
     newest: datetime | None = None
     """The latest Kafka timestamp that they read."""
+
+    ids_alone: bool = False
+    """Whether it stands for its epochs with nothing but their ids: they, and all that was made of them, are dropped,
+    since they held records that are forgotten."""
 
     @property
     def paths(self) -> tuple[str, ...]:

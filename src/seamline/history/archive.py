@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
-from seamline.entries.archive import Archived, ArchiveSnapshot, Imported, Maintained, Touched
+from seamline.entries.archive import Archived, ArchiveSnapshot, Erased, Imported, Maintained, Touched
 from seamline.entries.base import Claim, Counts, EntryBase, held
 from seamline.frontier import START, Frontier
 from seamline.history.base import History
@@ -29,6 +29,7 @@ class ArchiveHistory(History):
         self.imports: dict[str, Imported] = {}
         self.counts: dict[str, Counts] = {}
         self.claims: list[int] = []
+        self.erased: dict[int, Erased] = {}
         self.snapshot: tuple[int, ArchiveSnapshot] | None = None
         self.begun = False
         self._opened: tuple[Touched, ...] | None = None
@@ -51,6 +52,10 @@ class ArchiveHistory(History):
         self.frontier = entry.end
         self.tables.update(entry.tables)
         self.imports.update({i.source: i for i in entry.imports})
+        for request in entry.erased:
+            self.erased[request] = Erased(
+                request=request, entry=number, before=entry.before, after=entry.tables, dates=entry.dates
+            )
         for contract, counts in entry.counts.items():
             self.counts[contract] = self.counts.get(contract, Counts()) + counts
 
@@ -60,6 +65,7 @@ class ArchiveHistory(History):
         self.claims = list(entry.claims)
         self.frontier, self.tables, self.counts = entry.end, dict(entry.tables), dict(entry.counts)
         self.imports = {i.source: i for i in entry.imports}
+        self.erased = {one.request: one for one in entry.erased}
         self._opened, self._since = None, []
 
     @property
@@ -77,7 +83,8 @@ class ArchiveHistory(History):
         """The snapshot of all of it. Takes time by what was touched since the one before, and by what that says."""
         return ArchiveSnapshot(
             at=now, claim=claim, claims=tuple(self.claims), end=self.frontier, tables=self.tables, counts=self.counts,
-            imports=tuple(self.imports.values()), touched=held(coarsened(self.touched, now)),
+            imports=tuple(self.imports.values()), erased=tuple(self.erased.values()),
+            touched=held(coarsened(self.touched, now)),
         )  # fmt: skip
 
 

@@ -15,12 +15,19 @@ from seamline.units import standing
 class BatchHistory(History):
     """Versions of one definition that are not withdrawn, and the reservations that still hold.
 
-    Versions below `withdrawn` are gone, whether or not their entries are removed by now. `begun`: when the first run
-    since the newest version reserved its cut; None where none has.
+    Versions below `withdrawn` are `gone`, whether or not their entries are removed by now. `forgets`: the newest
+    request to forget records for which runs of before are `void`, and the entry that says so; `by_request`:
+    the newest withdrawal was for one. `begun`: when the first
+    run since the newest version reserved its cut; None where none has.
     """
 
     def __init__(self, log: Log) -> None:
         self.withdrawn = 0
+        self.withdrawn_at: datetime | None = None
+        self.forgets: tuple[int, int] = (0, 0)
+        self.gone: dict[int, Version] = {}
+        self.void: set[str] = set()
+        self.by_request = False
         self.versions: dict[int, Version] = {}
         self.reserved: dict[int, Reserved] = {}
         self.begun: datetime | None = None
@@ -32,8 +39,14 @@ class BatchHistory(History):
         elif isinstance(entry, Reserved):
             self.reserved[number], self.begun = entry, self.begun or entry.at
         elif isinstance(entry, Withdrawn):
-            self.withdrawn = max(self.withdrawn, entry.below)
+            self.withdrawn, self.withdrawn_at = max(self.withdrawn, entry.below), entry.at
+            self.by_request = entry.forgets > 0
+            self.gone |= {n: version for n, version in self.versions.items() if n < self.withdrawn}
             self.versions = {n: version for n, version in self.versions.items() if n >= self.withdrawn}
+            if entry.forgets > self.forgets[0]:
+                self.forgets = entry.forgets, number
+                self.void |= {reserved.run for reserved in self.reserved.values()}
+                self.reserved.clear()
 
     def held(self, now: datetime) -> list[Reserved]:
         """Reservations that have neither expired nor led to a version."""
@@ -49,12 +62,16 @@ class BatchHistory(History):
         if version is None:
             raise TerminalError(
                 Condition.OUT_OF_RETENTION,
-                f"batch version {number} is not in log {self.log.name}",
+                f"batch version {number} is not in log {self.log.name}{self._why_gone(number)}",
                 hint="choose a version that 'seamline views show' lists",
             )
         if version.complete or version.base is None:
             return dict(version.units)
         return standing(self.files(version.base), version.units)
+
+    def _why_gone(self, number: int) -> str:
+        request, _ = self.forgets
+        return f": it went with request {request} to forget records" if request and number < self.withdrawn else ""
 
     def lineage(self, number: int) -> list[tuple[int, Version]]:
         """A version and those whose files still stand in it, newest first. Raises OUT_OF_RETENTION."""

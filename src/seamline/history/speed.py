@@ -128,6 +128,9 @@ class SpeedHistory(History):
 
     def _compact(self, number: int, entry: Compacted) -> None:
         span = (entry.first, entry.last)
+        if entry.ids_alone:
+            self._count(span, entry)
+            self._drop(entry.last, (), entry.at)
         self.compacted[span], self._segment_entries[span] = entry, number
         if entry.holds:
             if entry.first == 1:
@@ -138,7 +141,7 @@ class SpeedHistory(History):
                     self._supersede(self._epoch_entries.pop(epoch), (), entry.at, held=True)
         if entry.last > self.last_epoch:  # its epochs' entries are gone
             self.frontier, self.last_epoch = entry.end, entry.last
-        if entry.counts:
+        if entry.counts and not entry.ids_alone:
             self._count(span, entry)
 
     def _count(self, span: Span, entry: Epoch | Compacted) -> None:
@@ -158,14 +161,18 @@ class SpeedHistory(History):
         return [one for one in self._counted if first <= one[0] and one[1] <= last]
 
     def _retire(self, number: int, entry: Retired) -> None:
-        for epoch in self.epochs.drop(entry.last, entry.replaced):
-            self._supersede(self._epoch_entries.pop(epoch.number), epoch.paths, entry.at)
-        narrower = [span_within(wider, narrower=True) for wider in entry.replaced]
-        for span, compacted in list(self.compacted.items()):
-            if span[1] <= entry.last or any(test(span) for test in narrower):
-                del self.compacted[span]
-                self._supersede(self._segment_entries.pop(span), compacted.paths, entry.at)
+        self._drop(entry.last, entry.replaced, entry.at)
         self._supersede(number, (), entry.at)
+
+    def _drop(self, last: int, replaced: Iterable[Span], at: datetime) -> None:
+        """What ends at epoch `last` or before, and what a segment of `replaced` stands for."""
+        for epoch in self.epochs.drop(last, replaced):
+            self._supersede(self._epoch_entries.pop(epoch.number), epoch.paths, at)
+        narrower = [span_within(wider, narrower=True) for wider in replaced]
+        for span, compacted in list(self.compacted.items()):
+            if span[1] <= last or any(test(span) for test in narrower):
+                del self.compacted[span]
+                self._supersede(self._segment_entries.pop(span), compacted.paths, at)
 
     def _supersede(self, number: int, paths: tuple[str, ...], at: datetime, *, held: bool = False) -> None:
         self.superseded[number] = Superseded(number, paths, at, held)
@@ -208,6 +215,14 @@ class SpeedHistory(History):
     def newest_epoch(self) -> Epoch | None:
         """The newest epoch, as far as it stands."""
         return self.epochs.get(self.last_epoch)
+
+    def forgets_from(self, request: int) -> Frontier | None:
+        """Where the first epoch begins that knows copies of what a request has found; None where none does yet. Where
+        there is no epoch at all, each that comes will."""
+        if not self.last_epoch:
+            return START
+        known = self.trailing(lambda epoch: epoch.forgets >= request)
+        return known[0].start if known else None
 
     def covers(self, number: int) -> bool:
         """Whether an epoch stands, or a compacted segment does for it."""

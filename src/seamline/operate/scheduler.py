@@ -26,11 +26,13 @@ from seamline.history.base import History, read_on
 from seamline.history.batch import BatchHistory
 from seamline.jobs.ahead import by_turns
 from seamline.jobs.batch import Batch
+from seamline.jobs.clearing import clear, remove
 from seamline.jobs.plan import imports_of
 from seamline.jobs.retention import retain
 from seamline.jobs.stages import Outcome
 from seamline.observe.meters import METERS
 from seamline.observe.timed import saying
+from seamline.operate.forgetproof import prove
 from seamline.operate.samples import Areas, Duty, DutyEnds, scheduler_samples
 from seamline.operate.schedule import JOBS, Ran, job, once, recorded
 from seamline.operate.spark_units import SparkUnits
@@ -84,7 +86,7 @@ class Duties:
                     outcome = attempt(f"refresh of {view}", partial(self._batch.refresh, view, begun.get(view)), failed)
                     if outcome is not None:
                         self._tell(view, outcome, time.monotonic() - began)
-        return failed
+        return failed + self.forget()
 
     def _tell(self, view: str, outcome: Outcome, seconds: float) -> None:
         if outcome.version is None:
@@ -99,6 +101,18 @@ class Duties:
             "%s: version %d of definition %s, %d units, %d counted, audit: %s, %.1f s",
             view, outcome.version, outcome.definition, outcome.units, outcome.counts.counted, words, seconds,
         )  # fmt: skip
+
+    def forget(self) -> list[str]:
+        """Goes on with requests to forget records. Says what failed."""
+        failed: list[str] = []
+        for stream in self.project.streams:
+            why = attempt(f"forgetting in stream {stream}", partial(clear, self._batch, stream), failed)
+            if why:
+                log.info("records of stream %s are not forgotten yet: %s", stream, why)
+            gone = partial(remove, self.project.lake, stream, system_clock())
+            attempt(f"removal of what was forgotten in stream {stream}", gone, failed)
+            attempt(f"proof of what was forgotten in stream {stream}", partial(prove, self.project, stream), failed)
+        return failed
 
     def retain(self) -> list[str]:
         """Drops what no served or restorable version needs. Says why it failed."""
