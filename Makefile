@@ -9,10 +9,10 @@ STAMP := $(VENV)/.installed-$(shell cat pyproject.toml deploy/serve/pyproject.to
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help promtool setup upgrade demo test test-quick chaos mutants lint format bench zip clean
+.PHONY: help promtool setup upgrade demo test test-quick test-airflow chaos mutants lint format bench zip clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP) ## everything needed to run: .venv, dependencies, jars (checked); quick when done
 	@$(PY) -m seamline.machine.jars >/dev/null
@@ -49,6 +49,18 @@ test-quick: setup ## the tests without Spark, broker and long series of cases, u
 SEED ?= 1
 KILLS ?= 20
 
+AIRFLOW := .venv-airflow
+AIRFLOW_STAMP = $(AIRFLOW)/.installed-$(shell cksum < locks/airflow.txt | tr ' ' '-')
+
+$(AIRFLOW_STAMP):
+	@rm -rf $(AIRFLOW)
+	@$(PYTHON) -m venv $(AIRFLOW)
+	@$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/airflow.txt
+	@touch $@
+
+test-airflow: zip $(AIRFLOW_STAMP) ## the DAGs, run by a real Airflow in an environment of its own, with a real spark-submit
+	$(AIRFLOW)/bin/python -m pytest -c tests/with_airflow/pytest.ini tests/with_airflow $(ARGS)
+
 chaos: setup ## kills, freezes and changes from a seed while every answer is checked (SEED=1 KILLS=20): docs/chaos.md
 	@PYTHONPATH=tests/support:tests/faults $(PY) tests/chaos --seed $(SEED) --kills $(KILLS) $(ARGS)
 
@@ -76,5 +88,5 @@ zip: setup ## build/seamline.zip, for spark-submit --py-files (with deploy/submi
 	@$(PY) -c 'from shutil import make_archive; print(make_archive("build/seamline", "zip", "build/zip", "seamline"))'
 
 clean: ## removes all that was made here, .venv too (fetched jars stay in ~/.cache/seamline)
-	rm -rf $(VENV) .venv-3.* build dist deploy/serve/build src/*.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .demo
+	rm -rf $(VENV) .venv-3.* $(AIRFLOW) build dist deploy/serve/build src/*.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

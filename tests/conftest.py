@@ -25,6 +25,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "landing"))
 
 REAL = ("broker", "spark")
 
+collect_ignore = ["with_airflow"]  # another environment: make test-airflow
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,92 +1,137 @@
-"""The DAG files: Python that parses everywhere, whose tasks are commands that the command line has.
+"""The DAG file and the examples for cron and Kubernetes: their commands are commands that there are.
 
-Airflow's pins clash with Spark's, so it is not installed here, and loading the DAGs is not tested.
+Airflow's pins clash with Spark's, so it is not installed here: `make test-airflow` loads and runs the DAGs.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import shlex
-import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from commands import parse
 from places import ROOT
 
-from seamline.cli.main import app, execute
+from seamline.cli.main import app
 
-DAGS = sorted((ROOT / "airflow_dags").glob("*.py"))
+DAGS = ROOT / "airflow_dags" / "seamline_dags.py"
+CRON, KUBERNETES = (ROOT / "deploy" / "schedules" / name for name in ("seamline.crontab", "cronjobs.yaml"))
+PROJECT = Path("/srv/shop")
 
 
-def without_airflow(path: Path) -> dict[str, Any]:
-    """What the file defines, but for its imports of Airflow and the DAG itself."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@pytest.fixture(scope="module")
+def dags() -> Any:
+    """What the file defines, but for what it takes from Airflow and the DAGs themselves."""
+    tree = ast.parse(DAGS.read_text(encoding="utf-8"))
     tree.body = [
         node
         for node in tree.body
-        if not isinstance(node, ast.With)
+        if not isinstance(node, ast.For | ast.ClassDef)
         and not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("airflow"))
     ]
     defined: dict[str, Any] = {}
-    exec(compile(tree, str(path), "exec"), defined)
-    return defined
+    exec(compile(tree, str(DAGS), "exec"), defined)
+    return SimpleNamespace(**defined)
 
 
-@pytest.fixture
-def batch_dag() -> dict[str, Any]:
-    (path,) = (path for path in DAGS if path.stem == "seamline_batch")
-    return without_airflow(path)
-
-
-@pytest.mark.parametrize("path", DAGS, ids=lambda path: path.name)
-def test_a_dag_file_parses_and_says_what_it_needs(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert "Needs Airflow" in (ast.get_docstring(tree) or "")
-
-
-@pytest.mark.parametrize("view", ["", "repo_activity"])
-def test_the_batch_dag_runs_a_command_that_there_is(
-    batch_dag: dict[str, Any], view: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = shlex.split(batch_dag["command"](view))
-    assert words[0] == "spark-submit"
-    arguments = words[words.index(batch_dag["SUBMIT"]) + 1 :]
-    assert (view in arguments) == bool(view)
-    assert execute([*arguments, "--help"]) == 0
-    assert "Usage: seamline batch refresh" in capsys.readouterr().out
-
-
-def test_the_batch_dag_knows_which_view_comes_first_or_says_what_is_missing(batch_dag: dict[str, Any]) -> None:
-    views = batch_dag["views"]
-    assert views("") == {}
-    assert views("hourly, daily:hourly,weekly:daily") == {"hourly": "", "daily": "hourly", "weekly": "daily"}
-    with pytest.raises(ValueError, match="derives from hourly: name it there, too"):
-        views("daily:hourly")
+def test_the_file_says_what_it_needs() -> None:
+    assert "Needs Airflow 3" in (ast.get_docstring(ast.parse(DAGS.read_text(encoding="utf-8"))) or "")
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "dates"),
+    ("words", "spark", "params"),
     [
-        ("", "", []),
-        ("2026-01-01", "", ["--from", "2026-01-01"]),
-        ("2026-01-01", "2026-01-03", ["--from", "2026-01-01", "--to", "2026-01-03"]),
+        (["batch", "refresh", "sales"], True, {}),
+        (["batch", "rebuild"], True, {"view": ""}),
+        (["batch", "rebuild"], True, {"view": "sales"}),
+        (["backfill", "run"], True, {"view": "sales", "first": "2026-01-01", "last": "2026-01-03"}),
+        (["backfill", "run"], True, {"view": "sales", "first": "", "last": "2026-01-03"}),
+        (["verify", "sales"], False, {}),
+        (["schedule", "run", "retain"], False, {}),
     ],
 )
-def test_the_backfill_dag_gives_its_parameters_as_words_whatever_they_hold(
-    tmp_path: Path, first: str, last: str, dates: list[str]
+def test_each_task_runs_a_command_that_there_is(
+    dags: Any, words: list[str], spark: bool, params: dict[str, str]
 ) -> None:
-    """A real shell, and a stand-in for spark-submit that says what it was given."""
-    (path,) = (path for path in DAGS if path.stem == "seamline_backfill")
-    dag, said = without_airflow(path), tmp_path / "spark-submit"
-    said.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n')
-    said.chmod(0o755)
-    asked = {"SEAMLINE_VIEW": "sales; echo $HOME", "SEAMLINE_FIRST": first, "SEAMLINE_LAST": last}
-    assert dag["ASKED"].keys() == asked.keys()
-    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", **asked}
-    done = subprocess.run(["sh", "-c", dag["command"]()], env=env, check=True, capture_output=True, text=True)
-    words = done.stdout.splitlines()
-    arguments = words[words.index(dag["SUBMIT"]) + 1 :]
-    assert arguments == ["backfill", "run", "--project", dag["PROJECT"], "--json", *dates, "--", "sales; echo $HOME"]
+    run = dags.command([*words, *dags._of_parameters(params)], PROJECT, spark=spark)
+    assert run[0] == ("spark-submit" if spark else dags.PYTHON)
+    arguments = run[run.index(dags.SUBMIT) + 1 :]
+    assert [value for value in params.values() if value and value not in arguments] == []
+    assert ("--from" in arguments, "--to" in arguments) == (bool(params.get("first")), bool(params.get("last")))
     parse(app, arguments)
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ('[\n {"version": 1}\n]\n', [{"version": 1}]),
+        ('refresh sales: 3 units\n[INFO] starts\n{"version": null}\n', {"version": None}),
+        ("Error\n", None),
+        ("", None),
+    ],
+)
+def test_the_answer_stands_after_whatever_spark_submit_has_said(dags: Any, said: str, found: Any) -> None:
+    assert dags.answer(said) == found
+
+
+def test_views_come_after_what_they_are_derived_from_and_are_asked_for_once_a_change(
+    dags: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"view": "by_day", "derived_from": "by_hour", "definition": "d"},
+        {"view": "by_hour", "derived_from": "", "definition": "h"},
+        {"view": "by_year", "derived_from": "by_day", "definition": "y"},
+        {"view": "dropped", "derived_from": "", "definition": None},
+    ]
+    python, asked = tmp_path / "python", tmp_path / "asked"
+    python.write_text(f"#!/bin/sh\necho . >> {asked}\necho '{json.dumps(rows)}'\n")
+    python.chmod(0o755)
+    project = tmp_path / "shop"
+    (project / "views").mkdir(parents=True)
+    (project / "seamline.toml").write_text("")
+    monkeypatch.setitem(dags.views_of.__globals__, "PYTHON", str(python))
+    for _ in range(3):
+        assert [*dags.views_of(project).items()] == [("by_hour", ""), ("by_day", "by_hour"), ("by_year", "by_day")]
+    assert asked.read_text().count(".") == 1
+    (project / "views" / "more.sql").write_text("")
+    dags.views_of(project)
+    assert asked.read_text().count(".") == 2
+
+
+def commands_of(line: str) -> list[str]:
+    """The arguments of Seamline's command in a line of a shell."""
+    words = shlex.split(line.partition(" >> ")[0])
+    at = next(n for n, word in enumerate(words) if word == "seamline" or word.endswith("/submit.py"))
+    return words[at + 1 :]
+
+
+def cron_lines() -> list[str]:
+    """Its commands, those that are commented out too."""
+    lines = (line.lstrip("# ") for line in CRON.read_text().splitlines())
+    fields = [line.split(maxsplit=5) for line in lines]
+    return [one[5] for one in fields if len(one) == 6 and set("".join(one[:5])) <= set("0123456789*/,-")]
+
+
+def test_each_line_for_cron_runs_a_command_that_there_is() -> None:
+    assert len(cron_lines()) == 5
+    for line in cron_lines():
+        parse(app, commands_of(line))
+
+
+def test_each_cron_job_of_kubernetes_runs_a_command_that_there_is_and_never_twice_at_once() -> None:
+    jobs = [*yaml.safe_load_all(KUBERNETES.read_text())]
+    assert len(jobs) == 3
+    for job in jobs:
+        assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
+        assert job["spec"]["concurrencyPolicy"] == "Forbid"
+        assert len(job["spec"]["schedule"].split()) == 5
+        pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        assert pod["restartPolicy"] == "Never"
+        (container,) = pod["containers"]
+        assert container["command"][0] == "seamline"
+        parse(app, container["command"][1:])

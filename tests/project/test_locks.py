@@ -49,7 +49,7 @@ def test_a_lock_holds_an_allowed_release_of_all_that_is_required(
         assert requirement.specifier.contains(version, prereleases=True), f"{requirement} locked at {version}"
 
 
-@pytest.mark.parametrize("lock", ["run.txt", "dev.txt", "serve.txt"])
+@pytest.mark.parametrize("lock", ["run.txt", "dev.txt", "serve.txt", "airflow.txt"])
 def test_every_line_of_a_lock_is_a_release_with_its_hashes_and_names_no_host(lock: str) -> None:
     text = (ROOT / "locks" / lock).read_text()
     assert ENTRY.sub("", text).strip() == ""
