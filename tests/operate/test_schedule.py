@@ -120,7 +120,7 @@ def test_what_a_duty_raises_is_kept_and_raised(project: Project) -> None:
 
 def test_a_file_that_another_release_has_written_is_no_reason_to_fail(project: Project) -> None:
     project.state.mkdir(exist_ok=True)
-    (project.state / FILE).write_text('{"refresh": {"when": 3}}')
+    (project.state / FILE).write_text('{"ran": {"refresh": {"when": 3}}}')
     assert [one.last for one in job_states(project)] == [None, None, None]
     recorded(project, "retain", list, once, system_clock)
     assert last(project, "retain").failures == 0

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
 from seamline.clock import Clock
 from seamline.entries.base import Value
 from seamline.errors import Condition, UserError
@@ -70,7 +68,10 @@ class JobState(Value):
     last: Ran | None
 
 
-_RAN: TypeAdapter[dict[str, Ran]] = TypeAdapter(dict[str, Ran])
+class _Kept(Value):
+    """What stands in the file."""
+
+    ran: Mapping[str, Ran] = {}
 
 
 def job_states(project: Project) -> list[JobState]:
@@ -123,10 +124,10 @@ def once() -> None:
     """When a job that an operator ran comes round again: nobody knows."""
 
 
-def _read(file: Path) -> dict[str, Ran]:
+def _read(file: Path) -> Mapping[str, Ran]:
     """What is kept; nothing where it is not there, or another release has written it."""
     try:
-        return _RAN.validate_json(file.read_bytes())
+        return _Kept.model_validate_json(file.read_bytes()).ran
     except (OSError, ValueError):
         return {}
 
@@ -135,5 +136,5 @@ def _write(file: Path, ran: dict[str, Ran]) -> None:
     """In one step, so that whoever reads it meanwhile finds it whole."""
     made(file.parent)
     partial = file.with_name(f"{file.name}.{os.getpid()}")
-    partial.write_bytes(_RAN.dump_json({**_read(file), **ran}, indent=1))
+    partial.write_text(_Kept(ran={**_read(file), **ran}).model_dump_json(indent=1), encoding="utf-8")
     partial.replace(file)
