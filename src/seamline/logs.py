@@ -111,15 +111,15 @@ def log_error(error: SeamlineError) -> bool:
         return False
     said = {"condition": str(error.condition), "detail": error.detail, "hint": error.hint, "where": error.where}
     said["runbook"] = error.runbook
-    logging.getLogger("seamline").error("%s", error.message, extra={name: one for name, one in said.items() if one})
+    head = f"[{error.condition}] {f'{error.where}: ' if error.where else ''}{error.message}"
+    logging.getLogger("seamline").error("%s", head, extra={name: one for name, one in said.items() if one})
     return True
 
 
 def human(line: str) -> str:
-    """A line of a log as a person reads it: of JSON, the event, and what ended the process."""
+    """A line of a log as a person reads it: of JSON, the event."""
     try:
-        said = json.loads(line)
-        return f"[{said['condition']}] {said['event']}" if "condition" in said else str(said["event"])
+        return str(json.loads(line)["event"])
     except (ValueError, TypeError, LookupError):
         return line
 

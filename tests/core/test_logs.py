@@ -18,7 +18,6 @@ from handmade import ALL, Handmade, rows
 from structlog.contextvars import bound_contextvars
 
 from seamline.config import Settings
-from seamline.errors import Condition, TerminalError
 from seamline.logs import LOG, formatter, human, secrets, start_logging
 from seamline.observe.timed import timed
 
@@ -143,7 +142,9 @@ def test_what_ends_a_role_is_an_event_too(tmp_path: Path) -> None:
     assert event["condition"] == "CONFIG_INVALID"
     assert event["role"] == "serving"
     assert event["hint"]
-    assert human(done.stderr.strip()) == f"[CONFIG_INVALID] {event['event']}"
+    assert event["runbook"] == "docs/runbooks/CONFIG_INVALID.md"
+    assert human(done.stderr.strip()) == event["event"]
+    assert event["event"].startswith("[CONFIG_INVALID] ")
 
 
 def test_a_person_reads_words(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,8 +162,7 @@ def test_a_person_reads_words(capfd: pytest.CaptureFixture[str], monkeypatch: py
     assert re.search(r"\[info +\] starts .*role=speed", line), line
 
 
-def test_an_error_says_its_condition_to_people_too() -> None:
-    error = TerminalError(Condition.SEAM_HOLE, "a hole")
-    assert human(json.dumps({"condition": str(error.condition), "event": error.message})) == "[SEAM_HOLE] a hole"
+def test_a_line_that_is_no_event_is_told_as_it_stands() -> None:
+    assert human('{"event": "starts"}') == "starts"
     assert human("Exception in thread main") == "Exception in thread main"
     assert human("[1]") == "[1]"
