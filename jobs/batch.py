@@ -24,6 +24,7 @@ from seamline.jobs.steps import ATTEMPTS, finish, run
 from seamline.jobs.stepwise import ALLOWED, Allowed
 from seamline.jobs.words import Words
 from seamline.observe.timed import timed
+from seamline.observe.traces import TRACES
 from seamline.schemas.catalogue import Catalogue, dropped_view
 from seamline.schemas.states import publish
 from seamline.schemas.stored import check_segments, check_version
@@ -70,7 +71,8 @@ class Batch(Resources):
     def begin(self, views: Iterable[str], *, rebuild: bool) -> dict[str, Begun]:
         """Begins refreshes (or rebuilds) of these views together, reading what they read alike once: by view, what its
         own refresh or rebuild is to go on from. One that could not begin is not among them, and is asked for alike."""
-        return begin_together(self, views, rebuild=rebuild)
+        with TRACES.span("runs", {}):
+            return begin_together(self, views, rebuild=rebuild)
 
     def rollback(self, view: str, version: int | None, definition: str | None = None) -> Published:
         """An operator's word: serves an older (or a held) version. It wins over any run that is under way.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from difflib import get_close_matches
 
 from seamline.clock import Clock
 from seamline.errors import Condition, SeamlineError, UserError
+from seamline.observe.timed import step
 from seamline.serving import beyond
 from seamline.serving.bounds import BatchFiles, Paths
 from seamline.serving.cursor import Cursor, light, statement
@@ -41,13 +42,16 @@ class Query:
     def run(self, snapshot: Snapshot, clock: Clock) -> Answer:
         """The answer from one snapshot; raises what a view in it raises (`Snapshot.view`) before anything runs."""
         served = self._served(snapshot)
-        with self._bound(served, snapshot) as (cursor, text):
+        with ExitStack() as held:
+            with step("query", "bind"):
+                cursor, text = held.enter_context(self._bound(served, snapshot))
             asked = clock()
             proofs = Provenances((name, one.provenance(asked)) for name, one in served.items())
             said = warnings(self._asked.calls, {name: one.definition for name, one in served.items()})
             said = (*said, *(unread(name, one.stream) for name, one in served.items() if one.is_unread))
             try:
-                return Answer(cursor.run(text, self._pool.seconds), proofs, said)
+                with step("query", "run"):
+                    return Answer(cursor.run(text, self._pool.seconds), proofs, said)
             except SeamlineError as error:
                 if error.condition is not Condition.VALUE_OUT_OF_RANGE:
                     raise

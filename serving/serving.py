@@ -27,7 +27,7 @@ from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
 from seamline.kernel import Limits, parquet
 from seamline.lake import Lake
-from seamline.observe.timed import timed
+from seamline.observe.timed import step, timed
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.definition import Definition
 from seamline.segment import check_seam
@@ -126,7 +126,8 @@ class Serving:
     def query(self, sql: str, as_of: int | None = None) -> Answer:
         """Answers one SELECT from the newest snapshot, or as of a past epoch."""
         with timed("query", kind="newest" if as_of is None else "as_of"):
-            query = Query(sql, self.pool)
+            with step("query", "parse"):
+                query = Query(sql, self.pool)
             snapshot = self._current if as_of is None else self.snapshot(as_of, query.views(self._current))
             return query.run(snapshot, self.clock)
 

@@ -57,6 +57,7 @@ CHANGES = {
     "Split": "_records",
     "_Renewal": "_mine",
     # read or count through to an end, and are thrown away
+    "Traces": "_tracer",
     "Survey": "longest records unclaimed",
     "Verdict": "good",
     "Work": "outcome",

@@ -127,6 +127,8 @@ _ALL = (
     Metric("seamline_query_duration_seconds", "histogram",
            "Of a query, from its text to its rows. The kind is newest or as_of; the outcome is ok, or the condition of "
            "its error, such as QUERY_REFUSED.", ("kind", "outcome"), (SERVING,), SHORT),
+    Metric("seamline_query_step_duration_seconds", "histogram",
+           "Of its steps: parse (and check), bind (to a snapshot; choose files), run.", ("step",), (SERVING,), SHORT),
     Metric("seamline_requests_refused_total", "counter",
            "HTTP requests that were answered before a route saw them, by status.", ("status",), (SERVING,)),
     # a whole project
