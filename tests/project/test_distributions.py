@@ -43,9 +43,6 @@ NOT_IMPORTED = {
 }
 """What a distribution declares and imports nothing of."""
 
-OPTIONAL = {"opentelemetry"}
-"""What is imported only where it is wanted, and is an extra."""
-
 PART_OF = {"starlette": "fastapi", "pydantic_core": "pydantic", "py4j": "pyspark"}
 """What is imported as a part of another package, which requires the release that suits it."""
 
@@ -123,7 +120,7 @@ def imported(wheel: Path) -> set[str]:
 @pytest.mark.parametrize("part", PARTS)
 def test_what_is_declared_is_what_is_imported(built: dict[str, Path], part: str) -> None:
     providers = packages_distributions()
-    tops = {name.split(".")[0] for name in imported(built[part])} - {"seamline", *sys.stdlib_module_names, *OPTIONAL}
+    tops = {name.split(".")[0] for name in imported(built[part])} - {"seamline", *sys.stdlib_module_names}
     needed = {PART_OF.get(top) or canonicalize_name(providers[top][0]) for top in tops}
     assert needed | NOT_IMPORTED[part] == {one.name.lower() for one in required(built[part])}
     assert not needed & NOT_IMPORTED[part]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import seamline
@@ -72,18 +73,16 @@ class Traces:
 
 
 def _api() -> Any:
-    from opentelemetry import trace
-
-    return trace
+    return import_module("opentelemetry.trace")
 
 
 def _provider() -> Any:
     """What sends spans in the background, in batches."""
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        exporter = import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        sdk = import_module("opentelemetry.sdk.trace")
+        export = import_module("opentelemetry.sdk.trace.export")
+        resources = import_module("opentelemetry.sdk.resources")
     except ImportError as error:
         raise UserError(
             Condition.CONFIG_INVALID,
@@ -92,11 +91,11 @@ def _provider() -> Any:
             hint="pip install 'seamline-serve[traces]', or unset the variable",
         ) from error
     service = os.environ.get("OTEL_SERVICE_NAME") or "seamline"
-    provider = TracerProvider(
-        resource=Resource.create({"service.name": service, "service.version": seamline.__version__}),
+    provider = sdk.TracerProvider(
+        resource=resources.Resource.create({"service.name": service, "service.version": seamline.__version__}),
         shutdown_on_exit=False,
     )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    provider.add_span_processor(export.BatchSpanProcessor(exporter.OTLPSpanExporter()))
     return provider
 
 
