@@ -1,6 +1,7 @@
 # Seamline. `make help` lists what there is; `make demo` shows it all.
 VENV := .venv
 PY := $(VENV)/bin/python
+TOOLS := $(or $(SEAMLINE_HOME),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/seamline)/tools
 
 # What is installed is these folders themselves; a changed pyproject.toml or lock needs it done again.
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml deploy/serve/pyproject.toml locks/dev.txt | cksum | tr ' ' '-')
@@ -9,7 +10,7 @@ STAMP := $(VENV)/.installed-$(shell cat pyproject.toml deploy/serve/pyproject.to
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help promtool setup upgrade demo test test-quick test-airflow chaos mutants lint format bench zip clean
+.PHONY: help promtool setup upgrade demo test test-quick test-airflow test-rules chaos mutants lint format bench zip clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -34,8 +35,12 @@ upgrade: setup ## the newest releases that pyproject.toml allows: locked anew wi
 	.ci/run
 	@git --no-pager diff --stat -- locks
 
-promtool: ## Prometheus' tester of rules, built by Go with Go's own checksums, for the tests of alerts
-	GOBIN=$${SEAMLINE_HOME:-$${XDG_CACHE_HOME:-$$HOME/.cache}/seamline}/tools go install github.com/prometheus/prometheus/cmd/promtool@v0.316.0
+promtool: ## Prometheus' tester of rules, built by Go with Go's own checksums, where there is none yet
+	@test -x "$(TOOLS)/promtool" || command -v promtool >/dev/null || GOBIN=$(TOOLS) \
+		go install github.com/prometheus/prometheus/cmd/promtool@v0.316.0
+
+test-rules: setup promtool ## alerts and recording rules, tried by promtool
+	$(PY) -m pytest -c tests/with_promtool/pytest.ini tests/with_promtool
 
 demo: setup ## the whole loop on real events, under 3 minutes (KEEP=1 leaves it running; ARGS=… is passed on)
 	@$(PY) -m seamline demo $(if $(KEEP),--keep) $(ARGS)

@@ -25,7 +25,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "landing"))
 
 REAL = ("broker", "spark")
 
-collect_ignore = ["with_airflow"]  # another environment: make test-airflow
+collect_ignore = ["with_airflow", "with_promtool"]  # what not every machine has: make test-airflow, make test-rules
 
 
 @pytest.hookimpl(tryfirst=True)

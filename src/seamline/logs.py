@@ -22,7 +22,6 @@ import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from seamline.config import LogsSection, Settings
-from seamline.errors import SeamlineError
 from seamline.private import made
 
 LOG = "SEAMLINE_LOG"
@@ -103,17 +102,6 @@ def secrets(settings: Settings | None, environment: Mapping[str, str]) -> frozen
     values = {value for name, value in named if SECRET.search(name)}
     values |= {part for value in values for part in QUOTED.findall(value)}
     return frozenset(value for value in values if len(value) >= SHORTEST)
-
-
-def log_error(error: SeamlineError) -> bool:
-    """Logs what ends this process, where it logs JSON. False where it does not: then it is told as any command's is."""
-    if not any(isinstance(one, Lasting) and one.as_json for one in logging.getLogger().handlers):
-        return False
-    said = {"condition": str(error.condition), "detail": error.detail, "hint": error.hint, "where": error.where}
-    said["runbook"] = error.runbook
-    head = f"[{error.condition}] {f'{error.where}: ' if error.where else ''}{error.message}"
-    logging.getLogger("seamline").error("%s", head, extra={name: one for name, one in said.items() if one})
-    return True
 
 
 def human(line: str) -> str:

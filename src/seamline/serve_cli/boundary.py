@@ -15,7 +15,7 @@ from pathlib import Path
 
 from seamline.console import note, show_error
 from seamline.errors import Condition, SeamlineError, TerminalError
-from seamline.logs import log_error
+from seamline.logged import log_error
 from seamline.observe.traces import TRACES
 from seamline.private import made, own_folder
 from seamline.serve_cli.options import RUN, Invocation
