@@ -361,8 +361,10 @@ def test_a_duty_that_fails_is_logged_and_comes_round_again(caplog: pytest.LogCap
     def fails() -> int:
         raise TransientError(Condition.STORE_UNAVAILABLE, "the lake is away")
 
-    assert attempt("refresh", fails) is None
-    assert attempt("refresh", lambda: 1 // 0) is None
-    assert attempt("refresh", lambda: 7) == 7
+    failed: list[str] = []
+    assert attempt("refresh", fails, failed) is None
+    assert attempt("refresh", lambda: 1 // 0, failed) is None
+    assert attempt("refresh", lambda: 7, failed) == 7
+    assert len(failed) == 2
     assert "the lake is away" in caplog.text
     assert "ZeroDivisionError" in caplog.text

@@ -14,7 +14,7 @@ from lakes import project as bench_project
 from seamline.cli.main import execute
 from seamline.clock import ManualClock, system_clock
 from seamline.operate.schedule import FILE, JOBS, Ran, job_states, once, recorded
-from seamline.operate.scheduler import Duties, attempt
+from seamline.operate.scheduler import Duties
 from seamline.operate.spark_units import SparkUnits
 from seamline.schemas.project import Project, load_project
 
@@ -124,12 +124,6 @@ def test_a_file_that_another_release_has_written_is_no_reason_to_fail(project: P
     assert [one.last for one in job_states(project)] == [None, None, None]
     recorded(project, "retain", list, once, system_clock)
     assert last(project, "retain").failures == 0
-
-
-def test_a_duty_that_fails_by_a_fault_of_ours_is_told_too() -> None:
-    failed: list[str] = []
-    assert attempt("counting", lambda: 1 // 0, failed) is None
-    assert failed == ["counting: ZeroDivisionError: integer division or modulo by zero"]
 
 
 def test_no_other_job_is_run(project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
