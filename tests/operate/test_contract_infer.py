@@ -295,7 +295,7 @@ def test_init_makes_the_project_of_a_file(tmp_path: Path, capsys: pytest.Capture
     out, err = capsys.readouterr()
     assert "seamline import" in out
     assert "of 3 records the contract rejects 1: 1 × wrong type: at" in err
-    assert [str(path.relative_to(project)) for path in sorted(project.glob("*/*.*"))] == [
+    assert [str(path.relative_to(project)) for path in sorted(project.glob("[!.]*/*.*"))] == [
         "contracts/web_visits.yaml", "tests/web_visits_by_hour.yaml", "views/web_visits_by_hour.sql"
     ]  # fmt: skip
     assert execute(["views", "check", "--project", str(project), "--json"]) == 0

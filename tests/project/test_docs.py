@@ -54,7 +54,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_that_is_shown_can_be_given(page: Path) -> None:
     for command in shown_commands(page.read_text()):
-        for single in command.split(" && "):
+        for single in re.split(r" (?:&&|\|\|) ", command):
             words = shlex.split(single)
             if words[0] == "seamline":
                 parse(app, words[1:])
