@@ -25,6 +25,7 @@ from seamline.schemas.going_on import goes_on, recorded
 from seamline.schemas.handovers import Agree, Handing, none_agree, plan_handing
 from seamline.schemas.views.parsed import ParsedView
 from seamline.schemas.views.project_views import Compiled, compile_all
+from seamline.whoami import whoami
 
 KEPT = 3
 """Definitions of one view that stay live: the served one, the one served before, and one that is to come."""
@@ -128,6 +129,7 @@ def decide(lake: Lake, view: str, decision: Decision, lowest: int = 0) -> Publis
             return None
         _check_restorable(history, following, lowest)
         reach("view.before-entry")
+        following = following.model_copy(update={"by": whoami()})
         try:
             history.log.put_last(history.number + 1, history.whole(following))
         except ConflictError:

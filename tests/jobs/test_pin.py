@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -97,6 +98,7 @@ def test_the_command_line_pins_and_tells_the_history(
     assert json.loads(seamline("list", "--json"))[0]["state"].endswith(", pinned")
     assert "follows its runs again" in seamline("unpin", "sales")
     found = json.loads(seamline("history", "sales", "--json"))
+    assert {one["by"] for one in found} == {getpass.getuser()}
     assert [one["reason"].partition(" ")[0] for one in found] == ["unpinned", "pinned", "run", "run", "applied"]
     assert [one["version"] for one in found] == [versions[1]] * 3 + [versions[0], None]
     assert [one["audit"] for one in found][3:] == ["equal", ""]

@@ -65,6 +65,7 @@ class EarlierState(Value):
     served: str | None
     version: int | None
     reason: str = ""
+    by: str = ""
 
     handovers: dict[str, tuple[str, ...]] = {}
     """By definition, what had judged its records otherwise by then, if anything."""
@@ -92,6 +93,9 @@ class Published(EntryBase):
 
     reason: str = ""
 
+    by: str = ""
+    """Who put it, as their machine knows them."""
+
     pinned: bool = False
     """Whether an operator's word is that no run publishes anything until it is taken back."""
 
@@ -117,7 +121,7 @@ class Published(EntryBase):
         }
         return EarlierState(
             number=number, at=self.at, live=self.live, served=self.served, version=self.version, reason=self.reason,
-            handovers=handovers,
+            by=self.by, handovers=handovers,
         )  # fmt: skip
 
     def opened(self, where: str = "") -> tuple[EarlierState, ...]:

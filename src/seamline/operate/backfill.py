@@ -3,8 +3,6 @@ the rest of what is served; it may be paused, taken up again, and looked at befo
 
 from __future__ import annotations
 
-import getpass
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -32,6 +30,7 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
 from seamline.schemas.views.properties import by_hour
 from seamline.units import HOURS
+from seamline.whoami import whoami
 
 LOCAL = "local"
 """How the name of a Spark master on this machine begins."""
@@ -53,14 +52,6 @@ class Instructions:
     """Units that keep their old files."""
 
 
-def operator() -> str:
-    """Who is asking, as the machine knows them."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no name of that number, as in a container
-        return f"uid {os.getuid()}"
-
-
 def run_backfill(
     project: Project, view: str, asked: DateRange, order: Instructions | None = None, show: Show = unshown
 ) -> Outcome:
@@ -73,7 +64,7 @@ def run_backfill(
             order.pace, order.shadow, wait=_wait, tell=partial(_tell, advance), over=lambda: units.lost
         )  # fmt: skip
         batch = batch_layer(here, units, advance)
-        return batch.backfill(view, asked, allowed, by=operator(), skipped=order.skipped)
+        return batch.backfill(view, asked, allowed, by=whoami(), skipped=order.skipped)
 
 
 def _with_cores(project: Project, cores: int | None) -> Project:
@@ -200,7 +191,7 @@ def cancel(project: Project, which: str | None) -> Backfill:
 
 
 def _words(project: Project, view: str) -> Words:
-    return Words(project.lake, view, system_clock, operator())
+    return Words(project.lake, view, system_clock, whoami())
 
 
 # --- what there was

@@ -76,8 +76,9 @@ def _when(project: Project, state: Published, contract: Contract, reads: dict[st
             return True, f"exact now: batch version {state.version} holds all that is archived"
         return False, f"exact from its next batch version on, which 'seamline batch refresh' makes{pinned}"
     if any(contract.decoding in decodings for decodings in reads.values()):
-        waits = next((f"; {one.when}" for one in awaited(project) if one.view == state.view), "")
-        return False, f"exact with the first batch version of what was applied{waits}"
+        waits = next((one.waits for one in awaited(project) if one.view == state.view), "")
+        then = f"it waits: {waits}" if waits else "'seamline batch refresh' makes it"
+        return False, f"exact with the first batch version of what was applied; {then}"
     when = "read as the contract was: 'seamline views apply' takes the mended one, 'seamline contracts diff' says how"
     return False, f"{when}{pinned}"
 

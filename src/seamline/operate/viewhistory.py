@@ -20,6 +20,9 @@ class PastState:
     reason: str
     """Why it came to be: the run, or the operator's word."""
 
+    by: str
+    """Who put it, as their machine knows them; '' where an older release did."""
+
     served: str | None
     """The definition; None: it was dropped."""
 
@@ -46,7 +49,8 @@ def past_states(project: Project, name: str, most: int) -> list[PastState]:
         version: Version | None = of.get(state.version) if state.version is not None else None
         found.append(
             PastState(
-                at=state.at.replace(microsecond=0), reason=state.reason, served=state.served, version=state.version,
+                at=state.at.replace(microsecond=0), reason=state.reason, by=state.by, served=state.served,
+                version=state.version,
                 counted=version.counts.counted if version else None, audit=said_of(version.audit) if version else "",
                 asked=version.asked if version else "",
             )
