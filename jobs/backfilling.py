@@ -75,10 +75,7 @@ class Backfilling:
             version = batch.versions.get(state.version or 0) if state.served == backfill.definition else None
             if version is not None and version.backfill == backfill.id:
                 self.words.served(backfill.id, state.version or 0)
-                return Outcome(
-                    view.state.view if view.state else "", backfill.definition, state.version, "published",
-                    version.cut, len(version.units), version.counts, version.audit,
-                )  # fmt: skip
+                return Outcome.of(backfill.view, backfill.definition, state.version, "published", version)
         return None
 
     def _computed(self, backfill: Backfill, decided: Decided, runs: list[Stepwise]) -> Outcome:
@@ -97,10 +94,7 @@ class Backfilling:
             made = put(self.resources, made) if isinstance(made, Audited) else made
             self.words.built(backfill.id, made.number)
             told = f"version {made.number} is built and not served: 'seamline backfill promote {backfill.id}' serves it"
-            return Outcome(
-                backfill.view, backfill.definition, None, told, made.version.cut, len(made.version.units),
-                made.version.counts, made.version.audit,
-            )  # fmt: skip
+            return Outcome.of(backfill.view, backfill.definition, None, told, made.version)
         outcome = publish(self.resources, made)
         self.words.served(backfill.id, outcome.version or 0)
         return outcome

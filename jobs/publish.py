@@ -131,9 +131,7 @@ def serve(resources: Resources, made: Unpublished) -> Outcome:
     seen = states.said_for_good(made.state, made.target.logs.speed.handovers)
     states.publish(resources.lake, seen, definition, made.number, reason, resources.clock(), lowest)
     reach("batch.after-publish")
-    return Outcome(
-        view, definition, made.number, "published", version.cut, len(version.units), version.counts, version.audit
-    )
+    return Outcome.of(view, definition, made.number, "published", version)
 
 
 def _held(view: str, number: int, audit: Audit) -> TerminalError:

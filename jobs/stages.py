@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from seamline.entries.base import Counts
 from seamline.entries.batch import Audit, Reserved, Version
@@ -181,3 +181,8 @@ class Outcome:
 
     audit: Audit = field(default_factory=lambda: Audit(compared=False))
     """What was found of it before it was served."""
+
+    @classmethod
+    def of(cls, view: str, definition: str, number: int | None, reason: str, made: Version) -> Self:
+        """What became of a version; `number`: None where it is not served."""
+        return cls(view, definition, number, reason, made.cut, len(made.units), made.counts, made.audit)
