@@ -61,12 +61,7 @@ def compact_run(speed: Speed, run: Sequence[Link], merges: Mapping[str, Merging]
         kernel=KERNEL_VERSION,
         layout=LAYOUT,
     )
-    speed.lake.sync(entry.paths)
-    reach("compact.after-files")
-    speed.writer.put(entry)
-    reach("compact.after-entry")
-    speed.history.catch_up()
-    return entry
+    return _put(speed, entry, "compact.after-files", "compact.after-entry")
 
 
 def keep_ids(speed: Speed, run: Sequence[Link]) -> Compacted:
@@ -90,10 +85,15 @@ def keep_ids(speed: Speed, run: Sequence[Link]) -> Compacted:
         kernel=KERNEL_VERSION,
         layout=LAYOUT,
     )
+    return _put(speed, entry, "forget.after-ids", "forget.after-epochs")
+
+
+def _put(speed: Speed, entry: Compacted, after_files: str, after_entry: str) -> Compacted:
+    """Puts a segment whose files are written; the names of its commit points."""
     speed.lake.sync(entry.paths)
-    reach("forget.after-ids")
+    reach(after_files)
     speed.writer.put(entry)
-    reach("forget.after-epochs")
+    reach(after_entry)
     speed.history.catch_up()
     return entry
 
