@@ -25,7 +25,7 @@ from seamline.config import Settings
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.lake import Lake
 from seamline.observe.meters import METERS
-from seamline.private import made
+from seamline.private import put_whole
 from seamline.schemas.project import ADDRESS, Project
 from seamline.serving.encode import FORMATS
 from seamline.serving.gate import BODY_SECONDS, Gate, error_body
@@ -253,10 +253,7 @@ def _write_address(project: Project, listening: socket.socket) -> None:
     host, port = listening.getsockname()[:2]
     reach = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     said = {"url": f"http://{reach}:{port}", "host": host, "port": port, "pid": os.getpid()}
-    path = made(project.state) / ADDRESS
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(json.dumps(said) + "\n", encoding="utf-8")
-    fresh.replace(path)  # a reader never sees half of it
+    put_whole(project.state / ADDRESS, json.dumps(said) + "\n")
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

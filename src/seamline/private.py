@@ -36,6 +36,13 @@ def made(folder: Path) -> Path:
     return folder
 
 
+def put_whole(file: Path, text: str) -> None:
+    """Writes a small file in one step, its folder too where that is missing: a reader never sees half of it."""
+    fresh = made(file.parent) / f".{file.name}.{os.getpid()}.tmp"
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(file)
+
+
 def own_folder() -> Path:
     """This user's folder for temporary files. Its name can be guessed: whose it is is looked at, no link is followed.
 

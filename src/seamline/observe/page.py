@@ -22,7 +22,7 @@ from prometheus_client import MetricsHandler
 from seamline.config import MetricsSection
 from seamline.errors import Condition, UserError
 from seamline.observe.meters import METERS
-from seamline.private import made
+from seamline.private import made, put_whole
 
 FOLDER = "metrics"
 """In the project's .seamline."""
@@ -110,10 +110,5 @@ def _tell(server: _Server, file: Path, process: str) -> Path:
     host, port = server.server_address[:2]
     reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(str(host), str(host))  # noqa: S104
     target = f"[{reach}]:{port}" if ":" in reach else f"{reach}:{port}"
-    fresh = file.with_suffix(".tmp")
-    fresh.write_text(
-        json.dumps([{"targets": [target], "labels": {"process": process, PID: str(os.getpid())}}]) + "\n",
-        encoding="utf-8",
-    )
-    fresh.replace(file)  # a reader never sees half of it
+    put_whole(file, json.dumps([{"targets": [target], "labels": {"process": process, PID: str(os.getpid())}}]) + "\n")
     return file

@@ -6,7 +6,6 @@ up`, or an operator by hand.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +14,7 @@ from pathlib import Path
 from seamline.clock import Clock
 from seamline.entries.base import Value
 from seamline.errors import Condition, UserError
-from seamline.private import made
+from seamline.private import put_whole
 from seamline.schemas.project import Project
 
 FILE = "schedule.json"
@@ -133,8 +132,4 @@ def _read(file: Path) -> Mapping[str, Ran]:
 
 
 def _write(file: Path, ran: dict[str, Ran]) -> None:
-    """In one step, so that whoever reads it meanwhile finds it whole."""
-    made(file.parent)
-    partial = file.with_name(f"{file.name}.{os.getpid()}")
-    partial.write_text(_Kept(ran={**_read(file), **ran}).model_dump_json(indent=1), encoding="utf-8")
-    partial.replace(file)
+    put_whole(file, _Kept(ran={**_read(file), **ran}).model_dump_json(indent=1))
