@@ -18,11 +18,9 @@ from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
+from seamline.schemas.service_levels import waiting_seconds
 from seamline.schemas.views.definition import Definition
 from seamline.serving.snapshot import ServedView
-
-GAPS = 2
-"""Offsets of a partition that may hold no record: the marks of the last transactions are never read."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,8 @@ class StreamStatus:
     @property
     def waiting_seconds(self) -> float | None:
         """How old the newest record read is while others wait to be read; 0 where none does; None where that is not
-        known. A few offsets of each partition may be marks of transactions, which are never read."""
-        if self.lag_records is None:
-            return None
-        return (self.lag_seconds or 0.0) if self.lag_records > GAPS * max(1, len(tuple(self.frontier))) else 0.0
+        known."""
+        return waiting_seconds(self.frontier, self.lag_records, self.lag_seconds)
 
     @property
     def total(self) -> Counts:

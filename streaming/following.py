@@ -11,6 +11,7 @@ from seamline.hints import Hints
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract, load_contracts
 from seamline.schemas.project import Project
+from seamline.schemas.views.definition import Definition
 from seamline.streaming.handover import Live
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,12 @@ class Following:
         for contract in self.lived_by:
             named.setdefault(contract.name, contract)
         return named
+
+    @property
+    def served(self) -> list[Definition]:
+        """Those of them whose answers are served."""
+        served = {state.served for state in self.catalogue.states.values()}
+        return [one for one, _ in self.live if one.hash in served]
 
     def look(self) -> bool:
         """Reads the views' logs on; True where one changed. Where none moved it is one request."""

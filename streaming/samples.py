@@ -20,9 +20,11 @@ from seamline.frontier import Frontier
 from seamline.history.archive import ArchiveHistory
 from seamline.history.speed import SpeedHistory
 from seamline.observe.meters import METERS, Figure
+from seamline.schemas.service_levels import Promised, levels, waiting_seconds
 from seamline.streaming.kafka import Cluster, Topic
 
 UNCLAIMED_CONTRACT = "(unclaimed)"
+SLA_UNITS = {"freshness": "seconds", "completeness": "ratio"}
 ASK_SECONDS = 2.0
 """How long Kafka may take, and for how long its answer does for further scrapes."""
 
@@ -58,14 +60,21 @@ class KafkaEnds:
 
 
 def speed_reading(
-    stream: str, history: SpeedHistory, writer: Holder, ends: KafkaEnds, clock: Clock
+    stream: str,
+    history: SpeedHistory,
+    writer: Holder,
+    ends: KafkaEnds,
+    clock: Clock,
+    promises: Callable[[], Iterable[Promised]],
 ) -> AbstractContextManager[None]:
-    """The page of a speed role, as long as the block lasts."""
+    """The page of a speed role, as long as the block lasts. `promises`: those of the stream's contracts and views."""
     before = dict(history.counts)
 
     def read() -> Iterator[Figure]:
+        end = ends.now()
         yield from count_samples(stream, before, history.counts)
-        yield from lag_samples(stream, "speed", history.frontier, ends.now())
+        yield from lag_samples(stream, "speed", history.frontier, end)
+        yield from promise_samples(promises(), history, end, clock())
         yield from writer_samples(stream, "speed", writer.claim, writer.lease.told, clock())
         yield from epoch_samples(stream, history)
 
@@ -107,6 +116,22 @@ def lag_samples(stream: str, layer: str, frontier: Frontier, end: Frontier | Non
     """How many offsets a layer is behind, where Kafka's ends are known."""
     if end is not None:
         yield Figure("seamline_stream_lag_records", frontier.distance(end), {"stream": stream, "layer": layer})
+
+
+def promise_samples(
+    promises: Iterable[Promised], history: SpeedHistory, end: Frontier | None, now: datetime
+) -> Iterator[Figure]:
+    """What is promised, how it is, and whether that is kept."""
+    lag = None if end is None else history.frontier.distance(end)
+    age = None if history.newest is None else (now - history.newest).total_seconds()
+    waiting, counts = waiting_seconds(history.frontier, lag, age), dict(history.counts)
+    for one in (level for of in promises for level in levels(of, waiting, counts)):
+        kind, labels = one.promise.kind, {"product": one.product}
+        unit = SLA_UNITS[kind]
+        yield Figure(f"seamline_sla_{kind}_limit_{unit}", one.promise.limit, labels)
+        if one.found is not None:
+            yield Figure(f"seamline_sla_{kind}_{unit}", one.found, labels)
+            yield Figure("seamline_sla_missed", float(one.missed), {**labels, "promise": kind})
 
 
 def writer_samples(stream: str, layer: str, claim: int, lease: Lease, now: datetime) -> Iterator[Figure]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from seamline.schemas.contracts.contract import Contract
@@ -42,10 +43,16 @@ class Promise:
 
 def promises_of(contract: Contract) -> tuple[Promise, ...]:
     """A contract's. Raises CONTRACT_INVALID where one of these two cannot be read."""
-    marks = Marks(contract.text, contract.where)
+    return _promises_in(contract.name, contract.text, contract.where)
+
+
+@lru_cache(maxsize=256)
+def _promises_in(name: str, text: str, where: str) -> tuple[Promise, ...]:
+    """Kept: whoever measures asks again and again, and a text costs milliseconds."""
+    marks = Marks(text, where)
     found = []
     for index, entry in enumerate(marks.data.get("slaProperties") or []):
-        promise = _promise(entry, f"contract {contract.name}", marks, ("slaProperties", index))
+        promise = _promise(entry, f"contract {name}", marks, ("slaProperties", index))
         if promise is not None:
             found.append(promise)
     return tuple(found)

@@ -18,6 +18,7 @@ from seamline.history.speed import SpeedHistory
 from seamline.kernel import Limits
 from seamline.ledger import Writer
 from seamline.schemas.project import Project
+from seamline.schemas.service_levels import Promised, promised
 from seamline.signals import stopping
 from seamline.streaming.batches import Prepared
 from seamline.streaming.following import Following
@@ -41,13 +42,15 @@ FEW = 5_000
 class SpeedRole:
     """Binds `Speed` to the project's contracts, the lake's views and the cluster's topics.
 
-    It changes nothing of its own: what is read is `ReadTopics`' to say, what is made of it `Speed`'s.
+    What is read is `ReadTopics`' to say, what is made of it `Speed`'s. Its own is what is served, told its page anew
+    where the plan is made anew.
     """
 
     def __init__(self, project: Project, stream: str, writer: Writer, cluster: Cluster, clock: Clock) -> None:
         kernel = project.settings.kernel
         self._cluster = cluster
         self._following = Following(project, stream)
+        self._served = tuple(self._following.served)  # kept for the page's thread, which must not compile
         self._reading = ReadTopics(project, stream, "speed", self._following, cluster)
         history = SpeedHistory(project.lake.speed_log(stream), project.lake.packs.keep, every=True)
         self.speed = Speed(
@@ -104,7 +107,12 @@ class SpeedRole:
             self.speed.announce(self._reading.passed(frontier))
         self._maintenance.between_batches()
 
+    def promises(self) -> list[Promised]:
+        """What the stream's contracts and served views promise. Raises CONTRACT_INVALID."""
+        return promised({one.name: one for one in self._following.contracts}, self._served)
+
     def _replan(self) -> None:
+        self._served = tuple(self._following.served)
         self.speed.use(self._plan(self.speed.history))
 
     def _plan(self, history: SpeedHistory) -> StreamPlan:
@@ -145,7 +153,7 @@ def run_speed(
     with stopping(stop), claim(project.lake, project.lake.speed_log(stream), "speed", clock) as writer:
         role = SpeedRole(project, stream, writer, cluster, clock)
         ends = KafkaEnds(cluster, lambda: project.bootstrap, lambda: role.read_topics)
-        page = speed_reading(stream, role.speed.history, writer, ends, clock)
+        page = speed_reading(stream, role.speed.history, writer, ends, clock, role.promises)
         with page, opened(project, f"speed-{stream}", spark, writer.tell, stop) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
             StreamRunner(session, pulse, role, reading, stop).run()

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from handmade import ALL, Handmade, rows
-from lakes import DAY, Bench, contract, order
+from lakes import DAY, VIEW, Bench, contract, order, orders
 from prometheus_client.parser import text_string_to_metric_families
 from requests_made import Requests
 
@@ -22,16 +22,22 @@ from seamline.config import MetricsSection, Settings
 from seamline.entries.base import Counts
 from seamline.entries.batch import Reserved
 from seamline.errors import Condition, UserError
-from seamline.frontier import START
+from seamline.frontier import START, Frontier
+from seamline.history.speed import SpeedHistory
 from seamline.observe.meters import METERS, Figure, Meters
 from seamline.observe.metrics import METRICS, STATES
 from seamline.observe.page import FOLDER, addresses, metrics_page
+from seamline.operate.products import kept_as_served
 from seamline.operate.samples import Duty, DutyEnds, scheduler_samples
 from seamline.operate.stack import roles
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import Project
+from seamline.schemas.service_levels import Promised, promised
 from seamline.serving.samples import serving_samples
 from seamline.serving.serving import Serving
-from seamline.streaming.samples import archived_samples, count_samples, epoch_samples, lag_samples
+from seamline.streaming.samples import archived_samples, count_samples, epoch_samples, lag_samples, promise_samples
+
+PROMISES = "TBLPROPERTIES ('sla.freshness' = '4 minutes', 'sla.completeness' = '75%')"
 
 Page = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -109,6 +115,43 @@ def test_a_layers_figures_are_those_of_its_log(tmp_path: Path) -> None:
     mended = {"orders": Counts(read=4, counted=4)}
     held = {s.labels["outcome"]: s.value for s in archived_samples("main", mended)}
     assert held == {"counted": 4, "rejected": 0}
+
+
+def test_promises_are_held_against_the_log_as_status_does(tmp_path: Path) -> None:
+    """By hand: of four records one is rejected; the newest is five minutes old, and six wait."""
+    bench = Bench(tmp_path, view=VIEW.replace("VIEW sales AS", f"VIEW sales {PROMISES} AS"))
+    bench.send(order("a"), order("b"), order("c"), b"{")
+    bench.speed()
+    bench.clock.advance(timedelta(minutes=5))
+    history = SpeedHistory(bench.lake.speed_log("main"))
+    of = promised({"orders": bench.contract}, Catalogue(bench.lake).live("main"))
+
+    def said(end: Frontier | None, promises: list[Promised] = of) -> dict[tuple[str, ...], float]:
+        found = promise_samples(promises, history, end, bench.clock())
+        return {(s.name.removeprefix("seamline_sla_"), *s.labels.values()): s.value for s in found}
+
+    view = "view sales"
+    limits = {("freshness_limit_seconds", view): 240.0, ("completeness_limit_ratio", view): 0.75}
+    kept = {("completeness_ratio", view): 0.75, ("missed", view, "completeness"): 0.0}
+    assert said(bench.end) == limits | kept | {("freshness_seconds", view): 0.0, ("missed", view, "freshness"): 0.0}
+    bench.send(*orders(6))
+    late = {("freshness_seconds", view): 300.0, ("missed", view, "freshness"): 1.0}
+    assert said(bench.end) == limits | kept | late
+    assert said(None) == limits | kept, "nobody says whether records wait"
+    project = Project(tmp_path, Settings(), {"orders": bench.contract}, {})
+    status = Serving(bench.lake, Settings(), bench.clock).status({"main": bench.end})
+    told = {(k.product, k.promise.kind): k.found for k in kept_as_served(project.contracts, status)}
+    assert told == {(view, "freshness"): 300.0, (view, "completeness"): 0.75}
+
+    bench.send(b"{")
+    bench.speed()
+    history = SpeedHistory(bench.lake.speed_log("main"))
+    assert said(bench.end)["missed", view, "completeness"] == 0.0, "9 of 11 are valid"
+    bench.send(b"{", b"{")
+    bench.speed()
+    history = SpeedHistory(bench.lake.speed_log("main"))
+    assert said(bench.end)["completeness_ratio", view] == 1 - 4 / 13
+    assert said(bench.end)["missed", view, "completeness"] == 1.0
 
 
 def test_an_epochs_steps_and_outcome_are_timed(tmp_path: Path, page: Any) -> None:

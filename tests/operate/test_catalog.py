@@ -14,10 +14,11 @@ from seamline.cli.main import execute
 from seamline.errors import Condition, UserError
 from seamline.frontier import Frontier
 from seamline.operate.needs import needs
-from seamline.operate.products import ServiceLevel, kept, products
+from seamline.operate.products import kept, products
 from seamline.schemas.contracts.contract import Contract, parse_contract
 from seamline.schemas.contracts.promises import Promise, promises_in, promises_of, strictest
 from seamline.schemas.project import Project, load_project
+from seamline.schemas.service_levels import ServiceLevel
 from seamline.serving.status import Status, StreamStatus
 
 EVIL = '<script src="https://x.example/a.js">alert(1)</script> & "quoted" | *marked*'

@@ -38,6 +38,7 @@ CHANGES = {
     "ReadTopics": "_look_at _now",
     "Remembered": "erased kept",
     "Resting": "_next _stood",
+    "SpeedRole": "_served",
     "Speed": "_forgot_at forgotten origin plan",
     "Serving": "_behind _current",
     "Follower": "_followed",

@@ -43,3 +43,14 @@ def test_a_running_stream_learns_of_a_definition_by_one_request_a_look_and_witho
     made.clock.advance(timedelta(seconds=project.settings.serving.sweep_seconds))
     assert following.look()
     assert len(following.live) == views + 2
+
+
+def test_what_is_served_is_one_definition_of_a_view_however_many_get_epochs(tmp_path: Path) -> None:
+    project = Project(tmp_path, Settings(), {}, {})
+    made = Handmade(tmp_path, text(1), lake=project.lake)
+    following = Following(project, "main", made.clock)
+    before = following.served
+    made.view(text(1).replace("count(*) AS orders", "count(*) + 1 AS orders"))
+    assert following.look()
+    assert len(following.live) == 2
+    assert following.served == before

@@ -30,6 +30,11 @@ ENV = {
     "SEAMLINE_KAFKA__REST_SECONDS": "1",
 }
 ORDER = '{"order_id": "%d", "placed_at": "2026-01-01T10:00:00Z", "customer": "ada", "country": "FI", "amount": 12.5}\n'
+PROMISES = """
+slaProperties:
+  - {property: latency, value: 1, unit: d}
+  - {property: completeness, value: 90, unit: percent}
+"""
 LOOKS = 3
 SELDOM = {
     "seamline_requests_refused_total",
@@ -105,6 +110,8 @@ def up(folder: Path) -> Iterator[psutil.Process]:
 def test_one_spark_process_does_it_all_makes_nothing_at_rest_and_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "shop"
     make_project(folder)
+    with (folder / "contracts/orders.yaml").open("a") as text:
+        text.write(PROMISES)
     with up(folder) as process:
         wait_until(lambda: (folder / "up.log").read_text().count(": running") == 2, STARTED, "both roles run")
         sends(folder, 1, 2, 3)
@@ -126,6 +133,9 @@ def test_one_spark_process_does_it_all_makes_nothing_at_rest_and_goes_on(tmp_pat
         assert said["seamline_role_running"] == [1.0, 1.0]
         assert sum(said["seamline_view_state"]) == len(status["views"])
         assert not any(said["seamline_reader_failed"])
+        products = 1 + len(status["views"])
+        assert said["seamline_sla_missed"] == 2 * products * [0.0]
+        assert said["seamline_sla_completeness_ratio"] == products * [1.0]
 
         java = [child.cmdline() for child in process.children(recursive=True) if child.name() == "java"]
         sparks = [words for words in java if any("SparkSubmit" in word for word in words)]

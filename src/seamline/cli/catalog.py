@@ -11,9 +11,10 @@ import typer
 
 from seamline.cli.catalogtext import html, markdown, percent_or_time
 from seamline.console import note, say, show_json, show_table
-from seamline.operate.products import DataProduct, ServiceLevel, kept, products, products_as_json
+from seamline.operate.products import DataProduct, kept, products, products_as_json
 from seamline.operate.status import log_ends
 from seamline.schemas.project import load_project
+from seamline.schemas.service_levels import ServiceLevel
 from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.serving.serving import Serving
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from seamline.operate.products import DataProduct, ServiceLevel
+from seamline.operate.products import DataProduct
+from seamline.schemas.service_levels import ServiceLevel
 from seamline.wording import duration
 
 _STYLE = """\

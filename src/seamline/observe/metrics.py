@@ -66,6 +66,17 @@ _ALL = (
     Metric("seamline_records_total", "counter",
            "The same by outcome: counted, rejected or duplicate, which add up to those read.",
            ("stream", "contract", "outcome"), (SPEED,)),
+    Metric("seamline_sla_missed", "gauge",
+           "Whether a promise of a contract or view is missed (1) or kept (0): freshness or completeness; absent where "
+           "that is not known.", ("product", "promise"), (SPEED,)),
+    Metric("seamline_sla_freshness_seconds", "gauge",
+           "How old the newest record read is while others wait in Kafka; 0 where none does.", ("product",), (SPEED,)),
+    Metric("seamline_sla_freshness_limit_seconds", "gauge", "How old it is promised to be at most.", ("product",),
+           (SPEED,)),
+    Metric("seamline_sla_completeness_ratio", "gauge", "Which share of the records read is valid.", ("product",),
+           (SPEED,)),
+    Metric("seamline_sla_completeness_limit_ratio", "gauge", "Which share is promised to be valid at least.",
+           ("product",), (SPEED,)),
     Metric("seamline_archived_records", "gauge",
            "Records that raw holds, by outcome: counted or rejected, copies included. What a mended contract accepts "
            "moves from the one to the other.", ("stream", "contract", "outcome"), (ARCHIVE,)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seamline.entries.base import Counts
 from seamline.machine.supervisor import RoleState, State
 from seamline.operate.backfill import UnderWay
-from seamline.operate.products import ServiceLevel
+from seamline.schemas.service_levels import ServiceLevel
 from seamline.serving.status import Status, StreamStatus, ViewStatus
 from seamline.wording import duration
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seamline.entries.base import Counts
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.promises import Promise, promises_in, promises_of, strictest
 from seamline.schemas.contracts.yamlmarks import Marks
 from seamline.schemas.project import Project
+from seamline.schemas.service_levels import Promised, ServiceLevel, levels, promised, with_inherited
 from seamline.schemas.views.project_views import Compiled, compile_all
 from seamline.schemas.views.properties import DESCRIPTION, OWNER, tags
-from seamline.serving.status import Status, StreamStatus
+from seamline.serving.status import Status
 
 
 @dataclass(frozen=True)
@@ -66,26 +66,6 @@ class DataProduct:
     version: int | None = None
 
 
-@dataclass(frozen=True)
-class ServiceLevel:
-    """A promise of a product, held against how things are."""
-
-    product: str
-    """`contract orders`, `view sales`."""
-
-    promise: Promise
-
-    found: float | None
-    """Seconds, or a share; None where that is not known."""
-
-    @property
-    def missed(self) -> bool:
-        """Whether it is known not to be kept."""
-        if self.found is None:
-            return False
-        return self.found > self.promise.limit if self.promise.kind == "freshness" else self.found < self.promise.limit
-
-
 def products(project: Project) -> list[DataProduct]:
     """The project's contracts by name, then its views, each after what it is made of. Compiles every view; asks the
     lake once for what is served. Raises VIEW_INVALID, CONTRACT_INVALID."""
@@ -131,47 +111,22 @@ def _view(compiled: Compiled, served: str | None, version: int | None) -> DataPr
     )  # fmt: skip
 
 
-def with_inherited(own: Sequence[Promise], contracts: Iterable[Contract]) -> tuple[Promise, ...]:
-    """A view's own promises; where it says nothing of a kind, what its contracts do, the strictest."""
-    kinds = {one.kind for one in own}
-    inherited = [one for contract in contracts for one in promises_of(contract) if one.kind not in kinds]
-    return strictest([*own, *inherited])
-
-
 def kept(found: Iterable[DataProduct], lake: Status) -> list[ServiceLevel]:
     """Every promise of these products, held against a status. Pure."""
-    return [one for of in found for one in _held(f"{of.kind} {of.name}", of.stream, of.contracts, of.promises, lake)]
+    return _held((Promised(f"{of.kind} {of.name}", of.stream, of.contracts, of.promises) for of in found), lake)
 
 
 def kept_as_served(contracts: Mapping[str, Contract], lake: Status) -> list[ServiceLevel]:
-    """Every promise of the project's contracts, and of the views as they are served: whatever the project's texts of
-    these are by now, nothing is compiled. Raises CONTRACT_INVALID."""
-    found: list[ServiceLevel] = []
-    for contract in contracts.values():
-        found += _held(f"contract {contract.name}", contract.stream, (contract.name,), promises_of(contract), lake)
-    for view in lake.views.values():
-        if view.about is not None:
-            of = [contracts[name] for name in view.about.contracts if name in contracts]
-            promises = with_inherited(promises_in(view.name, view.about.properties), of)
-            found += _held(f"view {view.name}", view.stream, view.about.contracts, promises, lake)
-    return found
+    """Every promise of the project's contracts, and of the views as they are served. Raises CONTRACT_INVALID."""
+    return _held(promised(contracts, (view.about for view in lake.views.values() if view.about is not None)), lake)
 
 
-def _held(
-    product: str, stream: str, contracts: tuple[str, ...], promises: Iterable[Promise], lake: Status
-) -> Iterator[ServiceLevel]:
-    known = lake.streams.get(stream)
-    for promise in promises:
-        yield ServiceLevel(product, promise, None if known is None else _measured(known, contracts, promise))
-
-
-def _measured(stream: StreamStatus, contracts: tuple[str, ...], promise: Promise) -> float | None:
-    """How fresh, in seconds: how old the newest record read is while others wait. How complete: of the records read of
-    these contracts, which share was valid."""
-    if promise.kind == "freshness":
-        return stream.waiting_seconds
-    total = sum((stream.counts.get(name, Counts()) for name in contracts), Counts())
-    return 1 - total.rejected / total.read if total.read else None
+def _held(found: Iterable[Promised], lake: Status) -> list[ServiceLevel]:
+    measured: list[ServiceLevel] = []
+    for of in found:
+        known = lake.streams.get(of.stream)
+        measured += levels(of, known.waiting_seconds if known else None, known.counts if known else {})
+    return measured
 
 
 def products_as_json(found: Iterable[DataProduct], measured: Iterable[ServiceLevel]) -> list[dict[str, Any]]:
