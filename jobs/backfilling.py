@@ -13,18 +13,16 @@ from seamline.errors import Condition, ConflictError, TransientError
 from seamline.history.batch import BatchHistory
 from seamline.history.views import ViewHistory
 from seamline.jobs.asked import DateRange
-from seamline.jobs.audit import audit
-from seamline.jobs.compute import compute
 from seamline.jobs.decide import LedgerAsRead, decide, newest_state
 from seamline.jobs.plan import Nothing
-from seamline.jobs.publish import publish, put
-from seamline.jobs.reserve import reserve
+from seamline.jobs.publish import put
 from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Audited, Decided, Outcome, Reservation, Unpublished
-from seamline.jobs.steps import ATTEMPTS
+from seamline.jobs.steps import ATTEMPTS, audited, going_on, published, reserved
 from seamline.jobs.stepwise import Allowed, Stepwise
 from seamline.jobs.words import Words
 from seamline.jobs.work import local_runner
+from seamline.observe.timed import step
 
 
 @dataclass(frozen=True)
@@ -60,12 +58,14 @@ class Backfilling:
         backfill = self.words.begun(self.asked.name, state.served, self.skipped)
         if (done := self._served_before(backfill, ledger.catalogue.history(view))) is not None:
             return done
-        decided = decide(self.resources, view, rebuild=False, ledger=ledger, asked=backfill)
+        with step("run", "decide"):
+            decided = decide(self.resources, view, rebuild=False, ledger=ledger, asked=backfill)
         if isinstance(decided, Nothing):
             return Outcome(view, reason=decided.reason)
         self.words.begin(backfill)
         if isinstance(decided, Unpublished):
-            return self._ended(backfill, decided)
+            with going_on(self.resources, decided):
+                return self._ended(backfill, decided)
         return self._computed(backfill, decided, runs)
 
     def _served_before(self, backfill: Backfill, view: ViewHistory) -> Outcome | None:
@@ -79,11 +79,11 @@ class Backfilling:
         return None
 
     def _computed(self, backfill: Backfill, decided: Decided, runs: list[Stepwise]) -> Outcome:
-        reservation = reserve(self.resources, decided)
+        reservation = reserved(self.resources, decided)
         self.words.attempted(backfill.id, reservation.entry)
         runs.append(self._stepwise(backfill, reservation))
-        computed = compute(replace(self.resources, runner=runs[-1]), reservation)
-        return self._ended(backfill, audit(self.resources, computed))
+        with going_on(self.resources, reservation):
+            return self._ended(backfill, audited(replace(self.resources, runner=runs[-1]), reservation))
 
     def _stepwise(self, backfill: Backfill, reservation: Reservation) -> Stepwise:
         runner = self.resources.runner or local_runner(self.resources.lake)
@@ -95,6 +95,6 @@ class Backfilling:
             self.words.built(backfill.id, made.number)
             told = f"version {made.number} is built and not served: 'seamline backfill promote {backfill.id}' serves it"
             return Outcome.of(backfill.view, backfill.definition, None, told, made.version)
-        outcome = publish(self.resources, made)
+        outcome = published(self.resources, made)
         self.words.served(backfill.id, outcome.version or 0)
         return outcome

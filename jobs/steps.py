@@ -7,6 +7,9 @@ the units that are done, or the version that only waits to be published.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from seamline.jobs.audit import audit
 from seamline.jobs.compute import compute
 from seamline.jobs.decide import LedgerAsRead, decide
@@ -14,13 +17,14 @@ from seamline.jobs.plan import Nothing
 from seamline.jobs.publish import publish
 from seamline.jobs.reserve import reserve
 from seamline.jobs.resources import Resources
-from seamline.jobs.stages import Begun, Decided, Outcome, Unpublished
+from seamline.jobs.run_events import told_as_run
+from seamline.jobs.stages import Audited, Begun, Decided, Outcome, Reservation, Unpublished
 from seamline.observe.timed import saying, step
 
 ATTEMPTS = 8
 """How often a run decides again after another writer was first."""
 
-__all__ = ["ATTEMPTS", "Outcome", "begin", "finish", "run"]
+__all__ = ["ATTEMPTS", "Outcome", "audited", "begin", "finish", "going_on", "published", "reserved", "run"]
 
 
 def run(resources: Resources, view: str, *, rebuild: bool) -> Outcome:
@@ -33,8 +37,11 @@ def begin(resources: Resources, view: str, *, rebuild: bool, ledger: LedgerAsRea
     """A run's steps before it computes. Raises like `run`."""
     with step("run", "decide"):
         decided = decide(resources, view, rebuild=rebuild, ledger=ledger)
-    if not isinstance(decided, Decided):
-        return decided
+    return reserved(resources, decided) if isinstance(decided, Decided) else decided
+
+
+def reserved(resources: Resources, decided: Decided) -> Reservation:
+    """What was decided, held."""
     with step("run", "reserve"):
         return reserve(resources, decided)
 
@@ -43,12 +50,27 @@ def finish(resources: Resources, view: str, begun: Begun) -> Outcome:
     """Its other steps, as far as there is anything to do. Raises like `run`."""
     if isinstance(begun, Nothing):
         return Outcome(view, reason=begun.reason)
-    if isinstance(begun, Unpublished):
-        return publish(resources, begun)
-    with saying(run=begun.entry.run, definition=begun.target.definition.hash):
-        with step("run", "compute"):
-            computed = compute(resources, begun)
-        with step("run", "audit"):
-            audited = audit(resources, computed)
-        with step("run", "publish"):
-            return publish(resources, audited)
+    with going_on(resources, begun):
+        return published(resources, begun if isinstance(begun, Unpublished) else audited(resources, begun))
+
+
+@contextmanager
+def going_on(resources: Resources, begun: Reservation | Unpublished) -> Iterator[None]:
+    """Around a run's steps after its reservation: what is logged of them, and told as lineage, names it."""
+    reserved = begun.entry if isinstance(begun, Reservation) else begun.reserved
+    with saying(run=reserved.run, definition=begun.target.definition.hash), told_as_run(resources.lake, begun):
+        yield
+
+
+def audited(resources: Resources, reservation: Reservation) -> Audited:
+    """Its units computed, and audited."""
+    with step("run", "compute"):
+        computed = compute(resources, reservation)
+    with step("run", "audit"):
+        return audit(resources, computed)
+
+
+def published(resources: Resources, made: Audited | Unpublished) -> Outcome:
+    """Its version put, unless it is, and served."""
+    with step("run", "publish"):
+        return publish(resources, made)

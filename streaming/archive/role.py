@@ -10,6 +10,7 @@ from seamline.claims import claim_between
 from seamline.clock import Clock, system_clock
 from seamline.frontier import Frontier
 from seamline.ledger import Writer
+from seamline.observe.lineage import ReadAndMade
 from seamline.schemas.project import Project
 from seamline.signals import stopping
 from seamline.streaming.archive.archive import Archive
@@ -22,6 +23,7 @@ from seamline.streaming.following import Following
 from seamline.streaming.kafka import Cluster, Topic
 from seamline.streaming.liveness import Pulse
 from seamline.streaming.reading import ReadTopics
+from seamline.streaming.role_events import tables_made, told_as_role, topics_read
 from seamline.streaming.runner import StreamReading, StreamRunner
 from seamline.streaming.samples import KafkaEnds, archive_reading
 from seamline.streaming.session import opened
@@ -103,6 +105,11 @@ class ArchiveRole:
         if self._vacuum.due(self._clock()):
             self.archive.vacuum(self._inbox.files)
 
+    def read_and_made(self) -> ReadAndMade:
+        """The topics that it reads, and the raw tables that it files them in."""
+        following = self._following
+        return topics_read(following, self._project.bootstrap), tables_made(self._project.lake, following)
+
     def _reshelve(self) -> None:
         shelves = self._shelves()
         if [_shelved(s) for s in shelves] != [_shelved(s) for s in self.archive.shelves]:
@@ -142,6 +149,7 @@ def run_archive(
         role = ArchiveRole(project, stream, writer, cluster, clock)
         ends = KafkaEnds(cluster, lambda: project.bootstrap, lambda: role.read_topics)
         page = archive_reading(stream, role.archive.history, writer, ends, clock)
-        with page, opened(project, f"archive-{stream}", spark, writer.tell, stop) as session:
+        told = told_as_role(project.lake, stream, "archive", writer, role.read_and_made)
+        with told, page, opened(project, f"archive-{stream}", spark, writer.tell, stop) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
             StreamRunner(session, pulse, role, reading, stop).run()

@@ -17,6 +17,7 @@ from seamline.frontier import Frontier
 from seamline.history.speed import SpeedHistory
 from seamline.kernel import Limits
 from seamline.ledger import Writer
+from seamline.observe.lineage import ReadAndMade
 from seamline.schemas.project import Project
 from seamline.schemas.service_levels import Promised, promised
 from seamline.signals import stopping
@@ -25,6 +26,7 @@ from seamline.streaming.following import Following
 from seamline.streaming.kafka import Cluster, Topic
 from seamline.streaming.liveness import Pulse
 from seamline.streaming.reading import ReadTopics
+from seamline.streaming.role_events import told_as_role, topics_read, views_made
 from seamline.streaming.runner import StreamReading, StreamRunner
 from seamline.streaming.samples import KafkaEnds, speed_reading
 from seamline.streaming.session import opened
@@ -48,6 +50,7 @@ class SpeedRole:
 
     def __init__(self, project: Project, stream: str, writer: Writer, cluster: Cluster, clock: Clock) -> None:
         kernel = project.settings.kernel
+        self._project = project
         self._cluster = cluster
         self._following = Following(project, stream)
         self._served = tuple(self._following.served)  # kept for the page's thread, which must not compile
@@ -111,6 +114,11 @@ class SpeedRole:
         """What the stream's contracts and served views promise. Raises CONTRACT_INVALID."""
         return promised({one.name: one for one in self._following.contracts}, self._served)
 
+    def read_and_made(self) -> ReadAndMade:
+        """The topics that it reads, and the views that get epochs of them."""
+        lake, bootstrap = self._project.lake, self._project.bootstrap
+        return topics_read(self._following, bootstrap), views_made(lake, self._following, bootstrap)
+
     def _replan(self) -> None:
         self._served = tuple(self._following.served)
         self.speed.use(self._plan(self.speed.history))
@@ -154,6 +162,7 @@ def run_speed(
         role = SpeedRole(project, stream, writer, cluster, clock)
         ends = KafkaEnds(cluster, lambda: project.bootstrap, lambda: role.read_topics)
         page = speed_reading(stream, role.speed.history, writer, ends, clock, role.promises)
-        with page, opened(project, f"speed-{stream}", spark, writer.tell, stop) as session:
+        told = told_as_role(project.lake, stream, "speed", writer, role.read_and_made)
+        with told, page, opened(project, f"speed-{stream}", spark, writer.tell, stop) as session:
             pulse = Pulse(cluster, lambda: project.bootstrap, writer.tell)
             StreamRunner(session, pulse, role, reading, stop).run()

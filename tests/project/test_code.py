@@ -58,6 +58,7 @@ CHANGES = {
     "Split": "_records",
     "_Renewal": "_mine",
     # read or count through to an end, and are thrown away
+    "Lineage": "_waiting",
     "Traces": "_tracer",
     "Survey": "longest records unclaimed",
     "Verdict": "good",

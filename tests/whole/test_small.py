@@ -112,6 +112,9 @@ def test_one_spark_process_does_it_all_makes_nothing_at_rest_and_goes_on(tmp_pat
     make_project(folder)
     with (folder / "contracts/orders.yaml").open("a") as text:
         text.write(PROMISES)
+    lineage = folder / "lineage.jsonl"
+    transport = {"type": "file", "log_file_path": str(lineage), "append": True}
+    (folder / "openlineage.yml").write_text(json.dumps({"transport": transport}))
     with up(folder) as process:
         wait_until(lambda: (folder / "up.log").read_text().count(": running") == 2, STARTED, "both roles run")
         sends(folder, 1, 2, 3)
@@ -150,6 +153,11 @@ def test_one_spark_process_does_it_all_makes_nothing_at_rest_and_goes_on(tmp_pat
         assert objects(folder) == before
         sends(folder, 4)
         wait_until(lambda: counted(folder) == 4, STARTED, "an order after the rest")
+    said = [json.loads(line) for line in lineage.read_text().splitlines()]
+    for job in ("archive.main", "speed.main", "batch.orders_by_hour"):
+        of = [one for one in said if one["job"]["name"] == job]
+        assert [one["eventType"] for one in of][:2] == ["START", "COMPLETE"]
+        assert of[0]["run"]["runId"] == of[1]["run"]["runId"]
     told = runs(folder, "up --detach --small")
     assert told.startswith("runs as process ")
     try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from seamline.console import note, show_error
 from seamline.errors import Condition, SeamlineError, TerminalError
 from seamline.logged import log_error
+from seamline.observe.lineage import LINEAGE
 from seamline.observe.traces import TRACES
 from seamline.private import made, own_folder
 from seamline.serve_cli.options import RUN, Invocation
@@ -29,7 +30,7 @@ def run_command(app: Callable[..., object], program: str, arguments: Sequence[st
     """Runs one command of a program; returns its exit code. No exception leaves, whatever the command raises."""
     RUN.__dict__.update(Invocation().__dict__)
     try:
-        with TRACES.sending():
+        with TRACES.sending(), LINEAGE.sending():
             app(list(arguments), prog_name=program)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
