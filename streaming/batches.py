@@ -105,8 +105,8 @@ class Batches:
             self._quiet_since = time.monotonic()
 
     def is_quiet(self, seconds: float) -> bool:
-        """Whether no batch has ended, and nothing has stirred, for so long."""
-        return time.monotonic() - self._quiet_since >= seconds
+        """Whether no batch runs, and none has ended and nothing has stirred for so long."""
+        return not self._between.locked() and time.monotonic() - self._quiet_since >= seconds
 
     def stir(self) -> None:
         """Something comes: it is quiet from now on at the earliest."""
@@ -124,6 +124,12 @@ class Batches:
         self._idle_at = time.monotonic() + IDLE_SECONDS
 
     def close(self) -> None:
-        """No batch begins any more; one that runs is waited for."""
-        with self._between:
-            self._closed = True
+        """No batch begins any more; one may still run."""
+        self._closed = True
+
+    def runs(self, seconds: float) -> bool:
+        """Whether a batch runs, after so long a wait for its end."""
+        ended = self._between.acquire(timeout=seconds)
+        if ended:
+            self._between.release()
+        return not ended

@@ -67,20 +67,21 @@ def test_no_batch_begins_after_the_end_of_its_query_also_while_the_next_one_runs
     assert role.frontier == Frontier({HERE: 1})
 
 
-def test_the_end_waits_for_the_batch_that_runs() -> None:
+def test_a_batch_that_hangs_is_no_quiet_and_whoever_ends_the_query_may_do_other_things_meanwhile() -> None:
     role, within, go_on = Counting(), threading.Event(), threading.Event()
     role.during = lambda: (within.set(), go_on.wait(30))[0]
     batches = Batches(role, 0, threading.Event())
+    assert batches.is_quiet(0)
     running = threading.Thread(target=batches.run, args=(rows(1),))
     running.start()
     assert within.wait(30)
-    closing = threading.Thread(target=batches.close)
-    closing.start()
-    closing.join(0.1)
-    assert closing.is_alive()
+    assert not batches.is_quiet(0)
+    batches.close()
+    assert batches.runs(0.1)
     go_on.set()
-    closing.join(30)
+    assert not batches.runs(30)
     running.join(30)
+    batches.run(rows(1))
     assert role.frontier == Frontier({HERE: 1})
 
 
