@@ -50,6 +50,10 @@ the client asks for what comes next, and Spark then asks, on the same connection
 Nothing is fetched between micro-batches, so waiting saves nothing. Spark asks that at every poll: the fewer records one
 gives, the more often; a fetch is at most 1 MiB all the same."""
 
+POLL_MS = "20000"
+"""A task that gets no record of those it was promised gives up as soon as its client does, not after Spark's two
+minutes: what it waits for may be a broker that is gone."""
+
 SETTINGS = {
     "fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
     "fs.file.impl.disable.cache": "true",

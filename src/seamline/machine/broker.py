@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from kafka.errors import KafkaError
 from seamline.errors import Condition, TransientError
 from seamline.machine import process
 from seamline.machine.broker_settings import JVM, LOG4J, PROPERTIES, write_settings
+from seamline.machine.class_archive import kafka_archive, sharing
 from seamline.machine.jars import kafka_classpath
 from seamline.machine.java import find_java
 
@@ -42,12 +43,22 @@ class BrokerState:
 
 
 class Broker:
-    """One embedded broker over one folder. `start` and `stop` may be called again and again; data stays."""
+    """One embedded broker over one folder. `start` and `stop` may be called again and again; data stays.
 
-    def __init__(self, folder: Path, log: Path | None = None, settings: dict[str, str] | None = None) -> None:
+    `jvm`: options for its Java beside those that it has anyway.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        log: Path | None = None,
+        settings: dict[str, str] | None = None,
+        jvm: Sequence[str] = (),
+    ) -> None:
         self.folder = folder.absolute()
         self.log = (log or self.folder / "broker.log").absolute()
         self._settings = settings or {}
+        self._jvm = jvm
         self._cluster: BrokerState | None = None
         self._child: process.Child | None = None
 
@@ -151,7 +162,7 @@ class Broker:
     def _java(self, *arguments: str) -> list[str]:
         classpath = os.pathsep.join(map(str, kafka_classpath()))
         log4j = f"-Dlog4j2.configurationFile={self.folder / LOG4J}"
-        return [str(find_java().binary), *JVM, log4j, "-cp", classpath, *arguments]
+        return [str(find_java().binary), *JVM, *sharing(kafka_archive()), log4j, "-cp", classpath, *arguments]
 
     def _format(self, cluster: BrokerState) -> None:
         if (self.folder / "data" / "meta.properties").exists():
@@ -171,7 +182,8 @@ class Broker:
 
     def _launch(self, cluster: BrokerState) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        command = self._java("kafka.Kafka", str(self.folder / PROPERTIES))
+        java, *options = self._java("kafka.Kafka", str(self.folder / PROPERTIES))
+        command = [java, *self._jvm, *options]
         self._child = process.start(command, log=self._output, fresh_log=True)
         self._save(replace(cluster, pid=self._child.pid, born=process.born(self._child.pid)))
 

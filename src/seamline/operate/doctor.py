@@ -16,6 +16,7 @@ import psutil
 from seamline import hints
 from seamline.attempts import new_attempt
 from seamline.errors import Condition, SeamlineError
+from seamline.machine.class_archive import kafka_archive, spark_archive
 from seamline.machine.jars import ensure_jars, jars_folder
 from seamline.machine.java import find_java
 from seamline.objects import put_if_absent
@@ -41,6 +42,7 @@ def examine(folder: Path) -> Iterator[Finding]:
     """Every check, in order; those of the project only where it can be read."""
     yield guarded("java", java)
     yield guarded("jars", jars)
+    yield guarded("classes", classes)
     yield guarded("memory", memory)
     yield guarded("disk", lambda: disk(folder))
     loaded: list[Project] = []
@@ -75,6 +77,16 @@ def jars() -> Finding:
             "jars", "warning", "not fetched yet", "python -m seamline.machine.jars (else the first start fetches them)"
         )
     return Finding("jars", "ok", f"verified in {ensure_jars()}")
+
+
+def classes() -> Finding:
+    """Whether the broker and Spark start as fast as they can; without fetching jars."""
+    command = "python -m seamline.operate.class_training"
+    if not jars_folder().exists():
+        return Finding("classes", "ok", "made once the jars are fetched", command)
+    if not kafka_archive().exists() or not spark_archive().exists():
+        return Finding("classes", "warning", "no archives: starts take twice as long", f"{command} (25 s, once)")
+    return Finding("classes", "ok", f"archives in {kafka_archive().parent}")
 
 
 def memory() -> Finding:

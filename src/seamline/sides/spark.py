@@ -21,6 +21,7 @@ from pyspark.sql import SparkSession
 
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.kernel import out_of_memory
+from seamline.machine.class_archive import sharing, spark_archive
 from seamline.machine.jars import spark_jars
 from seamline.machine.java import find_java
 from seamline.private import own_folder
@@ -106,7 +107,8 @@ def session(
         return _submitted(app, master, extra or {})
     file.parent.mkdir(parents=True, exist_ok=True)
     conf = SparkConf(loadDefaults=False)
-    for key, value in plan(master, spark_jars(), extra or {}, _write_log4j(file)).items():
+    shared = sharing(spark_archive()) if local_cores(master) else []
+    for key, value in plan(master, spark_jars(), extra or {}, _write_log4j(file), shared).items():
         conf.set(key, value)
     _prepare_environment(master, extra or {})
     try:
@@ -145,16 +147,18 @@ def is_submitted() -> bool:
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
-def plan(master: str, jars: Sequence[Path], extra: Mapping[str, str], log4j: Path) -> dict[str, str]:
-    """Every setting a session started here gets. Pure."""
+def plan(
+    master: str, jars: Sequence[Path], extra: Mapping[str, str], log4j: Path, java: Sequence[str] = ()
+) -> dict[str, str]:
+    """Every setting a session started here gets; `java`: options for its JVM that any others go over. Pure."""
     cores = local_cores(master)
     logging = f"-Dlog4j2.configurationFile={log4j.as_uri()}"
     settings = {**NEEDED, **QUIET, "spark.jars": ",".join(map(str, jars))}
     if cores is not None:
         settings |= {**LAPTOP, "spark.sql.shuffle.partitions": str(cores)}
     settings |= extra
-    options = settings.get("spark.driver.extraJavaOptions", "")
-    return {**settings, "spark.driver.extraJavaOptions": f"{logging} {options}".strip()}
+    options = [logging, *java, settings.get("spark.driver.extraJavaOptions", "")]
+    return {**settings, "spark.driver.extraJavaOptions": " ".join(options).strip()}
 
 
 def local_cores(master: str) -> int | None:
