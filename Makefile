@@ -20,7 +20,7 @@ help: ## this list
 
 setup: $(STAMP) ## everything needed to run: .venv, dependencies, jars (checked), faster starts; quick when done
 	@$(PY) -m seamline.machine.jars >/dev/null
-	-@$(PY) -m seamline.operate.class_training >/dev/null
+	-@$(PY) -m seamline prepare >/dev/null 2>&1 || echo "Java starts as before: '$(PY) -m seamline prepare' says why" >&2
 
 $(STAMP):
 	@if [ -z "$(PYTHON)" ]; then \

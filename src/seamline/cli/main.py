@@ -64,6 +64,10 @@ class Seamline(LazyGroup):
             "catalog",
             "Show the data products: owner, description, service levels and how they are kept, columns, and lineage.",
         ),
+        "prepare": LazyCommand(
+            "prepare",
+            "Fetch the jars, and lay out what Java loads, so that starts are fast. Does what is missing alone.",
+        ),
         "doctor": LazyCommand("doctor", "Check the machine and the project. Ends with 2 where something is at fault."),
         "demo": LazyCommand(
             "demo",

@@ -1,13 +1,12 @@
 """Makes the archives that let a broker and Spark start in half the time, by one small run of both.
 
 What such a run loads is what a role loads: a topic is read by a stream, and its records go through a Python worker.
-`python -m seamline.operate.class_training` makes what is missing: some 25 s, once for each Java and release.
+Some 25 s, once for each Java and release.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from kafka.admin import NewTopic
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-from seamline.errors import Condition, SeamlineError, TransientError
+from seamline.errors import Condition, TransientError
 from seamline.machine.broker import Broker
 from seamline.machine.class_archive import kafka_archive, making, spark_archive
 from seamline.private import made
@@ -103,12 +102,3 @@ def _put(fresh: tuple[Path, Path], targets: tuple[Path, Path]) -> None:
     old = sorted(targets[0].parent.glob("*.jsa"), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in old[KEPT:]:
         file.unlink(missing_ok=True)
-
-
-if __name__ == "__main__":
-    try:
-        for archive in ensure_archives():
-            print(archive)
-    except SeamlineError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)

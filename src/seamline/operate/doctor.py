@@ -81,7 +81,7 @@ def jars() -> Finding:
 
 def classes() -> Finding:
     """Whether the broker and Spark start as fast as they can; without fetching jars."""
-    command = "python -m seamline.operate.class_training"
+    command = "seamline prepare"
     if not jars_folder().exists():
         return Finding("classes", "ok", "made once the jars are fetched", command)
     if not kafka_archive().exists() or not spark_archive().exists():
