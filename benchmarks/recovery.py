@@ -29,6 +29,7 @@ from seamline.entries.base import Claim
 from seamline.frontier import Frontier, Partition
 from seamline.ledger import Writer
 from seamline.machine.broker import Broker
+from seamline.machine.broker_settings import BrokerLog
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import BOOTSTRAP, Project, load_project
 from seamline.schemas.states import apply_views
@@ -65,7 +66,7 @@ def measure(size: Size) -> list[Figure]:
 
 def _recoveries(folder: Path, epochs: int, kills: int) -> list[Cost]:
     project = _project(folder)
-    with Broker(project.state / "broker", project.state / "broker.log") as broker:
+    with Broker(project.state / "broker", BrokerLog(project.state / "broker.log")) as broker:
         (project.state / BOOTSTRAP).write_text(broker.bootstrap)
         Cluster(broker.bootstrap).create_missing([TOPIC], 1)
         apply_views(project.lake, project.views, project.contracts, system_clock)

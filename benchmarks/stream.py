@@ -26,6 +26,7 @@ from producer import COPY_EVERY, EPOCH
 from seamline.clock import system_clock
 from seamline.history.speed import SpeedHistory
 from seamline.machine.broker import Broker
+from seamline.machine.broker_settings import BrokerLog
 from seamline.schemas.project import BOOTSTRAP, Project, load_project
 from seamline.schemas.states import apply_views
 from seamline.serving.serving import Serving
@@ -135,7 +136,7 @@ def running(folder: Path, *, dedup: bool) -> Iterator[Project]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     project = load_project(folder)
-    with Broker(project.state / "broker", project.state / "broker.log") as broker:
+    with Broker(project.state / "broker", BrokerLog(project.state / "broker.log")) as broker:
         (project.state / BOOTSTRAP).write_text(broker.bootstrap)
         cluster = Cluster(broker.bootstrap)
         cluster.create_missing([TOPIC], PARTITIONS)

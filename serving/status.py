@@ -18,7 +18,7 @@ from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
-from seamline.schemas.service_levels import waiting_seconds
+from seamline.schemas.service_levels import GAPS, waiting_seconds
 from seamline.schemas.views.definition import Definition
 from seamline.serving.snapshot import ServedView
 
@@ -51,6 +51,9 @@ class StreamStatus:
     gone: tuple[Gone, ...] = ()
     """What was accepted as gone."""
 
+    filed: datetime | None = None
+    """When the archive last filed records of Kafka."""
+
     recent: Mapping[str, Counts] = field(default_factory=dict)
     """Law 3 by contract over the newest epochs: those that were not put together yet."""
 
@@ -65,6 +68,11 @@ class StreamStatus:
         """How old the newest record read is while others wait to be read; 0 where none does; None where that is not
         known."""
         return waiting_seconds(self.frontier, self.lag_records, self.lag_seconds)
+
+    @property
+    def archive_waits(self) -> bool:
+        """Whether records wait to be archived. A few offsets of each partition may be marks of transactions."""
+        return self.archive_lag_records > GAPS * max(1, len(tuple(self.archived)))
 
     @property
     def total(self) -> Counts:
@@ -89,6 +97,7 @@ class StreamStatus:
             "archived": self.archived.to_json(),
             "archive_counts": {name: counts.model_dump() for name, counts in sorted(self.archive_counts.items())},
             "archive_lag_records": self.archive_lag_records,
+            "archive_filed": _iso(self.filed),
             "lag_records": self.lag_records,
             "lag_seconds": self.lag_seconds,
             "leaving": {source: end.to_json() for source, end in self.leaving.items()},
@@ -240,6 +249,7 @@ def stream_status(
         writers=writers,
         topics=tuple(topics.read.values()) if topics else (),
         gone=topics.gone if topics else (),
+        filed=archive.filed if archive else None,
         recent=recent_counts(speed),
     )
 

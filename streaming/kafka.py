@@ -49,6 +49,24 @@ class Topic:
         return topic_source(self.name, self.id)
 
 
+@dataclass(frozen=True)
+class TopicKeeps:
+    """How long a topic keeps its records."""
+
+    seconds: float | None
+    """None: for ever."""
+
+    bytes: int | None
+    """Of a partition, at most; None: without a bound."""
+
+
+def topic_keeps(settings: Mapping[str, str]) -> TopicKeeps:
+    """By its settings, in Kafka's names. A topic that is compacted alone removes nothing for its age. Pure."""
+    deletes = "delete" in settings.get("cleanup.policy", "delete")
+    times, most = (int(settings.get(name, "-1")) for name in ("retention.ms", "retention.bytes"))
+    return TopicKeeps(times / 1000 if deletes and times >= 0 else None, most if deletes and most >= 0 else None)
+
+
 def _retrying(
     method: Callable[Concatenate[Cluster, Arguments], Result],
 ) -> Callable[Concatenate[Cluster, Arguments], Result]:
@@ -165,6 +183,14 @@ class Cluster:
         for name, topic in self.topics(wanted).items():
             if topic.source != wanted[name]:
                 raise recreated(name, wanted[name], topic)
+
+    @_retrying
+    def keeps(self, topics: Iterable[Topic]) -> dict[str, TopicKeeps]:
+        """How long each topic keeps its records, by name."""
+        wanted = {"cleanup.policy": None, "retention.ms": None, "retention.bytes": None}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name, wanted) for topic in topics]
+        described = self._admin().describe_configs(resources, config_filter="all") if resources else {}
+        return {name: topic_keeps(settings) for name, settings in _values(described).items()}
 
     @_retrying
     def check_compaction(self, topics: Iterable[Topic]) -> None:

@@ -41,6 +41,9 @@ class KafkaSection(Section):
     rest_seconds: float = Field(
         10, gt=0, description="seconds without a record after which a role ends its Spark query until one arrives"
     )
+    retention_hours: int = Field(
+        0, ge=0, description="hours that the embedded broker keeps records; 0: for ever. Topics may say otherwise"
+    )
     options: dict[str, str] = Field({}, description="client options in Kafka's own names, such as security.protocol")
 
 

@@ -21,6 +21,7 @@ import pytest
 from lakes import DAY, Bench, orders
 from places import ROOT
 from topics_simulation import World
+from waiting import wait_until
 
 from seamline.errors import Condition, SeamlineError, TerminalError, UserError
 from seamline.history.backfills import BackfillHistory
@@ -247,6 +248,9 @@ def test_an_endpoint_that_does_not_answer_holds_up_no_run_and_a_parent_that_is_n
     assert "could not be sent in time" in caplog.text
     assert "is no 'namespace/job/run id'" in caplog.text
     assert endpoint.events == []
+    endpoint.hangs = False
+    endpoint.over.set()
+    wait_until(lambda: len(endpoint.events) == 2, 30, "what was left is sent while its process lives")
 
 
 def test_an_endpoint_that_is_not_there_is_a_warning(

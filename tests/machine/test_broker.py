@@ -23,7 +23,9 @@ from waiting import wait_until
 from seamline.errors import Condition, TransientError
 from seamline.machine import process
 from seamline.machine.broker import Broker, BrokerState, free_ports
+from seamline.machine.broker_settings import BrokerLog, retained
 from seamline.operate.stack import revived
+from seamline.streaming.kafka import Cluster, TopicKeeps
 
 pytestmark = pytest.mark.broker
 
@@ -68,11 +70,21 @@ def test_it_listens_on_loopback_only_and_makes_no_topic_by_itself(broker: Broker
 
 
 def test_killed_and_started_again_it_has_its_data_its_id_and_its_port(tmp_path: Path) -> None:
-    broker = Broker(tmp_path / "kafka").start()
+    log = BrokerLog(tmp_path / "broker.log", most=16 << 10, keep=2)
+    broker = Broker(tmp_path / "kafka", log, retained(5)).start()
     identity, address = broker.cluster_id, broker.bootstrap
     admin = KafkaAdminClient(bootstrap_servers=address)
-    admin.create_topics([NewTopic("t", 1, 1)], wait_for_metadata=True)
+    of = {"retention.ms": "60000", "retention.bytes": "4096"}
+    admin.create_topics([NewTopic("t", 1, 1), NewTopic("own", 1, 1, topic_configs=of)], wait_for_metadata=True)
     admin.close()
+    cluster = Cluster(address)
+    assert cluster.keeps(cluster.topics({"t", "own"}).values()) == {
+        "t": TopicKeeps(5 * 3600, None), "own": TopicKeeps(60, 4096),
+    }  # fmt: skip
+    cluster.close()
+    logs = sorted(tmp_path.glob("broker.log*"))
+    assert [file.name for file in logs] == ["broker.log", "broker.log.1", "broker.log.2"], "older ones are gone"
+    assert all(file.stat().st_size < 4 * log.most for file in logs), "a file ends with the event that fills it"
     produce(address, "t", [b"1", b"2"])
     broker.kill()
     assert not broker.is_running()

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,15 @@ from seamline.console import fitted, plain_table
 from seamline.entries.base import Counts
 from seamline.entries.batch import Audit, ColumnDrift
 from seamline.frontier import Frontier, Partition
+from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
 from seamline.machine.supervisor import RoleState, State
 from seamline.operate.backfill import UnderWay
+from seamline.operate.keeping import Keeping, all_too_short
 from seamline.operate.needs import Need, needs
 from seamline.serving.serving import Serving
 from seamline.serving.status import Status, StreamStatus
+from seamline.streaming.kafka import TopicKeeps
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 DRIFTED = Audit(compared=True, drift=(ColumnDrift(column="amount", groups=2, largest="1"),))
@@ -135,6 +138,58 @@ def test_a_stream_is_behind_when_records_wait_and_those_read_are_old_or_nobody_r
     assert "no speed layer reads" in of(lag_records=1, writers=alone)["stream main"].found
     waits = {**alone, "speed": replace(alone["archive"], waits="BROKER_UNAVAILABLE: away")}
     assert of(writers=waits)["stream main"].help == "seamline doctor"
+
+
+def test_a_topic_that_may_lose_records_before_they_are_archived_is_told() -> None:
+    hour, day = 3600.0, 86_400.0
+
+    def of(seconds: float | None, **more: Any) -> dict[str, Need]:
+        keeping = Keeping({"main": {"orders": TopicKeeps(seconds, None)}, "other": {}}, "kafka:9092", Settings())
+        short = all_too_short(keeping, [stream(**more)], NOW)
+        return {need.about: need for need in needs(Status({}, {}), (), (), {}, 1000, (), short)}
+
+    assert of(None) == of(day) == {}
+    advice = of(hour)["topic orders"]
+    assert (advice.fault, advice.found) == (
+        False, "keeps records for 1 h, less than a day: what no role has read by then is gone",
+    )  # fmt: skip
+    assert "--bootstrap-server kafka:9092 --alter --topic orders" in advice.help
+
+    def stood(seconds: float, waiting: int) -> dict[str, Need]:
+        return of(7 * day, archive_lag_records=waiting, filed=NOW - timedelta(seconds=seconds))
+
+    assert stood(3.4 * day, 100) == {}
+    assert stood(30 * day, 4) == {}, "the marks of transactions: nothing waits"
+    lost = stood(3.6 * day, 100)["topic orders"]
+    assert lost.fault
+    assert "keeps records for 7 d, and the archive has filed none for 4 d while records wait" in lost.found
+
+
+def test_what_is_kept_for_how_long_is_shown_as_it_is_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project(tmp_path, "[speed]\nretention_hours = 48\n[batch]\nkeep_versions = 9\n[logs]\nmax_mb = 7\nkeep = 1\n")
+    assert json.loads(asked(tmp_path, capsys, "--json"))["retention"] == {
+        "kafka": {}, "raw_hours": None, "raw_as_it_stood_hours": 24, "epochs_hours": 48, "batch_versions": 9,
+        "logs": {"max_mb": 7, "keep": 1},
+    }  # fmt: skip
+    lines = [" ".join(line.split()) for line in asked(tmp_path, capsys).splitlines()]
+    assert "Kafka not known" in lines
+    assert "epochs 2 d after a batch version covers them" in lines
+    assert "logs 2 files of 7 MiB for each process" in lines
+    settings = {"main": {"b": TopicKeeps(3600.0, None), "a": TopicKeeps(3600.0, None), "c": TopicKeeps(None, 5 << 20)}}
+    assert Keeping(settings, "", Settings()).rows[:2] == [
+        ("Kafka: a, b", "1 h"), ("Kafka: c", "for ever, at most 5 MiB a partition"),
+    ]  # fmt: skip
+
+
+def test_when_the_archive_last_filed_is_told_by_its_log_and_imports_do_not_count(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert ArchiveHistory(bench.lake.archive_log("main")).filed is None
+    bench.send(*orders(3))
+    bench.archive()
+    filed = bench.clock()
+    bench.wait(hours=5)
+    bench.import_file("more", order("x"))
+    assert ArchiveHistory(bench.lake.archive_log("main")).filed == filed
 
 
 def test_a_backfill_that_stands_still_is_told_with_the_word_that_helps() -> None:

@@ -12,7 +12,7 @@ import typer
 from seamline.cli.catalogtext import html, markdown, percent_or_time
 from seamline.console import note, say, show_json, show_table
 from seamline.operate.products import DataProduct, kept, products, products_as_json
-from seamline.operate.status import log_ends
+from seamline.operate.status import kafka_says
 from seamline.schemas.project import load_project
 from seamline.schemas.service_levels import ServiceLevel
 from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
@@ -49,7 +49,7 @@ def catalog(
     """Show the data products: owner, description, service levels and how they are kept, columns, and lineage."""
     loaded = load_project(project)
     found = products(loaded)
-    measured = kept(found, Serving(loaded.lake, loaded.settings).status(log_ends(loaded)[0]))
+    measured = kept(found, Serving(loaded.lake, loaded.settings).status(kafka_says(loaded).ends))
     if as_json or form is CatalogForm.JSON:
         _json(found, measured)
     elif form is CatalogForm.TABLE:

@@ -71,6 +71,7 @@ def _json(state: ProjectStatus) -> dict[str, object]:
         "kafka": state.unknown or "answers",
         "attention": [asdict(need) for need in state.needs],
         "metrics": dict(state.metrics),
+        "retention": state.keeping.to_json(),
         "backfills": [one.model_dump(mode="json") for one in state.backfills],
     }
 
@@ -106,6 +107,7 @@ def _show(state: ProjectStatus, most: int | None, counts: bool) -> None:
         show_counts(state.lake, most)
     _show_roles(state.roles, most)
     _table(("process", "metrics"), state.metrics.items(), most)
+    _table(("kept", "for"), state.keeping.rows, most)
 
 
 def _show_needs(found: Sequence[Need]) -> None:

@@ -75,6 +75,11 @@ class ArchiveHistory(History):
             self._opened = self.snapshot[1].opened(self.log.path(self.snapshot[0])) if self.snapshot else ()
         return (*self._opened, *self._since)
 
+    @property
+    def filed(self) -> datetime | None:
+        """When records of Kafka were last filed; None where none were, or too long ago to tell."""
+        return max((one.at for one in self.touched if not one.beside), default=None)
+
     def after_snapshot(self) -> int:
         """How many entries stand after the newest snapshot, or in all."""
         return self.number - (self.snapshot[0] if self.snapshot else 0)

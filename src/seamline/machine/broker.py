@@ -22,7 +22,7 @@ from kafka.errors import KafkaError
 
 from seamline.errors import Condition, TransientError
 from seamline.machine import process
-from seamline.machine.broker_settings import JVM, LOG4J, PROPERTIES, write_settings
+from seamline.machine.broker_settings import JVM, LOG4J, PROPERTIES, BrokerLog, write_settings
 from seamline.machine.class_archive import kafka_archive, sharing
 from seamline.machine.jars import kafka_classpath
 from seamline.machine.java import find_java
@@ -51,12 +51,13 @@ class Broker:
     def __init__(
         self,
         folder: Path,
-        log: Path | None = None,
+        log: BrokerLog | None = None,
         settings: dict[str, str] | None = None,
         jvm: Sequence[str] = (),
     ) -> None:
         self.folder = folder.absolute()
-        self.log = (log or self.folder / "broker.log").absolute()
+        self._logs = log or BrokerLog(self.folder / "broker.log")
+        self.log = self._logs.file.absolute()
         self._settings = settings or {}
         self._jvm = jvm
         self._cluster: BrokerState | None = None
@@ -96,7 +97,7 @@ class Broker:
         for attempt in range(3):
             cluster = self._with_ports(cluster, afresh=attempt > 0)
             ports = (cluster.port, cluster.controller_port)
-            write_settings(self.folder, self.log, ports, self._settings)
+            write_settings(self.folder, self._logs, ports, self._settings)
             self._format(cluster)
             self._launch(cluster)
             if process.until(lambda: not self.is_running() or self._answers(), seconds) and self.is_running():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 PROPERTIES, LOG4J = "server.properties", "log4j2.properties"
@@ -58,13 +59,30 @@ appender.file.filePattern = {log}.%i
 appender.file.layout.type = PatternLayout
 appender.file.layout.pattern = %d{{ISO8601}} %p %c{{1}}: %m%n
 appender.file.policies.type = SizeBasedTriggeringPolicy
-appender.file.policies.size = 10MB
+appender.file.policies.size = {most}
 appender.file.strategy.type = DefaultRolloverStrategy
-appender.file.strategy.max = 3
+appender.file.strategy.max = {keep}
 """
 
 
-def write_settings(folder: Path, log: Path, ports: tuple[int, int], more: Mapping[str, str]) -> None:
+@dataclass(frozen=True)
+class BrokerLog:
+    """Where the broker logs, and how much of it is kept."""
+
+    file: Path
+    most: int = 10 << 20
+    """Bytes after which a new file is begun."""
+
+    keep: int = 3
+    """Full ones that are kept. (One at least: that is all its logger knows.)"""
+
+
+def retained(hours: int) -> dict[str, str]:
+    """Settings for so many hours; 0: for ever."""
+    return {"log.retention.ms": str(hours * 3_600_000)} if hours else {}
+
+
+def write_settings(folder: Path, log: BrokerLog, ports: tuple[int, int], more: Mapping[str, str]) -> None:
     """Writes both files for the ports of clients and of the controller; `more` settings win."""
     client, controller = (f"127.0.0.1:{port}" for port in ports)
     settings = {
@@ -77,7 +95,7 @@ def write_settings(folder: Path, log: Path, ports: tuple[int, int], more: Mappin
     }
     lines = (f"{key}={_escape(value)}\n" for key, value in settings.items())
     (folder / PROPERTIES).write_text("".join(lines))
-    (folder / LOG4J).write_text(LOGGING.format(log=_escape(str(log))))
+    (folder / LOG4J).write_text(LOGGING.format(log=_escape(str(log.file)), most=log.most, keep=max(1, log.keep)))
 
 
 def _escape(value: str) -> str:

@@ -16,11 +16,10 @@ import psutil
 
 from seamline.advance import Say, unsaid
 from seamline.errors import Condition, TerminalError, TransientError, UserError
-from seamline.machine.broker import Broker
 from seamline.machine.identity import Identity
 from seamline.machine.process import sweep, until
 from seamline.machine.supervisor import RoleState, State, read_state, sweep_orphan, tail
-from seamline.operate.stack import MARK, ROLES, hold, roles
+from seamline.operate.stack import MARK, ROLES, embedded_broker, hold, roles
 from seamline.operate.status import alive
 from seamline.private import made
 from seamline.schemas.project import Project
@@ -95,7 +94,7 @@ def stop_in_background(project: Project, seconds: float) -> bool:
     with hold(project):  # nobody looks after what is left
         for state in _all_states(project):
             sweep_orphan(state)
-        Broker(project.state / "broker", project.state / "logs" / "broker.log").wait_for_predecessor()
+        embedded_broker(project).wait_for_predecessor()
         (project.state / MARK).unlink(missing_ok=True)
     return found is not None
 

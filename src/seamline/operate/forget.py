@@ -29,7 +29,7 @@ from seamline.jobs.unit import Runner
 from seamline.operate.batch import batch_layer
 from seamline.operate.forgetproof import prove
 from seamline.operate.spark_units import SparkUnits
-from seamline.operate.status import log_ends
+from seamline.operate.status import kafka_says
 from seamline.schemas.project import Project
 from seamline.streaming.archive.archive import Archive
 from seamline.streaming.archive.filing import make_shelves
@@ -141,7 +141,7 @@ def look_for(project: Project, contract: str, field: str, values: Sequence[str])
 
 
 def _check_archived(project: Project, stream: str) -> None:
-    ends, _ = log_ends(project)
+    ends = kafka_says(project).ends
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         read = SpeedHistory(project.lake.speed_log(stream)).frontier.join(ends.get(stream, Frontier()))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from seamline.entries.base import Counts
 from seamline.machine.supervisor import RoleState, State
 from seamline.operate.backfill import UnderWay
+from seamline.operate.keeping import TooShort
 from seamline.schemas.service_levels import ServiceLevel
 from seamline.serving.status import Status, StreamStatus, ViewStatus
 from seamline.wording import duration
@@ -41,9 +42,11 @@ def needs(
     waiting: Mapping[str, str],
     archive_portion: int,
     promises: Iterable[ServiceLevel] = (),
+    short: Iterable[TooShort] = (),
 ) -> list[Need]:
     """All there is, faults first. `waiting`: by view, why its newest definition is not served yet; `archive_portion`:
-    the offsets that one append takes; `promises`: those made of the data, and how it is. Pure."""
+    the offsets that one append takes; `promises`: those made of the data, and how it is;
+    `short`: topics that may lose records before they are archived. Pure."""
     found: list[Need] = [*_roles(roles)]
     for stream in lake.streams.values():
         found += [*_stream(stream, archive_portion), *_rejects(stream)]
@@ -51,6 +54,7 @@ def needs(
     for view in lake.views.values():
         found += _view(view, lake.streams.get(view.stream), begun)
     found += (_promised(one) for one in promises if one.missed)
+    found += map(_short, short)
     found += (_waits(view, why, roles) for view, why in sorted(waiting.items()))
     found += (need for one in backfills for need in _backfill(one))
     return sorted(found, key=lambda need: not need.fault)
@@ -146,6 +150,16 @@ def _promised(one: ServiceLevel) -> Need:
         return Need(one.product, True, found, "seamline doctor")
     found = f"promises that {said} of its records are valid{by}, and {one.found:.2%} are"
     return Need(one.product, True, found, "seamline quarantine list")
+
+
+def _short(one: TooShort) -> Need:
+    """A topic that keeps its records for too short a time."""
+    if one.stood is not None:
+        found = f"keeps records for {duration(one.seconds)}, and the archive has filed none for {duration(one.stood)}"
+        return Need(f"topic {one.topic}", True, f"{found} while records wait: they may be gone", "seamline doctor")
+    found = f"keeps records for {duration(one.seconds)}, less than a day: what no role has read by then is gone"
+    mend = f"kafka-configs.sh --bootstrap-server {one.bootstrap} --alter --topic {one.topic}"
+    return Need(f"topic {one.topic}", False, found, f"{mend} --add-config retention.ms={7 * 86_400_000}")
 
 
 def _waits(view: str, why: str, roles: Sequence[RoleState]) -> Need:

@@ -18,6 +18,7 @@ from seamline.advance import Say, unsaid
 from seamline.claims import is_claimed
 from seamline.errors import Condition, ConflictError, SeamlineError, TransientError
 from seamline.machine.broker import Broker
+from seamline.machine.broker_settings import BrokerLog, retained
 from seamline.machine.identity import Identity
 from seamline.machine.supervisor import Role, RoleState, Supervisor
 from seamline.observe.meters import METERS
@@ -175,10 +176,17 @@ def _broker(project: Project, say: Say) -> tuple[Broker | None, str]:
     if project.settings.kafka.bootstrap_servers:
         return None, project.bootstrap
     say("starting the embedded broker…")
-    broker = Broker(project.state / "broker", project.state / "logs" / "broker.log").start()
+    broker = embedded_broker(project).start()
     _keep_address(project, broker)
     say(f"broker: {broker.bootstrap}")
     return broker, broker.bootstrap
+
+
+def embedded_broker(project: Project) -> Broker:
+    """The project's own, as its settings want it; not started."""
+    logs, kept = project.settings.logs, project.settings.kafka.retention_hours
+    log = BrokerLog((project.state / "logs" / "broker.log").absolute(), logs.max_mb << 20, logs.keep)
+    return Broker(project.state / "broker", log, retained(kept))
 
 
 def _make_topics(project: Project, bootstrap: str, say: Say) -> None:

@@ -4,6 +4,7 @@ of all that needs attention."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from seamline.clock import system_clock
@@ -15,13 +16,14 @@ from seamline.machine.process import born
 from seamline.machine.supervisor import RoleState, State, read_state
 from seamline.observe.page import addresses
 from seamline.operate.backfill import UnderWay, under_way
+from seamline.operate.keeping import Keeping, all_too_short
 from seamline.operate.needs import Need, needs
 from seamline.operate.products import kept_as_served
 from seamline.operate.stack import ROLES, roles
 from seamline.schemas.project import Project
 from seamline.serving.serving import Serving
 from seamline.serving.status import Status, ViewStatus
-from seamline.streaming.kafka import Cluster
+from seamline.streaming.kafka import Cluster, TopicKeeps
 
 ASK_SECONDS = 3.0
 """How long Kafka may take to say where its logs end."""
@@ -42,6 +44,9 @@ class ProjectStatus:
     needs: tuple[Need, ...]
     """What needs attention, faults first."""
 
+    keeping: Keeping
+    """How long what is kept."""
+
     metrics: Mapping[str, str]
     """By process of this machine the page that Prometheus reads."""
 
@@ -49,16 +54,18 @@ class ProjectStatus:
 def project_status(project: Project, serving: Serving | None = None) -> ProjectStatus:
     """Reads the lake, and asks Kafka where its logs end; that it does not answer is no error. `serving`: one of an
     earlier look, which only reads on."""
-    ends, unknown = log_ends(project)
+    said = kafka_says(project)
     if serving is None:
         serving = Serving(project.lake, project.settings)
     else:
         serving.catch_up()
-    lake, states, backfills = serving.status(ends), tuple(role_states(project)), tuple(under_way(project))
+    lake, states, backfills = serving.status(said.ends), tuple(role_states(project)), tuple(under_way(project))
     waiting = why_waiting(project, lake)
     promises = kept_as_served(project.contracts, lake)
-    found = needs(lake, states, backfills, waiting, project.settings.archive.max_records, promises)
-    return ProjectStatus(lake, unknown, states, backfills, tuple(found), addresses(project.state))
+    keeping = Keeping(said.keeps, said.bootstrap, project.settings)
+    short = all_too_short(keeping, lake.streams.values(), system_clock())
+    found = needs(lake, states, backfills, waiting, project.settings.archive.max_records, promises, short)
+    return ProjectStatus(lake, said.unknown, states, backfills, tuple(found), keeping, addresses(project.state))
 
 
 def why_waiting(project: Project, lake: Status) -> dict[str, str]:
@@ -85,21 +92,39 @@ def _why_waiting(view: ViewStatus, ledger: LedgerAsRead) -> str:
     return ""
 
 
-def log_ends(project: Project) -> tuple[dict[str, Frontier], str]:
-    """Where Kafka's logs of each stream end now; or nothing, and why that is not known."""
+@dataclass(frozen=True)
+class KafkaSaid:
+    """What Kafka says of the streams' topics, by stream; nothing, and why, where it does not."""
+
+    ends: Mapping[str, Frontier]
+    """Where their logs end now."""
+
+    keeps: Mapping[str, Mapping[str, TopicKeeps]]
+    """By topic how long it keeps its records; nothing where this client may not ask."""
+
+    unknown: str = ""
+    bootstrap: str = ""
+    """Where it was asked."""
+
+
+def kafka_says(project: Project) -> KafkaSaid:
+    """Asks Kafka: for each stream its topics, where they end, and how long they keep records."""
     try:
         cluster = Cluster(project.bootstrap, project.settings.kafka.options, patience=ASK_SECONDS)
     except SeamlineError as error:
-        return {}, error.message
+        return KafkaSaid({}, {}, error.message)
+    ends, keeps = dict[str, Frontier](), dict[str, dict[str, TopicKeeps]]()
     try:
-        return {
-            stream: cluster.end(cluster.topics({c.topic for c in project.contracts_of(stream)}).values())
-            for stream in project.streams
-        }, ""
+        for stream in project.streams:
+            topics = cluster.topics({c.topic for c in project.contracts_of(stream)}).values()
+            ends[stream] = cluster.end(topics)
+            with suppress(SeamlineError):  # a client that may read a topic need not be let see its settings
+                keeps[stream] = cluster.keeps(topics)
     except SeamlineError as error:
-        return {}, error.message
+        return KafkaSaid({}, {}, error.message)
     finally:
         cluster.close()
+    return KafkaSaid(ends, keeps, bootstrap=cluster.bootstrap)
 
 
 def role_states(project: Project) -> list[RoleState]:
