@@ -190,6 +190,12 @@ class Cursor:
 
     def run(self, text: Text, seconds: float) -> pa.Table:
         """Runs a checked query. Raises QUERY_TIMEOUT, QUERY_INVALID, VALUE_OUT_OF_RANGE or STORE_UNAVAILABLE."""
+        with self.reading(text, seconds) as reader:
+            return _read(reader)
+
+    @contextmanager
+    def reading(self, text: Text, seconds: float) -> Iterator[pa.RecordBatchReader]:
+        """The same, piece by piece: what the block does with them counts as the query's time. Raises like `run`."""
         try:
             with (
                 deadline(self._connection, seconds),
@@ -197,7 +203,7 @@ class Cursor:
                     self._connection.sql(text.sql)
                 ).to_arrow_reader() as reader,  # closed, or the cursor stays busy
             ):
-                return _read(reader)
+                yield reader
         except (duckdb.Error, pa.ArrowException, OSError) as error:  # rows that are made fail in pyarrow's words
             told = said(error, seconds, text.before)
             raise (told.but(where="") if text.plain else told) from error  # the place is in the text written out

@@ -141,6 +141,22 @@ class Serving:
             if isinstance(view, ServedView) and isinstance(view.batch, BatchFiles):
                 view.batch.prepare()
 
+    def read_since(self, view: str, frontier: Frontier) -> pa.Table | None:
+        """The partial rows of what the newest snapshot of a view has read from a frontier on; None where no epochs lead
+        on from there any more. Reads what these epochs hold. Raises like `Snapshot.view`."""
+        with self._lock:
+            served, history = self._current.view(view), self._speed[self._current.view(view).stream]
+            if frontier == served.chain.reached:
+                return self._of(served.definition).merge([])
+            try:
+                base = ChainBase(None, frontier)
+                chain = chain_from(view, served.definition.hash, base, history, served.chain.reached)
+            except SeamlineError as error:
+                if not is_seam(error):
+                    raise
+                return None
+            return self._of(served.definition).load(chain.segments).table
+
     def served(self) -> dict[str, tuple[ViewStatus, BatchHistory | None]]:
         """How each view is and its definition's versions, as of the last look: nothing is read, and no look waits."""
         views, found = self._current.views, {}

@@ -142,15 +142,20 @@ class Cluster:
         return {topic.name: topic for topic in self._described(sorted(set(names)))}
 
     @_retrying
-    def create_missing(self, names: Iterable[str], partitions: int) -> list[str]:
-        """Creates the topics that are not there; returns their names."""
+    def create_missing(
+        self, names: Iterable[str], partitions: int, settings: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """Creates the topics that are not there, with settings in Kafka's own names; returns their names."""
         wanted = sorted(set(names))
         known = {topic.name for topic in self._described(wanted)}
         missing = [name for name in wanted if name not in known]
         if missing:
             try:
                 self._admin().create_topics(
-                    {name: {"num_partitions": partitions, "replication_factor": -1} for name in missing},
+                    {
+                        name: {"num_partitions": partitions, "replication_factor": -1, "configs": dict(settings or {})}
+                        for name in missing
+                    },
                     wait_for_metadata=True,
                 )
             except TopicAlreadyExistsError:
@@ -195,12 +200,7 @@ class Cluster:
     @_retrying
     def check_compaction(self, topics: Iterable[Topic]) -> None:
         """Raises TOPIC_COMPACTED where compaction may remove records before they are read."""
-        resources = [
-            ConfigResource(ConfigResourceType.TOPIC, t.name, {"cleanup.policy": None, "min.compaction.lag.ms": None})
-            for t in topics
-        ]
-        described = self._admin().describe_configs(resources, config_filter="all")
-        for name, settings in _values(described).items():
+        for name, settings in self._settings(topics, ("cleanup.policy", "min.compaction.lag.ms")).items():
             lag = int(settings.get("min.compaction.lag.ms", "0"))
             if "compact" in settings.get("cleanup.policy", "") and lag < FALL_BEHIND / timedelta(milliseconds=1):
                 raise TerminalError(
@@ -211,6 +211,16 @@ class Cluster:
                     "compaction removes records before they are read",
                     where=name,
                 )
+
+    @_retrying
+    def settings(self, topics: Iterable[Topic], names: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Some settings of topics as they stand, by topic."""
+        return self._settings(topics, names)
+
+    def _settings(self, topics: Iterable[Topic], names: Iterable[str]) -> dict[str, dict[str, str]]:
+        asked = dict.fromkeys(names)
+        resources = [ConfigResource(ConfigResourceType.TOPIC, t.name, dict(asked)) for t in topics]
+        return _values(self._admin().describe_configs(resources, config_filter="all"))
 
     def _described(self, names: list[str]) -> list[Topic]:
         try:

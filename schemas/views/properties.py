@@ -17,6 +17,7 @@ OWNER, DESCRIPTION, TAGS = "owner", "description", "tags"
 SPEED_RETENTION, BATCH_RETENTION = "speed.retention", "batch.retention"
 GRAIN, SORT = "partition.grain", "serving.sort"
 FRESHNESS, COMPLETENESS = "sla.freshness", "sla.completeness"
+PUBLISH_TABLE, PUBLISH_TOPIC = "publish.table", "publish.topic"
 
 _DURATION = re.compile(r"([1-9]\d{0,5}) (minute|hour|day)s?")
 _VERSIONS = re.compile(r"([1-9]\d{0,5}) versions?")
@@ -24,6 +25,7 @@ _SPAN = re.compile(r"([1-9]\d{0,5}) (second|minute|hour|day)s?")
 _PERCENT = re.compile(r"(\d{1,2}([.]\d{1,6})?|100)%")
 _GRAIN = re.compile("day|hour")
 _TAGS = re.compile(r"[\w.-]+( *, *[\w.-]+)*")
+_TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 _SORT = re.compile(r'("[^"]+"|\w+)( *, *("[^"]+"|\w+))*')
 
 
@@ -83,6 +85,15 @@ PROPERTIES: dict[str, Property] = {
         "a percentage, such as '99.5%'",
         (_PERCENT,),
     ),
+    PUBLISH_TABLE: Property(
+        "where 'seamline publish' keeps the Delta table of the view's versions; published/VIEW where it is not said",
+        "a folder, s3://, gs:// or abfss://",
+    ),
+    PUBLISH_TOPIC: Property(
+        "the topic that it sends the view's changes to; PROJECT.VIEW, by the project's folder, where it is not said",
+        "a topic's name: letters, digits, '.', '_' and '-', at most 249",
+        (_TOPIC,),
+    ),
 }
 """Every property there is; others are refused."""
 
@@ -140,6 +151,11 @@ def sort_keys(properties: Mapping[str, str], keys: tuple[str, ...]) -> tuple[str
     by_name = {key.lower(): key for key in keys}
     first = [by_name[name.lower()] for name in sort_names(properties) if name.lower() in by_name]
     return tuple(dict.fromkeys([*first, *keys])) if first else ()
+
+
+def is_topic(name: str) -> bool:
+    """Whether Kafka takes it for a topic's name."""
+    return _TOPIC.fullmatch(name) is not None
 
 
 def _listed(text: str) -> tuple[str, ...]:

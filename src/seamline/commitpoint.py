@@ -45,6 +45,11 @@ POINTS = frozenset(
         "retention.before-view",
         "retention.after-view",
         "retention.after-settled",
+        "publish.before-delta",
+        "publish.after-delta",
+        "publish.after-rows",
+        "publish.after-marker",
+        "publish.after-commit",
     }
 )
 

@@ -42,6 +42,7 @@ CHANGES = {
     "Speed": "_forgot_at forgotten origin plan",
     "Serving": "_behind _current",
     "Follower": "_followed",
+    "Publisher": "_last",
     # what is held of the world: a connection, a process, a session, the time
     "Broker": "_child _cluster",
     "Cluster": "_client bootstrap",

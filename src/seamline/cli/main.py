@@ -86,6 +86,11 @@ class Seamline(LazyGroup):
         "verify": LazyCommand(
             "verify", "Hold what a view serves against its own SELECT over the raw events, at the same cut."
         ),
+        "publish": LazyCommand(
+            "publishing",
+            "Publish a view: its versions as a Delta table, its changes as upserts in a topic; both say where they "
+            "were cut.",
+        ),
         "backfill": LazyCommand("backfill", "Recompute event dates of a view, whatever has changed of them."),
         "forget": LazyCommand(
             "forget",
