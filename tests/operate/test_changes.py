@@ -30,7 +30,8 @@ from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier, Partition, Position
 from seamline.history.batch import BatchHistory
 from seamline.history.views import ViewHistory
-from seamline.operate.viewchanges import CAUSES, Changes, find_changes
+from seamline.operate.changed_numbers import CAUSES
+from seamline.operate.viewchanges import Changes, find_changes
 from seamline.serving.chains import topics_only
 
 CASES = {"quick": 2, "landing": 4, "long": 1000}[os.environ.get("HYPOTHESIS_PROFILE", "landing")]

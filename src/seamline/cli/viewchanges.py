@@ -10,7 +10,9 @@ import typer
 
 from seamline.console import note, say, show_json, show_table
 from seamline.errors import Condition, UserError
-from seamline.operate.viewchanges import CAUSES, Changes, NumberChange, Told, changes
+from seamline.operate.changed_numbers import CAUSES, NumberChange
+from seamline.operate.changed_told import Told
+from seamline.operate.viewchanges import Changes, changes
 from seamline.progress import progress
 from seamline.schemas.project import load_project
 from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
