@@ -50,7 +50,7 @@ demo: setup ## the whole loop on real events, under 3 minutes (KEEP=1 leaves it 
 	@$(PY) -m seamline demo $(if $(KEEP),--keep) $(ARGS)
 
 test: setup ## every test, with a real broker and real Spark
-	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(PY) -m pytest -n 3 --dist loadgroup $(ARGS)
 
 test-quick: setup ## the tests without Spark, broker and long series of cases, under three minutes
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-quick} $(PY) -m pytest -n 2 --dist worksteal -m "not spark and not broker and not thorough" $(ARGS)

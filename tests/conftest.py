@@ -1,7 +1,8 @@
 """What the whole run shares: one broker, one Spark session, golden files, hypothesis profiles.
 
 A test that uses `broker` or `spark` gets the marker of that name by itself, so `-m "not spark and not broker"` is the
-quick run whatever a test's author forgot. With `--dist loadgroup` all of them run on one worker, beside the others.
+quick run whatever a test's author forgot. With `--dist loadgroup` those that use them run on one worker; those that
+start a broker and roles of their own on a second one: they wait for each other's processes most of the time.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ settings.register_profile("long", max_examples=2000, deadline=None, suppress_hea
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "landing"))
 
 REAL = ("broker", "spark")
+SHARED, OWN = "the run's broker and Spark", "processes of its own"
+"""The groups of those tests: each runs on one worker, one test after the other."""
 
 collect_ignore = ["with_airflow", "with_promtool"]  # what not every machine has: make test-airflow, make test-rules
 
@@ -31,11 +34,11 @@ collect_ignore = ["with_airflow", "with_promtool"]  # what not every machine has
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        for name in REAL:
-            if name in getattr(item, "fixturenames", ()):
-                item.add_marker(name)
+        used = [name for name in REAL if name in getattr(item, "fixturenames", ())]
+        for name in used:
+            item.add_marker(name)
         if any(item.get_closest_marker(name) for name in REAL):
-            item.add_marker(pytest.mark.xdist_group(" and ".join(REAL)))
+            item.add_marker(pytest.mark.xdist_group(SHARED if used else OWN))
 
 
 @pytest.fixture(scope="session")
