@@ -136,7 +136,8 @@ class Chaos:
         heard = [copy(reader) for reader in self.readers]
         for one in heard:
             one.seen, one.counted = one.seen.copy(), one.counted.copy()
-        self.run.checked = check(heard, read_back(producer, self.world.project.bootstrap), self.world.texts)
+        topic = read_back(producer, self.world.project.bootstrap)
+        self.run.checked = check(heard, topic, self.world.texts, self.world.asked)
         note(f"{time.monotonic() - self.began:6.1f} s  {self.run.checked:,} answers so far, all true")
 
     def calm(self, producer: Producer) -> bool:
@@ -166,6 +167,9 @@ class Chaos:
 
         self.until(archived, RECOVERY_SECONDS, "the archive holds every record")
         self.until(lambda: not any(map(self.world.waiting, VIEWS)), RECOVERY_SECONDS, "the switch to each definition")
+        self.until(
+            lambda: not self.world.forgets(), RECOVERY_SECONDS, "what was asked to be forgotten is served no more"
+        )
         for view in VIEWS:
             self.until(lambda view=view: end <= self.world.cut(view), RECOVERY_SECONDS, f"a refresh of {view}")
         self.until(self._extras_ended, RECOVERY_SECONDS, "the end of the second batch processes")
@@ -198,12 +202,14 @@ class Chaos:
     def prove(self, topic: Topic) -> None:
         """Every answer that was given, and the last, against the truth; every audit."""
         self.look()
-        run, texts = self.run, self.world.texts
-        run.checked = check(self.readers, topic, texts)
-        with Truth(topic, texts) as truth:
+        run, texts, asked = self.run, self.world.texts, self.world.asked
+        run.checked = check(self.readers, topic, texts, asked)
+        with Truth(topic, texts, asked) as truth:
             for reader in self.readers:
                 last = reader.seen[-1]
-                if last.reached != topic.end or last.rows != truth.answer(last.definition, topic.end):
+                if last.reached != topic.end or last.rows != truth.answer(
+                    last.definition, topic.end, [one.number for one in asked]
+                ):
                     raise Broken(
                         f"the last answer of {reader.view}, at {last.reached}, is not the truth at {topic.end}"
                     )

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from random import Random
 
 from waiting import wait_until
-from world import SUPERVISED, Broken, World
+from world import SUPERVISED, TOPIC, Broken, World
 
 from seamline.claims import read_lease
 from seamline.clock import system_clock
@@ -225,12 +225,8 @@ def roll_back(world: World, random: Random) -> str:
 
 
 def _rolled(world: World, view: str, *options: str) -> str:
-    ended = world.command("views", "rollback", view, *options)
-    if ended.returncode in (2, 3, 4) and any(f"[{condition}]" in ended.stderr for condition in Condition):
-        return "refused " + ended.stderr.partition("[")[2].partition("]")[0]
-    if ended.returncode:
-        raise Broken(f"rollback of {view} {options} ended with {ended.returncode}: {ended.stderr}")
-    return "back" if not options else "forward"
+    said = _took(world.command("views", "rollback", view, *options), f"rollback of {view} {options}")
+    return said if said != "done" else "back" if not options else "forward"
 
 
 def redefine(world: World, random: Random) -> str:
@@ -242,7 +238,43 @@ def redefine(world: World, random: Random) -> str:
     return definition
 
 
-def forget(world: World, random: Random) -> str:
+def pause_backfill(world: World, random: Random) -> str:
+    """A backfill of every date is paused by an operator, and gone on with by another process later."""
+    view = random.choice(VIEWS)
+    world.begin("backfill", "run", view)
+    said = []
+    for word in ("pause", "resume"):
+        time.sleep(random.uniform(1, 8))
+        ended = world.command("backfill", word, view)
+        said.append(_took(ended, f"backfill {word} of {view}"))
+    return f"{view}: pause {said[0]}, resume {said[1]}"
+
+
+def forget_buyer(world: World, random: Random) -> str:
+    """An operator has every order of a buyer forgotten, for good."""
+    buyer = f"b{random.randrange(7)}"
+    with world.forgetting(buyer):
+        said = _took(world.command("forget", "--contract", TOPIC, "--where", f"buyer = '{buyer}'", "--yes"), "forget")
+    return f"{buyer} {said}"
+
+
+def retry_quarantine(world: World, random: Random) -> str:
+    """What is rejected is judged again, by the contract that rejected it."""
+    return _took(world.command("quarantine", "retry", "--contract", TOPIC), "quarantine retry")
+
+
+def _took(ended: subprocess.CompletedProcess[str], what: str) -> str:
+    """What became of a command: done, or refused by a condition."""
+    if ended.returncode == 0:
+        return "done"
+    if ended.returncode in (2, 3, 4, 75) and any(f"[{condition}]" in ended.stderr for condition in Condition):
+        return "refused " + ended.stderr.partition("[")[2].partition("]")[0]
+    if ended.returncode == -signal.SIGKILL:
+        return "killed"
+    raise Broken(f"{what} ended with {ended.returncode}: {ended.stderr}")
+
+
+def drop_old(world: World, random: Random) -> str:
     """Retention of the batch layer, now."""
     removed = retain(world.lake, world.project.settings, system_clock)
     return f"{removed.entries} entries"
@@ -261,5 +293,8 @@ TABLE: tuple[Fault, ...] = (
     Fault("second batch process", second_batch, weight=2),
     Fault("rollback and forward", roll_back, weight=3),
     Fault("new definition", redefine, weight=3),
-    Fault("retention forced", forget),
+    Fault("retention forced", drop_old),
+    Fault("backfill paused", pause_backfill, weight=2),
+    Fault("buyer forgotten", forget_buyer, weight=2),
+    Fault("quarantine retried", retry_quarantine),
 )

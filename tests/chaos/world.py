@@ -6,15 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 from field import CONTRACT
+from reader import Asked
 from waiting import wait_until
 
 from seamline.frontier import Frontier
 from seamline.history.batch import BatchHistory
+from seamline.history.forget import ForgetHistory
 from seamline.history.views import ViewHistory
 from seamline.jobs.plan import targets
 from seamline.machine import process
@@ -99,6 +102,8 @@ class World:
         self._up: process.Child | None = None
         self._batches: dict[str, BatchHistory] = {}
         self.extras: list[tuple[str, process.Child]] = []
+        self._forgets = ForgetHistory(self.lake.forget_log("main"))
+        self._buyers: dict[int, str] = {}
 
     # the project's text
 
@@ -217,6 +222,27 @@ class World:
             else:
                 self._batches[definition] = BatchHistory(self.lake.batch_log(definition))
         return self._batches
+
+    @contextmanager
+    def forgetting(self, buyer: str) -> Iterator[None]:
+        """Requests that are put while the block lasts are this buyer's: the ledger does not say whose they are."""
+        self._forgets.catch_up()
+        before = set(self._forgets.requests)
+        try:
+            yield
+        finally:
+            self._forgets.catch_up()
+            self._buyers |= dict.fromkeys(set(self._forgets.requests) - before, buyer)
+
+    @property
+    def asked(self) -> list[Asked]:
+        """Who was asked to be forgotten."""
+        return [Asked(number, self._buyers[number], one.until) for number, one in self._forgets.requests.items()]
+
+    def forgets(self) -> bool:
+        """Whether something that was asked to be forgotten is still in what is served."""
+        self._forgets.catch_up()
+        return bool(self._forgets.pending)
 
     def waiting(self, view: str) -> bool:
         """Whether a definition of a view waits to be switched to."""

@@ -44,6 +44,21 @@ class Seen:
     reached: Frontier
     definition: str = ""
 
+    requests: tuple[int, ...] = ()
+    """What it says was asked to be forgotten of its records."""
+
+    pending: tuple[int, ...] = ()
+    """Of these, those that may still be in it."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request to forget a buyer: every event of theirs below `until`, and all copies of it."""
+
+    number: int
+    buyer: str
+    until: Frontier
+
 
 @dataclass(frozen=True)
 class Counted:
@@ -155,7 +170,11 @@ def as_seen(body: Mapping[str, Any], view: str) -> Seen:
     """Reads an answer and checks its chain. Raises SEAM_HOLE or SEAM_OVERLAP."""
     said = body["provenance"][view]
     check_json(said)
-    return Seen(ordered(body["rows"]), said["version"], Frontier.from_json(said["reached"]), said["definition"])
+    erased = said.get("erased", {"requests": [], "pending": []})
+    return Seen(
+        ordered(body["rows"]), said["version"], Frontier.from_json(said["reached"]), said["definition"],
+        tuple(erased["requests"]), tuple(erased["pending"]),
+    )  # fmt: skip
 
 
 def tally_of(history: SpeedHistory) -> Tally:
@@ -170,10 +189,14 @@ def ordered(given: Iterable[list[Any]]) -> tuple[str, ...]:
 
 
 class Truth:
-    """What is true along a topic. Frontiers are asked in growing order: each goes on from the one before."""
+    """What is true along a topic. Frontiers are asked in growing order: each goes on from the one before.
 
-    def __init__(self, topic: Topic, views: Mapping[str, str]) -> None:
+    An event that was asked to be forgotten carries the first request that names it, and is left out of what knows that.
+    """
+
+    def __init__(self, topic: Topic, views: Mapping[str, str], asked: Iterable[Asked] = ()) -> None:
         self._topic = topic
+        self._forgotten = forgotten(topic, asked)
         self._selects = {name: exact(text) for name, text in views.items()}
         self._counting = Counting(None)
         self._at = topic.origin
@@ -181,7 +204,7 @@ class Truth:
         self._connection = duckdb.connect(":memory:", config={"threads": 1})
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.register("empty", events_table([]))
-        self._connection.execute("CREATE TABLE orders AS SELECT * FROM empty")
+        self._connection.execute("CREATE TABLE counted AS SELECT *, 0 AS _request FROM empty")
 
     def __enter__(self) -> Truth:
         return self
@@ -199,16 +222,32 @@ class Truth:
             self._counting.events.clear()
         return self._tally
 
-    def answer(self, view: str, frontier: Frontier) -> tuple[str, ...]:
-        """The view's own SELECT over the events below a frontier, as `ordered` rows."""
+    def answer(self, view: str, frontier: Frontier, without: Iterable[int] = ()) -> tuple[str, ...]:
+        """The view's own SELECT over the events below a frontier but those of some requests, as `ordered` rows."""
         self.tally(frontier)
+        left_out = ", ".join(map(str, (-1, *without)))
+        self._connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW orders AS SELECT * EXCLUDE (_request) FROM counted "
+            f"WHERE _request NOT IN ({left_out})"
+        )
         return ordered(rows(self._connection.sql(self._selects[view]).to_arrow_table()))
 
     def _insert(self, events: list[Event]) -> None:
         if events:
-            self._connection.register("more", events_table(events))
-            self._connection.execute("INSERT INTO orders SELECT * FROM more")
+            named = [self._forgotten.get(event, 0) for event in events]
+            self._connection.register("more", events_table(events).append_column("_request", [named]))
+            self._connection.execute("INSERT INTO counted SELECT * FROM more")
             self._connection.unregister("more")
+
+
+def forgotten(topic: Topic, asked: Iterable[Asked]) -> dict[Event, int]:
+    """Each event that stands in the topic below a request's end and is its buyer's, with the first such request."""
+    found: dict[Event, int] = {}
+    for request in sorted(asked, key=lambda one: one.number):
+        for _, record in topic.between(topic.origin, request.until):
+            if record.event is not None and record.event.buyer == request.buyer:
+                found.setdefault(record.event, request.number)
+    return found
 
 
 def exact(view: str) -> str:
@@ -216,7 +255,13 @@ def exact(view: str) -> str:
     return view.partition(" AS\n")[2].replace("approx_count_distinct(", "count(DISTINCT ")
 
 
-def check(readers: Iterable[Reader], topic: Topic, views: Mapping[str, str]) -> int:
+def possible(said: Seen) -> list[tuple[int, ...]]:
+    """The requests that an answer may be without: those that it does not say are pending; of those, the older first."""
+    done = tuple(number for number in said.requests if number not in said.pending)
+    return [(*done, *said.pending[:more]) for more in range(len(said.pending) + 1)]
+
+
+def check(readers: Iterable[Reader], topic: Topic, views: Mapping[str, str], asked: Iterable[Asked] = ()) -> int:
     """Holds everything that was answered against the truth; gives how many answers were checked.
 
     The order of epochs is total, so answers of all readers are gone through in the order of what they cover.
@@ -226,7 +271,7 @@ def check(readers: Iterable[Reader], topic: Topic, views: Mapping[str, str]) -> 
     counts = [(counted.frontier, "", counted) for reader in readers for counted in reader.counted]
     for reader in readers:
         assert not reader.failures, reader.failures[0]
-    with Truth(topic, views) as truth:
+    with Truth(topic, views, asked) as truth:
         in_order = sorted([*answers, *counts], key=lambda item: (sum(o for _, o in item[0].items()), item[1]))
         for (frontier, view), group in groupby(in_order, key=lambda item: item[:2]):
             for said in {item[2] for item in group}:
@@ -235,7 +280,9 @@ def check(readers: Iterable[Reader], topic: Topic, views: Mapping[str, str]) -> 
                     assert said.tally == wanted, f"law 3 at {frontier}: {said.tally}, not {wanted}"
                     assert said.tally.read == said.tally.counted + said.tally.rejected + said.tally.duplicate
                 else:
-                    true = truth.answer(said.definition if said.definition in views else view, frontier)
+                    text = said.definition if said.definition in views else view
+                    truths = [truth.answer(text, frontier, without) for without in possible(said)]
+                    true = said.rows if said.rows in truths else truths[0]
                     wrong, missing = (sorted(set(a) - set(b))[:8] for a, b in ((said.rows, true), (true, said.rows)))
                     assert said.rows == true, f"{view} at {frontier}, version {said.version}: {wrong} not {missing}"
     return len(answers)
