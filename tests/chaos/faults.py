@@ -253,8 +253,9 @@ def pause_backfill(world: World, random: Random) -> str:
 def forget_buyer(world: World, random: Random) -> str:
     """An operator has every order of a buyer forgotten, for good."""
     buyer = f"b{random.randrange(7)}"
+    words = ("forget", "--contract", TOPIC, "--where", f"buyer = '{buyer}'", "--yes")
     with world.forgetting(buyer):
-        said = _took(world.command("forget", "--contract", TOPIC, "--where", f"buyer = '{buyer}'", "--yes"), "forget")
+        said = _took(world.command(*words, seconds=300), "forget")  # it waits for the roles for two minutes
     return f"{buyer} {said}"
 
 
