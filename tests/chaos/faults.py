@@ -239,15 +239,16 @@ def redefine(world: World, random: Random) -> str:
 
 
 def pause_backfill(world: World, random: Random) -> str:
-    """A backfill of every date is paused by an operator, and gone on with by another process later."""
+    """A backfill of every date is paused by an operator, and gone on with by another process, looked at when all is
+    over."""
     view = random.choice(VIEWS)
     world.begin("backfill", "run", view)
-    said = []
-    for word in ("pause", "resume"):
-        time.sleep(random.uniform(1, 8))
-        ended = world.command("backfill", word, view)
-        said.append(_took(ended, f"backfill {word} of {view}"))
-    return f"{view}: pause {said[0]}, resume {said[1]}"
+    time.sleep(random.uniform(2, 8))
+    said = _took(world.command("backfill", "pause", view), f"backfill pause of {view}")
+    if said == "done":
+        time.sleep(random.uniform(0.5, 4))
+        world.begin("backfill", "resume", view)
+    return f"{view}: pause {said}"
 
 
 def forget_buyer(world: World, random: Random) -> str:

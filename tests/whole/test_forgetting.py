@@ -13,18 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from obstore.store import LocalStore
 from pyarrow import parquet
-from simulation import BEGIN, BY_DAY, DAILY, HORIZON, MOVES, SALES, STREAM, World
+from simulation import BEGIN, BY_DAY, CONTRACT, DAILY, HORIZON, MOVES, SALES, STREAM, World
 from truth import Event
 
 from seamline.commitpoint import FORGETTING
 from seamline.entries.base import Counts
 from seamline.history.archive import ArchiveHistory
 from seamline.history.forget import ForgetHistory
+from seamline.jobs.finding import ValuesSought
 from seamline.operate.forgetproof import left
+from seamline.operate.valuesearch import holding
+from seamline.schemas.contracts.contract import parse_contract
 
 CASES = {"quick": 2, "landing": 5, "long": 500}[os.environ.get("HYPOTHESIS_PROFILE", "landing")]
 STEPS = sorted(FORGETTING)
 BUYER = "xenia"
+SOUGHT = ValuesSought(parse_contract(CONTRACT.replace(" LEAST", ""), "orders.yaml"), "buyer", (BUYER,))
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +111,7 @@ def forgotten(world: World) -> None:
 def test_the_name_stands_nowhere_and_every_answer_is_that_over_what_is_left(root: Path) -> None:
     world = world_of(root)
     a_life(world)
-    assert objects_with(root, BUYER)
+    assert {one.path for one in holding(world.lake, [], SOUGHT)} >= {*objects_with(root, BUYER)} != set()
     before = world.answer("daily")
     world.forget(BUYER)
     assert world.answer("daily") == before, "until another version is served"
@@ -116,7 +120,7 @@ def test_the_name_stands_nowhere_and_every_answer_is_that_over_what_is_left(root
     assert kinds == {"raw", "ledger"}, "it is removed an hour later, and a listing shows what is not yet"
     forgotten(world)
     assert {row["buyer"] for row in world.answer("daily")} == {"yuri", "zoe"}
-    assert objects_with(root, BUYER) == still_there(world) == []
+    assert objects_with(root, BUYER) == still_there(world) == holding(world.lake, [], SOUGHT) == []
     counts = ArchiveHistory(world.lake.archive_log(STREAM)).counts["orders"]
     assert counts == Counts(read=10, counted=6, rejected=0, erased=4)
     world.finish()

@@ -21,6 +21,7 @@ from seamline.operate.forget import (
     request,
     requests,
 )
+from seamline.operate.valuesearch import where_held
 from seamline.progress import progress
 from seamline.schemas.project import Project, load_project
 from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples, group
@@ -38,6 +39,9 @@ def add(app: typer.Typer) -> None:
     commands.callback()(forget)
     commands.command(name="run", epilog=examples("seamline forget run"))(run)
     commands.command(name="list", epilog=examples("seamline forget list --json"))(list_requests)
+    commands.command(
+        name="check", epilog=examples("seamline forget check --contract orders --where \"customer = 'alice'\"")
+    )(check)
     commands.command(name="status", epilog=examples("seamline forget status"))(status)
     app.add_typer(commands)
 
@@ -60,16 +64,9 @@ def forget(
     """Take the records of a person out of raw, versions and epochs, for good. Later copies do not count."""
     if context.invoked_subcommand is not None:
         return
-    if contract is None or (where is None) == (ids is None):
-        raise UserError(
-            Condition.INPUT_INVALID,
-            "which records to forget is not clear",
-            detail="--contract NAME, and one of --where CONDITION and --ids FILE",
-            hint="'seamline forget --help' has an example of each",
-        )
+    field, values = _sought(where if contract else None, ids if contract else None)
     here = load_project(project)
-    field, values = parse_where(where) if where is not None else ("", read_ids(ids or Path()))
-    looked = look_for(here, contract, field, values)
+    looked = look_for(here, contract or "", field, values)
     if as_json:
         note(_summary(looked))
     else:
@@ -114,6 +111,43 @@ def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """Show the receipt of each request: what went when, what waits for what, and what Kafka still keeps."""
     here = load_project(project)
     _show(requests(here), here, as_json)
+
+
+def check(
+    contract: Annotated[str, typer.Option("--contract", help="The contract of the records.")],
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="CONDITION", help="field = value, or field IN (value, …).")
+    ] = None,
+    ids: Annotated[Path | None, typer.Option("--ids", metavar="FILE", help="Event ids instead, one a line.")] = None,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Decode all that stands in the lake and in this machine's logs, and list what holds one of the values.
+
+    Ends with 1 where something does. What Kafka keeps, 'forget status' says.
+    """
+    here = load_project(project)
+    held = where_held(here, contract, *_sought(where, ids), show=progress)
+    if as_json:
+        show_json([asdict(one) for one in held])
+    elif held:
+        show_table(("object", "where"), [(one.path, one.where) for one in held])
+    else:
+        say("no object and no log holds them")
+    if held:
+        raise typer.Exit(1)
+
+
+def _sought(where: str | None, ids: Path | None) -> tuple[str, list[str]]:
+    """A field ('': the event id) and its values. Raises INPUT_INVALID."""
+    if (where is None) == (ids is None):
+        raise UserError(
+            Condition.INPUT_INVALID,
+            "which records is not clear",
+            detail="--contract NAME, and one of --where CONDITION and --ids FILE",
+            hint="'seamline forget --help' has an example of each",
+        )
+    return parse_where(where) if where is not None else ("", read_ids(ids or Path()))
 
 
 def _go_on(here: Project, stream: str) -> None:

@@ -23,9 +23,10 @@ from seamline.history.forget import ForgetHistory
 from seamline.history.speed import SpeedHistory
 from seamline.jobs.batch import Batch
 from seamline.jobs.clearing import GRACE, clear, remove
-from seamline.jobs.finding import wanted
+from seamline.jobs.finding import ValuesSought, wanted
 from seamline.jobs.forgetting import Looked, ask, look
 from seamline.jobs.unit import Runner
+from seamline.kernel import Kernel
 from seamline.operate.batch import batch_layer
 from seamline.operate.forgetproof import prove
 from seamline.operate.spark_units import SparkUnits
@@ -126,18 +127,28 @@ def look_for(project: Project, contract: str, field: str, values: Sequence[str])
     Raises CONTRACT_UNKNOWN, INPUT_INVALID, and STORE_UNAVAILABLE where the archive has not read yet what speed has, or
     what Kafka holds: what is not in raw cannot be found.
     """
+    of, asked = project.contract(contract), sought_of(project, contract, field, values)
+    engine = _engine(project)
+    _check_archived(project, of.stream)
+    following = Following(project, of.stream)
+    texts = [one for one in (*following.contracts, *following.lived_by) if one.name == contract]
+    return look(project.lake, engine, texts, asked)
+
+
+def sought_of(project: Project, contract: str, field: str, values: Sequence[str]) -> ValuesSought:
+    """What is looked for: values of a field of a contract ('': of the event id). Raises CONTRACT_UNKNOWN,
+    INPUT_INVALID."""
     of = project.contract(contract)
     if not field and of.event_id is None:
         raise UserError(
             Condition.INPUT_INVALID, f"contract {contract} has no event id", hint="name a field of it by --where"
         )
+    return wanted(_engine(project), of, field or str(of.event_id), values)
+
+
+def _engine(project: Project) -> Kernel:
     kernel = project.settings.kernel
-    engine = project.lake.kernel(kernel.memory, kernel.threads)
-    asked = wanted(engine, of, field or str(of.event_id), values)
-    _check_archived(project, of.stream)
-    following = Following(project, of.stream)
-    texts = [one for one in (*following.contracts, *following.lived_by) if one.name == contract]
-    return look(project.lake, engine, texts, asked)
+    return project.lake.kernel(kernel.memory, kernel.threads)
 
 
 def _check_archived(project: Project, stream: str) -> None:
@@ -161,9 +172,7 @@ def _check_archived(project: Project, stream: str) -> None:
 
 def request(project: Project, looked: Looked, *, withhold: bool) -> int:
     """Puts the request; its number in the stream's forget log."""
-    kernel = project.settings.kernel
-    engine = project.lake.kernel(kernel.memory, kernel.threads)
-    return ask(project.lake, engine, looked, system_clock, withhold=withhold)
+    return ask(project.lake, _engine(project), looked, system_clock, withhold=withhold)
 
 
 def pursue(project: Project, stream: str, show: Show = unshown, units: Runner | None = None) -> str:

@@ -22,6 +22,7 @@ from seamline.errors import Condition, ConflictError, SeamlineError, TerminalErr
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
 from seamline.jobs.asked import DateRange
+from seamline.jobs.audit import without_values
 from seamline.jobs.compare import GROUP, TOLERANCE, empty_partials
 from seamline.jobs.decide import newest_state
 from seamline.jobs.plan import table_of
@@ -138,7 +139,8 @@ def verify_view(
         dates=dates.name if dates != ALL_DATES else "", sample=sample, keys=keys, drift=drift,
         left_out=left_out, seconds=round(time.monotonic() - began, 2),
     )  # fmt: skip
-    record(lake, view, comparison)
+    told = without_values(drift, found.definition)  # what stands in a log may outlive a record that is forgotten
+    record(lake, view, comparison.model_copy(update={"drift": told}))
     return Verification(view, comparison, str(found.version.cut), rows)
 
 
