@@ -17,7 +17,7 @@ from deltalake import DeltaTable, write_deltalake
 from dying import Death, dies_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from outside import Partitions, TopicInMemory, by_text, merged
+from outside import OutsideFollower, Partitions, TopicInMemory, by_text, merged
 from simulation import BEGIN, CHANGED, CHANGED_AGAIN, SALES, SETTINGS, World
 from truth import Event
 
@@ -31,7 +31,7 @@ from seamline.serving.serving import Serving
 MEAN = """CREATE MATERIALIZED VIEW sales AS
 SELECT time_bucket(INTERVAL '1 hour', placed) AS hour, shop, avg(amount) AS mean FROM orders GROUP BY ALL"""
 
-CASES = {"quick": 3, "landing": 12, "long": 1000}[os.environ.get("HYPOTHESIS_PROFILE", "landing")]
+CASES = {"quick": 3, "landing": 6, "long": 1000}[os.environ.get("HYPOTHESIS_PROFILE", "landing")]
 
 POINTS = ["before-delta", "after-delta", "after-rows", "after-marker", "after-commit"]
 
@@ -50,6 +50,7 @@ class Outside:
         self.table = ViewTable(str(folder / "published"))
         self.told: dict[tuple[int, str], list[dict[str, Any]]] = {}
         self.publisher: Publisher | None = None
+        self.follower = OutsideFollower()
         self.number = 0
 
     # what happens
@@ -104,6 +105,7 @@ class Outside:
         if found is not None:
             marker, rows = found
             assert rows == self.told[marker["state"], str(Frontier.from_json(marker["reached"]))]
+            assert self.follower.follow(self.broker.committed()) == rows
 
     def is_newest(self) -> bool:
         found = self.read()

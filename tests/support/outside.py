@@ -144,6 +144,36 @@ def merged(records: list[list[tuple[int, Any]]]) -> tuple[dict[str, Any], list[d
     return marker, by_text(rows.values())
 
 
+class OutsideFollower:
+    """A reader who has merged once, and then takes transactions as they come."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.marker: dict[str, Any] | None = None
+
+    def follow(self, records: list[list[tuple[int, Any]]]) -> list[dict[str, Any]] | None:
+        """What it has up to the last marker; None: nothing was published."""
+        found = merged(records)
+        if found is None:
+            return None
+        marker, rows = found
+        if self.marker is None:
+            self.rows = {as_key({name: row[name] for name in marker["keys"]}): row for row in rows}
+        else:
+            for begin, end, log in zip(self.marker["ends"], marker["ends"], records, strict=True):
+                self._take([one for offset, one in sorted(log, key=lambda at: at[0]) if begin <= offset < end])
+        self.marker = marker
+        return by_text(self.rows.values())
+
+    def _take(self, records: list[Any]) -> None:
+        for one in records:
+            key = as_key(json.loads(one.key))
+            if one.value is None:
+                self.rows.pop(key, None)
+            elif one.key != b'"seamline"':
+                self.rows[key] = json.loads(one.value)
+
+
 def by_text(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """In an order of their own."""
     return sorted(
