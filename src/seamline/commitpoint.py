@@ -45,11 +45,6 @@ POINTS = frozenset(
         "retention.before-view",
         "retention.after-view",
         "retention.after-settled",
-        "publish.before-delta",
-        "publish.after-delta",
-        "publish.after-rows",
-        "publish.after-marker",
-        "publish.after-commit",
     }
 )
 
@@ -70,12 +65,23 @@ FORGETTING = frozenset(
 )
 """Those of requests to forget records."""
 
+PUBLISHING = frozenset(
+    {
+        "publish.before-delta",
+        "publish.after-delta",
+        "publish.after-rows",
+        "publish.after-marker",
+        "publish.after-commit",
+    }
+)
+"""Those of what is published for readers outside."""
+
 _hook: Callable[[str], None] | None = None
 
 
 def reach(point: str) -> None:
     """Called by a committing process as it passes `point`."""
-    if point not in POINTS | FORGETTING:
+    if point not in POINTS | FORGETTING | PUBLISHING:
         raise ValueError(f"unknown commit point {point!r}")
     if _hook is not None:
         _hook(point)
