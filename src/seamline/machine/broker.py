@@ -23,7 +23,7 @@ from kafka.errors import KafkaError
 from seamline.errors import Condition, TransientError
 from seamline.machine import process
 from seamline.machine.broker_settings import JVM, LOG4J, PROPERTIES, BrokerLog, write_settings
-from seamline.machine.class_archive import kafka_archive, sharing
+from seamline.machine.class_archive import kafka_archive, making, sharing
 from seamline.machine.jars import kafka_classpath
 from seamline.machine.java import find_java
 
@@ -45,7 +45,7 @@ class BrokerState:
 class Broker:
     """One embedded broker over one folder. `start` and `stop` may be called again and again; data stays.
 
-    `jvm`: options for its Java beside those that it has anyway.
+    `archiving`: its Java writes the archive of its classes there as it ends, and uses none.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class Broker:
         folder: Path,
         log: BrokerLog | None = None,
         settings: dict[str, str] | None = None,
-        jvm: Sequence[str] = (),
+        archiving: Path | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self._logs = log or BrokerLog(self.folder / "broker.log")
         self.log = self._logs.file.absolute()
         self._settings = settings or {}
-        self._jvm = jvm
+        self._archiving = archiving
         self._cluster: BrokerState | None = None
         self._child: process.Child | None = None
 
@@ -160,18 +160,16 @@ class Broker:
 
     # ---------------------------------------------------------------- process
 
-    def _java(self, *arguments: str) -> list[str]:
+    def _java(self, *arguments: str, shared: Sequence[str]) -> list[str]:
         classpath = os.pathsep.join(map(str, kafka_classpath()))
         log4j = f"-Dlog4j2.configurationFile={self.folder / LOG4J}"
-        return [str(find_java().binary), *JVM, *sharing(kafka_archive()), log4j, "-cp", classpath, *arguments]
+        return [str(find_java().binary), *JVM, *shared, log4j, "-cp", classpath, *arguments]
 
     def _format(self, cluster: BrokerState) -> None:
         if (self.folder / "data" / "meta.properties").exists():
             return
-        properties = str(self.folder / PROPERTIES)
-        command = self._java(
-            "kafka.tools.StorageTool", "format", f"--cluster-id={cluster.cluster_id}", "-c", properties
-        )
+        told = ("format", f"--cluster-id={cluster.cluster_id}", "-c", str(self.folder / PROPERTIES))
+        command = self._java("kafka.tools.StorageTool", *told, shared=sharing(kafka_archive()))
         child = process.start([*command, "--ignore-formatted"], log=self._output, fresh_log=True)
         child.wait(START_SECONDS)
         code = child.exit_code()
@@ -183,8 +181,8 @@ class Broker:
 
     def _launch(self, cluster: BrokerState) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        java, *options = self._java("kafka.Kafka", str(self.folder / PROPERTIES))
-        command = [java, *self._jvm, *options]
+        shared = making(self._archiving) if self._archiving else sharing(kafka_archive())
+        command = self._java("kafka.Kafka", str(self.folder / PROPERTIES), shared=shared)
         self._child = process.start(command, log=self._output, fresh_log=True)
         self._save(replace(cluster, pid=self._child.pid, born=process.born(self._child.pid)))
 

@@ -39,24 +39,27 @@ def ensure_archives() -> tuple[Path, Path]:
     targets = kafka_archive(), spark_archive()
     folder = made(targets[0].parent)
     with FileLock(folder / ".lock"):
-        if not all(target.exists() for target in targets):
+        missing = [target for target in targets if not target.exists()]
+        if missing:
             with tempfile.TemporaryDirectory(prefix=".training-", dir=folder) as aside:
-                _put(_trained(Path(aside)), targets)
+                _train(Path(aside), missing)
+                _put(Path(aside), missing)
     return targets
 
 
-def _trained(aside: Path) -> tuple[Path, Path]:
-    """One run of both in a folder of its own; the archives they wrote as they ended."""
-    kafka, spark = aside / "kafka.jsa", aside / "spark.jsa"
-    running = Broker(aside / "broker", jvm=making(kafka))
+def _train(aside: Path, missing: Sequence[Path]) -> None:
+    """One run of both; what is missing is written into the folder as they end."""
+    kafka, spark = (aside / target.name if target in missing else None for target in (kafka_archive(), spark_archive()))
+    running = Broker(aside / "broker", archiving=kafka)
     try:
-        _stream(running.start().bootstrap, aside, making(spark))
+        bootstrap = running.start().bootstrap
+        if spark is not None:
+            _stream(bootstrap, aside, spark)
     finally:
         running.stop(ENDS_WITHIN)
-    return kafka, spark
 
 
-def _stream(bootstrap: str, aside: Path, java: Sequence[str]) -> None:
+def _stream(bootstrap: str, aside: Path, archive: Path) -> None:
     """A topic with a record, read by a stream whose batch goes through a worker."""
     admin = KafkaAdminClient(bootstrap_servers=bootstrap)
     admin.create_topics([NewTopic(TOPIC, 1, 1)], wait_for_metadata=True)
@@ -64,7 +67,7 @@ def _stream(bootstrap: str, aside: Path, java: Sequence[str]) -> None:
     producer = KafkaProducer(bootstrap_servers=bootstrap)
     producer.send(TOPIC, value=b"{}").get(ENDS_WITHIN)
     producer.close()
-    options = " ".join([LAPTOP[JAVA_OPTIONS], *java])
+    options = " ".join([LAPTOP[JAVA_OPTIONS], *making(archive)])
     spark = session("seamline-classes", "local[2]", {JAVA_OPTIONS: options}, log=aside / "spark.log")
     try:
         _read(spark, bootstrap)
@@ -90,15 +93,16 @@ def _end(spark: SparkSession) -> None:
     jvm.wait(ENDS_WITHIN)
 
 
-def _put(fresh: tuple[Path, Path], targets: tuple[Path, Path]) -> None:
-    for made_now, target in zip(fresh, targets, strict=True):
-        if not made_now.exists():
+def _put(aside: Path, missing: Sequence[Path]) -> None:
+    for target in missing:
+        fresh = aside / target.name
+        if not fresh.exists():
             raise TransientError(
                 Condition.PROCESS_FAILED,
                 f"Java has written no archive of its classes for {target.name.partition('-')[0]}",
                 hint="all works without one; starts take twice as long",
             )
-        os.replace(made_now, target)
-    old = sorted(targets[0].parent.glob("*.jsa"), key=lambda file: file.stat().st_mtime, reverse=True)
+        os.replace(fresh, target)
+    old = sorted(missing[0].parent.glob("*.jsa"), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in old[KEPT:]:
         file.unlink(missing_ok=True)
