@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import threading
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -162,3 +164,21 @@ def test_a_marker_says_all_of_itself() -> None:
     assert Marker.from_bytes(one.to_bytes()) == one
     assert not one.goes_on(one.mark, DeltaBase("s3://x/other", 4)), "readers begin from another table"
     assert one.goes_on(one.mark, one.base)
+
+
+def test_what_was_overwritten_long_ago_goes_and_the_rest_can_be_read_by_its_number(tmp_path: Path) -> None:
+    table = ViewTable(str(tmp_path / "many"))
+    for state in range(1, 25):
+        if state == 12:  # by then a week has passed
+            for file in Path(table.uri).glob("*.parquet"):
+                os.utime(file, (0, 0))
+            for commit in Path(table.uri, "_delta_log").glob("*.json"):
+                commit.write_text(re.sub(r'"deletionTimestamp":\d+', '"deletionTimestamp":0', commit.read_text()))
+        held = table.hold(mark(state), lambda: [pa.table({"day": [state]})])  # noqa: B023
+    newest = table.newest()
+    assert newest is not None
+    assert newest.base == held.base
+    assert newest.mark == mark(24)
+    assert [one["day"].to_pylist() for one in table.read(12)] == [[13]]
+    with pytest.raises(OSError, match="No such file"):
+        list(table.read(3))
