@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,17 @@ from simulation import BEGIN, HORIZON, LEAST, SALES, World
 from truth import Event, Record
 
 from seamline.cli.main import execute
+from seamline.entries.batch import Version
 from seamline.entries.views import Published
 from seamline.errors import Condition, SeamlineError
 from seamline.frontier import Frontier, Partition, Position
+from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
 from seamline.history.views import ViewHistory
 from seamline.operate.changed_numbers import CAUSES
 from seamline.operate.viewchanges import Changes, find_changes
 from seamline.serving.chains import topics_only
+from seamline.sides.raw import raw_files
 
 CASES = {"quick": 2, "landing": 4, "long": 1000}[os.environ.get("HYPOTHESIS_PROFILE", "landing")]
 
@@ -47,6 +51,7 @@ class Seen:
 
     answer: Numbers
     state: Published
+    version: Version | None
     end: Frontier
 
 
@@ -57,6 +62,7 @@ class Watched:
         self.world = World(folder)
         self.seen: dict[int, Seen] = {}
         self.ranges: dict[int, tuple[Frontier, Frontier]] = {}
+        self.knew: dict[int, int] = {}
 
     def look(self) -> None:
         world = self.world
@@ -68,12 +74,15 @@ class Watched:
             if number not in self.ranges:
                 epoch = world.history.epochs[number]
                 self.ranges[number] = epoch.start, epoch.end
+                self.knew[number] = epoch.forgets
         newest = world.history.last_epoch
         state = ViewHistory(world.lake.view_log("sales")).state
         if newest and state is not None:
             rows = world.answer("sales")
             told = {((r["hour"], r["shop"]), c): r[c] or 0 for r in rows for c in ("orders", "amount")}
-            self.seen[newest] = Seen(told, state, world.history.frontier)
+            versions = BatchHistory(world.lake.batch_log(str(state.served))).versions
+            version = versions[state.version] if state.version is not None else None
+            self.seen[newest] = Seen(told, state, version, world.history.frontier)
 
     def ask(self, first: int, last: int, **where: str) -> Changes:
         return find_changes(self.world.lake, self.world.lake.kernel(), "sales", first, last, where)
@@ -88,14 +97,13 @@ class Watched:
 
     def counted(self, seen: Seen) -> Counted:
         """The events in an answer, each where it was counted."""
-        version = seen.state.version
         cut, found = Frontier(), Counted()
-        if version is not None:
-            entry = BatchHistory(self.world.lake.batch_log(str(seen.state.served))).versions[version]
+        if (entry := seen.version) is not None:
             cut = topics_only(entry.cut)
             whole = [(Position(s, 0, r.offset), r) for s in sorted(entry.imports) for r in self.world.files[s]]
+            stood = [one for one in (*whole, *self.records(cut)) if not self.erased(*one, entry.archive_entry)]
             once: set[tuple[str, datetime]] = set()
-            for at, record in sorted([*whole, *self.records(cut)], key=lambda one: tuple(one[0])):
+            for at, record in sorted(stood, key=lambda one: tuple(one[0])):
                 event = self.accepted(record)
                 if event is not None and (event.id is None or (event.id, event.placed) not in once):
                     found[at] = event
@@ -106,7 +114,9 @@ class Watched:
         """What epochs between two ends counted: no copy of what had been read before, near to it in time."""
         read: dict[tuple[str, datetime], list[int]] = defaultdict(list)
         found = Counted()
-        for _, (start, stop) in sorted(self.ranges.items()):
+        for number, (start, stop) in sorted(self.ranges.items()):
+            mine = [one for n, one in self.world.asked.items() if n <= self.knew[number]]
+            forgotten = {event for one in mine for event in one.events}
             for at, record in sorted(self.world.topic.between(start, stop), key=lambda one: tuple(one[0])):
                 event, time = self.accepted(record), second(record.timestamp)
                 if event is None:
@@ -115,10 +125,16 @@ class Watched:
                 if event.id is not None:
                     times = read[event.id, event.placed]
                     copy = any(near(one, time, int(HORIZON.total_seconds())) for one in times)
+                    copy |= (event.id, event.placed) in forgotten
                     times.append(time)
                 if not copy and cut <= start and stop <= end:
                     found[at] = event
         return found
+
+    def erased(self, at: Position, record: Record, entry: int) -> bool:
+        """Whether raw has it no more at an entry of the archive."""
+        done = ArchiveHistory(self.world.lake.archive_log("main")).erased
+        return any(self.world.asked[n].takes(at, record) for n, one in done.items() if one.entry <= entry)
 
     def late(self, at: Position) -> bool:
         """Whether something newer had been read of its partition."""
@@ -142,9 +158,16 @@ class Watched:
         found = {at: {c: n for c, n in of.items() if n} for at, of in parts.items()}
         return {at: of for at, of in found.items() if of}
 
+    def record(self, at: Position) -> Record:
+        if at.source.startswith("import:"):
+            return next(one for one in self.world.files[at.source] if one.offset == at.offset)
+        return next(record for place, record in self.records(self.world.topic.end) if place == at)
+
     def cause(self, at: Position, event: Event, others: set[Any], sign: int, read: Frontier) -> str:
         if event.id is not None and (event.id, event.placed) in others:
             return "duplicates"
+        if sign < 0 and self.erased(at, self.record(at), sys.maxsize):
+            return "forgotten"
         if at.source.startswith("import:"):
             return "imports"
         if sign < 0 or at.offset < read[Partition(at.source, at.partition)]:
@@ -166,13 +189,14 @@ def events(drawn: random.Random, count: int) -> Iterable[Event]:
         hour = drawn.choice([-50, -25, -1, 0, 1, 2])
         id_, shop = drawn.choice(["1", "2", "3", "4", None]), drawn.choice(["a", "b", None])
         amount = drawn.choice([0, 1, 2, 7, None, -1])
-        yield Event(id_, BEGIN + timedelta(hours=hour), shop, amount)
+        yield Event(id_, BEGIN + timedelta(hours=hour), shop, amount, buyer=drawn.choice(["ann", "bob", None]))
 
 
 def live(watched: Watched, drawn: random.Random, known: dict[Any, Event]) -> None:
     """One thing that happens."""
     world = watched.world
-    what = drawn.choice(["epoch", "epoch", "epoch", "backlog", "refresh", "refresh", "wait", "import", "compact"])
+    often = ["epoch", "epoch", "epoch", "backlog", "refresh", "refresh", "wait", "import", "compact"]
+    what = drawn.choice([*often, "forget", "erase", "erase"])
     if what in ("epoch", "backlog"):
         for one in events(drawn, drawn.randrange(1, 5)):
             event = known.setdefault((one.id, one.placed), one) if one.id else one
@@ -190,6 +214,12 @@ def live(watched: Watched, drawn: random.Random, known: dict[Any, Event]) -> Non
         world.import_file([(event.encode(), event) for event in some])
     elif what == "compact":
         world.maintenance.after_epoch()
+    elif what in ("forget", "erase"):
+        world.run_archive([99])
+        world.forget(drawn.choice(["ann", "bob"]))
+        if what == "erase":
+            world.hear()
+            world.archive.forget()
     watched.look()
 
 
@@ -296,6 +326,95 @@ def test_a_changed_definition_has_a_part_of_its_own(watched: Watched) -> None:
     assert found.before.definition != found.after.definition
     assert total(found) == {"new": 12, "definition": -5}
     assert all(sum(one.parts.values()) == one.difference for one in found.groups)
+
+
+def by(buyer: str, id_: str, hour: int, amount: int) -> Event:
+    return replace(order(id_, hour, amount), buyer=buyer)
+
+
+def came(watched: Watched, *events: Event) -> int:
+    """An epoch of these, archived; its number."""
+    for event in events:
+        watched.world.send(0, event.encode(), event)
+    watched.world.run_speed([99])
+    watched.world.run_archive([99])
+    watched.look()
+    return watched.world.history.last_epoch
+
+
+def test_what_an_erasure_took_away_is_forgotten_and_never_a_backfills(watched: Watched) -> None:
+    """One of ann's orders is in the version before, another in an epoch after it, and a third in neither answer. A copy
+    that comes when speed knows of the request counts nowhere."""
+    world = watched.world
+    came(watched, by("ann", "7", 0, 100))
+    world.refresh("sales")
+    first = came(watched, by("ann", "8", 1, 30), by("bob", "9", 1, 4))
+    second = came(watched, by("ann", "late", -3, 1), by("bob", "10", -2, 2))
+    world.forget("ann")
+    world.hear()
+    world.wait(timedelta(hours=11))
+    came(watched, by("ann", "8", 1, 30), by("bob", "11", 2, 6))
+    world.archive.forget()
+    pending = came(watched, by("bob", "12", 2, 8))
+    assert total(watched.ask(first, pending)) == {"new": 14, "late": 3}, "it is served still"
+    world.refresh("sales")
+    watched.look()
+    found = watched.ask(first, pending)
+    assert total(found) == {"new": 14, "late": 2, "forgotten": -130}
+    assert total(found, "orders") == {"new": 2, "late": 1, "forgotten": -2}
+    assert by_group(found)[(BEGIN, "a"), "amount"] == {"forgotten": -100}
+    assert total(watched.ask(second, pending)) == {"new": 14, "forgotten": -131}
+    assert by_group(found) == watched.divided(first, pending)
+    assert world.clear() == ""
+    with pytest.raises(SeamlineError) as gone:
+        watched.ask(first, pending)
+    assert gone.value.condition is Condition.OUT_OF_RETENTION
+
+
+def test_what_speed_reads_when_it_knows_that_it_is_forgotten_is_in_no_part(watched: Watched) -> None:
+    """The archive was ahead, so the request found a record that speed had not read."""
+    world = watched.world
+    first = came(watched, by("bob", "9", 1, 4))
+    event = by("ann", "8", 1, 30)
+    world.send(0, event.encode(), event)
+    world.run_archive([99])
+    world.forget("ann")
+    world.hear()
+    last = came(watched, by("bob", "11", 2, 6))
+    for erase in (False, True):
+        if erase:
+            world.archive.forget()
+        found = watched.ask(first, last)
+        assert total(found) == {"new": 6}
+        assert by_group(found) == watched.divided(first, last)
+
+
+def test_what_nobody_knows_any_more_of_an_erasure_is_what_is_left_and_a_note_says_so(watched: Watched) -> None:
+    world = watched.world
+    world.refresh("sales")
+    first = came(watched, by("ann", "8", 1, 30), by("bob", "9", 1, 4))
+    world.forget("ann")
+    world.hear()
+    last = came(watched, by("bob", "11", 2, 6))
+    stood = [*Path(world.lake.uri).glob("raw/orders-*/**/*.parquet")]
+    world.archive.forget()
+    world.refresh("sales")
+    watched.look()
+    whole = watched.ask(first, last)
+    version = watched.seen[first].version
+    assert version is not None
+    table = next(iter(version.tables or {}))
+    known = {file.path for n in (version.tables or {}).values() for file in raw_files(world.lake, table, n)}
+    known |= {
+        file.path for file in raw_files(world.lake, table, ArchiveHistory(world.lake.archive_log("main")).tables[table])
+    }
+    for path in stood:
+        if not any(str(path).endswith(one) for one in known):
+            path.unlink()
+    found = watched.ask(first, last)
+    assert total(found) == total(whole) == {"new": 6, "forgotten": -30}
+    assert "before request 1 to forget records is gone" in found.note
+    assert not whole.note
 
 
 def test_groups_are_chosen_by_values_of_their_keys(watched: Watched) -> None:

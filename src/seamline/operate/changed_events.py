@@ -1,7 +1,8 @@
 """Which events two answers counted otherwise, and why: read from raw, on the event dates where they may differ.
 
 What an answer has counted follows from its version's cut and imports and from the epochs after it, by the statements
-that the audit expects them by: below the cut each event once, above it again what speed did not remember.
+that the audit expects them by: below the cut each event once, above it again what speed did not remember. Records that
+were erased since are read from raw as it stood before (`changed_erased`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
 from seamline.entries.batch import Version
+from seamline.entries.forget import Forget
 from seamline.entries.speed import Epoch
 from seamline.frontier import START, Frontier
 from seamline.history.archive import ArchiveHistory
+from seamline.history.forget import ForgetHistory
 from seamline.jobs.conditions import own
 from seamline.jobs.copies import POSITION
 from seamline.jobs.holding import Tally
@@ -27,6 +30,7 @@ from seamline.jobs.statements import Statements
 from seamline.jobs.unit_statements import Served, mended_statement, unit_statements
 from seamline.kernel import Given, Kernel, quote
 from seamline.lake import Lake
+from seamline.operate.changed_erased import DAY, KnownCopies, erased_rows, together
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.contracts.judged import within
 from seamline.schemas.views.definition import Definition
@@ -65,6 +69,9 @@ class ChangedEvents:
     contract: Contract
     rows: pa.Table
 
+    lost: tuple[int, ...]
+    """The requests of which nobody can say any more what they have erased."""
+
 
 @dataclass(frozen=True)
 class TwoSides:
@@ -80,6 +87,8 @@ class TwoSides:
     epochs: Sequence[Epoch]
     """As they were read, in order."""
 
+    forgets: ForgetHistory
+
 
 def changed_events(asked: TwoSides) -> Iterator[ChangedEvents]:
     """By contract. Takes time by the raw files of the dates that were touched since the earlier version's cut, for both
@@ -87,8 +96,8 @@ def changed_events(asked: TwoSides) -> Iterator[ChangedEvents]:
     DeltaError where raw as a version read it is gone."""
     dates = _dates(asked)
     for contract in asked.contracts:
-        table = table_of(contract)
-        yield ChangedEvents(contract, _OfContract(asked, contract, None if dates is None else dates[table]).changed())
+        of = _OfContract(asked, contract, None if dates is None else dates[table_of(contract)])
+        yield ChangedEvents(contract, of.changed(), of.erased.lost)
 
 
 def _dates(asked: TwoSides) -> Mapping[str, frozenset[date]] | None:
@@ -124,12 +133,17 @@ class _OfContract:
         self.table = table_of(contract)
         self.files = raw_files(asked.lake, self.table, asked.archive.tables.get(self.table))
         self.days = by_day(self.files)
+        self.erased = erased_rows(asked.lake, asked.engine, asked.archive, self.table, self._since())
+        self.known_copies = KnownCopies(
+            asked.lake, asked.engine, self.table, contract, self._requests() if contract.event_id else {}, asked.epochs
+        )
         self.before, self.after = self._of_side(asked.before), self._of_side(asked.after)
         self.mended = self._mended()
 
     def changed(self) -> pa.Table:
         """Every event that only one side counted, and why."""
-        days = sorted({*self.days, *self._days_of(self.mended)} if self.dates is None else self.dates)
+        every = {*self._days, *self.mended["_event_date"].to_pylist()}
+        days = sorted(every if self.dates is None else self.dates)
         found, read = list[pa.Table](), list[pa.Table]()
         for day in days:
             changed, came = self._of_day(day)
@@ -146,11 +160,15 @@ class _OfContract:
         """Its events that only one side counted; and the times of all that were read between both ends."""
         engine, asked = self.asked.engine, self.asked
         before, after = (self._counted(one, day, copies=True) for one in (self.before, self.after))
-        rows = engine.run(self._differing(), {"before": before, "after": after})
+        rows = engine.run(self._differing(), {"before": before, "after": after, "erased": self.erased.rows})
         came = self._counted(self.after, day, copies=False)
         columns = f"{POSITION}, {quote(self.contract.event_time)} AS _time"
         between = f"({within(asked.after.end, ())}) AND NOT ({within(asked.before.end, ())})"
-        return rows, engine.run(f"SELECT DISTINCT {columns} FROM came WHERE {between}", {"came": came})
+        placed = f"SELECT {columns} FROM came"
+        gone = self._erased_on(day)
+        if gone.num_rows:  # a version may have read them no more, and yet what came after them was late
+            placed += f" UNION ALL SELECT {columns} FROM gone WHERE {own(self.contract)} AND _reject IS NULL"
+        return rows, engine.run(f"SELECT DISTINCT * FROM ({placed}) WHERE {between}", {"came": came, "gone": gone})
 
     def _counted(self, of: _OfSide, day: date, *, copies: bool) -> pa.Table:
         """The events that a side counted on a date; or, with the `copies` that it left out, all it has read."""
@@ -167,14 +185,20 @@ class _OfContract:
         inputs: dict[str, Given] = {"reading": of.reading}
         paths = [file.path for file in self.days.get(day, ())]
         other = [file.path for file in (known or {}).get(day, ())]
-        if not paths and not other and not mended.num_rows:
+        gone = self._erased_on(day)
+        if not paths and not other and not mended.num_rows and not gone.num_rows:
             return self._none()
-        inputs["raw"] = asked.lake.read(paths or other or [file.path for file in self.files])
+        inputs["raw"] = together(asked.lake.read(paths) if paths else self._no_rows(other), gone)
         if other:
             inputs["known"] = asked.lake.read(other)
         if mended.num_rows:
             inputs["mended"] = mended
-        return self._run(statements, inputs, copies=copies)
+        rows = self._run(statements, inputs, copies=copies)
+        passed = self.known_copies.on(day, inputs["raw"]) if copies and self.known_copies.requests else None
+        if passed is None or not passed.num_rows:
+            return rows
+        text = f"FROM rows AS x WHERE ({within(side.cut, side.imports)}) OR NOT EXISTS (FROM passed AS y WHERE {_SAME})"
+        return self.asked.engine.run(text, {"rows": rows, "passed": passed})
 
     def _run(self, statements: Statements, inputs: dict[str, Given], *, copies: bool) -> pa.Table:
         engine = self.asked.engine
@@ -185,6 +209,11 @@ class _OfContract:
         whole = replace(statements, partial="SELECT * FROM events", order=())
         text = whole.partials(own=tally.stood > tally.foreign, again=tally.foreign > 0, repeated=True, copies=copies)
         return engine.run(text, inputs)
+
+    def _no_rows(self, other: Sequence[str]) -> pa.Table | None:
+        """Raw without rows, for a date that has no files now; None where none has."""
+        paths = other or [file.path for file in self.files[:1]]
+        return self.asked.engine.run("FROM raw LIMIT 0", {"raw": self.asked.lake.read(paths)}) if paths else None
 
     def _none(self) -> pa.Table:
         kinds = {one.name: one.sql_type for one in self.contract.fields}
@@ -200,7 +229,8 @@ class _OfContract:
         read = within(self.asked.before.end, ())
         causes = {
             "after": f"WHEN starts_with(x._source, 'import:') THEN 'imports' WHEN {read} THEN 'backfill' ELSE 'new'",
-            "before": "WHEN starts_with(x._source, 'import:') THEN 'imports' ELSE 'backfill'",
+            "before": f"WHEN EXISTS (SELECT 1 FROM erased AS y WHERE {_SAME}) THEN 'forgotten'"
+            " WHEN starts_with(x._source, 'import:') THEN 'imports' ELSE 'backfill'",
         }
         parts = []
         for side, other, sign in (("after", "before", 1), ("before", "after", -1)):
@@ -238,10 +268,12 @@ class _OfContract:
             f"SELECT _source, _partition, max({time}) AS newest FROM raw\n"
             f"WHERE ({read}) AND {own(self.contract)} AND _reject IS NULL GROUP BY ALL"
         )
-        for _, files in sorted(self.days.items(), reverse=True):
+        for day in sorted(self._days, reverse=True):
             if wanted <= found.keys():
                 break
-            table = self.asked.engine.run(text, {"raw": self.asked.lake.read([file.path for file in files])})
+            paths = [file.path for file in self.days.get(day, ())]
+            raw = together(self.asked.lake.read(paths) if paths else None, self._erased_on(day))
+            table = self.asked.engine.run(text, {"raw": raw})
             for row in table.to_pylist():
                 found.setdefault((row["_source"], row["_partition"]), row["newest"])
         listed = [(source, partition, newest) for (source, partition), newest in found.items()]
@@ -250,6 +282,16 @@ class _OfContract:
         return pa.table(columns, schema=pa.schema(kinds))
 
     # --- raw
+
+    def _requests(self) -> dict[int, Forget]:
+        """Those of which raw may hold records, or has since both sides' versions read it."""
+        erased, since = self.asked.archive.erased, self._since()
+        mine = {n: one for n, one in self.asked.forgets.requests.items() if one.contract == self.contract.name}
+        return {n: one for n, one in mine.items() if n not in erased or erased[n].entry > since}
+
+    def _since(self) -> int:
+        """The last entry of the archive that both sides' versions have read."""
+        return min(side.version.archive_entry if side.version else 0 for side in (self.asked.before, self.asked.after))
 
     def _of_side(self, side: AnswerSide) -> _OfSide:
         tables = (side.version.tables or {}) if side.version else {}
@@ -262,12 +304,18 @@ class _OfContract:
         imports = tuple(sorted({*asked.before.imports, *asked.after.imports}))
         text = mended_statement(self.contract, asked.after.end, imports)
         paths = [file.path for file in self.files if file.rejects]
-        if not paths:
+        if not paths and not self.erased.rows.num_rows:
             return pa.table({"_event_date": pa.array([], pa.date32())})
-        return asked.engine.run(text, {"raw": asked.lake.read(paths)})
+        raw = together(asked.lake.read(paths) if paths else None, self.erased.rows)
+        return asked.engine.run(text, {"raw": raw})
 
-    def _days_of(self, rows: pa.Table) -> set[date]:
-        return set(rows["_event_date"].to_pylist())
+    def _erased_on(self, day: date) -> pa.Table:
+        return self.erased.rows.filter(pc.equal(self.erased.rows[DAY], pa.scalar(day)))
+
+    @property
+    def _days(self) -> set[date]:
+        """Those of raw files, and of what was erased."""
+        return {*self.days, *self.erased.rows[DAY].to_pylist()}
 
 
 GONE = (FileNotFoundError, DeltaError)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from seamline.errors import Condition, TransientError, UserError
 from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
+from seamline.history.forget import ForgetHistory
 from seamline.history.speed import SpeedHistory
 from seamline.jobs.compare import empty_partials
 from seamline.kernel import Kernel, literal, quote
@@ -115,13 +116,19 @@ class _Dividing:
             keys = ()
         self._check_keys(keys)
         differences = self._difference(old, new, columns, keys)
-        parts = self._parts(new, columns, keys) if self._moved else {}
-        rest = "backfill" if old.hash == new.hash else "definition"
-        found = divided(differences, parts, rest)
+        parts, lost = self._parts(new, columns, keys) if self._moved else ({}, ())
+        found = divided(differences, parts, self._rest(lost))
         names = [column.name for column in columns]
         groups = [NumberChange(key, names[n], *one) for (key, n), one in sorted(found.items(), key=in_order)]
         return Changes(
-            view, self.before, self.after, keys, tuple(groups), tuple(totals_of(groups, names)), left_out, self._note()
+            view,
+            self.before,
+            self.after,
+            keys,
+            tuple(groups),
+            tuple(totals_of(groups, names)),
+            left_out,
+            self._note(lost),
         )
 
     @property
@@ -149,12 +156,14 @@ class _Dividing:
 
     def _parts(
         self, new: Definition, columns: Sequence[Output], keys: Sequence[str]
-    ) -> dict[str, dict[tuple[Key, int], Number]]:
-        """By cause, what events that only one side counted come to."""
+    ) -> tuple[dict[str, dict[tuple[Key, int], Number]], tuple[int, ...]]:
+        """By cause, what events that only one side counted come to; and the requests whose events nobody knows."""
         parts: dict[str, dict[tuple[Key, int], Number]] = {}
         made: dict[tuple[str, int], list[pa.Table]] = {}
+        lost = set[int]()
         try:
             for changed in changed_events(self._asked(new)):
+                lost |= {*changed.lost}
                 for cause, sign, events in by_cause(changed.rows):
                     partials = self.engine.run(new.partials[changed.contract.name], {"events": events})
                     made.setdefault((cause, sign), []).append(partials)
@@ -163,7 +172,7 @@ class _Dividing:
         for (cause, sign), tables in made.items():
             whole = pa.concat_tables(tables, promote_options="permissive")
             add_to(parts.setdefault(cause, {}), self._values(new, whole, columns, keys), sign)
-        return parts
+        return parts, tuple(sorted(lost))
 
     def _asked(self, new: Definition) -> TwoSides:
         archive = ArchiveHistory(self.lake.archive_log(self.stream))
@@ -176,7 +185,8 @@ class _Dividing:
             )
         contracts = tuple(settled(one, self.speed.handovers) for one in self.catalogue.contracts(new.hash))
         before, after = self._side(self.before, new.view), self._side(self.after, new.view)
-        return TwoSides(self.lake, self.engine, new, contracts, before, after, archive, self._epochs())
+        forgets = ForgetHistory(self.lake.forget_log(self.stream))
+        return TwoSides(self.lake, self.engine, new, contracts, before, after, archive, self._epochs(), forgets)
 
     def _side(self, told: Told, view: str) -> AnswerSide:
         if told.version is None:
@@ -189,7 +199,16 @@ class _Dividing:
     def _epochs(self) -> list[Any]:
         return [epoch for _, epoch in sorted(self.speed.epochs.items())]
 
-    def _note(self) -> str:
+    def _note(self, lost: Sequence[int]) -> str:
+        return "; ".join(filter(None, [self._by_segments(), _of_lost(lost, self._rest(lost))]))
+
+    def _rest(self, lost: Sequence[int]) -> str:
+        """The cause of what no other explains."""
+        if self.before.definition != self.after.definition:
+            return "definition"
+        return "forgotten" if lost else "backfill"
+
+    def _by_segments(self) -> str:
         start = min(
             (told.chain.segments[0].first for told in (self.before, self.after) if told.chain.segments), default=0
         )
@@ -223,3 +242,13 @@ class _Dividing:
         if not found["good"]:
             raise UserError(Condition.INPUT_INVALID, f"{key}={value}", detail=f"a {kind}", hint="correct the value")
         return f"{literal(value)}::{kind}"
+
+
+def _of_lost(lost: Sequence[int], rest: str) -> str:
+    if not lost:
+        return ""
+    requests = ", ".join(map(str, lost))
+    return (
+        f"raw as it was before request {requests} to forget records is gone: what it took away is what no other cause "
+        f"explains, and is told as '{rest}' with whatever was computed otherwise besides"
+    )
