@@ -14,7 +14,8 @@ from seamline.entries.backfills import Backfill
 from seamline.entries.batch import Version
 from seamline.entries.views import Published
 from seamline.errors import Condition, UserError
-from seamline.jobs.plan import Nothing, Plan, served_version, table_of, tables_of
+from seamline.jobs.gone import gone_of, out_of_retention
+from seamline.jobs.plan import Nothing, Plan, served_version, staying, table_of, tables_of
 from seamline.jobs.stages import Target
 from seamline.lake import Lake
 from seamline.sides.raw import raw_files
@@ -63,7 +64,12 @@ def plan_asked(
     state: Published, target: Target, asked: Backfill, days: Days, refresh: Plan | Nothing
 ) -> Plan | Nothing:
     """The `refresh` that there is to do, rewriting these dates too. Nothing where no version is served that they could
-    be rewritten of, or they hold nothing. Raises INPUT_INVALID where a date cannot be left out. Pure."""
+    be rewritten of, or they hold nothing; dates whose raw is gone stay as they are. Raises OUT_OF_RETENTION where all
+    of them are, INPUT_INVALID where a date cannot be left out. Pure."""
+    gone = gone_of(target.logs.archive, target.contracts) if target.source is None else {}
+    wanted, days = days, staying(days, gone)
+    if any(wanted.values()) and not any(days.values()):
+        raise out_of_retention(state.view, frozenset().union(*wanted.values()), max(gone.values()))
     if not any(days.values()):
         return Nothing(f"neither raw nor the served version holds an event date of {asked.asked}")
     served, base = served_version(state, target.definition, target.logs.batch, rebuild=False)
@@ -143,6 +149,8 @@ def _again(state: Published, target: Target, served: int, base: Version, nothing
             return nothing
         entry, tables = base.archive_entry, source.version.tables
     against = served if base.tables is not None else None
+    gone = gone_of(archive, target.contracts) if source is None or source.version is None else source.version.gone
     return Plan(
-        state.view, target.definition.hash, base.cut, served, none, entry, tables, base.imports, against, base.folded
+        state.view, target.definition.hash, base.cut, served, none, entry, tables, base.imports, against, base.folded,
+        gone=gone, begins=base.begins,
     )  # fmt: skip

@@ -16,18 +16,19 @@ from seamline.entries.archive import Erased
 from seamline.entries.base import DataFile
 from seamline.entries.batch import Audit, ColumnDrift
 from seamline.entries.topics import Gone
-from seamline.errors import SeamlineError, TerminalError, TransientError
+from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
 from seamline.frontier import START, Frontier, Partition, topic_of
 from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
 from seamline.jobs.compare import compare, explain, not_compared
-from seamline.jobs.compute import raw_tasks
-from seamline.jobs.plan import erased_since, table_of
+from seamline.jobs.compute import MENDED, raw_tasks, unit_task
+from seamline.jobs.gone import is_gone, is_whole
+from seamline.jobs.plan import Plan, erased_since, table_of
 from seamline.jobs.read_order import foreign, reading
 from seamline.jobs.resources import Resources
-from seamline.jobs.stages import Audited, Recomputed, Reservation
+from seamline.jobs.stages import Audited, Recomputed, Reservation, Target
 from seamline.jobs.unit import UnitResult, UnitTask
-from seamline.jobs.unit_statements import Served, unit_statements
+from seamline.jobs.unit_statements import Served, late_statement, unit_statements
 from seamline.jobs.verify import verify
 from seamline.lake import Lake
 from seamline.schemas.algebra.forms import numeric
@@ -35,7 +36,7 @@ from seamline.schemas.stored import check_segments, check_version
 from seamline.schemas.views.definition import Definition
 from seamline.segment import build_chain
 from seamline.sides.raw import by_day, raw_files
-from seamline.units import whole_name
+from seamline.units import Unit, whole_name
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,9 @@ def audit_version(resources: Resources, computed: Recomputed) -> Audit:
         return not_compared(f"what was served holds records that are forgotten by now, and {why}", disagreeing)
     if expected is None:
         return Audit(compared=True, groups=groups, drift=found, disagreeing_copies=disagreeing, note=why)
+    folded = [r for r in computed.results if _is_gone(computed.target, computed.plan, r.unit)]
     try:
-        _, left = _compare(resources, computed, _paths(served), expected)
+        _, left = _compare(resources, computed, _paths(served), [*expected, *_written(folded)])
     finally:
         resources.lake.delete(expected)  # it may hold what is forgotten
     explained = explain(found, left, why)
@@ -111,11 +113,14 @@ def served_files(reservation: Reservation, speed: SpeedHistory, units: set[str])
 
     `speed` is newer than the decision: what held an epoch then may be gone, and another hold it.
 
-    Raises SEAM_HOLE if none do, KERNEL_VERSION if they cannot be read.
+    Raises SEAM_HOLE if none do, KERNEL_VERSION if they cannot be read, OUT_OF_RETENTION where nothing is built on them.
     """
     target, plan, before = reservation.target, reservation.plan, reservation.audited_from
     batch, definition = target.logs.batch, target.definition
     start = before.cut if before else (target.logs.speed.origin or Frontier())
+    if before is not None and not is_whole(before, target.logs.archive, target.contracts):
+        why = f"version {plan.against} has not read all of the dates whose raw is gone, so the new one begins anew"
+        raise TerminalError(Condition.OUT_OF_RETENTION, why)
     if before is not None and plan.against is not None:
         check_version(definition, batch, plan.against)
     chain = build_chain(
@@ -126,8 +131,16 @@ def served_files(reservation: Reservation, speed: SpeedHistory, units: set[str])
     if before is None or plan.against is None:
         return {EPOCHS: epochs}
     whole, dates = plan.dates is None, {whole_name(unit) for unit in units}
-    of_units = batch.files(plan.against)
-    return {EPOCHS: epochs, **{u: list(files) for u, files in of_units.items() if whole or whole_name(u) in dates}}
+    stood = {u: list(files) for u, files in batch.files(plan.against).items()}
+    if whole:  # but for what is carried, and stands on both sides
+        return {EPOCHS: epochs} | {
+            u: of for u, of in stood.items() if whole_name(u) in dates or not _is_gone(target, plan, u)
+        }
+    return {EPOCHS: epochs} | {u: of for u, of in stood.items() if whole_name(u) in dates}
+
+
+def _is_gone(target: Target, plan: Plan, unit: str) -> bool:
+    return is_gone(Unit.parse(unit), target.contracts, plan.gone)
 
 
 def _differences(
@@ -199,7 +212,9 @@ def _expected(resources: Resources, computed: Recomputed) -> tuple[list[str] | N
     finally:
         resources.lake.delete(scratch)
     beyond = sum(result.beyond for result in results)
-    return _written(results), why_differs(computed.reservation, beyond, forgotten=bool(_erased(computed)))
+    late = sum(r.counts.counted for r in results if _is_gone(computed.target, computed.plan, r.unit))
+    why = why_differs(computed.reservation, beyond, forgotten=bool(_erased(computed)), late=late)
+    return _written(results), why
 
 
 def _tasks(resources: Resources, computed: Recomputed, scratch: list[str]) -> list[UnitTask]:
@@ -223,7 +238,38 @@ def _tasks(resources: Resources, computed: Recomputed, scratch: list[str]) -> li
         )
         read = readings.get(contract.name, "")
         tasks.append(replace(task, run="", statements=statements, known=files, reading=read))
-    return tasks
+    return [
+        *tasks,
+        *_late_tasks(resources, computed, Served(cut, imports, version=before is not None), readings, scratch),
+    ]
+
+
+def _late_tasks(
+    resources: Resources, computed: Recomputed, served: Served, readings: Mapping[str, str], scratch: list[str]
+) -> list[UnitTask]:
+    """Units of dates that are gone, of records for them that came since and that speed counted: raw holds them as
+    rejected, wherever it began then."""
+    target, plan, found = computed.target, computed.plan, list[UnitTask]()
+    for contract in target.contracts:
+        table = table_of(contract)
+        files = [file for file in raw_files(resources.lake, table, plan.tables.get(table)) if file.rejects]
+        wanted = [file for file in files if plan.dates is None or file.date in plan.dates[table]]
+        if table not in plan.gone or not wanted:
+            continue
+        path = resources.lake.batch_path(target.definition.hash, MENDED, new_attempt())
+        inputs = {"raw": resources.lake.read([file.path for file in wanted])}
+        scratch.append(path)
+        if not resources.lake.write(resources.engine, late_statement(contract, served.cut, plan.cut), inputs, path):
+            continue
+        days = "SELECT DISTINCT _event_date AS day FROM late"
+        for day in resources.engine.run(days, {"late": resources.lake.read([path])})["day"].to_pylist():
+            unit, read = target.unit(contract, day), readings.get(contract.name, "")
+            task = unit_task(resources, computed.reservation, unit, (), path)
+            statements = unit_statements(
+                target.definition, contract, unit, plan.cut, plan.imports, mended=True, served=served
+            )
+            found.append(replace(task, run="", statements=statements, reading=read))
+    return found
 
 
 def _write_reading(resources: Resources, definition: str, rows: Table, scratch: list[str]) -> str:
@@ -246,9 +292,9 @@ def _known(lake: Lake, reservation: Reservation) -> dict[str, tuple[str, ...]]:
     }
 
 
-def why_differs(reservation: Reservation, beyond: int, *, forgotten: bool = False) -> str:
+def why_differs(reservation: Reservation, beyond: int, *, forgotten: bool = False, late: int = 0) -> str:
     """Why what was served may rightly differ from the new version; `beyond`: copies that speed counted again;
-    `forgotten`: records were. Pure."""
+    `forgotten`: records were; `late`: events of dates that were gone as they came. Pure."""
     plan, before = reservation.plan, reservation.audited_from
     imports = set(plan.imports) - set(before.imports if before else ())
     causes = []
@@ -257,6 +303,8 @@ def why_differs(reservation: Reservation, beyond: int, *, forgotten: bool = Fals
     if beyond:
         of_imports = " or of imported events" if before and before.imports else ""
         causes.append(f"{beyond} copies beyond the dedup horizon{of_imports}")
+    if late:
+        causes.append(f"{late} events whose date was gone from raw as they came")
     if forgotten:
         causes.append("records that were forgotten")
     if plan.archive_entry > (before.archive_entry if before else 0) and not causes:

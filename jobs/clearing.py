@@ -10,7 +10,7 @@ epochs that go.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import reduce
 
@@ -97,13 +97,15 @@ def remove(lake: Lake, stream: str, now: datetime) -> int:
     found = [forgets.requests[number].file for number in due]
     erased = ArchiveHistory(lake.archive_log(stream)).erased if due else {}
     days = {day for number in due for of in erased[number].dates.values() for day in of}
+    gone_of = _gone(lake, stream, {forgets.requests[number].contract for number in due})
     for definition in lake.batches() if due else ():
+        first = gone_of(definition)
         history = BatchHistory(lake.batch_log(definition))
         if history.forgets[0] and history.withdrawn_at is not None and now - history.withdrawn_at > GRACE:
-            gone = {path for one in history.gone.values() for path in _on(days, one.units)}
+            gone = {path for one in history.gone.values() for path in _on(days, first, one.units)}
             gone |= set(_set_aside(lake, definition, found))
             made = [_made(lake, item["path"]) for run in history.void for item in lake.listed(lake.marker_prefix(run))]
-            gone |= {path for units in made for path in _on(days, units)}
+            gone |= {path for units in made for path in _on(days, first, units)}
             lake.delete(sorted(gone - files_of(history.versions.values())))
             reach("forget.after-removed")
             remove_below(history.log, history.withdrawn)
@@ -111,11 +113,13 @@ def remove(lake: Lake, stream: str, now: datetime) -> int:
     return removed
 
 
-def left_in_batch(lake: Lake, found: Sequence[str]) -> Iterator[str]:
-    """What batch logs still have of versions that went with a request, and files that hold records which requests have
-    found. Takes time by the batch logs and what runs have set aside."""
+def left_in_batch(lake: Lake, stream: str, contract: str, found: Sequence[str]) -> Iterator[str]:
+    """What batch logs still have of versions that went with a request for a contract, and files that hold records which
+    it has found, or may. Takes time by the batch logs and what runs have set aside."""
+    gone_of = _gone(lake, stream, {contract})
     for definition in lake.batches():
         history = BatchHistory(lake.batch_log(definition))
+        yield from _left_of_gone(lake, history, definition, gone_of(definition))
         if history.forgets[0]:
             yield from (history.log.path(number) for number in sorted(history.gone))
         yield from _set_aside(lake, definition, found)
@@ -128,9 +132,29 @@ def _made(lake: Lake, marker: str) -> Mapping[str, Sequence[DataFile]]:
     return {result.unit: (result.file,)} if result is not None and result.file is not None else {}
 
 
-def _on(days: Collection[date], units: Mapping[str, Sequence[DataFile]]) -> set[str]:
-    """The files of units of some event dates. What stands of others may be taken over by later runs."""
-    return {file.path for unit, files in units.items() if Unit.parse(unit).day in days for file in files}
+def _on(days: Collection[date], first: date, units: Mapping[str, Sequence[DataFile]]) -> set[str]:
+    """The files of units of some event dates, and of those before `first`. What stands of others may be taken over by
+    later runs."""
+    on = {unit for unit in units if (day := Unit.parse(unit).day) in days or day < first}
+    return {file.path for unit, files in units.items() if unit in on for file in files}
+
+
+def _gone(lake: Lake, stream: str, contracts: set[str]) -> Callable[[str], date]:
+    """Of a definition, the event date before which raw of contracts that it reads is gone."""
+    begins = ArchiveHistory(lake.archive_log(stream)).begins
+    first = max((one.date for name, one in begins.items() if name in contracts), default=date.min)
+    states = Catalogue(lake).states.values()
+    read = {record.definition: record.contracts.keys() for state in states for record in state.definitions}
+    return lambda definition: first if contracts & read.get(definition, contracts) else date.min
+
+
+def _left_of_gone(lake: Lake, history: BatchHistory, definition: str, first: date) -> Iterator[str]:
+    """Files of a definition of dates whose raw is gone, which no version lists any more."""
+    prefix, listed = lake.batch_prefix(definition), files_of(history.versions.values())
+    for item in lake.listed(prefix) if first > date.min else ():
+        unit = item["path"].removeprefix(prefix).rpartition("/")[0]
+        if item["path"] not in listed and unit != MENDED and Unit.parse(unit).day < first:
+            yield item["path"]
 
 
 def _set_aside(lake: Lake, definition: str, found: Sequence[str]) -> Iterator[str]:

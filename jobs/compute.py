@@ -123,9 +123,10 @@ def _of_contract(
     else:
         fresh = tuple(file for file in files if file.date in dates)
         wanted = dates | (_write_mended(resources, reservation, contract, fresh)[1] if mended else set())
+    gone = reservation.plan.gone.get(table_of(contract), date.min)
     return [
         unit_task(resources, reservation, unit, days.get(day, ()), mended if day in mended_days else "")
-        for day in sorted(wanted)
+        for day in sorted(day for day in wanted if gone <= day)
         for unit in units_of(reservation, contract, day, empty=day not in days and day not in mended_days)
     ]
 

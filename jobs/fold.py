@@ -17,6 +17,7 @@ from seamline.errors import TerminalError
 from seamline.frontier import Frontier
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
+from seamline.jobs.gone import check_carried, is_whole
 from seamline.jobs.plan import (
     Logs,
     Nothing,
@@ -102,9 +103,16 @@ def plan_fold(
     units = None if rebuild or base is None else rewritten(source.batch, source.number, base.folded)
     dates = None if units is None else _by_table(units, contracts)
     against = served if base is not None and base.tables is not None else None
+    kept = None
+    if base is not None and is_whole(base, logs.archive, contracts):
+        kept = served if dates is None and made.gone else None
+        check_carried(definition, logs.batch, kept, contracts, made.gone)
+    elif base is not None:  # the base view's version says what can be said of dates that are gone
+        dates, base = None, None
     return Plan(
         state.view, definition.hash, made.cut, None if dates is None else served, dates, made.archive_entry,
-        made.tables, made.imports, against, source.number,
+        made.tables, made.imports, against, source.number, gone=made.gone, kept=kept,
+        begins=base.begins if base is not None else made.begins,
     )  # fmt: skip
 
 

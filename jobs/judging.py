@@ -14,7 +14,7 @@ from seamline.jobs.repack import repacked
 from seamline.kernel import Kernel, literal
 from seamline.lake import Lake
 from seamline.schemas.contracts.contract import Contract
-from seamline.schemas.contracts.decode import decode_statement
+from seamline.schemas.contracts.decode import DATE_GONE, decode_statement
 from seamline.schemas.contracts.judged import judged_statement
 from seamline.sides.raw import raw_files
 
@@ -105,7 +105,8 @@ def _counted(was: Contract, now: Contract) -> str:
         f"{_verdicts(was, decode_statement(now))},\nagain AS ({again}),\ntwice AS ({twice}),\n"
         f"compared AS (SELECT {place}, coalesce(older._reject, '') AS was,\n"
         f"  CASE WHEN newer._source IS NULL THEN {literal(NOT_ITS)} ELSE coalesce(newer._reject, '') END AS now\n"
-        f"  FROM (FROM older ANTI JOIN twice USING ({place})) AS older LEFT JOIN newer USING ({place}))\n"
+        f"  FROM (FROM older ANTI JOIN twice USING ({place})) AS older LEFT JOIN newer USING ({place})\n"
+        f"  WHERE {_judged('older')})\n"
         "SELECT was, now, count(*) AS n, first[1] AS source, first[2] AS number, first[3] AS first FROM (\n"
         f"  SELECT *, {first} OVER (PARTITION BY was, now) AS first FROM compared WHERE (was = '') <> (now = ''))\n"
         "GROUP BY ALL ORDER BY ALL"
@@ -119,8 +120,13 @@ def compared(was: Contract, now: Contract) -> str:
         f"{_verdicts(was, decode_statement(now))}\n"
         f"SELECT {place}, coalesce(older._reject, '') AS was, coalesce(newer._reject, '') AS now\n"
         f"FROM older JOIN newer USING ({place})\n"
-        "WHERE (older._reject IS NULL) <> (newer._reject IS NULL) LIMIT 1"
+        f"WHERE (older._reject IS NULL) <> (newer._reject IS NULL) AND {_judged('older')} LIMIT 1"
     )
+
+
+def _judged(rows: str) -> str:
+    """The condition that a contract has judged a record: what came for a date that was gone, the archive has."""
+    return f"{rows}._reject IS DISTINCT FROM {literal(DATE_GONE)}"
 
 
 def _verdicts(was: Contract, newer: str) -> str:

@@ -7,7 +7,7 @@ stand, and the event dates to recompute; or it says why there is nothing to do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from seamline.entries.archive import Erased, Touched
@@ -19,6 +19,7 @@ from seamline.frontier import START, Frontier
 from seamline.history.archive import ArchiveHistory
 from seamline.history.batch import BatchHistory
 from seamline.history.speed import SpeedHistory
+from seamline.jobs.gone import GoneBefore, begin_of, check_carried, gone_of, is_whole
 from seamline.lake import Lake
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.stored import check_version, unread
@@ -74,6 +75,15 @@ class Plan:
 
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Whole dates that keep the base's files though they were asked for, by whose word."""
+
+    gone: GoneBefore = field(default_factory=dict)
+    """By raw table, the event date before which it holds nothing any more."""
+
+    kept: int | None = None
+    """Without a base: the version whose units stand of dates that are gone."""
+
+    begins: Mapping[str, date] = field(default_factory=dict)
+    """By contract, the event date before which the version holds nothing, since raw does not any more."""
 
 
 @dataclass(frozen=True)
@@ -133,15 +143,38 @@ def plan_run(
         cut = base.cut
     number, tables = logs.archive.number, tables_of(logs.archive, contracts)
     against = served if base is not None and base.tables is not None else None
-    if base is None or rebuild:
-        return Plan(state.view, definition.hash, cut, None, None, number, tables, imports, against)
-    dates = dirty_dates(logs.archive, contracts, base, cut)
-    if dates is None:  # it builds on what was too long ago
-        return Plan(state.view, definition.hash, cut, None, None, number, tables, imports, against)
+    every = Plan(state.view, definition.hash, cut, None, None, number, tables, imports, against)
+    if base is None or not is_whole(base, logs.archive, contracts):
+        return carrying(every, None, logs, contracts)
+    dates = None if rebuild else dirty_dates(logs.archive, contracts, base, cut)
+    if dates is None:  # or it builds on what was too long ago
+        every = carrying(every, base, logs, contracts, kept=served)
+        check_carried(definition, logs.batch, served, contracts, every.gone)
+        return every
     if not any(dates.values()) and (cut, imports) == (base.cut, base.imports):
         end = "is as far as the archive and the epochs reach"
         return Nothing(f"version {served} of definition {definition.hash}, which is served, {end}{waits}")
-    return Plan(state.view, definition.hash, cut, served, dates, number, tables, imports, against)
+    return carrying(replace(every, base=served, dates=dates), base, logs, contracts)
+
+
+def carrying(
+    plan: Plan, carrier: Version | None, logs: Logs, contracts: Sequence[Contract], kept: int | None = None
+) -> Plan:
+    """A plan over raw as the newest entry has it, with what stands of dates that are gone: in the version that it
+    builds on, or that is `kept` of while every other date is computed; without a `carrier` nothing does."""
+    gone = gone_of(logs.archive, contracts)
+    begins = begin_of(gone) if carrier is None else carrier.begins
+    dates = None if plan.dates is None else staying(plan.dates, gone)
+    return replace(plan, dates=dates, gone=gone, begins=begins, kept=kept if gone else None)
+
+
+def staying(dates: Mapping[str, frozenset[date]], gone: GoneBefore) -> dict[str, frozenset[date]]:
+    """Event dates by raw table without those that are gone: whoever may be built on has read all of them, and where the
+    archive tells of several entries together, one of them may be named."""
+    return {
+        table: frozenset(day for day in days if table not in gone or gone[table] <= day)
+        for table, days in dates.items()
+    }
 
 
 def served_version(

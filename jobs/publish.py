@@ -11,6 +11,7 @@ from seamline.entries.batch import Audit, Version, Withdrawn
 from seamline.errors import Condition, ConflictError, TerminalError
 from seamline.history.batch import BatchHistory
 from seamline.jobs.decide import raw_read
+from seamline.jobs.gone import carried_units
 from seamline.jobs.plan import Plan, erased_since
 from seamline.jobs.reserve import check_holds, check_stands
 from seamline.jobs.resources import Resources
@@ -75,10 +76,16 @@ def version_entry(audited: Audited, raw: str, now: datetime) -> Version:
     computed = audited.computed
     plan, batch = computed.plan, computed.target.logs.batch
     told = [r for r in computed.results if r.counts.read or Unit.parse(r.unit).first]  # not each hour without records
-    units: dict[str, tuple[DataFile, ...]] = {r.unit: (r.file,) if r.file else () for r in told}
+    told_units: dict[str, tuple[DataFile, ...]] = {r.unit: (r.file,) if r.file else () for r in told}
+    units = told_units
     counted = {r.unit: r.counts for r in told}
-    stood = standing(batch.unit_counts(plan.base), counted)
-    skipped = _skipped(plan, batch, units)
+    carried = carried_units(batch, plan.kept, computed.target.contracts, plan.gone, units)
+    counts = batch.unit_counts(plan.base if plan.kept is None else plan.kept)
+    if plan.kept is not None:
+        units = {**carried, **units}
+        counts = counted = {**{unit: one for unit, one in counts.items() if unit in carried}, **counted}
+    stood = standing(counts, counted)
+    skipped = _skipped(plan, batch, told_units, carried)
     base = batch.versions[plan.base] if plan.base is not None else None
     forgets = bool(erased_since(computed.target.logs.archive, base, plan))  # then its base's entry goes
     whole = plan.base is None or forgets or len(batch.lineage(plan.base)) + 1 >= COMPLETE_EVERY
@@ -97,6 +104,8 @@ def version_entry(audited: Audited, raw: str, now: datetime) -> Version:
         asked=plan.asked,
         backfill=plan.backfill,
         skipped=skipped,
+        gone=dict(plan.gone),
+        begins=dict(plan.begins),
         imports=plan.imports,
         counts=sum(stood.values(), Counts()),
         unit_counts=counted,
@@ -107,9 +116,12 @@ def version_entry(audited: Audited, raw: str, now: datetime) -> Version:
     )
 
 
-def _skipped(plan: Plan, batch: BatchHistory, rewritten: Iterable[str]) -> dict[str, str]:
+def _skipped(plan: Plan, batch: BatchHistory, rewritten: Iterable[str], carried: Iterable[str]) -> dict[str, str]:
     """The dates that were to be recomputed and still are not: of this run, and of its base unless they were by it."""
     before = batch.versions[plan.base].skipped if plan.base is not None else {}
+    if plan.kept is not None:
+        stand = {whole_name(unit) for unit in carried}
+        before = {unit: word for unit, word in batch.versions[plan.kept].skipped.items() if unit in stand}
     dates = {whole_name(unit) for unit in rewritten}
     return {unit: word for unit, word in {**before, **plan.skipped}.items() if unit not in dates}
 

@@ -59,6 +59,8 @@ def reservation(plan: Plan, run: str, now: datetime, lasting: timedelta, view_en
         asked=plan.asked,
         backfill=plan.backfill,
         skipped=dict(plan.skipped),
+        gone=dict(plan.gone),
+        kept=plan.kept,
     )
 
 
@@ -76,9 +78,9 @@ def unpublished(plan: Plan, view: ViewHistory, batch: BatchHistory, now: datetim
 
 def _same_start(plan: Plan, view: ViewHistory, reserved: Reserved) -> bool:
     """Whether the view has served the same ever since the run began, and judged records alike: whoever changed that, a
-    refresh or an operator, a run from before it must not undo it."""
-    of_run = (reserved.base, reserved.folded, reserved.backfill, reserved.skipped)
-    if of_run != (plan.base, plan.folded, plan.backfill, plan.skipped):
+    refresh or an operator, a run from before it must not undo it. And whether raw begins where it did."""
+    of_run = (reserved.base, reserved.folded, reserved.backfill, reserved.skipped, reserved.gone, reserved.kept)
+    if of_run != (plan.base, plan.folded, plan.backfill, plan.skipped, plan.gone, plan.kept):
         return False
     known = min(view.states, default=0) <= max(reserved.view_entry, 1)
     since = [state for number, state in view.states.items() if number >= reserved.view_entry]

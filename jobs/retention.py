@@ -127,7 +127,8 @@ def lowest_needed(history: BatchHistory, keep: Keep, served: int | None, now: da
     """The lowest entry that a restorable version, the served one, or a reservation that holds still needs; the last one
     where none does: it stays, so that numbers are never used again."""
     holding = {number: reserved for number, reserved in history.reserved.items() if reserved.until > now}
-    wanted = {*keep.of(history.versions, now), served, *(reserved.base for reserved in holding.values())}
+    held = {at for reserved in holding.values() for at in (reserved.base, reserved.kept)}
+    wanted = {*keep.of(history.versions, now), served, *held}
     needed = [n for number in wanted for n in _down(history, number)]
     return min([*needed, *holding], default=max([*history.versions, *history.reserved], default=history.number))
 

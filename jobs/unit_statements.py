@@ -8,7 +8,9 @@ from seamline.frontier import START, Frontier
 from seamline.jobs.conditions import another, of_hour, own, records
 from seamline.jobs.holding import Whole
 from seamline.jobs.statements import Statements
+from seamline.kernel import literal
 from seamline.schemas.contracts.contract import Contract
+from seamline.schemas.contracts.decode import DATE_GONE
 from seamline.schemas.contracts.judged import judged_statement, within
 from seamline.schemas.views.alike import fields_read, named_fields
 from seamline.schemas.views.definition import Definition
@@ -79,6 +81,16 @@ def unit_statements(
         merging=definition.merging,
         rows=definition.rows[contract.name],
         whole=Whole.of(contract, cut, imports) if simple else None,
+    )
+
+
+def late_statement(contract: Contract, since: Frontier, cut: Frontier) -> str:
+    """Records in `raw` from one cut to another that the contract accepts and the archive rejected, since raw of their
+    event dates was gone."""
+    where = f"_reject = {literal(DATE_GONE)} AND ({within(cut, ())}) AND NOT ({within(since, ())})"
+    return (
+        f"WITH {records('raw', where)}\n"
+        f"SELECT * EXCLUDE (_key, _value) FROM (\n{judged_statement(contract)}\n) WHERE _reject IS NULL"
     )
 
 

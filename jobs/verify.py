@@ -21,6 +21,7 @@ from seamline.errors import TransientError
 from seamline.ipc import from_ipc
 from seamline.jobs.compare import GROUP
 from seamline.jobs.compute import raw_by_day, raw_tasks
+from seamline.jobs.gone import is_gone
 from seamline.jobs.plan import table_of
 from seamline.jobs.resources import Resources
 from seamline.jobs.sample import DEARER, FEWEST, Sample, SampleLimits, Wanted, choose
@@ -30,7 +31,7 @@ from seamline.kernel import literal, quote
 from seamline.schemas.plainly import OUT_OF_RANGE, PLAINLY, Asked
 from seamline.schemas.views.definition import EVENTS_COMPARED, Checked, Definition
 from seamline.schemas.views.rowwise import key_of
-from seamline.units import standing, whole_name
+from seamline.units import Unit, standing, whole_name
 
 ELSEWHERE = "lies in other dates too"
 
@@ -52,7 +53,9 @@ def verify(resources: Resources, computed: Recomputed) -> Verified:
     sizes = {task.unit: task.size for task in computed.tasks}
     limits = SampleLimits(settings.verify_sample, events, sum(sizes.values()) * settings.verify_budget / READING)
     salt = computed.reservation.entry.run
-    sample = choose(salt, {r.unit: r.groups for r in results if r.groups}, sizes, limits)
+    target, gone = computed.target, computed.plan.gone
+    there = [r for r in results if r.groups and not is_gone(Unit.parse(r.unit), target.contracts, gone)]
+    sample = choose(salt, {r.unit: r.groups for r in there}, sizes, limits)
     if sample is None:
         return Verified(note="no group was rewritten")
     if not sample.units:

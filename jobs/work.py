@@ -84,11 +84,12 @@ def _over_raw(
     lake: Lake, engine: Kernel, task: UnitTask, statements: Statements, work: Callable[[dict[str, Input], Tally], T]
 ) -> T:
     """`work` over a unit's raw files, and what they hold; rows of other decodings are decoded again."""
-    inputs: dict[str, Input] = {"raw": lake.read(task.files)}
+    inputs: dict[str, Input] = {}
     if task.known:
         inputs["known"] = lake.read(task.known)
     if task.mended:
         inputs["mended"] = lake.read([task.mended])
+    inputs["raw"] = lake.read(task.files) if task.files else engine.run("FROM mended WHERE false", inputs)
     if task.reading:
         inputs["reading"] = lake.read([task.reading])
     folder = lake.batch_path(task.definition, task.unit, "").rpartition("/")[0]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Set
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from datetime import date
 
 from seamline.entries.batch import Verified
 from seamline.entries.views import Published
@@ -32,6 +33,9 @@ class ChainBase:
 
     skipped: tuple[str, ...] = ()
     """Its dates that an operator wanted recomputed and then left as they were."""
+
+    begins: Mapping[str, date] = field(default_factory=dict)
+    """By contract, the event date before which it holds nothing, since raw does not any more."""
 
 
 def is_seam(error: SeamlineError) -> bool:
@@ -83,7 +87,7 @@ def version_base(definition: Definition, batch: BatchHistory, number: int, histo
     version = batch.versions[number]
     cut = topics_only(version.cut)
     begins = cut if cut != START or history.beginning is None else history.beginning
-    return ChainBase(number, begins, version.audit.verified, tuple(version.skipped))
+    return ChainBase(number, begins, version.audit.verified, tuple(version.skipped), version.begins)
 
 
 def chain_from(view: str, definition: str, base: ChainBase, history: SpeedHistory, until: Frontier) -> Chain:

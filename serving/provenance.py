@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any, Self
 
 import pyarrow as pa
@@ -66,6 +66,9 @@ class Provenance:
     skipped: tuple[str, ...] = ()
     """Dates of the batch version that an operator wanted recomputed and then left as they were."""
 
+    begins: Mapping[str, date] = field(default_factory=dict)
+    """By contract, the event date before which the batch version holds nothing, since raw held nothing any more."""
+
     @classmethod
     def of(
         cls,
@@ -81,13 +84,14 @@ class Provenance:
         verified: Verified | None,
         back_to: int | None,
         skipped: tuple[str, ...],
+        begins: Mapping[str, date],
     ) -> Self:
         """A view's, as the definition and its chain say it."""
         return cls(
             view=definition.view, definition=definition.hash, stream=stream, version=chain.version, cut=chain.cut,
             reached=chain.reached, links=chain.segments, columns=definition.columns, newest=newest,
             committed=committed, asked=asked, bases=tuple((base.view, base.hash) for base in definition.bases),
-            gone=gone, erased=erased, verified=verified, back_to=back_to, skipped=skipped,
+            gone=gone, erased=erased, verified=verified, back_to=back_to, skipped=skipped, begins=begins,
         )  # fmt: skip
 
     @property
@@ -138,6 +142,8 @@ class Provenance:
             said["gone"] = [one.said() for one in self.gone]
         if self.skipped:
             said["skipped"] = list(self.skipped)
+        if self.begins:
+            said["begins"] = {name: day.isoformat() for name, day in sorted(self.begins.items())}
         if self.erased is not None:
             said["erased"] = self.erased.said()
         said["verified"] = None if self.verified is None else self.verified.model_dump(include=_TOLD, mode="json")

@@ -293,7 +293,7 @@ class Serving:
         partials = self._of(definition)
         runs = (partials.load(chain.segments),) if chain.segments else ()
         version = batch.versions[chain.version] if chain.version is not None else None
-        told = (version.audit.verified, tuple(version.skipped)) if version else (None, ())
+        told = (version.audit.verified, tuple(version.skipped), version.begins) if version else (None, (), {})
         base = ChainBase(chain.version, chain.cut, *told)
         at = history.epochs.get(epoch)
         now = self._current.views.get(state.view)

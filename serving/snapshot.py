@@ -73,7 +73,7 @@ class ServedView:
         return Provenance.of(
             self.definition, self.stream, self.chain, asked, newest=self.newest, committed=self.committed,
             gone=self.gone, erased=self.erased, verified=self.base.verified, back_to=self.back_to,
-            skipped=self.base.skipped,
+            skipped=self.base.skipped, begins=self.base.begins,
         )  # fmt: skip
 
 

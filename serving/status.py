@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from seamline.claims import Lease
@@ -57,6 +57,9 @@ class StreamStatus:
     recent: Mapping[str, Counts] = field(default_factory=dict)
     """Law 3 by contract over the newest epochs: those that were not put together yet."""
 
+    raw_begins: Mapping[str, date] = field(default_factory=dict)
+    """By contract of which raw is gone, the event date that it begins at."""
+
     @property
     def leaving(self) -> dict[str, Frontier]:
         """By source the topics that no contract names any more and of which not all is read yet: where they end."""
@@ -100,6 +103,7 @@ class StreamStatus:
             "archive_filed": _iso(self.filed),
             "lag_records": self.lag_records,
             "lag_seconds": self.lag_seconds,
+            "raw_begins": {name: day.isoformat() for name, day in sorted(self.raw_begins.items())},
             "leaving": {source: end.to_json() for source, end in self.leaving.items()},
             "gone": [one.said() for one in self.gone],
             "writers": {name: _writer(lease) for name, lease in sorted(self.writers.items())},
@@ -152,6 +156,9 @@ class ViewStatus:
     stream: str = ""
     """Whose records it counts, where it answers."""
 
+    begins: Mapping[str, date] = field(default_factory=dict)
+    """By contract, the event date before which its version holds nothing, since raw did not when it was first built."""
+
     @property
     def drift(self) -> str:
         """In a word: `none`, `drift`, `wrong` where an operator serves what another evaluator computes otherwise, or
@@ -178,6 +185,7 @@ class ViewStatus:
             "audit": None if self.audit is None else self.audit.model_dump(mode="json"),
             "pinned": self.pinned,
             "held": self.held,
+            "begins": {name: day.isoformat() for name, day in sorted(self.begins.items())},
             **({} if self.about is None else _described(self.about)),
         }
 
@@ -251,6 +259,7 @@ def stream_status(
         gone=topics.gone if topics else (),
         filed=archive.filed if archive else None,
         recent=recent_counts(speed),
+        raw_begins={name: one.date for name, one in archive.begins.items()} if archive else {},
     )
 
 
@@ -283,6 +292,7 @@ def view_status(state: Published, batch: BatchHistory | None, served: ServedView
         newest=None if served is None or isinstance(served, SeamlineError) else served.newest,
         about=None if served is None or isinstance(served, SeamlineError) else served.definition,
         pinned=state.pinned,
+        begins=version.begins if version else {},
         held=held_version(state, batch),
         why=error.message if error else "",
         stream="" if served is None or isinstance(served, SeamlineError) else served.stream,

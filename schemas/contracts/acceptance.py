@@ -15,6 +15,7 @@ def acceptance(contract: Contract) -> tuple[object, ...]:
         contract.field(contract.event_time).key,
         contract.earliest,
         contract.ahead,
+        contract.raw_retention,
         contract.discriminator,
     )
 

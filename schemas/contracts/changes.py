@@ -54,7 +54,17 @@ def _whole(was: Contract, now: Contract) -> Iterator[ContractChange]:
     earlier: Effect = "may accept" if now.earliest < was.earliest else "may reject"
     yield from _one("earliest", was.earliest.isoformat(), now.earliest.isoformat(), earlier)
     yield from _one("ahead", str(was.ahead), str(now.ahead), "may accept" if now.ahead > was.ahead else "may reject")
+    yield from _one("raw retention", _kept(was), _kept(now), _kept_effect(was, now))
     yield from _one("dedup horizon", str(was.horizon), str(now.horizon), "nothing")
+
+
+def _kept(contract: Contract) -> str:
+    return f"{contract.raw_retention.days} days" if contract.raw_retention else ""
+
+
+def _kept_effect(was: Contract, now: Contract) -> Effect:
+    longer = now.raw_retention is None or (was.raw_retention is not None and now.raw_retention > was.raw_retention)
+    return "may accept" if longer else "may reject"
 
 
 def _told(contract: Contract) -> str:

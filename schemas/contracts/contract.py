@@ -75,6 +75,10 @@ class Contract:
     ahead: timedelta = custom_properties.AHEAD
     """How far an event time may be after the record's."""
 
+    raw_retention: timedelta | None = None
+    """How long raw keeps an event date, in whole days; None: for good. An event whose date lies further before its
+    record's is rejected."""
+
     owner: str = ""
 
     hidden: frozenset[tuple[str, ...]] = field(default=frozenset(), compare=False)
@@ -102,6 +106,8 @@ class Contract:
             "bounds": (self.earliest.isoformat(), self.ahead.total_seconds()),
             "discriminator": asdict(self.discriminator) if self.discriminator else None,
         }
+        if self.raw_retention is not None:  # said only then: decodings without it are called what they were
+            parts["raw retention"] = self.raw_retention.days
         return _hash(parts)
 
     @cached_property
@@ -163,6 +169,7 @@ def _contract(
     physical = marks.data["schema"][0].get("physicalName")
     topic = physical if isinstance(physical, str) and custom_properties.TOPIC.fullmatch(physical) else name
     scalars = ("string", "integer", "number", "decimal", "boolean", "date", "timestamp")
+    no_retention: timedelta | None = None
     duration = "a duration such as '1 hour', '90 minutes' or '7 days'"
     return Contract(
         name=name,
@@ -183,6 +190,12 @@ def _contract(
         ),
         earliest=given.read("earliest", custom_properties.EARLIEST, custom_properties.instant, "a date or timestamp"),
         ahead=given.read("ahead", custom_properties.AHEAD, parse_duration, duration),
+        raw_retention=given.read(
+            "rawRetention",
+            no_retention,
+            custom_properties.raw_retention,
+            "whole days, two at least, such as '400 days'",
+        ),
         owner=given.read("owner", _owner(model), custom_properties.text(re.compile(r".{1,200}")), "a name"),
         hidden=hidden_paths(marks.data["schema"][0].get("properties")),
         text=text,

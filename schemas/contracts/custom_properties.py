@@ -19,6 +19,8 @@ STEP = re.compile(r"[A-Za-z_@$][A-Za-z0-9_@$:-]*")
 HORIZON = timedelta(hours=1)
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=1)
+LEAST_RETENTION = timedelta(days=2)
+"""Raw is kept for as long at least."""
 
 KNOWN = (
     "topic",
@@ -29,6 +31,7 @@ KNOWN = (
     "dedupHorizon",
     "earliest",
     "ahead",
+    "rawRetention",
     "discriminator",
     "owner",
 )
@@ -108,6 +111,12 @@ def text(pattern: re.Pattern[str]) -> Callable[[Any], str | None]:
 def horizon(value: object) -> timedelta | None:
     """A duration above zero."""
     return parse_duration(value) or None
+
+
+def raw_retention(value: object) -> timedelta | None:
+    """Whole days, two at least."""
+    found = parse_duration(value)
+    return found if found is not None and found >= LEAST_RETENTION and not found % timedelta(days=1) else None
 
 
 def instant(value: object) -> datetime | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 
 from seamline.errors import Condition, UserError
 from seamline.kernel import literal, quote
@@ -38,6 +38,12 @@ METADATA: dict[str, str] = {
 
 NO_TIMESTAMP_BELOW = 1_000_000
 """A Kafka timestamp within the first second of 1970, or before it, is none: 0 and -1 milliseconds say so."""
+
+BEYOND_RETENTION = "event date beyond raw retention"
+"""Why a record is rejected whose event lies so many days before it that raw need not hold its date any more."""
+
+DATE_GONE = "raw of its event date is gone"
+"""Why the archive rejects a record that its contract accepts: the event's date was let go before the record came."""
 
 NO_CONTRACT = "no contract claims this record"
 
@@ -104,6 +110,18 @@ def kinds_statement(path: Sequence[str]) -> str:
     return _statement(documents(), columns, "_documents", "GROUP BY _kind")
 
 
+def filed_from(rows: str, fields: Sequence[str], begins: date) -> str:
+    """A SELECT over decoded rows, as they are filed in raw that begins at a date: what lies before it is rejected, and
+    stands under that date, with whatever else was rejected long ago."""
+    gone, first = f"_event_date < DATE '{begins.isoformat()}'", f"DATE '{begins.isoformat()}'"
+    instead = [
+        f"CASE WHEN {gone} THEN coalesce(_reject, {literal(DATE_GONE)}) ELSE _reject END AS _reject",
+        f"greatest(_event_date, {first}) AS _event_date",
+        *(f"CASE WHEN NOT {gone} THEN {quote(name)} END AS {quote(name)}" for name in fields),
+    ]
+    return f"SELECT * REPLACE ({', '.join(instead)}) FROM ({rows})"
+
+
 def claims_version(contracts: Sequence[Contract]) -> str:
     """A hash of which records the contracts of a topic claim together: the version of those that none claims."""
     claims = sorted(f"{c.discriminator.path}={c.discriminator.value}" if c.discriminator else "*" for c in contracts)
@@ -123,6 +141,9 @@ def _reject(contract: Contract) -> str:
     reasons.append((f"{event} < {instant_literal(contract.earliest)}", "event time too early"))
     timed = f"epoch_us(_timestamp) >= {NO_TIMESTAMP_BELOW}"
     reasons.append((f"epoch_us({event}) - {ahead} > epoch_us(_timestamp) AND {timed}", "event time in the future"))
+    if contract.raw_retention is not None:
+        back = f"{_date(event)} < {_date('_timestamp')} - {contract.raw_retention.days} AND {timed}"
+        reasons.append((back, BEYOND_RETENTION))
     for number, field in enumerate(contract.fields):
         reasons += rule_reasons(field, f"_f{number}", field.name)
     return first_of(reasons)

@@ -7,9 +7,9 @@ statement that serving runs, so every entry of the algebra is there, and no numb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -142,11 +142,13 @@ class _Reading:
     verified: Verified | None
     back_to: int | None
     skipped: tuple[str, ...]
+    begins: Mapping[str, date]
 
     def provenance(self, asked: datetime) -> Provenance:
         return Provenance.of(
             self.definition, self.stream, self.chain, asked, newest=self.newest, committed=self.committed,
             gone=self.gone, erased=self.erased, verified=self.verified, back_to=self.back_to, skipped=self.skipped,
+            begins=self.begins,
         )  # fmt: skip
 
 
@@ -187,10 +189,22 @@ def _read_once(lake: Lake, view: str, as_of: int | None) -> _Reading:
     gone = TopicsHistory(lake.topics_log(stream)).gone_of(names, chain.reached)
     erased = answered_without(ForgetHistory(lake.forget_log(stream)), view, names)
     version = batch.versions[chain.version] if chain.version is not None else None
-    verified, skipped = (version.audit.verified, tuple(version.skipped)) if version else (None, ())
+    told = (version.audit.verified, tuple(version.skipped), version.begins) if version else (None, (), {})
+    verified, skipped, begins = told
     back_to = goes_back_to(definition, stood, batch, history)
     return _Reading(
-        definition, stream, chain, held, newest, last.at if last else None, gone, erased, verified, back_to, skipped
+        definition,
+        stream,
+        chain,
+        held,
+        newest,
+        last.at if last else None,
+        gone,
+        erased,
+        verified,
+        back_to,
+        skipped,
+        begins,
     )
 
 

@@ -76,12 +76,15 @@ PUBLISHING = frozenset(
 )
 """Those of what is published for readers outside."""
 
+EXPIRING = frozenset({"archive.before-gone", "archive.after-gone", "archive.after-begins"})
+"""Those of event dates that go from raw."""
+
 _hook: Callable[[str], None] | None = None
 
 
 def reach(point: str) -> None:
     """Called by a committing process as it passes `point`."""
-    if point not in POINTS | FORGETTING | PUBLISHING:
+    if point not in POINTS | FORGETTING | PUBLISHING | EXPIRING:
         raise ValueError(f"unknown commit point {point!r}")
     if _hook is not None:
         _hook(point)

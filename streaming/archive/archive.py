@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from itertools import chain
@@ -18,7 +19,7 @@ import pyarrow as pa
 from seamline.attempts import check_age
 from seamline.clock import Clock, system_clock
 from seamline.commitpoint import reach
-from seamline.entries.archive import Archived, Imported, Maintained
+from seamline.entries.archive import Archived, Begins, Imported, Maintained
 from seamline.entries.base import Counts
 from seamline.errors import ConflictError, TransientError
 from seamline.frontier import START, Frontier
@@ -32,6 +33,7 @@ from seamline.observe.timed import EMPTY, OK, step, timed
 from seamline.sides.raw import RawFile, raw_files
 from seamline.streaming.archive import refile
 from seamline.streaming.archive.erasing import Erasing
+from seamline.streaming.archive.expiring import Expiring, Going, due, files_of_gone
 from seamline.streaming.archive.filing import FilingJob, LeftOut, Shelf, filing_task, fitted
 from seamline.streaming.archive.inbox import Inbox
 from seamline.streaming.archive.merges import WHOLE, Growth, merges
@@ -40,6 +42,7 @@ from seamline.streaming.archive.snapshots import SNAPSHOT_EVERY, Snapshots
 from seamline.streaming.archive.tables import Fence, Joined, RawTable
 from seamline.streaming.archive.vacuum import log_before, pinned, unneeded
 from seamline.streaming.gathered import gather
+from seamline.streaming.logtime import LogTime
 from seamline.streaming.tasks import Task, Tasks
 from seamline.streaming.topic_check import Check, no_check
 
@@ -88,6 +91,7 @@ class Archive:
         self.shelves: tuple[Shelf, ...] = ()
         self._forgets = ForgetHistory(lake.forget_log(stream))
         self._cleared: set[int] = set()
+        self._time = LogTime()
         self._growth = Growth()
         self._snapshots = Snapshots(self.history, writer, clock, snapshot_every)
         self._unfinished = False
@@ -113,11 +117,14 @@ class Archive:
                 if shelf.table not in self.tables:
                     self.tables[shelf.table] = self._open(shelf)
                     new += [shelf.table] if shelf.table not in self.history.tables else []
-            self.shelves = tuple(fitted(shelf, self.tables[shelf.table], self.engine) for shelf in shelves)
+            self.shelves = tuple(self._fitted(shelf) for shelf in shelves)
         self._unfinished = False
         self._file_again(*refile.filled(self.holdings, new))
         self._file_again(*refile.mended(self.holdings))
         self._maintained()
+
+    def _fitted(self, shelf: Shelf) -> Shelf:
+        return fitted(shelf, self.tables[shelf.table], self.engine, self.history.first_date(shelf.contract))
 
     @property
     def forgotten(self) -> LeftOut:
@@ -156,15 +163,62 @@ class Archive:
         self._sync(files_by_table(one.file for one in rewritten if one.file))
         check_age(began, self.clock())
         said = {"tables": self.versions(), "dates": erasing.dates(rewritten), "erased": (*new,), "before": before}
+        said |= {"begins": self._begun_anew({one.contract for one in new.values()})}
         self.writer.put(self._beside(erasing.counts(rewritten)).model_copy(update=said))
         reach("forget.after-raw")
         self.history.catch_up()
         self._unfinished = False
         return True
 
+    def let_go(self, ends: Frontier | None) -> dict[str, str]:
+        """Takes event dates that are past their retention, and that nobody needs, out of raw, as `expiring` says, and
+        commits that over an empty range; returns, by contract, what went, or why it waits. `ends`: where the topics'
+        partitions end now, if anybody knows.
+
+        What is due moves once a day; while it waits, a look takes what `expiring` says.
+        """
+        time, found = self._time.lowest(self.frontier, ends), dict[str, str]()
+        for shelf in [one for one in self.shelves if one.label == one.contract]:
+            before, begun = due(shelf.kept, time(shelf.topics)), self.history.first_date(shelf.contract)
+            if before is None or (begun is not None and before <= begun):
+                continue
+            expiring = Expiring(self.lake, self.stream, self.engine, self.history, self.clock())
+            going = expiring.going(shelf, before)
+            if isinstance(going, Going):
+                self._remove(going)
+            if going:
+                found[shelf.contract] = f"gone before {going.begins.date}" if isinstance(going, Going) else going
+        return found
+
+    def _remove(self, going: Going) -> None:
+        by_table = files_by_table(going.files)
+        if not by_table.keys() <= self.tables.keys():
+            self._open_former()
+        reach("archive.before-gone")
+        with self._writing():
+            for path, files in sorted(by_table.items()):
+                self.tables[path].remove(files)
+        reach("archive.after-gone")
+        self._sync()
+        said = {"tables": self.versions(), "begins": {going.contract: going.begins}}
+        self.writer.put(self._beside({}).model_copy(update=said))
+        reach("archive.after-begins")
+        self.history.catch_up()
+        self._unfinished = False
+        self.shelves = tuple(replace(one, begins=self.history.first_date(one.contract)) for one in self.shelves)
+
+    def _begun_anew(self, contracts: Collection[str]) -> dict[str, Begins]:
+        """Where raw of contracts begins whose records are forgotten: no version from before this writer's next entry
+        has read what can be known of the dates that are gone, so none is built on."""
+        return {
+            name: Begins(date=begins.date, entry=self.writer.last + 1, end=self.frontier)
+            for name, begins in self.history.begins.items()
+            if name in contracts
+        }
+
     def clear(self) -> list[str]:
         """Deletes what raw still holds of records that nothing served needs any more, an hour after that was so: files
-        of older versions, and what the tables' logs say of them. Returns the paths.
+        of older versions, all of dates that are gone, and what the tables' logs say of them. Returns the paths.
 
         What is to go is settled while the claim is this one's, as `vacuum` does: nobody needs it, since runs that read
         an older version are void.
@@ -181,6 +235,10 @@ class Archive:
             for table, version in erased.after.items():
                 if version != erased.before.get(table):
                     going += log_before(self.lake, table, version)
+            first = self.history.first_date(contract := due[number].contract)
+            waiting = Inbox(self.lake, self.stream).files() if first else ()
+            gone = files_of_gone(self.lake, contract, erased.after, first) if first else ()
+            going += [path for path in gone if path not in waiting]
         reach("archive.after-settled")
         if due:
             self.writer.check()
@@ -252,7 +310,9 @@ class Archive:
             dates={}, counts=seen.filed, newest=seen.latest,
         )  # fmt: skip
         with step("append", "commit", stream=self.stream):
-            return self.commit(entry, files)
+            committed = self.commit(entry, files)
+        self._time.read(seen.newest, began)
+        return committed
 
     def advance(self, passed: Frontier) -> Archived | None:
         """Commits that no record is left to be read below `passed`. None, and nothing committed, where that stands."""

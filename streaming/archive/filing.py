@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
@@ -19,7 +20,7 @@ from seamline.lake import Lake
 from seamline.portions import in_portions, portion_bytes
 from seamline.schemas.contracts.claimed import Claimed, claimed_by, unclaimed_by
 from seamline.schemas.contracts.contract import Contract
-from seamline.schemas.contracts.decode import claims_version, decode_statement, unclaimed_statement
+from seamline.schemas.contracts.decode import claims_version, decode_statement, filed_from, unclaimed_statement
 from seamline.streaming.archive.tables import RawTable, files_table, write_raw
 from seamline.streaming.split import Split
 from seamline.streaming.stream_plan import UNCLAIMED, Leaving, sharing, topics_read
@@ -52,6 +53,16 @@ class Shelf:
     left_out: tuple[str, ...] = ()
     """Columns that the table holds with another type."""
 
+    fields: tuple[str, ...] = ()
+    """The event's columns."""
+
+    kept: timedelta | None = None
+    """How long an event date stays in the table after its end, by the contract that is in force: its raw retention, and
+    its dedup horizon; None: for good."""
+
+    begins: date | None = None
+    """What lies before this event date is gone, and nothing is filed there any more."""
+
     @property
     def statement(self) -> str:
         """The SELECT whose rows are filed."""
@@ -63,6 +74,7 @@ class Shelf:
 
     def _filed(self, rows: str) -> str:
         columns = ", ".join(map(quote, ("_id_hi", "_id_lo", *self.left_out)))
+        rows = filed_from(rows, self.fields, self.begins) if self.begins else rows
         version = f" REPLACE ({literal(self.marked)} AS _contract_version)" if self.left_out else ""
         return f"SELECT * EXCLUDE ({columns}){version} FROM ({rows})"
 
@@ -100,12 +112,18 @@ def make_shelves(
             version=contract.decoding,
             decode=decode_statement(contract),
             claimed=claimed_by(contract),
+            fields=tuple(field.name for field in contract.fields),
+            kept=_kept(current[name]),
         )
         for (name, layout), contract in sorted(by_table.items())
     ]
     for topic in sorted({topic for topics in read.values() for topic in topics}):
         shelves.append(_unclaimed(topic, sharing(topic, current, read), stream))
     return tuple(shelves)
+
+
+def _kept(contract: Contract) -> timedelta | None:
+    return None if contract.raw_retention is None else contract.raw_retention + contract.horizon
 
 
 def _unclaimed(topic: str, shared: list[Contract], stream: str) -> Shelf:
@@ -118,9 +136,10 @@ def _unclaimed(topic: str, shared: list[Contract], stream: str) -> Shelf:
     return Shelf(table, (topic,), UNCLAIMED, UNCLAIMED, claims_version(shared), statement, unclaimed_by(shared))
 
 
-def fitted(shelf: Shelf, table: RawTable, engine: Kernel) -> Shelf:
-    """The shelf as its table can hold it: new columns are added to the table, those with another type left out."""
-    whole = replace(shelf, left_out=())
+def fitted(shelf: Shelf, table: RawTable, engine: Kernel, begins: date | None = None) -> Shelf:
+    """The shelf as its table can hold it, from the date on at which raw begins: new columns are added to the table,
+    those with another type left out."""
+    whole = replace(shelf, left_out=(), begins=begins)
     return replace(whole, left_out=table.fit(whole.schema(engine)))
 
 

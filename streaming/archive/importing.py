@@ -83,7 +83,8 @@ def import_events(
     shelves = make_shelves(following.contracts, following.lived_by, stream)
     digest = hashlib.sha256(contract.encode())
     began = clock()
-    files, counts = _write(project, contract, shelves, source, _hashed(values(), digest), began)
+    fitting = [replace(shelf, begins=history.first_date(shelf.contract)) for shelf in shelves]
+    files, counts = _write(project, contract, fitting, source, _hashed(values(), digest), began)
     if source != f"import:{digest.hexdigest()}":
         raise UserError(
             Condition.INPUT_INVALID,

@@ -81,15 +81,21 @@ def filled(holdings: Holdings, new: Iterable[str]) -> Filed:
 
 def requested(holdings: Holdings, request: Request, *, fresh: bool = True) -> Filed | None:
     """An import's files, by the tables that are in force: a contract's event time, id or discriminator may change while
-    a request waits. Written anew where they are not `fresh`, since a file's age says how long it may have been part of
-    a table. None where no shelf is for its contract."""
+    a request waits, and raw may begin later. Written anew where they are not `fresh`, since a file's age says how long
+    it may have been part of a table. None where no shelf is for its contract."""
     contract = request.imported.contract
     wanted = {shelf.table for shelf in holdings.shelves if shelf.contract == contract}
     if not wanted:
         return None
+    first = holdings.history.first_date(contract)
+    fresh = fresh and (first is None or all(first <= file.date for file in request.files if _is_of(contract, file)))
     if fresh and wanted <= request.tables and {file.table for file in request.files} <= holdings.tables.keys():
         return [*request.files], {**request.counts}
     return _imported(holdings, contract, request.files)
+
+
+def _is_of(contract: str, file: RawFile) -> bool:
+    return Lake.contract_of(file.table) == contract
 
 
 def _imported(holdings: Holdings, contract: str, files: Sequence[RawFile]) -> Filed:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from datetime import timedelta
 from typing import Any
 
 from seamline.claims import claim_between
 from seamline.clock import Clock, system_clock
+from seamline.errors import TransientError
 from seamline.frontier import Frontier
 from seamline.ledger import Writer
 from seamline.observe.lineage import ReadAndMade
@@ -29,9 +31,14 @@ from seamline.streaming.samples import KafkaEnds, archive_reading
 from seamline.streaming.session import opened
 from seamline.streaming.tasks import Tasks
 
+log = logging.getLogger(__name__)
+
 VACUUM_EVERY = timedelta(hours=6)
 FIRST_VACUUM = timedelta(minutes=10)
 """After the start: a process that is started anew every few hours vacuums too."""
+
+LET_GO_EVERY = timedelta(minutes=10)
+"""How often it is looked whether event dates are past their retention."""
 
 IMPORTING = "import"
 IMPORT_SECONDS = 60.0
@@ -52,6 +59,7 @@ class ArchiveRole:
         self._stream = stream
         self._inbox = Inbox(project.lake, stream)
         self._vacuum = Every(VACUUM_EVERY, clock() - VACUUM_EVERY + FIRST_VACUUM)
+        self._letting_go = Every(LET_GO_EVERY, clock())
         self._clock = clock
         kernel = project.settings.kernel
         engine = project.lake.kernel(kernel.memory, kernel.threads)
@@ -101,6 +109,9 @@ class ArchiveRole:
         self.archive.clear()
         self.archive.take_all(self._inbox)
         answer(self._project.lake, self._stream, self.archive.shelves)
+        if self._letting_go.due(self._clock()):
+            for contract, what in self.archive.let_go(self._ends()).items():
+                log.info("raw of %s: %s", contract, what)
         self.archive.maintain()
         if self._vacuum.due(self._clock()):
             self.archive.vacuum(self._inbox.files)
@@ -118,6 +129,13 @@ class ArchiveRole:
     def _shelves(self) -> tuple[Shelf, ...]:
         following = self._following
         return make_shelves(following.contracts, following.lived_by, self._stream, self._reading.leaving)
+
+    def _ends(self) -> Frontier | None:
+        try:
+            return self._cluster.end(self._reading.prepared.topics.values())
+        except TransientError as error:
+            log.info("no event dates go now, since nobody says where the partitions end: %s", error)
+            return None
 
     def _check(self) -> None:
         self._cluster.check_ids(self._reading.prepared.sources.values())
@@ -143,8 +161,8 @@ def run_archive(
         settings.archive.trigger_ms, settings.archive.max_records, kafka.options, kafka.rest_seconds
     )
     cluster = Cluster(project.bootstrap, settings.kafka.options)
-    log = project.lake.archive_log(stream)
-    claimed = claim_between(project.lake, log, "archive", IMPORTING, IMPORT_SECONDS, clock)
+    logged = project.lake.archive_log(stream)
+    claimed = claim_between(project.lake, logged, "archive", IMPORTING, IMPORT_SECONDS, clock)
     with stopping(stop), claimed as writer:
         role = ArchiveRole(project, stream, writer, cluster, clock)
         ends = KafkaEnds(cluster, lambda: project.bootstrap, lambda: role.read_topics)

@@ -305,6 +305,13 @@ class RawTable:
         self._delta.create_checkpoint()
         return self.version
 
+    def remove(self, files: Sequence[RawFile]) -> int:
+        """Commits that files are no part of the table any more, in one version, which is returned. They stay where they
+        are for who reads older versions."""
+        with self._commit():
+            self._write([self._removed(file, changes=True) for file in files])
+        return self.version
+
     @property
     def listed(self) -> tuple[RawFile, ...]:
         """All its files."""

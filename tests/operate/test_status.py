@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +168,7 @@ def test_a_topic_that_may_lose_records_before_they_are_archived_is_told() -> Non
 def test_what_is_kept_for_how_long_is_shown_as_it_is_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project(tmp_path, "[speed]\nretention_hours = 48\n[batch]\nkeep_versions = 9\n[logs]\nmax_mb = 7\nkeep = 1\n")
     assert json.loads(asked(tmp_path, capsys, "--json"))["retention"] == {
-        "kafka": {}, "raw_hours": None, "raw_as_it_stood_hours": 24, "epochs_hours": 48, "batch_versions": 9,
+        "kafka": {}, "raw_hours": None, "raw": {}, "raw_as_it_stood_hours": 24, "epochs_hours": 48, "batch_versions": 9,
         "logs": {"max_mb": 7, "keep": 1},
     }  # fmt: skip
     lines = [" ".join(line.split()) for line in asked(tmp_path, capsys).splitlines()]
@@ -179,6 +179,10 @@ def test_what_is_kept_for_how_long_is_shown_as_it_is_set(tmp_path: Path, capsys:
     assert Keeping(settings, "", Settings()).rows[:2] == [
         ("Kafka: a, b", "1 h"), ("Kafka: c", "for ever, at most 5 MiB a partition"),
     ]  # fmt: skip
+    kept = Keeping({}, "", Settings(), {"orders": timedelta(days=400)}, {"orders": date(2026, 1, 2)})
+    assert ("raw of orders", "400 days, from 2026-01-02 on") in kept.rows
+    assert ("raw of other contracts", "for ever") in kept.rows
+    assert kept.to_json()["raw"] == {"orders": {"days": 400, "begins": "2026-01-02"}}
 
 
 def test_when_the_archive_last_filed_is_told_by_its_log_and_imports_do_not_count(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ ROOMS = ("src/seamline", "schemas", "streaming", "jobs", "serving")
 
 CHANGES = {
     # follow the ledger: from entry to entry
-    "ArchiveHistory": "_opened _since begun claims counts erased frontier imports snapshot tables",
+    "ArchiveHistory": "_opened _since begins begun claims counts erased frontier imports snapshot tables",
     "Arrivals": "_consumer _topics_at",
     "BatchHistory": "begun by_request forgets gone versions void withdrawn withdrawn_at",
     "History": "_told claim number",

@@ -224,6 +224,8 @@ def _show(found: BackfillPlan) -> None:
         say(f"{found.view}: nothing to do: {found.reason}")
         return
     columns = ("unit", "rows", "bytes", "why")
+    for said in found.gone:
+        note(said)
     rows = [(one.unit, one.rows, bytes_said(one.bytes) if one.bytes else "", one.why) for one in found.units]
     show_table(columns, rows, title=found.view)
     say(f"{len(found.units)} event dates, {found.rows} rows, {bytes_said(found.bytes)}: {_about(found)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from seamline.console import note, say, show_json, show_table
 from seamline.errors import Condition, UserError
-from seamline.jobs.forgetting import Looked
+from seamline.jobs.forgetting import Looked, check_gone
 from seamline.operate.forget import (
     ForgetRequest,
     kept_by_kafka,
@@ -58,6 +59,9 @@ def forget(
     withhold: Annotated[
         bool, typer.Option("--withhold", help="Views of the contract refuse to answer until they are without them.")
     ] = False,
+    drop_gone: Annotated[
+        bool, typer.Option("--drop-gone", help="What views hold of dates whose raw is gone goes too, whole.")
+    ] = False,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,7 +75,9 @@ def forget(
         note(_summary(looked))
     else:
         _preview(looked)
-    if dry_run or not looked.found.rows.num_rows:
+    if not dry_run:
+        check_gone(looked, drop_gone=drop_gone)
+    if dry_run or not (looked.found.rows.num_rows or drop_gone):
         if as_json:
             show_json(_found(looked))
         return
@@ -79,7 +85,7 @@ def forget(
         note("nothing was done")
         raise typer.Exit(1)
     stream = looked.asked.contract.stream
-    number = request(here, looked, withhold=withhold)
+    number = request(here, looked, withhold=withhold, drop_gone=drop_gone)
     note(f"request {number} of stream {stream} stands: whatever happens now, it is gone on with")
     _go_on(here, stream)
     _show([one for one in requests(here) if (one.stream, one.number) == (stream, number)], here, as_json)
@@ -165,8 +171,13 @@ def _preview(looked: Looked) -> None:
 
 def _summary(looked: Looked) -> str:
     counts = looked.found.counts
+    first = looked.archive.first_date(looked.asked.contract.name)
+    gone = (
+        f"; raw is gone before {first}, and what views hold of those dates goes with --drop-gone alone" if first else ""
+    )
     return (
         f"{counts.read} records of {looked.asked.contract.name}: {counts.counted} count, {counts.rejected} are rejected"
+        + gone
     )
 
 
@@ -176,7 +187,12 @@ def _found(looked: Looked) -> dict[str, Any]:
         "contract": looked.asked.contract.name, "field": looked.asked.field, "records": found.counts.read,
         "counted": found.counts.counted, "rejected": found.counts.rejected,
         "days": {day.isoformat(): number for day, number in found.days.items()},
+        "raw_begins": _iso(looked.archive.first_date(looked.asked.contract.name)),
     }  # fmt: skip
+
+
+def _iso(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
 
 
 def _said(one: ForgetRequest) -> dict[str, Any]:

@@ -87,6 +87,8 @@ def _verified(of: Project, view: str, dates: DateRange, sample: int | None, othe
 
 def _show(found: Verification) -> None:
     one = found.comparison
+    for contract, day in one.gone.items():
+        note(f"raw of {contract} is gone before {day}: of earlier event dates nothing was compared")
     for column, why in one.left_out.items():
         note(f"not compared: {column}: {why}")
     if found.rows.num_rows:

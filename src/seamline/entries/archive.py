@@ -17,6 +17,22 @@ class Imported(Value):
     rows: int
 
 
+class Begins(Value):
+    """Where a contract's raw begins: every event date before it is gone, in one entry or in several."""
+
+    date: date
+
+    entry: int
+    """The newest of the archive's entries that had touched one of those dates,"""
+
+    end: Frontier
+    """and how far raw had come by it: what was computed from less than that lacks records of dates that are gone."""
+
+    def were_read(self, cut: Frontier, entry: int) -> bool:
+        """Whether a version with that cut, which has read the archive up to that entry, has read all of them."""
+        return self.end <= cut and self.entry <= entry
+
+
 class Archived(EntryBase):
     """Everything in (start, end] (and whole imports) stands in the raw tables at these versions."""
 
@@ -40,6 +56,9 @@ class Archived(EntryBase):
 
     before: dict[str, int] = {}
     """Then, the versions of the raw tables that still held them."""
+
+    begins: dict[str, Begins] = {}
+    """By contract, where its raw begins from this entry on."""
 
 
 class Erased(Value):
@@ -114,6 +133,7 @@ class ArchiveSnapshot(EntryBase):
     """All that were taken in."""
 
     erased: tuple[Erased, ...] = ()
+    begins: dict[str, Begins] = {}
 
     touched: str
     """What was touched when, oldest first, as `held` packs it: the older the coarser."""

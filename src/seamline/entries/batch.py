@@ -43,6 +43,12 @@ class Reserved(EntryBase):
     skipped: dict[str, str] = {}
     """As in the version it leads to, of this run alone."""
 
+    gone: dict[str, date] = {}
+    """As in the version it leads to."""
+
+    kept: int | None = None
+    """Where it builds on no version: the one whose dates stand of which raw is gone."""
+
 
 class ColumnDrift(Value):
     """One column's difference between what was served and what was recomputed, at the same cut."""
@@ -124,6 +130,14 @@ class Version(EntryBase, Stored):
 
     skipped: dict[str, str] = {}
     """Whole dates that an operator wanted recomputed, and then left as they were, by whose word: until they are."""
+
+    gone: dict[str, date] = {}
+    """By raw table that it read, the event date before which that held nothing any more: what stands here of earlier
+    ones was computed before, and carried."""
+
+    begins: dict[str, date] = {}
+    """By contract, the event date before which it holds nothing, since raw held nothing any more when the definition
+    was first built."""
 
     units: dict[str, tuple[DataFile, ...]]
     """Unit (`seamline.units` says how they are named) to its files, for the event dates that were rewritten."""

@@ -48,6 +48,10 @@ class Forget(EntryBase):
     counts: Counts
     """Of the records that were found."""
 
+    drop_gone: bool = False
+    """Whether it was asked that what stands of event dates goes too whose raw is gone: nobody can compute it without
+    those records, or tell whether it holds any."""
+
     withhold: bool = False
     """Whether views of the contract are not answered until they are without those records."""
 

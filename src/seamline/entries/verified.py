@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 from seamline.entries.base import EntryBase
@@ -29,6 +30,9 @@ class Comparison(EntryBase):
 
     drift: tuple[ColumnDrift, ...] = ()
     """Columns that differ; `(group)` for groups that one side does not have."""
+
+    gone: dict[str, date] = {}
+    """By contract, the event date before which raw held nothing any more, so that nothing was compared."""
 
     left_out: dict[str, str] = {}
     """Columns that were not compared, by why."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
-from seamline.entries.archive import Archived, ArchiveSnapshot, Erased, Imported, Maintained, Touched
+from seamline.entries.archive import Archived, ArchiveSnapshot, Begins, Erased, Imported, Maintained, Touched
 from seamline.entries.base import Claim, Counts, EntryBase, held
 from seamline.frontier import START, Frontier
 from seamline.history.base import History
@@ -30,6 +30,7 @@ class ArchiveHistory(History):
         self.counts: dict[str, Counts] = {}
         self.claims: list[int] = []
         self.erased: dict[int, Erased] = {}
+        self.begins: dict[str, Begins] = {}
         self.snapshot: tuple[int, ArchiveSnapshot] | None = None
         self.begun = False
         self._opened: tuple[Touched, ...] | None = None
@@ -52,6 +53,7 @@ class ArchiveHistory(History):
         self.frontier = entry.end
         self.tables.update(entry.tables)
         self.imports.update({i.source: i for i in entry.imports})
+        self.begins.update(entry.begins)
         for request in entry.erased:
             self.erased[request] = Erased(
                 request=request, entry=number, before=entry.before, after=entry.tables, dates=entry.dates
@@ -66,6 +68,7 @@ class ArchiveHistory(History):
         self.frontier, self.tables, self.counts = entry.end, dict(entry.tables), dict(entry.counts)
         self.imports = {i.source: i for i in entry.imports}
         self.erased = {one.request: one for one in entry.erased}
+        self.begins = dict(entry.begins)
         self._opened, self._since = None, []
 
     @property
@@ -80,6 +83,10 @@ class ArchiveHistory(History):
         """When records of Kafka were last filed; None where none were, or too long ago to tell."""
         return max((one.at for one in self.touched if not one.beside), default=None)
 
+    def first_date(self, contract: str) -> date | None:
+        """The event date at which a contract's raw begins; None: nothing of it is gone."""
+        return self.begins[contract].date if contract in self.begins else None
+
     def after_snapshot(self) -> int:
         """How many entries stand after the newest snapshot, or in all."""
         return self.number - (self.snapshot[0] if self.snapshot else 0)
@@ -89,7 +96,7 @@ class ArchiveHistory(History):
         return ArchiveSnapshot(
             at=now, claim=claim, claims=tuple(self.claims), end=self.frontier, tables=self.tables, counts=self.counts,
             imports=tuple(self.imports.values()), erased=tuple(self.erased.values()),
-            touched=held(coarsened(self.touched, now)),
+            begins=self.begins, touched=held(coarsened(self.touched, now)),
         )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from seamline.jobs.resources import Resources
 from seamline.jobs.stages import Decided, Reservation, Target, Unpublished
 from seamline.jobs.words import Words
 from seamline.jobs.work import run_unit
+from seamline.lake import Lake
 from seamline.schemas.project import Project
 from seamline.schemas.views.properties import by_hour
 from seamline.sides.raw import by_day, raw_files
@@ -82,6 +83,9 @@ class BackfillPlan(Value):
     reason: str = ""
     """Why there is nothing to do, where there is not."""
 
+    gone: tuple[str, ...] = ()
+    """Where raw of what was asked for is gone in part, by contract: those dates stay as they are."""
+
     cut: Frontier | None = None
     """Where the served version ends."""
 
@@ -123,7 +127,15 @@ def plan_backfill(project: Project, view: str, asked: DateRange, definition: str
     base = target.logs.batch.versions.get(plan.base) if plan.base is not None else None
     estimate = estimated(target.logs.batch, rows) or probed(resources, decided, rows)
     cut = base.cut if base else None
-    return none.model_copy(update={"units": units, "estimate": estimate, "cut": cut, "after": plan.cut})
+    gone = tuple(_gone(plan, asked)) if target.source is None else ()
+    said = {"units": units, "estimate": estimate, "cut": cut, "after": plan.cut, "gone": gone}
+    return none.model_copy(update=said)
+
+
+def _gone(plan: Plan, asked: DateRange) -> Iterator[str]:
+    for table, day in sorted(plan.gone.items()):
+        if asked.first is None or asked.first < day:
+            yield f"raw of {Lake.contract_of(table)} is gone before {day}: what stands of earlier event dates stays"
 
 
 def _of_definition(ledger: LedgerAsRead, view: str, definition: str) -> Decided | Nothing:

@@ -142,8 +142,9 @@ class _OfContract:
 
     def changed(self) -> pa.Table:
         """Every event that only one side counted, and why."""
+        first = self.asked.archive.first_date(self.contract.name) or date.min  # of what is gone there is nothing to say
         every = {*self._days, *self.mended["_event_date"].to_pylist()}
-        days = sorted(every if self.dates is None else self.dates)
+        days = sorted(day for day in (every if self.dates is None else self.dates) if first <= day)
         found, read = list[pa.Table](), list[pa.Table]()
         for day in days:
             changed, came = self._of_day(day)

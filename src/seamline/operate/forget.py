@@ -170,9 +170,9 @@ def _check_archived(project: Project, stream: str) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def request(project: Project, looked: Looked, *, withhold: bool) -> int:
-    """Puts the request; its number in the stream's forget log."""
-    return ask(project.lake, _engine(project), looked, system_clock, withhold=withhold)
+def request(project: Project, looked: Looked, *, withhold: bool, drop_gone: bool = False) -> int:
+    """Puts the request; its number in the stream's forget log. Raises what `ask` does."""
+    return ask(project.lake, _engine(project), looked, system_clock, withhold=withhold, drop_gone=drop_gone)
 
 
 def pursue(project: Project, stream: str, show: Show = unshown, units: Runner | None = None) -> str:

@@ -16,6 +16,7 @@ from seamline.kernel import Kernel
 from seamline.lake import RAW, Lake
 from seamline.schemas.project import Project
 from seamline.streaming.archive.erasing import POSITION
+from seamline.streaming.archive.expiring import files_of_gone
 from seamline.streaming.archive.vacuum import log_before
 
 
@@ -38,14 +39,18 @@ def left(lake: Lake, engine: Kernel, stream: str, number: int, request: Forget, 
     """The objects that hold records of a request, or that may, in each layer."""
     return [
         *_in_raw(lake, engine, stream, number, request),
-        *left_in_batch(lake, [request.file]),
+        *left_in_batch(lake, stream, request.contract, [request.file]),
         *_in_speed(lake, stream, cleared),
     ]
 
 
 def _in_raw(lake: Lake, engine: Kernel, stream: str, number: int, request: Forget) -> Iterator[str]:
-    """Raw files with a record that was found, whichever version names them, and what the tables' logs say of before."""
-    erased = ArchiveHistory(lake.archive_log(stream)).erased.get(number)
+    """Raw files with a record that was found, whichever version names them, or of dates that are gone, where nobody has
+    looked; and what the tables' logs say of before."""
+    archive = ArchiveHistory(lake.archive_log(stream))
+    erased, first = archive.erased.get(number), archive.first_date(request.contract)
+    if first is not None:
+        yield from files_of_gone(lake, request.contract, archive.tables, first)
     tables = erased.after if erased is not None else {}
     for item in lake.listed(RAW):
         path = item["path"]

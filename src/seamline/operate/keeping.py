@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from seamline.config import Settings
@@ -25,6 +25,12 @@ class Keeping:
 
     settings: Settings
 
+    raw: Mapping[str, timedelta] = field(default_factory=dict)
+    """By contract that says so, how long raw keeps an event date."""
+
+    begins: Mapping[str, date] = field(default_factory=dict)
+    """By contract of which raw is gone, the event date that it begins at."""
+
     @property
     def rows(self) -> list[tuple[str, str]]:
         """For people: what, and for how long. Topics of which the same holds stand together."""
@@ -34,12 +40,17 @@ class Keeping:
         kafka = [(f"Kafka: {', '.join(names)}", said) for said, names in alike.items()]
         return [
             *(kafka or [("Kafka", "not known")]),
-            ("raw", "for ever"),
+            ("raw", "for ever") if not self.raw else ("raw of other contracts", "for ever"),
+            *((f"raw of {name}", self._kept(name)) for name in sorted({*self.raw, *self.begins})),
             ("raw as it stood", f"{duration(of.archive.retention_hours * 3600)}, more where a version read it"),
             ("epochs", f"{duration(of.speed.retention_hours * 3600)} after a batch version covers them"),
             ("batch versions", f"the newest {of.batch.keep_versions}"),
             ("logs", f"{of.logs.keep + 1} files of {of.logs.max_mb} MiB for each process"),
         ]
+
+    def _kept(self, contract: str) -> str:
+        lasts = f"{self.raw[contract].days} days" if contract in self.raw else "for ever"
+        return f"{lasts}, from {self.begins[contract]} on" if contract in self.begins else lasts
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; None: for ever, or without a bound."""
@@ -48,6 +59,13 @@ class Keeping:
         return {
             "kafka": kafka,
             "raw_hours": None,
+            "raw": {
+                name: {
+                    "days": self.raw[name].days if name in self.raw else None,
+                    "begins": self.begins[name].isoformat() if name in self.begins else None,
+                }
+                for name in sorted({*self.raw, *self.begins})
+            },
             "raw_as_it_stood_hours": of.archive.retention_hours,
             "epochs_hours": of.speed.retention_hours,
             "batch_versions": of.batch.keep_versions,

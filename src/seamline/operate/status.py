@@ -62,7 +62,9 @@ def project_status(project: Project, serving: Serving | None = None) -> ProjectS
     lake, states, backfills = serving.status(said.ends), tuple(role_states(project)), tuple(under_way(project))
     waiting = why_waiting(project, lake)
     promises = kept_as_served(project.contracts, lake)
-    keeping = Keeping(said.keeps, said.bootstrap, project.settings)
+    raw = {one.name: one.raw_retention for one in project.contracts.values() if one.raw_retention is not None}
+    begins = {name: day for stream in lake.streams.values() for name, day in stream.raw_begins.items()}
+    keeping = Keeping(said.keeps, said.bootstrap, project.settings, raw, begins)
     short = all_too_short(keeping, lake.streams.values(), system_clock())
     found = needs(lake, states, backfills, waiting, project.settings.archive.max_records, promises, short)
     return ProjectStatus(lake, said.unknown, states, backfills, tuple(found), keeping, addresses(project.state))

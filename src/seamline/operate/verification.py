@@ -25,6 +25,7 @@ from seamline.jobs.asked import DateRange
 from seamline.jobs.audit import without_values
 from seamline.jobs.compare import GROUP, TOLERANCE, empty_partials
 from seamline.jobs.decide import newest_state
+from seamline.jobs.gone import begin_of, is_gone
 from seamline.jobs.plan import table_of
 from seamline.jobs.sample import hashed
 from seamline.jobs.straight import another_statement, straight_statement
@@ -108,7 +109,8 @@ def verify_view(
     """Compares a view's served rows with those of raw, and records what was found.
 
     Takes the time of a pass over the raw files of the dates that are looked at, all of their copies told apart at once;
-    of a sample, over the dates that hold its groups. `other`: an engine that is not the kernel.
+    of a sample, over the dates that hold its groups. Dates whose raw is gone are left out. `other`: an engine that is
+    not the kernel.
 
     Raises VIEW_UNKNOWN; VIEW_NOT_READY where no batch version is served; OUT_OF_RETENTION where raw no longer stands as
     it was read; QUERY_REFUSED where the engine cannot say the view; VALUE_OUT_OF_RANGE where a group is.
@@ -116,7 +118,9 @@ def verify_view(
     began, lake, settings = time.monotonic(), project.lake, project.settings.kernel
     kernel = lake.kernel(settings.memory, settings.threads)
     found = subject_of(lake, view)
-    found = replace(found, files={u: files for u, files in found.files.items() if Unit.parse(u).day in dates})
+    units = {unit: Unit.parse(unit) for unit in found.files}
+    there = {name for name, one in units.items() if not is_gone(one, found.contracts, found.version.gone)}
+    found = replace(found, files={u: of for u, of in found.files.items() if u in there and units[u].day in dates})
     salt, days = new_attempt(), None
     most = None
     if sample is not None:
@@ -137,7 +141,7 @@ def verify_view(
     comparison = Comparison(
         at=clock(), definition=found.definition.hash, version=found.number, engine="spark" if other else "duckdb",
         dates=dates.name if dates != ALL_DATES else "", sample=sample, keys=keys, drift=drift,
-        left_out=left_out, seconds=round(time.monotonic() - began, 2),
+        left_out=left_out, gone=begin_of(found.version.gone), seconds=round(time.monotonic() - began, 2),
     )  # fmt: skip
     told = without_values(drift, found.definition)  # what stands in a log may outlive a record that is forgotten
     record(lake, view, comparison.model_copy(update={"drift": told}))
@@ -277,11 +281,23 @@ def _straight(
                 continue
             of = _inputs(lake, events)
             statement = straight_statement(
-                contract, events.fields, version.cut, version.imports, dates, of, again=events.again
+                contract,
+                events.fields,
+                version.cut,
+                version.imports,
+                _there(dates, version, contract),
+                of,
+                again=events.again,
             )
             tables[contract.name] = f"events_{number}"
             inputs[f"events_{number}"] = stack.enter_context(engine.scratch(statement, of))
         yield stack.enter_context(engine.scratch(found.definition.select_over(tables), inputs))
+
+
+def _there(dates: DateRange, version: Version, contract: Contract) -> DateRange:
+    """The dates of which raw still held anything."""
+    first = version.gone.get(table_of(contract))
+    return dates if first is None else replace(dates, first=max(first, dates.first or first))
 
 
 def _as_served(definition: Definition) -> str:

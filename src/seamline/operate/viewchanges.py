@@ -128,7 +128,7 @@ class _Dividing:
             tuple(groups),
             tuple(totals_of(groups, names)),
             left_out,
-            self._note(lost),
+            "; ".join(filter(None, (self._note(lost), self._gone(new)))),
         )
 
     @property
@@ -198,6 +198,13 @@ class _Dividing:
 
     def _epochs(self) -> list[Any]:
         return [epoch for _, epoch in sorted(self.speed.epochs.items())]
+
+    def _gone(self, new: Definition) -> str:
+        """What raw cannot tell any more."""
+        archive = ArchiveHistory(self.lake.archive_log(self.stream))
+        gone = {one.name: archive.first_date(one.name) for one in self.catalogue.contracts(new.hash)}
+        said = [f"raw of {name} is gone before {first}" for name, first in sorted(gone.items()) if first]
+        return f"{', '.join(said)}: what changed there is told as 'backfill'" if said else ""
 
     def _note(self, lost: Sequence[int]) -> str:
         return "; ".join(filter(None, [self._by_segments(), _of_lost(lost, self._rest(lost))]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 from seamline.entries.views import Published
@@ -38,6 +39,9 @@ class ViewDifference:
     raw: tuple[int, int] | None = None
     """Event dates and bytes to read again."""
 
+    begins: Mapping[str, date] = field(default_factory=dict)
+    """By contract of which raw is gone, the event date that a rebuild would begin at."""
+
     @property
     def words(self) -> str:
         """What it needs, in a line."""
@@ -46,6 +50,7 @@ class ViewDifference:
         if self.state:
             return self.state
         held = f": {self.raw[0]} event dates, {bytes_said(self.raw[1])} of raw" if self.raw else ""
+        held += "".join(f", of {name} from {day} on alone" for name, day in sorted(self.begins.items()))
         return {
             "nothing": "nothing: it is what is served",
             "apply": "'seamline views apply' takes it over: nothing is rebuilt"
@@ -99,8 +104,9 @@ def _difference(project: Project, catalogue: Catalogue, name: str, view: ParsedV
     costly = difference.needs in ("rebuild", "another name")
     raw = _raw(project, contracts) if costly and definition.base is None else None
     return ViewDifference(
-        name, old.hash if old else None, new.hash, difference, _being(state, compiled) if costly else "", raw
-    )
+        name, old.hash if old else None, new.hash, difference, _being(state, compiled) if costly else "", raw,
+        _begins(project, contracts) if raw else {},
+    )  # fmt: skip
 
 
 def _side(catalogue: Catalogue, hash_: str) -> Side:
@@ -127,6 +133,11 @@ def _being(state: Published | None, new: Compiled) -> str:
             " through the archive, as 'seamline views apply' does"
         )
     return ""
+
+
+def _begins(project: Project, contracts: Iterable[Contract]) -> dict[str, date]:
+    found = {one.name: ArchiveHistory(project.lake.archive_log(one.stream)).first_date(one.name) for one in contracts}
+    return {name: day for name, day in found.items() if day is not None}
 
 
 def _raw(project: Project, contracts: Iterable[Contract]) -> tuple[int, int] | None:

@@ -38,6 +38,9 @@ class PastState:
     asked: str
     """The event dates that an operator wanted recomputed, or ''."""
 
+    begins: str
+    """By contract, the event date before which the version holds nothing, since raw did not when it was first built."""
+
 
 def past_states(project: Project, name: str, most: int) -> list[PastState]:
     """What a view has served, the newest first. Its newest state holds 256 of those before it. Raises VIEW_UNKNOWN."""
@@ -52,7 +55,11 @@ def past_states(project: Project, name: str, most: int) -> list[PastState]:
                 at=state.at.replace(microsecond=0), reason=state.reason, by=state.by, served=state.served,
                 version=state.version,
                 counted=version.counts.counted if version else None, audit=said_of(version.audit) if version else "",
-                asked=version.asked if version else "",
+                asked=version.asked if version else "", begins=_begins(version) if version else "",
             )
         )  # fmt: skip
     return found
+
+
+def _begins(version: Version) -> str:
+    return ", ".join(f"{name} {day}" for name, day in sorted(version.begins.items()))
