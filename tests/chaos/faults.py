@@ -25,6 +25,7 @@ from seamline.claims import read_lease
 from seamline.clock import system_clock
 from seamline.commitpoint import POINTS
 from seamline.errors import Condition
+from seamline.history.backfills import BackfillHistory
 from seamline.jobs.retention import retain
 
 REACH_SECONDS = 40
@@ -242,8 +243,17 @@ def pause_backfill(world: World, random: Random) -> str:
     """A backfill of every date is paused by an operator, and gone on with by another process, looked at when all is
     over."""
     view = random.choice(VIEWS)
-    world.begin("backfill", "run", view)
-    time.sleep(random.uniform(2, 8))
+    child = world.begin("backfill", "run", view)
+    backfills = BackfillHistory(world.lake.backfill_log(view))
+
+    def begun() -> bool:
+        backfills.catch_up()
+        return bool(backfills.open) or child.exit_code() is not None
+
+    wait_until(begun, REACH_SECONDS, f"a backfill of {view}")
+    if not backfills.open:
+        raise Missed(f"nothing of {view} was to be computed")
+    time.sleep(random.uniform(0, 2))
     said = _took(world.command("backfill", "pause", view), f"backfill pause of {view}")
     if said == "done":
         time.sleep(random.uniform(0.5, 4))
@@ -252,12 +262,20 @@ def pause_backfill(world: World, random: Random) -> str:
 
 
 def forget_buyer(world: World, random: Random) -> str:
-    """An operator has every order of a buyer forgotten, for good."""
-    buyer = f"b{random.randrange(7)}"
-    words = ("forget", "--contract", TOPIC, "--where", f"buyer = '{buyer}'", "--yes")
-    with world.forgetting(buyer):
-        said = _took(world.command(*words, seconds=300), "forget")  # it waits for the roles for two minutes
-    return f"{buyer} {said}"
+    """An operator has every order of a buyer forgotten, for good; the command is looked at when all is over."""
+    buyer, asked = f"b{random.randrange(7)}", list[int]()
+    child = world.begin("forget", "--contract", TOPIC, "--where", f"buyer = '{buyer}'", "--yes")
+
+    def settled() -> bool:
+        asked.extend(world.new_requests(buyer))
+        return bool(asked) or child.exit_code() is not None
+
+    try:
+        wait_until(settled, 3 * REACH_SECONDS, "a request")
+    except AssertionError:
+        child.clear()  # or it would ask later, and nobody would know for whom
+    asked.extend(world.new_requests(buyer))
+    return f"{buyer}, request {asked}" if asked else f"{buyer}, refused"
 
 
 def retry_quarantine(world: World, random: Random) -> str:

@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -223,16 +222,12 @@ class World:
                 self._batches[definition] = BatchHistory(self.lake.batch_log(definition))
         return self._batches
 
-    @contextmanager
-    def forgetting(self, buyer: str) -> Iterator[None]:
-        """Requests that are put while the block lasts are this buyer's: the ledger does not say whose they are."""
+    def new_requests(self, buyer: str) -> list[int]:
+        """The requests to forget that were not there before. They are this buyer's: the ledger does not say whose."""
         self._forgets.catch_up()
-        before = set(self._forgets.requests)
-        try:
-            yield
-        finally:
-            self._forgets.catch_up()
-            self._buyers |= dict.fromkeys(set(self._forgets.requests) - before, buyer)
+        new = self._forgets.requests.keys() - self._buyers.keys()
+        self._buyers |= dict.fromkeys(new, buyer)
+        return sorted(new)
 
     @property
     def asked(self) -> list[Asked]:

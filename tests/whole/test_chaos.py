@@ -11,8 +11,8 @@ import pytest
 from places import ROOT
 
 TESTS = ROOT / "tests"
-KILLS, SEED = 5, 520
-"""Compaction frozen, a new definition, speed killed, a second one refused, broker and batch killed, archive frozen."""
+KILLS, SEED = 5, 52
+"""A unit killed, a backfill paused, a new definition, compaction frozen, a buyer forgotten, the broker killed."""
 
 
 @pytest.mark.broker
