@@ -11,11 +11,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from expiring_world import BY_HAND, CHANGED, DAYS, KEPT, SALES, TEXT, VIEWS, ExpiringWorld
 from obstore.store import LocalStore
 from stream_parts import records
 
+from seamline.entries.archive import Imported
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.history.batch import BatchHistory
 from seamline.history.forget import ForgetHistory
@@ -29,7 +31,12 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import parse_contract
 from seamline.schemas.contracts.decode import BEYOND_RETENTION, DATE_GONE, decode_statement
 from seamline.schemas.states import drop_view
-from seamline.sides.raw import raw_files
+from seamline.sides.raw import RawFile, raw_files
+from seamline.streaming.archive.expiring import Expiring
+from seamline.streaming.archive.filing import file_records
+from seamline.streaming.archive.inbox import Inbox
+from seamline.streaming.gathered import gather
+from seamline.streaming.tasks import RECORDS
 
 STEPS = ("archive.before-gone", "archive.after-gone", "archive.after-begins")
 LONG_AGO = 12 * DAYS
@@ -222,6 +229,56 @@ def rejects(world: ExpiringWorld) -> dict[str, int]:
     return {row["_reject"]: row["n"] for row in rows}
 
 
+def test_an_import_that_waited_as_dates_went_is_filed_anew(sales: ExpiringWorld) -> None:
+    archive, inbox = sales.process, Inbox(sales.lake, "main")
+    orders = [sales.order(), sales.order(1)]
+    sales.clock.advance(-9 * DAYS)
+    old = [sales.order(), sales.order(0.5)]
+    rows = [
+        {"source": "import:0", "partition": 0, "offset": n, "timestamp": at, "key": b"", "value": one.bytes}
+        for n, (one, at) in enumerate((one, one.timestamp) for one in (*old, *orders))
+    ]
+    sales.clock.advance(9 * DAYS)
+    shelves = [shelf for shelf in archive.shelves if shelf.contract == "orders"]
+    seen = gather(file_records(archive.engine, sales.lake, shelves, pa.Table.from_pylist(rows, schema=RECORDS), {}))
+    imported, files = Imported(source="import:0", contract="orders", rows=4), [RawFile(**one) for one in seen.files]
+    inbox.put(imported, files, seen.filed, [shelf.table for shelf in shelves])
+    sales.let_go()
+    assert any(sales.begins and file.date < sales.begins for file in files)
+    assert archive.take_all(inbox) == 1
+    sales.imports["import:0"] = [*old, *orders]
+    sales.late |= {("import:0", 0), ("import:0", 1)}
+    assert rejects(sales)[DATE_GONE] == 2
+    sales.refresh_all()
+    sales.check()
+
+
+def test_a_rejected_record_that_counts_under_a_date_that_stays_keeps_its_own(tmp_path: Path) -> None:
+    """A live definition takes an amount that the project's contract rejects; the event lies ahead of its record."""
+    world = ExpiringWorld(tmp_path, view=SALES)
+    begun(world)
+    due = (world.clock() - (KEPT + 2) * DAYS - timedelta(hours=1)).date()
+    table = next(path for path in world.history.tables if "orders-" in path)
+    world.let_go()
+    assert world.begins == due
+    world.clock.advance(timedelta(hours=6))
+    ahead = world.order(-0.9)
+    assert ahead.day > ahead.timestamp.date()
+    world.contract = parse_contract(TEXT.replace("logicalType: integer", RULED), "orders.yaml")
+    world.produce(ahead)
+    world.both()  # filed by what the project says now, read by both
+    raw = raw_files(world.lake, table, world.history.tables[table])
+    assert [file for file in raw if file.date == ahead.timestamp.date() and file.rejects]
+    expiring = Expiring(world.lake, "main", world.lake.kernel(), world.history, world.clock())
+    catalogue = Catalogue(world.lake)
+    listed = [file for file in raw if file.date < ahead.day]
+    assert expiring._awaited(catalogue, "orders", listed, ahead.day) == ahead.timestamp.date()
+    assert expiring._awaited(catalogue, "orders", listed, ahead.day + DAYS) == ahead.day + DAYS
+
+
+RULED = "logicalType: integer, logicalTypeOptions: {minimum: 100}"
+
+
 # --- who is waited for
 
 
@@ -334,6 +391,21 @@ def test_who_was_away_as_dates_went_begins_anew(sales: ExpiringWorld) -> None:
     sales.refresh_all()
     assert sales.state("sales")[1].begins == {"orders": sales.begins}  # type: ignore[union-attr]
     sales.check()
+
+
+def test_what_is_carried_and_not_read_any_more_is_an_error(sales: ExpiringWorld) -> None:
+    sales.let_go()
+    sales.refresh_all()
+    definition, version = sales.state("sales")
+    assert version is not None
+    batch, log = BatchHistory(sales.lake.batch_log(definition)), sales.lake.batch_log(definition)
+    for number in batch.versions:  # another engine's, as it were
+        stored = batch.versions[number].model_copy(update={"layout": 10**6})
+        sales.lake.store.put(log.path(number), stored.model_dump_json().encode())
+    with pytest.raises(SeamlineError) as caught:
+        sales.batch.rebuild("sales")
+    assert caught.value.condition is Condition.KERNEL_VERSION
+    assert "cannot be computed again" in str(caught.value)
 
 
 # --- forgetting
