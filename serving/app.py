@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from seamline.addresses import reached_at
 from seamline.clock import Clock, system_clock
 from seamline.config import Settings
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
@@ -251,8 +252,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _write_address(project: Project, listening: socket.socket) -> None:
     host, port = listening.getsockname()[:2]
-    reach = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    said = {"url": f"http://{reach}:{port}", "host": host, "port": port, "pid": os.getpid()}
+    said = {"url": f"http://{reached_at(host, port)}", "host": host, "port": port, "pid": os.getpid()}
     put_whole(project.state / ADDRESS, json.dumps(said) + "\n")
 
 

@@ -19,6 +19,7 @@ from socket import AF_INET6, create_connection
 import psutil
 from prometheus_client import MetricsHandler
 
+from seamline.addresses import reached_at
 from seamline.config import MetricsSection
 from seamline.errors import Condition, UserError
 from seamline.observe.meters import METERS
@@ -108,7 +109,6 @@ def _listening(settings: MetricsSection) -> _Server:
 
 def _tell(server: _Server, file: Path, process: str) -> Path:
     host, port = server.server_address[:2]
-    reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(str(host), str(host))  # noqa: S104
-    target = f"[{reach}]:{port}" if ":" in reach else f"{reach}:{port}"
+    target = reached_at(str(host), int(port))
     put_whole(file, json.dumps([{"targets": [target], "labels": {"process": process, PID: str(os.getpid())}}]) + "\n")
     return file
