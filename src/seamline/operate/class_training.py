@@ -29,8 +29,8 @@ JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 ENDS_WITHIN = 120.0
 """Seconds that a JVM may take to write its archive as it ends."""
 
-KEPT = 6
-"""Archives: of other releases and Javas, too, which take 150 MB each."""
+KEPT = 8
+"""Archives, those that were asked for last: of other releases and Javas, too, which take 150 MB each."""
 
 
 def ensure_archives() -> tuple[Path, Path]:
@@ -40,6 +40,8 @@ def ensure_archives() -> tuple[Path, Path]:
     folder = made(targets[0].parent)
     with FileLock(folder / ".lock"):
         missing = [target for target in targets if not target.exists()]
+        for target in {*targets} - {*missing}:
+            target.touch()
         if missing:
             with tempfile.TemporaryDirectory(prefix=".training-", dir=folder) as aside:
                 _train(Path(aside), missing)
