@@ -51,7 +51,8 @@ def raw_table(lake: Lake, contract: Contract) -> LineageDataset:
     """A contract's raw table."""
     place = lake.absolute(lake.raw_path(contract.name, contract.layout))
     uri = urlparse(place)
-    namespace, name = (f"{uri.scheme}://{uri.netloc}", uri.path.strip("/")) if uri.netloc else ("file", uri.path)
+    store = uri._replace(path="", params="", query="", fragment="").geturl()
+    namespace, name = (store, uri.path.strip("/")) if uri.netloc else ("file", uri.path)
     return LineageDataset(namespace, name, _columns([contract]))
 
 
