@@ -97,7 +97,7 @@ def test_a_lease_is_renewed_while_the_block_lasts() -> None:
     log = lake.speed_log("main")
     with claim(lake, log, "speed", lease=timedelta(seconds=0.3)):
         first = read_lease(lake, log)
-        wait_until(lambda: (now := read_lease(lake, log)) and first and now.until > first.until, 10, "renewal")
+        wait_until(lambda: (now := read_lease(lake, log)) and first and now.until > first.until, 60, "renewal")
     assert read_lease(lake, log) is None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -76,6 +77,15 @@ EVENT = {
 """What OpenLineage 2-0-2 asks of an event of a run, in short."""
 
 PARENT = "01930000-0000-7000-8000-000000000001"
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """What OpenLineage's client adds to the environment, its address under another name, goes with the test."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture

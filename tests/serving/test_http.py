@@ -66,7 +66,7 @@ def running_role(folder: Path, **gate: Any) -> Iterator[Role]:
     made.epoch(rows(20))
     running = Role(made, **gate)
     running.follower.start()
-    wait_until(lambda: running.client.get("/healthz").status_code == 200, 10, "the role is ready")
+    wait_until(lambda: running.client.get("/healthz").status_code == 200, 60, "the role is ready")
     yield running
     running.stop()
 
@@ -86,14 +86,14 @@ def reading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Role]:
 
 def test_it_is_healthy_only_once_a_snapshot_is_loaded(tmp_path: Path) -> None:
     running = Role(Handmade(tmp_path))
-    wait_until(lambda: running.server.started, 10, "the server listens")
+    wait_until(lambda: running.server.started, 60, "the server listens")
     early = running.client.get("/healthz")
     assert (early.status_code, early.json()["ready"]) == (503, False)
     refused = running.query(ALL)
     assert (refused.status_code, refused.json()["condition"]) == (503, "VIEW_NOT_READY")
     assert refused.headers["Retry-After"] == "1"
     running.follower.start()
-    wait_until(lambda: running.client.get("/healthz").json()["ready"], 10, "the snapshot is loaded")
+    wait_until(lambda: running.client.get("/healthz").json()["ready"], 60, "the snapshot is loaded")
     running.stop()
 
 
@@ -101,7 +101,7 @@ def test_answers_follow_the_ledger_and_carry_their_proof(role: Role) -> None:
     role.made.epoch(rows(20, 20))
     role.made.version(role.made.sent[:20], cut=20)
     role.reached(40)
-    wait_until(lambda: role.query(ALL).json()["provenance"]["sales"]["version"] == 1, 10, "the version is served")
+    wait_until(lambda: role.query(ALL).json()["provenance"]["sales"]["version"] == 1, 60, "the version is served")
     said = role.query("SELECT hour, shop, orders, amount FROM sales ORDER BY ALL").json()
     check_json(said["provenance"]["sales"])
     assert [c["name"] for c in said["columns"]] == ["hour", "shop", "orders", "amount"]
@@ -178,7 +178,7 @@ def test_an_unknown_path_says_which_there_are(reading: Role) -> None:
 def test_a_hole_is_a_conflict_and_never_a_number(role: Role) -> None:
     role.made.version(role.made.sent, cut=20)
     role.made.epoch(rows(5, 20), start=30)
-    wait_until(lambda: role.query(ALL).status_code == 409, 10, "the hole is seen")
+    wait_until(lambda: role.query(ALL).status_code == 409, 60, "the hole is seen")
     refused = role.query(ALL).json()
     assert (refused["condition"], refused["where"]) == ("SEAM_HOLE", "(orders/0:20] to (orders/0:30]")
     assert role.client.get("/v1/status").json()["views"]["sales"]["state"] == "hole"
@@ -196,7 +196,7 @@ def test_an_entry_that_cannot_be_read_is_told_and_answers_stay(role: Role) -> No
 
     log = role.made.lake.speed_log("main")
     obstore.put(role.made.lake.store, log.path(2), b'{"format": 99}')
-    wait_until(lambda: "failing" in role.client.get("/healthz").json(), 10, "the failure is told")
+    wait_until(lambda: "failing" in role.client.get("/healthz").json(), 60, "the failure is told")
     assert role.client.get("/healthz").json()["failing"]["condition"] == "LEDGER_FORMAT"
     assert role.query(ALL).status_code == 200
 
