@@ -205,7 +205,7 @@ def test_what_will_be_rejected_is_said_with_its_reasons_before_it_is_sent(tmp_pa
     }
     said: list[str] = []
     say_rejected(survey, SALES, said.append)
-    assert "7 of 8 records will be rejected: 2 × bad JSON, 2 × wrong type: n, 1 × missing: id" in said[0]
+    assert "7 of 8 records will be rejected: 2 × wrong type: n, 2 × bad JSON, 1 × missing: id" in said[0]
     by = timedelta(days=-400)
     assert "event time in the future" not in judge_files([path], SALES, [SALES], kernel(), NOW, by).rejected
 

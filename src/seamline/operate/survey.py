@@ -114,7 +114,8 @@ def judge_files(
     siblings: the contracts of its topic. Raises UserError INPUT_INVALID as `check_files` does.
     """
     decoded = decode_statement(contract, siblings)
-    judged = f"SELECT coalesce(_reject, '') AS reason, count(*) AS n, min(_offset) AS first FROM ({decoded}) GROUP BY 1"
+    counted = "coalesce(_reject, '') AS reason, count(*) AS n, min(_offset) AS first"
+    judged = f"SELECT {counted} FROM ({decoded}) GROUP BY 1 ORDER BY first"  # of as many, what is met first comes first
     survey = Survey()
     for path in paths:
         with EventFile(path) as file:
