@@ -76,16 +76,13 @@ def version_entry(audited: Audited, raw: str, now: datetime) -> Version:
     computed = audited.computed
     plan, batch = computed.plan, computed.target.logs.batch
     told = [r for r in computed.results if r.counts.read or Unit.parse(r.unit).first]  # not each hour without records
-    told_units: dict[str, tuple[DataFile, ...]] = {r.unit: (r.file,) if r.file else () for r in told}
-    units = told_units
-    counted = {r.unit: r.counts for r in told}
-    carried = carried_units(batch, plan.kept, computed.target.contracts, plan.gone, units)
-    counts = batch.unit_counts(plan.base if plan.kept is None else plan.kept)
-    if plan.kept is not None:
-        units = {**carried, **units}
-        counts = counted = {**{unit: one for unit, one in counts.items() if unit in carried}, **counted}
-    stood = standing(counts, counted)
-    skipped = _skipped(plan, batch, told_units, carried)
+    made: dict[str, tuple[DataFile, ...]] = {r.unit: (r.file,) if r.file else () for r in told}
+    carried = carried_units(batch, plan.kept, computed.target.contracts, plan.gone, made)
+    units = {**carried, **made}
+    counted = {unit: one for unit, one in batch.unit_counts(plan.kept).items() if unit in carried}
+    counted |= {r.unit: r.counts for r in told}
+    stood = standing(batch.unit_counts(plan.base), counted)
+    skipped = _skipped(plan, batch, made, carried)
     base = batch.versions[plan.base] if plan.base is not None else None
     forgets = bool(erased_since(computed.target.logs.archive, base, plan))  # then its base's entry goes
     whole = plan.base is None or forgets or len(batch.lineage(plan.base)) + 1 >= COMPLETE_EVERY

@@ -192,10 +192,8 @@ class Cluster:
     @_retrying
     def keeps(self, topics: Iterable[Topic]) -> dict[str, TopicKeeps]:
         """How long each topic keeps its records, by name."""
-        wanted = {"cleanup.policy": None, "retention.ms": None, "retention.bytes": None}
-        resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name, wanted) for topic in topics]
-        described = self._admin().describe_configs(resources, config_filter="all") if resources else {}
-        return {name: topic_keeps(settings) for name, settings in _values(described).items()}
+        found = self._settings(topics, ("cleanup.policy", "retention.ms", "retention.bytes"))
+        return {name: topic_keeps(settings) for name, settings in found.items()}
 
     @_retrying
     def check_compaction(self, topics: Iterable[Topic]) -> None:
@@ -220,7 +218,7 @@ class Cluster:
     def _settings(self, topics: Iterable[Topic], names: Iterable[str]) -> dict[str, dict[str, str]]:
         asked = dict.fromkeys(names)
         resources = [ConfigResource(ConfigResourceType.TOPIC, t.name, dict(asked)) for t in topics]
-        return _values(self._admin().describe_configs(resources, config_filter="all"))
+        return _values(self._admin().describe_configs(resources, config_filter="all")) if resources else {}
 
     def _described(self, names: list[str]) -> list[Topic]:
         try:

@@ -109,7 +109,7 @@ class ArchiveRole:
         self.archive.clear()
         self.archive.take_all(self._inbox)
         answer(self._project.lake, self._stream, self.archive.shelves)
-        if self._letting_go.due(self._clock()):
+        if any(shelf.kept is not None for shelf in self.archive.shelves) and self._letting_go.due(self._clock()):
             for contract, what in self.archive.let_go(self._ends()).items():
                 log.info("raw of %s: %s", contract, what)
         self.archive.maintain()

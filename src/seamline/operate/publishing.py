@@ -122,10 +122,10 @@ class Publisher:
         if self._topic is None:
             return Publication(mark, written, None, sent=False, compared=False)
         last, following = self._last, self._following(served, mark, written)
-        goes_on = last is not None and not compare and last.goes_on(mark, following.base)
-        if last is not None and goes_on and last.reached == following.reached:
-            return Publication(mark, written, last, sent=False, compared=False)
-        touched = self._serving.read_since(self._view, last.reached) if last is not None and goes_on else None
+        before = last if last is not None and not compare and last.goes_on(mark, following.base) else None
+        if before is not None and before.reached == following.reached:
+            return Publication(mark, written, before, sent=False, compared=False)
+        touched = self._serving.read_since(self._view, before.reached) if before is not None else None
         keyed = Keyed(mark.keys)
         upserts = _compared(rows, self._topic, last, keyed) if touched is None else _touched(rows, touched, keyed)
         self._last = self._topic.send(self._counted(upserts), following)

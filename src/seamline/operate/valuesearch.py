@@ -73,9 +73,10 @@ class _Look:
         self._is_text = field.type == "string"
         either = "|".join(sorted({re.escape(form) for value in sought.values for form in _forms(value)}))
         word = f"(?:^|[^\\pL\\pN_])(?:{either})(?:$|[^\\pL\\pN_])"
-        named = f'{re.escape(field.source or field.name)}\\\\*"\\s*:\\s*\\\\*"?(?:{either})(?:$|\\W)'
+        key = f'{re.escape(field.source or field.name)}\\\\*"\\s*:\\s*\\\\*"?'
+        named = f"{key}(?:{either})(?:$|\\W)"
         self._anywhere = f"(?s){word if self._is_text else named}"
-        before = r"(?<!\w)" if self._is_text else named.partition("(?:")[0]
+        before = r"(?<!\w)" if self._is_text else key
         self._bytes = re.compile(f"{before}(?:{either})(?!\\w)".encode())
 
     def through(self, path: str, body: bytes) -> Iterator[str]:
