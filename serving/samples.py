@@ -16,8 +16,11 @@ def serving_samples(serving: Serving | None, looked: datetime | None) -> Iterato
     """`serving`: None until the first snapshot is made; `looked`: when the ledger was looked at last."""
     if looked is not None:
         yield Figure("seamline_ledger_looked_timestamp_seconds", looked.timestamp())
-    for view, batch in serving.served().values() if serving else ():
+    if serving is None:
+        return
+    for view, batch in serving.served().values():
         yield from view_samples(view)
+        yield Figure("seamline_view_backfill_paused", float(serving.is_paused(view.name)), {"view": view.name})
         if batch is not None:
             yield from version_samples(view, batch)
 

@@ -26,7 +26,7 @@ from seamline.history.forget import ForgetHistory, Forgetting
 from seamline.history.speed import SpeedHistory
 from seamline.history.topics import TopicsHistory
 from seamline.kernel import Limits, parquet
-from seamline.lake import Lake
+from seamline.lake import BACKFILLS, Lake
 from seamline.observe.timed import step, timed
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.definition import Definition
@@ -45,6 +45,7 @@ from seamline.serving.chains import (
 from seamline.serving.cursor import stored
 from seamline.serving.going_back import GoingBack
 from seamline.serving.held import held
+from seamline.serving.pauses import Pauses
 from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer
 from seamline.serving.query import Query
@@ -52,7 +53,7 @@ from seamline.serving.snapshot import ServedView, Snapshot
 from seamline.serving.status import Status, ViewStatus, status_of, view_status
 from seamline.serving.tail import FANOUT, Partials, Runs, extend
 
-FOLLOWS = ("views", "batch", "speed", "forget")
+FOLLOWS = ("views", "batch", "speed", "forget", BACKFILLS)
 """Kinds of log whose hints are followed; what a stream's topics say is read with its epochs."""
 
 
@@ -78,6 +79,7 @@ class Serving:
         self._forgets: dict[str, ForgetHistory] = {}
         self._batch: dict[str, BatchHistory] = {}
         self._partials: dict[str, Partials] = {}
+        self._pauses = Pauses(lake)
         self._going_back = GoingBack()
         self._hints = Hints(lake.store, FOLLOWS, settings.serving.pace(lake.uri).sweep, clock)
         self._current = Snapshot({})
@@ -98,6 +100,7 @@ class Serving:
             was_behind, self._behind = self._behind, True  # until this look has come to its end
             moved = self._hints.look()
             changed = self._read(moved, was_behind)
+            self._pauses.catch_up(moved, self.catalogue.states)
             self._hints.done(moved)
             if not changed and not was_behind:
                 self._behind = False
@@ -164,6 +167,10 @@ class Serving:
             batch = self._batch.get(str(state.served))
             found[name] = view_status(state, batch, views.get(name)), batch
         return found
+
+    def is_paused(self, view: str) -> bool:
+        """Whether an operator has paused a backfill of a view, as of the last look."""
+        return view in self._pauses
 
     def status(self, ends: Mapping[str, Frontier] | None = None) -> Status:
         """How far every stream and view is. `ends`: by stream, where Kafka's logs end now, if the caller asked it."""

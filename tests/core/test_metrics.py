@@ -17,6 +17,7 @@ from lakes import DAY, VIEW, Bench, contract, order, orders
 from prometheus_client.parser import text_string_to_metric_families
 from requests_made import Requests
 
+from seamline import objects
 from seamline.clock import ManualClock
 from seamline.config import MetricsSection, Settings
 from seamline.entries.base import Counts
@@ -24,6 +25,7 @@ from seamline.entries.batch import Reserved
 from seamline.errors import Condition, UserError
 from seamline.frontier import START, Frontier
 from seamline.history.speed import SpeedHistory
+from seamline.jobs.words import Words
 from seamline.observe.meters import METERS, Figure, Meters
 from seamline.observe.metrics import METRICS, STATES
 from seamline.observe.page import FOLDER, addresses, metrics_page
@@ -221,6 +223,35 @@ def test_a_run_that_has_begun_is_told_until_its_version_stands(tmp_path: Path) -
     assert batch.begun == at, "a run that is started again began when it did"
     batch.apply(newest + 3, batch.versions[newest])
     assert batch.begun is None
+
+
+@pytest.mark.parametrize("hints", [True, False])
+def test_a_paused_backfill_is_told_while_it_is_paused(tmp_path: Path, hints: bool) -> None:
+    """Where its hint was lost, by the next look at every log."""
+    made = Handmade(tmp_path / "lake")
+    made.epoch(rows(10))
+    made.version(made.sent, cut=10)
+    serving, words = Serving(made.lake, Settings(), made.clock), Words(made.lake, "sales", made.clock)
+
+    def paused() -> float:
+        if not hints:
+            for path in objects.paths(made.lake.store, "hints/backfills"):
+                made.lake.store.delete(path)
+            made.clock.advance(timedelta(hours=1))
+        serving.catch_up()
+        page = serving_samples(serving, made.clock())
+        return next(s.value for s in page if s.name == "seamline_view_backfill_paused")
+
+    backfill = words.begun("2026-01-01..", made.served().hash)
+    words.begin(backfill)
+    assert paused() == 0
+    words.pause(backfill.id)
+    assert paused() == 1
+    words.resume(backfill.id)
+    assert paused() == 0
+    words.pause(backfill.id)
+    words.cancel(backfill.id)
+    assert paused() == 0
 
 
 def test_a_duty_that_fails_is_counted_and_ends(page: Any) -> None:

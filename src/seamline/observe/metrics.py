@@ -126,6 +126,8 @@ _ALL = (
     Metric("seamline_view_run_begun_timestamp_seconds", "gauge",
            "When the first run since the newest version began, refresh or backfill; absent where none has.", ("view",),
            (SERVING,)),
+    Metric("seamline_view_backfill_paused", "gauge",
+           "Whether an operator has paused a backfill of the view (1) or none (0).", ("view",), (SERVING,)),
     Metric("seamline_view_chain_epochs", "gauge", "Epochs in the chain after the cut.", ("view",), (SERVING,)),
     Metric("seamline_view_chain_links", "gauge", "The runs that they are held in.", ("view",), (SERVING,)),
     Metric("seamline_view_drift_columns", "gauge",
