@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -19,13 +20,14 @@ from seamline.schemas.views.definition import Column, Definition
 from seamline.serving import beyond
 from seamline.serving.bounds import NUMBER, BatchFiles, Paths, unbounded
 from seamline.serving.deadline import deadline
-from seamline.serving.exported import exported
+from seamline.serving.exported import exported, exporting
 from seamline.serving.failures import said, undefined
 from seamline.serving.guard import too_deep
 from seamline.serving.measure import Parser
 from seamline.serving.named import Names
+from seamline.serving.parameters import NONE_GIVEN, Given
 from seamline.serving.pruning import Pruning
-from seamline.serving.rebound import Text, bind
+from seamline.serving.rebound import Text, bind, over
 from seamline.serving.remerge import tiles
 from seamline.serving.reserved import BATCH, BOUNDS, SPEED, TILES
 from seamline.serving.snapshot import ServedView
@@ -114,7 +116,9 @@ class Cursor:
             self._given.update(dict.fromkeys(self._given, (None, None)))
             self._bounds.clear()
 
-    def pruned(self, view: str, files: BatchFiles, pruning: Pruning, seconds: float) -> Paths | None:
+    def pruned(
+        self, view: str, files: BatchFiles, pruning: Pruning, seconds: float, given: Given = NONE_GIVEN
+    ) -> Paths | None:
         """Those of a view's batch files in which there may be rows that a query asks for; None: all. Raises like
         `run`."""
         name = BOUNDS + view
@@ -123,15 +127,16 @@ class Cursor:
             self._connection.register(name, files.bounds)
             self._bounds[name] = files
         try:
-            found = self._connection.execute(_numbers(quote(name), pruning)).fetchall()
+            asked = _numbers(quote(name), pruning)
+            found = self._connection.execute(asked, given.of(pruning.parameters)).fetchall()
         except duckdb.Error as error:
             raise said(error, seconds) from error
         return None if len(found) == len(files.paths) else tuple(files.paths[n] for (n,) in sorted(found))
 
-    def binds(self, pruning: Pruning, keys: Iterable[Column]) -> bool:
+    def binds(self, pruning: Pruning, keys: Iterable[Column], given: Given) -> bool:
         """Whether a condition over the bounds of these time keys is one that DuckDB can ask."""
         try:
-            self.describe(_numbers(f"({unbounded(keys)})", pruning))
+            self.describe(_numbers(f"({unbounded(keys)})", pruning), given.of(pruning.parameters))
         except duckdb.Error:
             return False
         return True
@@ -184,9 +189,18 @@ class Cursor:
         with deadline(self._connection, seconds):
             bind(self._connection, text, tables, seconds)
 
-    def describe(self, statement: str) -> list[tuple[str, str]]:
-        """Names and types of a statement's columns."""
-        return [(name, kind) for name, kind, *_ in self._connection.execute(f"DESCRIBE {statement}").fetchall()]
+    def describe(self, statement: str, values: Mapping[str, Any] | None = None) -> list[tuple[str, str]]:
+        """Names and types of a statement's columns. `values`: of its parameters."""
+        found = self._connection.execute(f"DESCRIBE\n{statement}", values or None).fetchall()
+        return [(name, kind) for name, kind, *_ in found]
+
+    def empty(self, text: Text, tables: Mapping[str, str], seconds: float) -> tuple[pa.Schema, tuple[str, ...]]:
+        """The columns of a text that `bind` took, as Arrow has them in an answer, and their types' names in DuckDB."""
+        with deadline(self._connection, seconds), over(self._connection, tables):
+            columns = self.describe(text.sql, text.given.values)
+            none = f"SELECT * FROM ({exporting(text.sql, columns, whole=True)}) AS answer LIMIT 0"  # is not even begun
+            made = self._connection.execute(none, text.given.values or None).to_arrow_table()
+            return made.schema, tuple(kind for _, kind in columns)
 
     def run(self, text: Text, seconds: float) -> pa.Table:
         """Runs a checked query. Raises QUERY_TIMEOUT, QUERY_INVALID, VALUE_OUT_OF_RANGE or STORE_UNAVAILABLE."""
@@ -199,14 +213,18 @@ class Cursor:
         try:
             with (
                 deadline(self._connection, seconds),
-                exported(
-                    self._connection.sql(text.sql)
-                ).to_arrow_reader() as reader,  # closed, or the cursor stays busy
+                self._reader(text) as reader,  # closed, or the cursor stays busy
             ):
                 yield reader
         except (duckdb.Error, pa.ArrowException, OSError) as error:  # rows that are made fail in pyarrow's words
             told = said(error, seconds, text.before)
             raise (told.but(where="") if text.plain else told) from error  # the place is in the text written out
+
+    def _reader(self, text: Text) -> pa.RecordBatchReader:
+        if not text.given.values:
+            return exported(self._connection.sql(text.sql)).to_arrow_reader()
+        made = exporting(text.sql, self.describe(text.sql, text.given.values))
+        return self._connection.execute(made, text.given.values).to_arrow_reader()
 
     def beyond(self, column: str, served: ServedView, seconds: float) -> pa.Table:
         """The keys of groups of a view in which a column is out of range. Raises like `run`."""
@@ -223,7 +241,7 @@ class Cursor:
 
     def explain(self, text: Text) -> str:
         """The plan of a checked query."""
-        return str(self._connection.execute(f"EXPLAIN {text.sql}").fetchall()[0][1])
+        return str(self._connection.execute(f"EXPLAIN {text.sql}", text.given.values or None).fetchall()[0][1])
 
     def close(self) -> None:
         """Ends the connection."""

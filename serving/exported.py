@@ -6,10 +6,13 @@ bytes of their own, and an interval of 300 years of hours as minus 288 years.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 from duckdb.sqltypes import DuckDBPyType
 
 from seamline.kernel import quote
+from seamline.sql import tokens
 
 _TEXT = frozenset(["uhugeint", "time with time zone", "bit", "bignum", "variant", "geometry"])
 """DuckDB's types that go as text wherever they stand."""
@@ -21,11 +24,33 @@ HOURS = 2**63 // 3_600_000_000_000
 def exported(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     """The same rows, names and order; what Arrow would change is cast. An interval of too many hours is
     VALUE_OUT_OF_RANGE."""
-    columns = [_column(number, kind) for number, kind in enumerate(relation.types, start=1)]
+    wanted = _projection(relation.columns, relation.types)
+    return relation.project(wanted) if wanted else relation
+
+
+def exporting(sql: str, columns: Sequence[tuple[str, str]], *, whole: bool = False) -> str:
+    """The same of a text, by the names and types of its columns: a relation with parameters would hold all its rows.
+    `whole`: as one that may stand in another."""
+    wanted = _projection([name for name, _ in columns], [DuckDBPyType(kind) for _, kind in columns])
+    if not (wanted or whole):
+        return sql
+    return f"SELECT {wanted or '*'} FROM (\n{_without_end(sql)}\n) AS answer"
+
+
+def _projection(names: Sequence[str], kinds: Sequence[DuckDBPyType]) -> str:
+    """What is selected instead; '' where nothing changes."""
+    columns = [_column(number, kind) for number, kind in enumerate(kinds, start=1)]
     if columns == [f"#{number}" for number in range(1, len(columns) + 1)]:
-        return relation
-    named = zip(columns, relation.columns, strict=True)
-    return relation.project(", ".join(f"{sql} AS {quote(name)}" for sql, name in named))
+        return ""
+    return ", ".join(f"{sql} AS {quote(name)}" for sql, name in zip(columns, names, strict=True))
+
+
+def _without_end(sql: str) -> str:
+    """A statement without the semicolons after it."""
+    written = [token for token in tokens(sql) if token.kind != "comment"]
+    while written and written[-1].sign == ";":
+        sql = sql[: written.pop().start]
+    return sql
 
 
 def _column(number: int, kind: DuckDBPyType) -> str:

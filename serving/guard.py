@@ -8,6 +8,7 @@ just there; anything else in the tree must stand in seamline.serving.allowed.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,9 @@ class AllowedQuery:
 
     measured: bool
     """Whether MEASURE is in it."""
+
+    parameters: tuple[str, ...]
+    """The names of its parameters, folded: `1` for `$1`; numbers in their order, others in the query's."""
 
     node: Node
     """Its tree."""
@@ -93,7 +97,8 @@ def check(sql: str, tree: str) -> AllowedQuery:
         checker.walk(statements[0]["node"], {})
     except RecursionError:
         raise too_deep() from None
-    return AllowedQuery(tuple(dict.fromkeys(checker.references)), checker.measured, statements[0]["node"])
+    references, named = tuple(dict.fromkeys(checker.references)), dict.fromkeys(checker.parameters)
+    return AllowedQuery(references, checker.measured, _ordered(named), statements[0]["node"])
 
 
 def refused(message: str, detail: str, hint: str, where: str = "") -> UserError:
@@ -122,6 +127,9 @@ def _unparsed(sql: str, parsed: Node) -> UserError:
             Condition.QUERY_INVALID, str(parsed.get("error_message", "")), detail=_ALLOWED,
             hint="correct the query at that place", where=where,
         )  # fmt: skip
+    if "named and positional" in str(parsed.get("error_message")):
+        message, detail = "parameters by number and by name in one query", "$1, $2, … (or ?), or else $name"
+        return UserError(Condition.QUERY_INVALID, message, detail=detail, hint="name them all one way")
     return refused("a statement that is no SELECT", _ALLOWED, "ask with SELECT; other commands change or read settings")
 
 
@@ -132,6 +140,7 @@ class _Checker:
         self.sql = sql
         self.references: list[Reference] = []
         self.measured = False
+        self.parameters: list[str] = []
         self._offset = NOWHERE
 
     def walk(self, node: Any, scope: Scope) -> None:
@@ -179,6 +188,8 @@ class _Checker:
             self._function(node)
         elif kind == "TYPE":
             self._unqualified(node, "type")
+        elif kind == "PARAMETER":
+            self.parameters.append(fold(str(node["identifier"])))
 
     def _table(self, node: Node, scope: Scope) -> None:
         name = str(node.get("table_name", ""))
@@ -227,6 +238,10 @@ class _Checker:
         return refused(message, detail, hint, place(self.sql, self._offset))
 
 
+def _ordered(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names, key=lambda name: int(name) if name.isdigit() else 0))
+
+
 def _listed(value: Any) -> list[str]:
     """The names that a node's key holds: one, or a list of them."""
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
@@ -236,7 +251,6 @@ def _kinds(kind: str) -> str:
     words = {
         "SHOW_REF": "DESCRIBE, SHOW or SUMMARIZE",
         "PIVOT": "PIVOT or UNPIVOT",
-        "PARAMETER": "a parameter",
         "DEFAULT": "DEFAULT",
     }
     return words.get(kind, kind.replace("_NODE", "").replace("_", " ").lower())

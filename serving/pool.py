@@ -6,11 +6,14 @@ Texts are parsed and bound on a DuckDB that can open nothing, and run on one tha
 from __future__ import annotations
 
 import json
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+
+import pyarrow as pa
 
 from seamline.kernel import Limits, quote
 from seamline.schemas.views.definition import Definition
@@ -18,10 +21,12 @@ from seamline.serving import rebound
 from seamline.serving.bounds import time_keys
 from seamline.serving.cursor import Cursor, finished, unread
 from seamline.serving.guard import Reference, check, check_text, too_deep
+from seamline.serving.inference import Inference
 from seamline.serving.instances import FileNames, Instances
 from seamline.serving.measure import Measured, measured
 from seamline.serving.named import Names, named
 from seamline.serving.once import hidden, repeated
+from seamline.serving.parameters import NONE_GIVEN, Given
 from seamline.serving.plain import PlainCall, plain_calls
 from seamline.serving.pruning import Pruning, prunings
 from seamline.serving.rebound import Text
@@ -40,8 +45,13 @@ class Pool:
     def __init__(self, limits: Limits, seconds: float) -> None:
         self.seconds = seconds
         self._instances = Instances(limits, seconds)
-        self._empty = Instances(replace(limits, memory=BINDING, threads=1), seconds, rebound.SETTINGS)
-        self.close = weakref.finalize(self, _close, self._instances, self._empty)  # also when the interpreter ends
+        self._binding = replace(limits, memory=BINDING, threads=1)
+        self._empty = Instances(self._binding, seconds, rebound.SETTINGS)
+        self._inferring = threading.Lock()
+        self._inference: list[Inference] = []  # made when a parameter's type is first asked for
+        self.close = weakref.finalize(  # also when the interpreter ends
+            self, _close, [self._instances, self._empty], self._inference
+        )
         self.asked = lru_cache(maxsize=512)(self._asked)
         self.measured = lru_cache(maxsize=512)(self._measured)
         self.bound = lru_cache(maxsize=512)(self._bound)
@@ -77,7 +87,8 @@ class Pool:
         try:
             names = None if checked.measured else named(checked.node)
             asked, calls = checked.references, plain_calls(sql, checked.node)
-            return Question(asked, checked.measured, calls, names, repeated(asked), hidden(asked, checked.node))
+            hides = hidden(asked, checked.node)
+            return Question(asked, checked.measured, checked.parameters, calls, names, repeated(asked), hides)
         except RecursionError:
             raise too_deep() from None
 
@@ -89,7 +100,9 @@ class Pool:
             except RecursionError:
                 raise too_deep() from None
 
-    def _prunings(self, sql: str, definitions: tuple[Definition, ...]) -> Mapping[str, Pruning]:
+    def _prunings(
+        self, sql: str, definitions: tuple[Definition, ...], given: Given = NONE_GIVEN
+    ) -> Mapping[str, Pruning]:
         """What an allowed query can reach of the batch files of these definitions, by view, where that is less than
         all and can be told. Kept."""
         with self._bare() as cursor:
@@ -99,15 +112,32 @@ class Pool:
                 found = prunings(node, named, cursor.text)
             except RecursionError:
                 raise too_deep() from None
-            return {view: one for view, one in found.items() if cursor.binds(one, time_keys(named[view]))}
+            return {view: one for view, one in found.items() if cursor.binds(one, time_keys(named[view]), given)}
 
     def _bound(self, text: Text, definitions: tuple[Definition, ...], tiled: tuple[Definition, ...]) -> None:
         """Binds a checked text over nothing but these views, and the tiles of some. Raises QUERY_INVALID,
         QUERY_REFUSED or QUERY_TIMEOUT. Kept."""
-        tables = {one.view: self._columns(one, False) for one in definitions}
-        tables |= {TILES + one.view: self._columns(one, True) for one in tiled}
         with self._bare() as cursor:
-            cursor.bind(text, tables, self.seconds)
+            cursor.bind(text, self._tables(definitions, tiled), self.seconds)
+
+    def described(
+        self, text: Text, definitions: tuple[Definition, ...], tiled: tuple[Definition, ...]
+    ) -> tuple[pa.Schema, tuple[str, ...], dict[str, str]]:
+        """Of a text that was `bound` with NULL for each parameter: its columns in Arrow, their types' names in DuckDB,
+        and the parameters' by folded name."""
+        tables = self._tables(definitions, tiled)
+        with self._bare() as cursor:
+            columns, kinds = cursor.empty(text, tables, self.seconds)
+        if not text.given.values:
+            return columns, kinds, {}
+        with self._inferring:
+            if not self._inference:
+                self._inference.append(Inference(self._binding, rebound.SETTINGS))
+            return columns, kinds, self._inference[0].parameters(text.sql, tables)
+
+    def _tables(self, definitions: tuple[Definition, ...], tiled: tuple[Definition, ...]) -> dict[str, str]:
+        tables = {one.view: self._columns(one, False) for one in definitions}
+        return tables | {TILES + one.view: self._columns(one, True) for one in tiled}
 
     def _described(self, definition: Definition, tiled: bool) -> str:
         """The columns of a view, or of its tiles, as a table has them. Kept."""
@@ -126,6 +156,9 @@ class Question:
     measured: bool
     """Whether it has MEASURE."""
 
+    parameters: tuple[str, ...]
+    """The names of its parameters."""
+
     calls: tuple[PlainCall, ...]
     """Its plain aggregates over columns."""
 
@@ -139,6 +172,8 @@ class Question:
     """Those whose names it gives to WITH names, too."""
 
 
-def _close(*instances: Instances) -> None:
+def _close(instances: list[Instances], inference: list[Inference]) -> None:
     for one in instances:
         one.close()
+    for other in inference:
+        other.close()

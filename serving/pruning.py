@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from seamline.kernel import fold, literal
@@ -18,7 +19,7 @@ from seamline.schemas.views.definition import Definition
 from seamline.serving.allowed import TIME_FUNCTIONS
 from seamline.serving.bounds import limits, time_keys
 from seamline.serving.sources import Scope, path, within
-from seamline.sql import Node
+from seamline.sql import Node, tokens
 
 _WORDS = frozenset(["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"])
 """What asks for the time of the question and is a column in DuckDB's tree; it is one where a column has such a name."""
@@ -59,6 +60,9 @@ class Pruning:
     condition: str
     moving: bool
 
+    parameters: frozenset[str] = frozenset()
+    """Those in it, by folded name."""
+
 
 def prunings(node: Node, definitions: Mapping[str, Definition], text: Written) -> dict[str, Pruning]:
     """By view, for those of which a checked query cannot reach every file whatever its bounds are. What a condition
@@ -69,7 +73,8 @@ def prunings(node: Node, definitions: Mapping[str, Definition], text: Written) -
     for view, asked in work.asked.items():
         known = [one for one in asked if one is not None]
         if len(known) == len(asked):
-            found[view] = Pruning(" OR ".join(f"({one})" for one in dict.fromkeys(known)), work.moving)
+            condition = " OR ".join(f"({one})" for one in dict.fromkeys(known))
+            found[view] = Pruning(condition, work.moving, _parameters(condition))
     return found
 
 
@@ -131,7 +136,7 @@ class _Walk:
 
     def _constant(self, node: Node) -> bool:
         kind = node.get("class")
-        if kind == "CONSTANT":
+        if kind in ("CONSTANT", "PARAMETER"):
             return True
         if kind == "CAST":
             return _type(node) in _TYPES and self._constant(node["child"])
@@ -240,6 +245,10 @@ class _ViewRows:
         if name in ("+", "-") and (inner := self._between(first)) and _is_interval(second):
             return _moved(inner, name, value) if (value := self.work.constant(second)) else None
         return None
+
+
+def _parameters(condition: str) -> frozenset[str]:
+    return frozenset(fold(name.text) for sign, name in pairwise(tokens(condition)) if sign.sign == "$")
 
 
 def _filtered(table: Node) -> Iterator[Node]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+
+import pyarrow as pa
 
 from seamline.clock import Clock
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.observe.timed import step
+from seamline.schemas.views.definition import Definition
 from seamline.serving import beyond
 from seamline.serving.bounds import BatchFiles, Paths
 from seamline.serving.cursor import Cursor, light, statement
 from seamline.serving.guard import Reference
+from seamline.serving.inference import UNKNOWN
 from seamline.serving.once import within_query
+from seamline.serving.parameters import Given, Parameters, given, unset
 from seamline.serving.plain import warnings
 from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer, Provenances
@@ -23,13 +29,43 @@ from seamline.serving.reserved import TILES
 from seamline.serving.snapshot import ServedView, Snapshot
 
 
+@dataclass(frozen=True)
+class Described:
+    """What an answer will be like."""
+
+    columns: pa.Schema
+    """As an answer has them."""
+
+    kinds: tuple[str, ...]
+    """Their types' names in DuckDB."""
+
+    parameters: tuple[str, ...]
+    """The types' names of the text's parameters in DuckDB, `$1` first; UNKNOWN where the value decides."""
+
+
+def described(sql: str, pool: Pool, snapshot: Snapshot) -> Described:
+    """What the answer of a query will be like, without running it. Raises like `Query.run` before that runs."""
+    asked = pool.asked(sql)
+    query = Query(sql, pool, dict.fromkeys(asked.parameters))
+    definitions = tuple(one.definition for one in query.served(snapshot).values())
+    text, tiled = query.written(definitions, unset(asked.parameters))
+    tiles = tuple(one for one in definitions if one.view in tiled)
+    pool.bound(text, definitions, tiles)
+    columns, kinds, found = pool.described(text, definitions, tiles)
+    return Described(columns, kinds, tuple(found.get(name, UNKNOWN) for name in asked.parameters))
+
+
 class Query:
     """A checked query. Raises QUERY_INVALID or QUERY_REFUSED where it is not one SELECT over allowed things."""
 
-    def __init__(self, sql: str, pool: Pool) -> None:
+    def __init__(self, sql: str, pool: Pool, parameters: Parameters = (), seconds: float | None = None) -> None:
+        """`parameters`: values for those in the text. `seconds`: how long it may run, where that is shorter than the
+        pool says. Raises INPUT_INVALID for parameters that are not the text's."""
         self.sql = sql
         self._pool = pool
         self._asked = pool.asked(sql)
+        self._given = given(parameters, self._asked.parameters)
+        self._seconds = min(pool.seconds, seconds or pool.seconds)
 
     def views(self, snapshot: Snapshot) -> tuple[str, ...]:
         """The views it names. Raises QUERY_INVALID for one that is not served."""
@@ -41,7 +77,7 @@ class Query:
 
     def run(self, snapshot: Snapshot, clock: Clock) -> Answer:
         """The answer from one snapshot; raises what a view in it raises (`Snapshot.view`) before anything runs."""
-        served = self._served(snapshot)
+        served = self.served(snapshot)
         with ExitStack() as held:
             with step("query", "bind"):
                 cursor, text = held.enter_context(self._bound(served, snapshot))
@@ -51,7 +87,7 @@ class Query:
             said = (*said, *(unread(name, one.stream) for name, one in served.items() if one.is_unread))
             try:
                 with step("query", "run"):
-                    return Answer(cursor.run(text, self._pool.seconds), proofs, said)
+                    return Answer(cursor.run(text, self._seconds), proofs, said)
             except SeamlineError as error:
                 if error.condition is not Condition.VALUE_OUT_OF_RANGE:
                     raise
@@ -67,10 +103,11 @@ class Query:
 
     def explain(self, snapshot: Snapshot) -> str:
         """The kernel's plan."""
-        with self._bound(self._served(snapshot), snapshot) as (cursor, text):
+        with self._bound(self.served(snapshot), snapshot) as (cursor, text):
             return cursor.explain(text)
 
-    def _served(self, snapshot: Snapshot) -> dict[str, ServedView]:
+    def served(self, snapshot: Snapshot) -> dict[str, ServedView]:
+        """The views that it names. Raises what one of them raises."""
         served = {name: snapshot.view(name) for name in self.views(snapshot)}
         self._one_as_of(snapshot, {one.stream for one in served.values()})
         return served
@@ -79,16 +116,13 @@ class Query:
     def _bound(self, served: dict[str, ServedView], snapshot: Snapshot) -> Iterator[tuple[Cursor, Text]]:
         """A cursor on which the views stand, and what is then to be run: it was bound over nothing but these."""
         definitions = tuple(one.definition for one in served.values())
-        text, tiled = Text(self.sql), tuple[str, ...]()
-        if self._asked.measured:
-            written = self._pool.measured(self.sql, definitions)
-            text, tiled = Text(written.sql, written.plain), written.tiles
+        text, tiled = self.written(definitions, self._given)
         self._pool.bound(text, definitions, tuple(served[name].definition for name in tiled))
         names = frozenset([*served, *(TILES + name for name in tiled)])
         prunings = self._prunings(served)
         moving = any(one.moving for _, one in prunings.values())
         with self._pool.cursor(snapshot.files, names) as cursor, cursor.moment() if moving else nullcontext():
-            paths = {name: cursor.pruned(name, *one, self._pool.seconds) for name, one in prunings.items()}
+            paths = {name: cursor.pruned(name, *one, self._seconds, self._given) for name, one in prunings.items()}
             inside = {} if self._asked.measured else self._inside(served, paths)
             for name, one in served.items():
                 if name in inside:
@@ -97,14 +131,23 @@ class Query:
                     cursor.define(name, one, self._asked.names, paths.get(name))
             for name in tiled:
                 cursor.define_tiles(name, served[name], paths.get(name))
-            yield cursor, within_query(self.sql, inside, self._asked.repeated) if inside else text
+            if inside:
+                text = replace(within_query(self.sql, inside, self._asked.repeated), given=self._given)
+            yield cursor, text
+
+    def written(self, definitions: tuple[Definition, ...], values: Given) -> tuple[Text, tuple[str, ...]]:
+        """The text with its MEASURE calls written out, and the views whose tiles it reads then."""
+        if not self._asked.measured:
+            return Text(self.sql, given=values), ()
+        written = self._pool.measured(self.sql, definitions)
+        return Text(written.sql, written.plain, given=values), written.tiles
 
     def _prunings(self, served: dict[str, ServedView]) -> dict[str, tuple[BatchFiles, Pruning]]:
         """By view, where there are files to choose from: these, and what of them the query can reach."""
         files = {n: one.batch for n, one in served.items() if isinstance(one.batch, BatchFiles)}
         if all(len(of_view.paths) < 2 for of_view in files.values()):
             return {}
-        found = self._pool.prunings(self.sql, tuple(one.definition for one in served.values()))
+        found = self._pool.prunings(self.sql, tuple(one.definition for one in served.values()), self._given)
         return {name: (of_view, found[name]) for name, of_view in files.items() if name in found}
 
     def _inside(self, served: dict[str, ServedView], paths: Mapping[str, Paths | None]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from seamline.kernel import quote
 from seamline.serving.allowed import WORDS
 from seamline.serving.failures import said
 from seamline.serving.guard import refused
+from seamline.serving.parameters import NONE_GIVEN, Given
 
 _WORD = "_word_"
 """Before a word, in the name of a table that is not there."""
@@ -54,6 +56,21 @@ class Text:
     before: int = 0
     """How many lines stand above the user's."""
 
+    given: Given = NONE_GIVEN
+    """The values of its parameters."""
+
+
+@contextmanager
+def over(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str]) -> Iterator[None]:
+    """Inside the block there are empty `tables` (their columns in SQL, by name)."""
+    try:
+        for name, columns in tables.items():
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE {quote(name)} ({columns})")
+        yield
+    finally:
+        for name in tables:
+            connection.execute(f"DROP TABLE IF EXISTS {quote(name)}")
+
 
 def bind(connection: duckdb.DuckDBPyConnection, text: Text, tables: Mapping[str, str], seconds: float) -> None:
     """Binds a checked text over empty `tables` (their columns in SQL, by name).
@@ -61,15 +78,11 @@ def bind(connection: duckdb.DuckDBPyConnection, text: Text, tables: Mapping[str,
     Raises QUERY_INVALID where it does not bind, with the place where DuckDB knows it; QUERY_REFUSED where it reads
     something else.
     """
-    try:
-        for name, columns in tables.items():
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE {quote(name)} ({columns})")
-        plan = _explained(connection, text.sql)
-    except duckdb.Error as error:
-        raise _placed(connection, text, error, seconds) from error
-    finally:
-        for name in tables:
-            connection.execute(f"DROP TABLE IF EXISTS {quote(name)}")
+    with over(connection, tables):
+        try:
+            plan = _explained(connection, text)
+        except duckdb.Error as error:
+            raise _placed(connection, text, error, seconds) from error
     allowed = {f'"temp".main.{name}' for name in tables} | {f'"temp".main.{quote(name)}' for name in tables}
     for operator in _leaves(plan):
         table = operator.get("extra_info", {}).get("Table")
@@ -80,8 +93,8 @@ def bind(connection: duckdb.DuckDBPyConnection, text: Text, tables: Mapping[str,
             )  # fmt: skip
 
 
-def _explained(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
-    rows = dict(connection.execute(f"EXPLAIN (FORMAT json)\n{sql}").fetchall())
+def _explained(connection: duckdb.DuckDBPyConnection, text: Text) -> Any:
+    rows = dict(connection.execute(f"EXPLAIN (FORMAT json)\n{text.sql}", text.given.values).fetchall())
     return json.loads(rows[_PLAN])
 
 
@@ -92,7 +105,7 @@ def _placed(connection: duckdb.DuckDBPyConnection, text: Text, error: duckdb.Err
         return refused(f"function {found[1]}", detail, hint)
     if text.plain:
         try:
-            connection.execute(f"EXPLAIN\n{text.plain}").fetchall()
+            connection.execute(f"EXPLAIN\n{text.plain}", text.given.values).fetchall()
         except duckdb.Error as again:
             return said(again, seconds, before=1)
     told = said(error, seconds, before=1)

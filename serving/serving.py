@@ -32,6 +32,7 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.definition import Definition
 from seamline.segment import check_seam
 from seamline.serving.bounds import BatchFiles, time_keys
+from seamline.serving.callers import LOCAL, Caller
 from seamline.serving.chains import (
     ChainBase,
     answered_without,
@@ -45,10 +46,11 @@ from seamline.serving.chains import (
 from seamline.serving.cursor import stored
 from seamline.serving.going_back import GoingBack
 from seamline.serving.held import held
+from seamline.serving.parameters import Parameters
 from seamline.serving.pauses import Pauses
 from seamline.serving.pool import Pool
 from seamline.serving.provenance import Answer
-from seamline.serving.query import Query
+from seamline.serving.query import Described, Query, described
 from seamline.serving.snapshot import ServedView, Snapshot
 from seamline.serving.status import Status, ViewStatus, status_of, view_status
 from seamline.serving.tail import FANOUT, Partials, Runs, extend
@@ -126,13 +128,28 @@ class Serving:
         others = {v: s for v, s in self._current.views.items() if v not in past} if views is None else {}
         return Snapshot({**others, **past}, as_of_epoch)
 
-    def query(self, sql: str, as_of: int | None = None) -> Answer:
-        """Answers one SELECT from the newest snapshot, or as of a past epoch."""
+    def query(
+        self,
+        sql: str,
+        parameters: Parameters = (),
+        *,
+        as_of: int | None = None,
+        caller: Caller = LOCAL,
+        seconds: float | None = None,
+    ) -> Answer:
+        """Answers one SELECT from the newest snapshot, or as of a past epoch: as much of it as the caller may see, and
+        within `seconds`, where these are fewer than serving.query_seconds."""
         with timed("query", kind="newest" if as_of is None else "as_of"):
             with step("query", "parse"):
-                query = Query(sql, self.pool)
-            snapshot = self._current if as_of is None else self.snapshot(as_of, query.views(self._current))
+                query = Query(sql, self.pool, parameters, seconds)
+            snapshot = self._current.only(caller.views)
+            if as_of is not None:
+                snapshot = self.snapshot(as_of, query.views(snapshot))
             return query.run(snapshot, self.clock)
+
+    def describe(self, sql: str, caller: Caller = LOCAL) -> Described:
+        """What the answer of one SELECT will be like, and which types its parameters have. Nothing is run."""
+        return described(sql, self.pool, self._current.only(caller.views))
 
     def prepare(self) -> None:
         """Makes ready for queries over the newest snapshot, so that they need not wait for what can be done before: 20

@@ -90,6 +90,12 @@ class Snapshot:
         served = [view for view in self.views.values() if isinstance(view, ServedView)]
         return frozenset(path for one in served if isinstance(one.batch, BatchFiles) for path in one.batch.paths)
 
+    def only(self, names: frozenset[str] | None) -> Snapshot:
+        """The same of some views (None: of all): no other is in it, its files neither."""
+        if names is None:
+            return self
+        return Snapshot({name: view for name, view in self.views.items() if name in names}, self.as_of)
+
     def view(self, name: str) -> ServedView:
         """A view. Raises VIEW_UNKNOWN, or why it cannot answer: VIEW_NOT_READY, SEAM_HOLE, KERNEL_VERSION, …"""
         found = self.views.get(name)

@@ -203,12 +203,11 @@ fail the whole statement. What is the same whole is computed twice without it, a
 expressions notice."""
 
 
-def connect(limits: Limits, settings: Sequence[str] = ()) -> duckdb.DuckDBPyConnection:
-    """A hardened in-memory DuckDB, with further settings. The order matters: the last statement locks the others."""
-    connection = duckdb.connect(":memory:")
+def settings(limits: Limits, further: Sequence[str] = ()) -> tuple[str, ...]:
+    """What makes a DuckDB in memory a hardened one. The order matters: the last statement locks the others."""
     spill = limits.spill or str(spill_folder())
     folders = [*limits.folders, spill]
-    for statement in (
+    return (
         "SET GLOBAL TimeZone = 'UTC'",  # global: cursors have it too
         f"SET allowed_directories = [{', '.join(literal(f'{Path(folder)}/') for folder in folders)}]",
         f"SET allowed_paths = [{', '.join(map(literal, limits.files))}]",
@@ -218,15 +217,25 @@ def connect(limits: Limits, settings: Sequence[str] = ()) -> duckdb.DuckDBPyConn
         "SET autoload_known_extensions = false",
         f"SET memory_limit = '{_text(limits.memory)}'",
         f"SET threads = {int(limits.threads)}",
-        "SET python_enable_replacements = false",  # a name after FROM is no variable of Python's
-        "SET enable_progress_bar = false",
         f"SET disabled_optimizers = '{HOISTING}'",
         WIDTH_BUCKET,
         *GUARDED,
         *(f"CREATE MACRO {macro}" for macro in floats.MACROS),
-        *settings,
+        *further,
         "SET lock_configuration = true",
-    ):
+    )
+
+
+_OF_PYTHON = (
+    "SET python_enable_replacements = false",  # a name after FROM is no variable of Python's
+    "SET enable_progress_bar = false",
+)
+
+
+def connect(limits: Limits, further: Sequence[str] = ()) -> duckdb.DuckDBPyConnection:
+    """A hardened in-memory DuckDB, with further settings."""
+    connection = duckdb.connect(":memory:")
+    for statement in (*_OF_PYTHON, *settings(limits, further)):
         connection.execute(statement)
     return connection
 

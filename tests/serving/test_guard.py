@@ -96,7 +96,6 @@ def test_a_query_reads_the_views_that_it_names_each_once_and_no_name_of_its_own(
         ("FROM sales AT (VERSION => 1)", Condition.QUERY_REFUSED, "1:6", "AT after a view"),
         ("SELECT 1::main.mood", Condition.QUERY_REFUSED, "1:11", "type main"),
         ("SELECT 1 + (SELECT 2 FROM sales USING SAMPLE 3)", Condition.QUERY_REFUSED, "1:12", "a sample"),
-        ("SELECT $1", Condition.QUERY_REFUSED, "1:8", "a parameter"),
         ("SHOW sales", Condition.QUERY_REFUSED, "", "DESCRIBE, SHOW or SUMMARIZE"),
         ("SELECT list_aggregate([1])", Condition.QUERY_REFUSED, "1:8", "list_aggregate with 'a name that is computed'"),
         ("SELECT list_aggregate([1], 'nope')", Condition.QUERY_REFUSED, "1:8", "list_aggregate with 'nope'"),

@@ -86,7 +86,7 @@ def serving(made: Handmade) -> Serving:
 
 
 def ask(serving: Serving, sql: str, as_of: int | None = None) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = serving.query(sql, as_of).table.to_pylist()
+    found: list[dict[str, Any]] = serving.query(sql, as_of=as_of).table.to_pylist()
     return found
 
 

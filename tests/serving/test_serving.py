@@ -34,7 +34,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(serving: Serving, sql: str = ALL, as_of: int | None = None) -> list[dict[str, object]]:
     """Rows; and the answer's provenance must be one chain."""
-    answer = serving.query(sql, as_of)
+    answer = serving.query(sql, as_of=as_of)
     for said in answer.provenance.values():
         said.check()
         check_json(said.to_json())
@@ -44,7 +44,7 @@ def ask(serving: Serving, sql: str = ALL, as_of: int | None = None) -> list[dict
 
 def refuses(serving: Serving, condition: Condition, sql: str = ALL, as_of: int | None = None) -> SeamlineError:
     with pytest.raises(SeamlineError) as caught:
-        serving.query(sql, as_of)
+        serving.query(sql, as_of=as_of)
     assert caught.value.condition is condition
     return caught.value
 

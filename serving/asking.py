@@ -1,0 +1,128 @@
+"""What the parts of the front ask: a caller's question, and the reply to it, whoever answers.
+
+HTTP and the Postgres wire know an `Asker` and nothing behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from seamline.errors import Condition, UserError
+from seamline.serving.callers import Caller
+from seamline.serving.encode import FORMATS
+from seamline.serving.parameters import Parameters
+from seamline.serving.provenance import Answer
+from seamline.serving.query import Described
+from seamline.serving.serving import Serving
+from seamline.serving.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question. What is None is as the settings say."""
+
+    sql: str
+    caller: Caller
+
+    parameters: Parameters = ()
+    """Values for `$1`, `$2`, … in order, or for `$name` by name. They are bound, never pasted."""
+
+    format: str = "arrow"
+    """An entry of `encode.FORMATS`."""
+
+    as_of: int | None = None
+    """The number of a past epoch."""
+
+    at_least: int | None = None
+    """The number of an epoch that the answer covers: it waits for it."""
+
+    max_rows: int | None = None
+    """An answer of more is an error."""
+
+    seconds: float | None = None
+
+
+@dataclass
+class Reply:
+    """The reply to one question, as it comes."""
+
+    schema: pa.Schema
+
+    provenance: Mapping[str, Any]
+    """By view, as JSON values, with links."""
+
+    warnings: tuple[str, ...]
+
+    chunks: AsyncIterator[bytes]
+    """The answer in its format. Raises what the query fails with, after chunks perhaps: these are no answer then."""
+
+    _close: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    async def aclose(self) -> None:
+        """Ends the query, whether or not all was read. It may be called again."""
+        self._close()
+
+
+class Asker(Protocol):
+    """Whoever answers."""
+
+    async def ask(self, ask: Ask) -> Reply:
+        """Begins to answer. Raises what the question is refused for, and whatever fails before there is a first row."""
+        ...
+
+    async def describe(self, ask: Ask) -> Described:
+        """What an answer would be like, and the types of the parameters, whose values it does not need."""
+        ...
+
+    def snapshot(self, caller: Caller) -> Snapshot:
+        """The newest, narrowed to what the caller may see. Raises VIEW_NOT_READY before there is one."""
+        ...
+
+
+class Direct:
+    """Answers in threads of this process."""
+
+    def __init__(self, serving: Callable[[], Serving]) -> None:
+        """`serving`: what is served now; it raises where nothing is."""
+        self._serving = serving
+
+    async def ask(self, ask: Ask) -> Reply:
+        """The whole answer is made before this returns."""
+        form = FORMATS.get(ask.format)
+        if form is None:
+            raise UserError(
+                Condition.INPUT_INVALID, f"format {ask.format!r}", detail=", ".join(FORMATS), hint="name one of these"
+            )
+        answer, written = await asyncio.to_thread(self._answered, ask, form.encode)
+        return Reply(answer.table.schema, answer.provenance.to_json(), answer.warnings, _once(written))
+
+    async def describe(self, ask: Ask) -> Described:
+        """As `Serving.describe` has it."""
+        return await asyncio.to_thread(self._serving().describe, ask.sql, ask.caller)
+
+    def snapshot(self, caller: Caller) -> Snapshot:
+        """As `Serving.snapshot` has it."""
+        return self._serving().snapshot().only(caller.views)
+
+    def _answered(self, ask: Ask, encode: Callable[[Answer], bytes]) -> tuple[Answer, bytes]:
+        answer = self._serving().query(ask.sql, ask.parameters, as_of=ask.as_of, caller=ask.caller, seconds=ask.seconds)
+        if ask.max_rows is not None and answer.table.num_rows > ask.max_rows:
+            raise too_many_rows(ask.max_rows)
+        return answer, encode(answer)
+
+
+def too_many_rows(allowed: int) -> UserError:
+    """An answer of more rows than were to come."""
+    return UserError(
+        Condition.QUERY_REFUSED, f"an answer of more than {allowed:,} rows", detail=f"{allowed:,} rows",
+        hint="add LIMIT, aggregate further, or allow more",
+    )  # fmt: skip
+
+
+async def _once(chunk: bytes) -> AsyncIterator[bytes]:
+    yield chunk
