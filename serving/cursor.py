@@ -199,7 +199,7 @@ class Cursor:
         with deadline(self._connection, seconds), over(self._connection, tables):
             columns = self.describe(text.sql, text.given.values)
             none = f"SELECT * FROM ({exporting(text.sql, columns, whole=True)}) AS answer LIMIT 0"  # is not even begun
-            made = self._connection.execute(none, text.given.values or None).to_arrow_table()
+            made: pa.Table = self._connection.execute(none, text.given.values or None).to_arrow_table()
             return made.schema, tuple(kind for _, kind in columns)
 
     def run(self, text: Text, seconds: float) -> pa.Table:
