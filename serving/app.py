@@ -48,7 +48,7 @@ STATUS_CODES: dict[Condition, int] = {
 _log = logging.getLogger("seamline.serving")
 
 
-class Ask(BaseModel):
+class QueryBody(BaseModel):
     """The body of POST /v1/query."""
 
     model_config = ConfigDict(extra="forbid")
@@ -170,10 +170,10 @@ def create_app(follower: Follower, hosts: Collection[str] = (), body_seconds: fl
         format: Annotated[str, Query()] = "json",  # noqa: A002 - the parameter's public name
         as_of: Annotated[int | None, Query()] = None,
     ) -> Response:
-        return answer(follower.serving, Ask(sql=sql, format=format, as_of=as_of))
+        return answer(follower.serving, QueryBody(sql=sql, format=format, as_of=as_of))
 
     @app.post("/v1/query")
-    def query_by_post(ask: Ask) -> Response:
+    def query_by_post(ask: QueryBody) -> Response:
         return answer(follower.serving, ask)
 
     @app.get("/v1/status")
@@ -188,7 +188,7 @@ def create_app(follower: Follower, hosts: Collection[str] = (), body_seconds: fl
     return app
 
 
-def answer(serving: Serving, ask: Ask) -> Response:
+def answer(serving: Serving, ask: QueryBody) -> Response:
     """One answer in the format that was asked for. Raises what `Serving.query` raises, INPUT_INVALID for the format."""
     if ask.format not in FORMATS:
         raise UserError(

@@ -125,9 +125,8 @@ class Inference:
 
 @cache
 def _call(name: str) -> Callable[..., Any]:
-    function = getattr(_library(), name)
-    function.restype, *function.argtypes = _SIGNATURES[name]
-    return function  # type: ignore[no-any-return]
+    result, *arguments = _SIGNATURES[name]
+    return ctypes.CFUNCTYPE(result, *arguments)((name, _library()))
 
 
 @cache
