@@ -1,99 +1,64 @@
 """A view's SELECT in Spark's own SQL, over its events: another engine's word on what the kernel computes. Pure.
 
-Said is what both engines mean alike, by the tables below; a column that is more than that is left out by name, and a
-view whose keys, WHERE or HAVING are is refused. Times are in UTC, as both sessions have it.
+A view over a view is said over the events, too: its keys are the base's expressions in place of the base's keys, its
+MEASURE(column) the base's aggregate, so that nothing is merged. What Spark does not say alike (sparkwords.py) leaves a
+column out by name; a view whose keys, WHERE or HAVING need it is refused.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from seamline.errors import Condition, UserError
+from seamline.kernel import fold
 from seamline.schemas.views.definition import Definition
+from seamline.schemas.views.sparkwords import SCALARS, Unsaid, given, quoted, said
 from seamline.schemas.views.text import parse_views
+from seamline.schemas.views.unions import TABLE
 from seamline.sql import Node, nodes, tree
 
-AGGREGATES = {
-    **{name: f"{name}({{}})" for name in ("count", "sum", "min", "max", "bool_and", "bool_or", "count_if")},
-    **dict.fromkeys(("avg", "mean"), "avg(CAST({} AS DOUBLE))"),
-}
-"""What both engines have, and answer alike whatever the order of rows."""
-
-SCALARS = ("abs", "coalesce", "nullif", "greatest", "least", "length", "year", "month", "day", "hour", "minute")
-"""Functions of one name and meaning; of texts in capitals or small letters each engine has its own Unicode."""
-
-OPERATORS = {"+": "+", "-": "-", "*": "*", "%": "%"}
-
-COMPARED = {
-    "COMPARE_EQUAL": "=",
-    "COMPARE_NOTEQUAL": "<>",
-    "COMPARE_LESSTHAN": "<",
-    "COMPARE_GREATERTHAN": ">",
-    "COMPARE_LESSTHANOREQUALTO": "<=",
-    "COMPARE_GREATERTHANOREQUALTO": ">=",
-}
-
-CASTS = re.compile(r"DOUBLE|DATE|DECIMAL\(\d+, ?\d+\)")
-"""Types that both engines cast to alike."""
-
-TRUNCATED = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
-MICROS = {"second": 10**6, "minute": 60 * 10**6, "hour": 3600 * 10**6, "day": 86400 * 10**6, "week": 7 * 86400 * 10**6}
-MONDAY = 946_857_600 * 10**6
-"""Microseconds from 1970 to 3 January 2000, where buckets of a fixed length begin."""
+Said = Mapping[str, str | Unsaid]
+"""Names, folded, and what stands for each; or why nothing does."""
 
 
 @dataclass(frozen=True)
 class SparkSelect:
-    """The SELECT over the table that is called as the contract is."""
+    """The SELECT over the table that is called as the contract is; of several contracts, over UNION."""
 
     sql: str
 
     left_out: Mapping[str, str]
     """Columns that are NULL in it, by why."""
 
+    branches: Mapping[str, str]
+    """By contract, the rows that it gives to UNION, all of the same columns in the same order; none of one contract."""
 
-class _Unsaid(Exception):  # noqa: N818 - it leaves no function of this module
-    """Spark does not say it alike."""
+
+UNION = TABLE
 
 
-def spark_select(definition: Definition) -> SparkSelect:
-    """Raises QUERY_REFUSED where the view is over several contracts or over a view, or has keys, WHERE or HAVING that
-    are no part of the tables."""
-    if definition.base is not None or len(definition.contracts) > 1:
-        raise _refused(definition, "views over several contracts, and over views, are not said in Spark SQL")
-    (contract,) = definition.contracts
-    (parsed,) = parse_views(definition.text, definition.view)
-    text = parsed.text[parsed.select[0].start : parsed.select[-1].end + 1]
-    select = tree(text)["statements"][0]["node"]
-    called = select["from_table"].get("alias", contract).lower()
-    for node in nodes(select):
-        if (
-            node.get("class") == "COLUMN_REF"
-            and len(node["column_names"]) > 1
-            and node["column_names"][0].lower() == called
-        ):
-            del node["column_names"][0]
-    items = {column.name: node for column, node in zip(definition.columns, select["select_list"], strict=True)}
-    left_out, lines, keys = dict[str, str](), list[str](), list[str]()
+def spark_select(definition: Definition, fields: Mapping[str, Sequence[str]]) -> SparkSelect:
+    """`fields`: by contract, those that stand in its table. Raises QUERY_REFUSED where the view has keys, WHERE or
+    HAVING that Spark does not say alike."""
     try:
+        view = _view(definition, fields)
+        keys, lines, left_out = list[str](), list[str](), dict[str, str]()
         for column in definition.columns:
+            text = view.columns[fold(column.name)]
             if not column.aggregate:
-                keys.append(_said(items[column.name]))
-                lines.append(f"{keys[-1]} AS {_name(column.name)}")
-                continue
-            try:
-                lines.append(f"{_said(items[column.name])} AS {_name(column.name)}")
-            except _Unsaid as why:
-                left_out[column.name] = f"Spark does not say {why} as the kernel does"
-                lines.append(f"NULL AS {_name(column.name)}")
-        where = f"\nWHERE {_said(select['where_clause'])}" if "where_clause" in select else ""
-        having = f"\nHAVING {_said(select['having'])}" if "having" in select else ""
-    except _Unsaid as why:
+                keys.append(_sure(text))
+            elif isinstance(text, Unsaid):
+                left_out[column.name] = f"Spark does not say {text} as the kernel does"
+                text = "NULL"
+            lines.append(f"{text} AS {quoted(column.name)}")
+        having = f"\nHAVING {_having(view)}" if "having" in view.select else ""
+    except Unsaid as why:
         raise _refused(definition, f"Spark does not say {why} as the kernel does") from why
-    sql = "SELECT " + ",\n  ".join(lines) + f"\nFROM {_name(contract)}{where}"
-    return SparkSelect(sql + (f"\nGROUP BY {', '.join(keys)}" if keys else "") + having, left_out)
+    sql = "SELECT " + ",\n  ".join(lines) + f"\nFROM {quoted(view.table)}"
+    sql += f"\nWHERE {' AND '.join(view.where)}" if view.where else ""
+    sql += f"\nGROUP BY {', '.join(keys)}" if keys else ""
+    return SparkSelect(sql + having, left_out, view.branches)
 
 
 def _refused(definition: Definition, why: str) -> UserError:
@@ -106,154 +71,150 @@ def _refused(definition: Definition, why: str) -> UserError:
     )
 
 
-def _said(node: Node) -> str:
-    kind, type_ = node["class"], node["type"]
-    said: dict[str, Callable[[Node], str]] = {
-        "COLUMN_REF": _column, "CONSTANT": _constant, "FUNCTION": _function, "CAST": _cast, "CASE": _case,
-        "COMPARISON": _comparison, "CONJUNCTION": _conjunction, "OPERATOR": _operator, "BETWEEN": _between,
-    }  # fmt: skip
-    if kind not in said:
-        raise _Unsaid(type_.lower())
-    return said[kind](node)
+@dataclass(frozen=True)
+class _View:
+    """What is said of a view."""
+
+    select: Node
+
+    names: Said
+    """What it is over: the contract's fields, the union's columns, or the base's keys."""
+
+    columns: Said
+    where: tuple[str, ...]
+    table: str
+    branches: Mapping[str, str]
 
 
-def _name(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
+def _view(definition: Definition, fields: Mapping[str, Sequence[str]]) -> _View:
+    """Raises Unsaid where its WHERE, or one below it, cannot be said."""
+    (parsed,) = parse_views(definition.text, definition.view)
+    select = tree(parsed.text[parsed.select[0].start : parsed.select[-1].end + 1])["statements"][0]["node"]
+    _without_alias(select, select["from_table"])
+    names: Said = {}
+    measures: Said = {}
+    table, where, branches = TABLE, tuple[str, ...](), dict[str, str]()
+    if definition.base is not None:
+        below = _view(definition.base.of, fields)
+        keys = {fold(key.name) for key in definition.base.of.keys}
+        names = {name: text for name, text in below.columns.items() if name in keys}
+        measures = {name: text for name, text in below.columns.items() if name not in keys}
+        table, where, branches = below.table, below.where, dict(below.branches)
+    elif "subquery" in select["from_table"]:
+        names, branches = _union(select, definition.contracts, fields)
+    else:
+        (table,) = definition.contracts
+        names = {fold(name): quoted(name) for name in fields[table]}
+    _measure(select, measures)
+    for part in (*select["select_list"], select.get("where_clause")):
+        _name(part, names)
+    if "where_clause" in select:
+        where += (said(select["where_clause"]),)
+    columns = {
+        fold(column.name): _attempt(node)
+        for column, node in zip(definition.columns, select["select_list"], strict=True)
+    }
+    return _View(select, names, columns, where, table, branches)
 
 
-def _column(node: Node) -> str:
-    names = node["column_names"]
-    if len(names) != 1:
-        raise _Unsaid(".".join(names))
-    return _name(names[0])
+def _having(view: _View) -> str:
+    """A name is what the view is over, else the view's own column."""
+    having = view.select["having"]
+    _name(having, {**view.columns, **view.names})
+    return said(having)
 
 
-def _constant(node: Node) -> str:
-    literal = node["literal"]
-    if literal["kind"] == "STRING":
-        return "'" + str(literal["text"]).replace("\\", "\\\\").replace("'", "\\'") + "'"
-    if literal["kind"] in ("INTEGER", "NUMERIC", "BOOLEAN", "NULL"):
-        return str(literal.get("text", "NULL")) if literal["kind"] != "NULL" else "NULL"
-    raise _Unsaid(f"a literal {literal.get('text', '')}")
+def _attempt(node: Node) -> str | Unsaid:
+    try:
+        return said(node)
+    except Unsaid as why:
+        return why
 
 
-def _arguments(node: Node) -> list[Node]:
-    return [one["expression"] for one in node.get("arguments", [])]
+def _sure(text: str | Unsaid) -> str:
+    if isinstance(text, Unsaid):
+        raise text
+    return text
 
 
-def _function(node: Node) -> str:
-    name, arguments = str(node["function_name"]).lower(), _arguments(node)
-    if node.get("order_bys", {}).get("orders"):
-        raise _Unsaid(f"{name} with ORDER BY")
-    if name in ("count_star", *AGGREGATES):
-        return _aggregate(name, node, arguments)
-    if name in ("date_trunc", "datetrunc"):
-        return _truncated(name, arguments)
-    if name == "time_bucket":
-        return _bucket(arguments)
-    return _scalar(name, arguments)
+# --- names
 
 
-def _scalar(name: str, arguments: list[Node]) -> str:
-    if name == "/":
-        return "CAST({} AS DOUBLE) / nullif(CAST({} AS DOUBLE), 0D)".format(*map(_said, arguments))
-    if name in OPERATORS and len(arguments) == 2:
-        return f"({_said(arguments[0])} {OPERATORS[name]} {_said(arguments[1])})"
-    if name in SCALARS:
-        return f"{name}({', '.join(map(_said, arguments))})"
-    raise _Unsaid(f"{name}()")
+def _columns(part: Node | None) -> Iterator[Node]:
+    yield from (node for node in nodes(part or {}) if node.get("class") == "COLUMN_REF")
 
 
-def _aggregate(name: str, node: Node, arguments: list[Node]) -> str:
-    if name == "count_star":
-        return "count(*)" + _filter(node)
-    distinct = "DISTINCT " if node.get("distinct") else ""
-    if distinct and "CAST" in AGGREGATES[name]:
-        raise _Unsaid(f"{name}(DISTINCT)")
-    return AGGREGATES[name].format(distinct + ", ".join(map(_said, arguments))) + _filter(node)
+def _without_alias(part: Node, source: Node) -> None:
+    """Takes the table's name away from before its columns."""
+    called = fold(source.get("alias") or source.get("table_name", ""))
+    for node in _columns(part):
+        if len(node["column_names"]) > 1 and fold(node["column_names"][0]) == called:
+            del node["column_names"][0]
 
 
-def _truncated(name: str, arguments: list[Node]) -> str:
-    unit = _text(arguments[0]).lower()
-    if unit not in TRUNCATED:
-        raise _Unsaid(f"{name}({unit!r})")
-    return f"date_trunc('{unit}', {_said(arguments[1])})"
+def _name(part: Node | None, names: Said) -> None:
+    """Puts what stands for a name in its place."""
+    for node in _columns(part):
+        if len(node["column_names"]) == 1 and fold(node["column_names"][0]) in names:
+            _put(node, names[fold(node["column_names"][0])])
 
 
-def _filter(node: Node) -> str:
-    return f" FILTER (WHERE {_said(node['filter'])})" if "filter" in node else ""
+def _measure(part: Node, measures: Said) -> None:
+    """The same of MEASURE(name)."""
+    for node in nodes(part):
+        if node.get("class") == "FUNCTION" and str(node["function_name"]).lower() == "measure":
+            ((one,),) = (argument["expression"]["column_names"] for argument in node["arguments"])
+            _put(node, measures[fold(one)])
 
 
-def _text(node: Node) -> str:
-    while node["class"] == "CAST":
-        node = node["child"]
-    if node["class"] != "CONSTANT" or node["literal"]["kind"] != "STRING":
-        raise _Unsaid("what is no literal")
-    return str(node["literal"]["text"])
+def _put(node: Node, text: str | Unsaid) -> None:
+    node.clear()
+    node.update(given(text))
 
 
-def _bucket(arguments: list[Node]) -> str:
-    found = re.fullmatch(r"(\d+) *([a-z]+?)s?", _text(arguments[0]).lower())
-    if found is None or (len(arguments) > 2 and _text(arguments[2]) != "UTC"):
-        raise _Unsaid("such a time bucket")
-    count, unit, at = int(found[1]), found[2], _said(arguments[1])
-    if unit in MICROS:
-        width = count * MICROS[unit]
-        since = f"(unix_micros({at}) - {MONDAY})"
-        return f"timestamp_micros({since} - pmod({since}, {width}) + {MONDAY})"
-    if count == 1 and unit in TRUNCATED:
-        return f"date_trunc('{unit}', {at})"
-    raise _Unsaid(f"a bucket of {count} {unit}s")
+# --- several contracts
 
 
-def _cast(node: Node) -> str:
-    kind = node["type_expr"]
-    text = kind["type_name"].upper()
-    if text == "DECIMAL" and (sizes := [one["literal"]["text"] for one in kind.get("children", [])]):
-        text = f"DECIMAL({','.join(sizes)})"
-    if not CASTS.fullmatch(text):
-        raise _Unsaid(f"a cast to {text}")
-    return f"CAST({_said(node['child'])} AS {text})"
+def _union(
+    select: Node, contracts: Sequence[str], fields: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, str | Unsaid], dict[str, str]]:
+    """The union's columns that the view reads, and each branch's rows of them. A column is NULL where a branch has
+    none of its name."""
+    union = select["from_table"].pop("subquery")["node"]
+    read = dict.fromkeys(fold(node["column_names"][0]) for node in _columns(select))
+    by_name = {fold(contract): contract for contract in contracts}
+    gives = {by_name[fold(one["from_table"]["table_name"])]: one for one in _leaves(union)}
+    for one in gives.values():
+        _without_alias(one, one["from_table"])
+    columns = {contract: _given_by(one, fields[contract]) for contract, one in gives.items()}
+    known: dict[str, str | Unsaid] = {}
+    for name in read:
+        texts = [of[name] for of in columns.values() if name in of]
+        if texts:  # what no branch gives is the view's own column, in HAVING
+            known[name] = next((text for text in texts if isinstance(text, Unsaid)), quoted(name))
+    branches = {}
+    for contract, one in gives.items():
+        lines = [
+            f"{columns[contract].get(name, 'NULL')} AS {text}" for name, text in known.items() if text == quoted(name)
+        ]
+        where = f"\nWHERE {said(one['where_clause'])}" if "where_clause" in one else ""
+        branches[contract] = f"SELECT {', '.join(lines) or '1 AS `_`'}\nFROM {quoted(contract)}{where}"
+    return known, branches
 
 
-def _case(node: Node) -> str:
-    checks = " ".join(f"WHEN {_said(one['when_expr'])} THEN {_said(one['then_expr'])}" for one in node["case_checks"])
-    return f"CASE {checks} ELSE {_said(node['else_expr'])} END"
+def _leaves(union: Node) -> Iterator[Node]:
+    if union["type"] == "SELECT_NODE":
+        yield union
+    for child in union.get("children", ()):
+        yield from _leaves(child)
 
 
-def _comparison(node: Node) -> str:
-    left, right = _said(node["left"]), _said(node["right"])
-    if node["type"] in COMPARED:
-        return f"({left} {COMPARED[node['type']]} {right})"
-    if node["type"] == "COMPARE_DISTINCT_FROM":
-        return f"(NOT {left} <=> {right})"
-    if node["type"] == "COMPARE_NOT_DISTINCT_FROM":
-        return f"({left} <=> {right})"
-    raise _Unsaid(node["type"].lower())
-
-
-def _conjunction(node: Node) -> str:
-    word = " AND " if node["type"] == "CONJUNCTION_AND" else " OR "
-    return "(" + word.join(map(_said, node["children"])) + ")"
-
-
-def _between(node: Node) -> str:
-    return f"({_said(node['input'])} BETWEEN {_said(node['lower'])} AND {_said(node['upper'])})"
-
-
-def _operator(node: Node) -> str:
-    children = list(map(_said, node["children"]))
-    match node["type"]:
-        case "OPERATOR_NOT":
-            return f"(NOT {children[0]})"
-        case "OPERATOR_IS_NULL":
-            return f"({children[0]} IS NULL)"
-        case "OPERATOR_IS_NOT_NULL":
-            return f"({children[0]} IS NOT NULL)"
-        case "COMPARE_IN":
-            return f"({children[0]} IN ({', '.join(children[1:])}))"
-        case "COMPARE_NOT_IN":
-            return f"({children[0]} NOT IN ({', '.join(children[1:])}))"
-        case "OPERATOR_COALESCE":
-            return f"coalesce({', '.join(children)})"
-    raise _Unsaid(node["type"].lower())
+def _given_by(branch: Node, fields: Sequence[str]) -> dict[str, str | Unsaid]:
+    """By name, folded, what a branch gives."""
+    found: dict[str, str | Unsaid] = {}
+    for item in branch["select_list"]:
+        if item["class"] == "STAR":
+            found |= {fold(name): quoted(name) for name in fields}
+        else:
+            found[fold(item.get("alias") or item["column_names"][-1])] = _attempt(item)
+    return found

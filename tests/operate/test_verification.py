@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,16 +13,21 @@ import pyarrow.parquet as pq
 import pytest
 from lakes import DAY, VIEW, Bench, contract, order, orders, project
 from obstore.store import LocalStore
+from simulation import BEGIN, World
+from truth import Event
 
 from seamline import kernel as kernels
 from seamline.cli.main import execute
 from seamline.errors import Condition, SeamlineError
 from seamline.jobs.asked import DateRange
+from seamline.jobs.batch import Batch
 from seamline.operate.spark_recompute import spark_engine
 from seamline.operate.verification import ALL_DATES, past_comparisons, verify_view
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import load_project
+from seamline.schemas.states import apply_views
 from seamline.schemas.views.sparkselect import spark_select
+from seamline.schemas.views.text import parse_views
 
 DAYS = [DAY + timedelta(days=n) for n in range(4)]
 
@@ -147,13 +152,14 @@ def test_a_select_is_said_in_sparks_words_or_left_out_by_name(tmp_path: Path) ->
     made = project(tmp_path)
     made.apply(SPOKEN.replace("max(placed)", "median(amount)"))
     of = Catalogue(made.lake)
-    said = spark_select(of.definition(of.states["sales"].live[-1]))
+    said = spark_select(of.definition(of.states["sales"].live[-1]), {"orders": ("placed", "shop", "amount", "weight")})
     assert said.left_out == {
         "ids": "Spark does not say approx_count_distinct() as the kernel does",
         "latest": "Spark does not say median() as the kernel does",
     }
     assert (
-        "count(*) FILTER (WHERE (CAST(`amount` AS DOUBLE) / nullif(CAST(2 AS DOUBLE), 0D) > 1)) AS `orders`" in said.sql
+        "count(*) FILTER (WHERE ((CAST(`amount` AS DOUBLE) / nullif(CAST(2 AS DOUBLE), 0D)) > 1)) AS `orders`"
+        in said.sql
     )
 
 
@@ -183,3 +189,110 @@ def test_spark_agrees_and_finds_a_fault_of_the_kernel_that_the_kernel_does_not(
     assert differing(wrong, None) == set()
     with spark_engine(load_project(wrong.folder.parent), spark) as by_spark:
         assert "(group)" in differing(wrong, by_spark)
+
+
+OVER_SEVERAL = """CREATE MATERIALIZED VIEW moves AS
+SELECT time_bucket(INTERVAL '1 hour', placed) AS hour, kind, e.shop, count(*) AS moves, sum(amount) AS total,
+       avg(weight) AS weight, max(note) AS note
+FROM (SELECT placed, shop, amount, weight, 'sale' AS kind FROM orders AS o WHERE o.shop <> 'x'
+      UNION ALL BY NAME
+      SELECT placed, shop, abs(-amount) AS amount, 'return' AS kind, buyer AS note FROM returns) AS e
+WHERE amount IS DISTINCT FROM 2 GROUP BY ALL;
+CREATE MATERIALIZED VIEW by_day AS
+SELECT time_bucket(INTERVAL '1 day', hour) AS day, CASE WHEN kind = 'sale' THEN 'sold' ELSE 'back' END AS kind,
+       MEASURE(moves) AS moves, MEASURE(total) AS total, MEASURE(weight) + 1 AS weight
+FROM moves AS m WHERE m.shop IS DISTINCT FROM 'b' GROUP BY ALL;
+CREATE MATERIALIZED VIEW by_month AS
+SELECT date_trunc('month', day) AS month, kind, MEASURE(moves) AS moves, MEASURE(total) AS total
+FROM by_day WHERE kind = 'back' OR day IS NOT NULL GROUP BY ALL HAVING total > 5 AND MEASURE(moves) > 1;
+CREATE MATERIALIZED VIEW mixed AS
+SELECT time_bucket(INTERVAL '1 day', placed) AS day, max(said) AS said
+FROM (SELECT placed, amount AS said FROM orders UNION ALL BY NAME SELECT placed, buyer AS said FROM returns) AS e
+GROUP BY ALL"""
+COMPARED = ("moves", "by_day", "by_month")
+
+
+def several(folder: Path, returns: int = 20) -> Path:
+    """A project whose lake holds three views over two contracts, one over the other, with copies and rejects."""
+    project(folder)
+    world = World(folder / "lake", store=LocalStore(str(folder / "lake")))
+    texts = {view.name: view for view in parse_views(OVER_SEVERAL, "views.sql")}
+    apply_views(world.lake, texts, {"orders": world.contract, "returns": world.returns}, world.clock)
+    for n in range(40):
+        at = BEGIN - timedelta(hours=9 * (n % 7))
+        event = Event(str(n), at, "abx"[n % 3], n % 5, n / 4, "uv"[n % 2])
+        for copy in range(2 if n % 8 == 0 else 1):
+            world.send(n % 2, event.encode(copy), event)
+            if n < returns:
+                world.send(0, event.encode(copy), event, topic="returns")
+        if n % 10 == 0:
+            world.send(0, b"{")
+    world.run_speed([99, 99])
+    world.run_archive([99, 99])
+    batch = Batch(world.lake, clock=world.clock)
+    for view in texts:
+        batch.refresh(view)
+    return folder
+
+
+def drift_of(folder: Path, by: Callable[..., Any] | None, views: Sequence[str] = COMPARED) -> dict[str, set[str]]:
+    found = {}
+    for view in views:
+        one = verify_view(load_project(folder), view, other=by)
+        assert one.comparison.keys
+        assert not one.comparison.left_out
+        found[view] = {drift.column for drift in one.comparison.drift}
+    return found
+
+
+NONE: dict[str, set[str]] = {view: set() for view in COMPARED}
+
+
+def test_spark_answers_views_over_several_contracts_and_over_views_from_raw_alone(
+    tmp_path: Path, spark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's fault is in the innermost of them, so in each."""
+    right, alone = several(tmp_path / "right"), several(tmp_path / "alone", returns=0)
+    with spark_engine(load_project(right), spark) as by_spark:
+        assert drift_of(right, by_spark) == NONE
+        with pytest.raises(
+            SeamlineError, match="column said of its union is bigint of orders, string of returns"
+        ) as no:
+            drift_of(right, by_spark, ["mixed"])
+        assert no.value.condition is Condition.QUERY_REFUSED
+    with spark_engine(load_project(alone), spark) as by_spark:
+        assert drift_of(alone, by_spark, ["by_month"]) == {"by_month": set()}
+    monkeypatch.setattr(kernels, "GUARDED", (*kernels.GUARDED, "CREATE MACRO abs(x) AS x"))
+    wrong = several(tmp_path / "wrong")
+    assert drift_of(wrong, None) == NONE
+    with spark_engine(load_project(wrong), spark) as by_spark:
+        found = drift_of(wrong, by_spark)
+    assert "total" in found["moves"]
+    assert all(found.values())
+
+
+def test_what_a_derived_view_does_not_use_need_not_be_said(tmp_path: Path) -> None:
+    made = project(tmp_path)
+    base = """CREATE MATERIALIZED VIEW sales AS
+      SELECT time_bucket(INTERVAL '1 day', placed) AS day, upper(shop) AS place, sum(amount) AS total, median(weight) AS middle FROM orders WHERE amount > 0 GROUP BY ALL;"""
+    over = "CREATE MATERIALIZED VIEW {} AS SELECT day, {} FROM sales GROUP BY ALL"
+    made.apply(
+        ";".join(
+            [
+                base.rstrip(";"),
+                over.format("fine", "MEASURE(total) AS total, MEASURE(middle) AS middle"),
+                over.format("told", "place, MEASURE(total) AS total"),
+            ]
+        )
+    )
+    of = Catalogue(made.lake)
+    fields = {"orders": ("placed", "shop", "amount", "weight")}
+
+    def said(view: str) -> Any:
+        return spark_select(of.definition(of.states[view].live[-1]), fields)
+
+    assert said("fine").left_out == {"middle": "Spark does not say median() as the kernel does"}
+    assert "sum(`amount`) AS `total`,\n  NULL AS `middle`\nFROM `orders`\nWHERE (`amount` > 0)" in said("fine").sql
+    with pytest.raises(SeamlineError, match=r"view told by Spark: Spark does not say upper\(\)") as refused:
+        said("told")
+    assert refused.value.condition is Condition.QUERY_REFUSED
