@@ -274,17 +274,12 @@ def test_spark_answers_views_over_several_contracts_and_over_views_from_raw_alon
 def test_what_a_derived_view_does_not_use_need_not_be_said(tmp_path: Path) -> None:
     made = project(tmp_path)
     base = """CREATE MATERIALIZED VIEW sales AS
-      SELECT time_bucket(INTERVAL '1 day', placed) AS day, upper(shop) AS place, sum(amount) AS total, median(weight) AS middle FROM orders WHERE amount > 0 GROUP BY ALL;"""
-    over = "CREATE MATERIALIZED VIEW {} AS SELECT day, {} FROM sales GROUP BY ALL"
-    made.apply(
-        ";".join(
-            [
-                base.rstrip(";"),
-                over.format("fine", "MEASURE(total) AS total, MEASURE(middle) AS middle"),
-                over.format("told", "place, MEASURE(total) AS total"),
-            ]
-        )
-    )
+      SELECT time_bucket(INTERVAL '1 day', placed) AS day, upper(shop) AS place, sum(amount) AS total,
+             median(weight) AS middle
+      FROM orders WHERE amount > 0 GROUP BY ALL;"""
+    fine = "CREATE MATERIALIZED VIEW fine AS SELECT day, MEASURE(total) AS total, MEASURE(middle) AS middle"
+    told = "CREATE MATERIALIZED VIEW told AS SELECT day, place, MEASURE(total) AS total"
+    made.apply(f"{base}\n{fine} FROM sales GROUP BY ALL;\n{told} FROM sales GROUP BY ALL")
     of = Catalogue(made.lake)
     fields = {"orders": ("placed", "shop", "amount", "weight")}
 
