@@ -18,7 +18,7 @@ from seamline.schemas.views.text import parse_views
 from seamline.schemas.views.unions import TABLE
 from seamline.sql import Node, nodes, tree
 
-Texts = Mapping[str, str | Unsaid]
+SaidNames = Mapping[str, str | Unsaid]
 """Names, folded, and what stands for each; or why nothing does."""
 
 
@@ -72,27 +72,27 @@ def _refused(definition: Definition, why: str) -> UserError:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _SaidView:
     """What is said of a view."""
 
     select: Node
 
-    names: Texts
+    names: SaidNames
     """What it is over: the contract's fields, the union's columns, or the base's keys."""
 
-    columns: Texts
+    columns: SaidNames
     where: tuple[str, ...]
     table: str
     branches: Mapping[str, str]
 
 
-def _view(definition: Definition, fields: Mapping[str, Sequence[str]]) -> _Told:
+def _view(definition: Definition, fields: Mapping[str, Sequence[str]]) -> _SaidView:
     """Raises Unsaid where its WHERE, or one below it, cannot be said."""
     (parsed,) = parse_views(definition.text, definition.view)
     select = tree(parsed.text[parsed.select[0].start : parsed.select[-1].end + 1])["statements"][0]["node"]
     _without_alias(select, select["from_table"])
-    names: Texts = {}
-    measures: Texts = {}
+    names: SaidNames = {}
+    measures: SaidNames = {}
     table, where, branches = TABLE, tuple[str, ...](), dict[str, str]()
     if definition.base is not None:
         below = _view(definition.base.of, fields)
@@ -114,10 +114,10 @@ def _view(definition: Definition, fields: Mapping[str, Sequence[str]]) -> _Told:
         fold(column.name): _attempt(node)
         for column, node in zip(definition.columns, select["select_list"], strict=True)
     }
-    return _Told(select, names, columns, where, table, branches)
+    return _SaidView(select, names, columns, where, table, branches)
 
 
-def _having(view: _Told) -> str:
+def _having(view: _SaidView) -> str:
     """A name is what the view is over, else the view's own column."""
     having = view.select["having"]
     _name(having, {**view.columns, **view.names})
@@ -152,14 +152,14 @@ def _without_alias(part: Node, source: Node) -> None:
             del node["column_names"][0]
 
 
-def _name(part: Node | None, names: Texts) -> None:
+def _name(part: Node | None, names: SaidNames) -> None:
     """Puts what stands for a name in its place."""
     for node in _columns(part):
         if len(node["column_names"]) == 1 and fold(node["column_names"][0]) in names:
             _put(node, names[fold(node["column_names"][0])])
 
 
-def _measure(part: Node, measures: Texts) -> None:
+def _measure(part: Node, measures: SaidNames) -> None:
     """The same of MEASURE(name)."""
     for node in nodes(part):
         if node.get("class") == "FUNCTION" and str(node["function_name"]).lower() == "measure":
