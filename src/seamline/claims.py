@@ -14,9 +14,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -41,6 +41,21 @@ LEASE = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
+class Stay:
+    """Why what a holder would let go stays."""
+
+    before: str
+    """The event date, in ISO's form, before which it is past its time."""
+
+    why: str
+    help: str = ""
+    """The command that helps; '' where it ends by itself."""
+
+    def __str__(self) -> str:
+        return f"event dates before {self.before} stay: {self.why}"
+
+
+@dataclass(frozen=True)
 class Lease:
     """Who holds a log."""
 
@@ -58,6 +73,9 @@ class Lease:
 
     since: str = ""
     """When that began."""
+
+    stays: Mapping[str, Stay] = field(default_factory=dict)
+    """By contract, why event dates that are past their retention stay in raw, as it looked last."""
 
     @property
     def named(self) -> str:
@@ -87,6 +105,10 @@ class Holder(Writer):
     def tell(self, waits: str) -> None:
         """Says in the lease what this process waits for; nothing, once it works again. Thread-safe."""
         self.lease.tell(waits)
+
+    def tell_stays(self, stays: Mapping[str, Stay]) -> None:
+        """The same of what stays though its time is over."""
+        self.lease.tell_stays(stays)
 
 
 @contextmanager
@@ -206,9 +228,16 @@ class _Renewal:
         with self._mutex:
             before = self._mine
             since = (before.since or self._clock().isoformat()) if waits else ""
-            self._mine = replace(before, waits=waits, since=since)
-            if self._mine != before:
-                self._write()
+            self._say(replace(before, waits=waits, since=since))
+
+    def tell_stays(self, stays: Mapping[str, Stay]) -> None:
+        with self._mutex:
+            self._say(replace(self._mine, stays=dict(stays)))
+
+    def _say(self, now: Lease) -> None:
+        before, self._mine = self._mine, now
+        if now != before:
+            self._write()
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -248,8 +277,8 @@ def _own(role: str) -> Lease:
 def _read(lake: Lake, path: str) -> Lease | None:
     try:
         raw: dict[str, Any] = json.loads(bytes(obstore.get(lake.store, path).bytes()))
-        return Lease(**raw)
-    except (FileNotFoundError, ValueError, TypeError):
+        return Lease(**{**raw, "stays": {name: Stay(**one) for name, one in raw.get("stays", {}).items()}})
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return None
 
 

@@ -17,6 +17,7 @@ from itertools import chain
 import pyarrow as pa
 
 from seamline.attempts import check_age
+from seamline.claims import Stay
 from seamline.clock import Clock, system_clock
 from seamline.commitpoint import reach
 from seamline.entries.archive import Archived, Begins, Imported, Maintained
@@ -170,14 +171,14 @@ class Archive:
         self._unfinished = False
         return True
 
-    def let_go(self, ends: Frontier | None) -> dict[str, str]:
+    def let_go(self, ends: Frontier | None) -> dict[str, Going | Stay]:
         """Takes event dates that are past their retention, and that nobody needs, out of raw, as `expiring` says, and
         commits that over an empty range; returns, by contract, what went, or why it waits. `ends`: where the topics'
         partitions end now, if anybody knows.
 
         What is due moves once a day; while it waits, a look takes what `expiring` says.
         """
-        time, found = self._time.lowest(self.frontier, ends), dict[str, str]()
+        time, found = self._time.lowest(self.frontier, ends), dict[str, Going | Stay]()
         for shelf in [one for one in self.shelves if one.label == one.contract]:
             before, begun = due(shelf.kept, time(shelf.topics)), self.history.first_date(shelf.contract)
             if before is None or (begun is not None and before <= begun):
@@ -186,8 +187,8 @@ class Archive:
             going = expiring.going(shelf, before)
             if isinstance(going, Going):
                 self._remove(going)
-            if going:
-                found[shelf.contract] = f"gone before {going.begins.date}" if isinstance(going, Going) else going
+            if going is not None:
+                found[shelf.contract] = going
         return found
 
     def _remove(self, going: Going) -> None:

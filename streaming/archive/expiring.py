@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 
+from seamline.claims import Stay
 from seamline.entries.archive import Begins, Touched
 from seamline.errors import TerminalError
 from seamline.frontier import Frontier
@@ -44,6 +45,11 @@ GRACE = timedelta(days=2)
 UNTOUCHED = timedelta(days=2)
 """Since the newest entry that touched what goes: an attempt gives up at half a day, and a reservation ends within
 another half."""
+
+NeededBy = tuple[str, str]
+"""Who needs a date, and the command that helps ('' where it ends by itself)."""
+
+NOT_SERVED = 0
 
 _RECORDS = """SELECT _source AS source, _partition AS "partition", _offset AS "offset", _timestamp AS "timestamp",
   _key AS key, _value AS value FROM raw WHERE _reject IS NOT NULL"""
@@ -75,6 +81,9 @@ class Going:
     begins: Begins
     files: tuple[RawFile, ...]
 
+    def __str__(self) -> str:
+        return f"gone before {self.begins.date}"
+
 
 @dataclass(frozen=True)
 class Expiring:
@@ -86,8 +95,8 @@ class Expiring:
     history: ArchiveHistory
     now: datetime
 
-    def going(self, shelf: Shelf, before: date) -> Going | str:
-        """What goes of the contract of a shelf before a date; or why nothing does, '' where nothing is there."""
+    def going(self, shelf: Shelf, before: date) -> Going | Stay | None:
+        """What goes of the contract of a shelf before a date; or why nothing does; None where nothing is there."""
         name = shelf.contract
         tables = [path for path in self.history.tables if Lake.contract_of(path) == name]
         held = [file for path in tables for file in raw_files(self.lake, path, self.history.tables[path])]
@@ -95,41 +104,51 @@ class Expiring:
         before = self._awaited(catalogue, name, [file for file in held if file.date < before], before)
         files = tuple(file for file in held if file.date < before)
         if not files:
-            return ""
+            return None
         touch = last_touch(self.history.touched, tables, before)
         if touch is None or self.now - touch.at < UNTOUCHED:
-            return f"event dates before {before} were touched by entry {touch.number if touch else 0}, too lately"
+            until = f", and stay until {_minute(touch.at + UNTOUCHED)}" if touch else ""
+            return Stay(before.isoformat(), f"entry {touch.number if touch else 0} touched them too lately{until}")
         begins = _later(Begins(date=before, entry=touch.number, end=touch.end), self.history.begins.get(name))
-        why = next(self._needed(catalogue, name, begins), "")
-        return why or Going(name, begins, files)
+        needed = next(self._needed(catalogue, name, begins), None)
+        return Stay(before.isoformat(), *needed) if needed else Going(name, begins, files)
 
-    def _needed(self, catalogue: Catalogue, name: str, begins: Begins) -> Iterator[str]:
-        """Who still needs a date before that, and why."""
+    def _needed(self, catalogue: Catalogue, name: str, begins: Begins) -> Iterator[NeededBy]:
+        """Who still needs a date before that."""
         forgets = ForgetHistory(self.lake.forget_log(self.stream))
         for number, request in forgets.requests.items():
             if request.contract == name and number not in forgets.forgotten:
-                yield f"request {number} to forget records is not done yet"
+                yield f"request {number} to forget records is not done yet", "seamline forget status"
         for view, state in catalogue.states.items():
             mine = [one for one in state.live if _reads(catalogue, one, name)]
             for definition in mine:
-                yield from self._unread(definition, begins, state.version if state.served == definition else 0)
+                yield from self._unread(
+                    view, definition, begins, state.version if state.served == definition else NOT_SERVED
+                )
             if mine:
                 for one in BackfillHistory(self.lake.backfill_log(view)).open.values():
                     if one.asked.partition("..")[0] < begins.date.isoformat():
-                        yield f"backfill {one.id} of {view} asks for dates before {begins.date}"
+                        asked = f"backfill {one.id} of {view} asks for dates before {begins.date}"
+                        yield asked, "seamline backfill status"
 
-    def _unread(self, definition: str, begins: Begins, served: int | None) -> Iterator[str]:
-        """`served`: the version that is; None: epochs alone are; 0: nothing of this definition."""
-        batch = BatchHistory(self.lake.batch_log(definition))
-        if served != 0 and served not in batch.versions:
-            yield f"definition {definition} is served without a batch version"
+    def _unread(self, view: str, definition: str, begins: Begins, served: int | None) -> Iterator[NeededBy]:
+        """`served`: the version that is; None: epochs alone are; NOT_SERVED: nothing of this definition."""
+        batch, of = BatchHistory(self.lake.batch_log(definition)), f"of {view} (definition {definition})"
+        refresh = f"seamline batch refresh {view}"
+        if served != NOT_SERVED and served not in batch.versions:
+            yield f"{view} is served without a batch version (definition {definition})", refresh
         for number, version in sorted(batch.versions.items(), reverse=True):
-            has_read = begins.were_read(version.cut, version.archive_entry)
-            if not has_read and (number == served or self._stands(definition, version.cut)):
-                yield f"batch version {number} of definition {definition} has not read all of it"
+            if begins.were_read(version.cut, version.archive_entry):
+                continue
+            if number == served:
+                yield f"batch version {number} {of}, which is served, has not read all of it", refresh
+            elif self._stands(definition, version.cut):
+                why = f"batch version {number} {of} has not read all of it, and may be gone back to"
+                yield f"{why} while its epochs stand", f"seamline views history {view}"
         for reserved in batch.held(self.now - SLACK):
             if not begins.were_read(reserved.cut, reserved.archive_entry):
-                yield f"run {reserved.run} of definition {definition} has not read all of it"
+                until = _minute(reserved.until + SLACK)
+                yield f"run {reserved.run} {of} has not read all of it, and has until {until}", ""
 
     def _stands(self, definition: str, cut: Frontier) -> bool:
         """Whether what ends at a cut may be gone back to: epochs lead on from there. Where none do, none will."""
@@ -192,6 +211,10 @@ def _later(found: Begins, known: Begins | None) -> Begins:
     if known is None:
         return found
     return Begins(date=max(found.date, known.date), entry=max(found.entry, known.entry), end=found.end.join(known.end))
+
+
+def _minute(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _reads(catalogue: Catalogue, definition: str, name: str) -> bool:

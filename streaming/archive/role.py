@@ -7,11 +7,10 @@ import threading
 from datetime import timedelta
 from typing import Any
 
-from seamline.claims import claim_between
+from seamline.claims import Holder, Stay, claim_between
 from seamline.clock import Clock, system_clock
 from seamline.errors import TransientError
 from seamline.frontier import Frontier
-from seamline.ledger import Writer
 from seamline.observe.lineage import ReadAndMade
 from seamline.schemas.project import Project
 from seamline.signals import stopping
@@ -51,12 +50,13 @@ class ArchiveRole:
     It changes nothing of its own: what is read is `ReadTopics`' to say, what is filed `Archive`'s.
     """
 
-    def __init__(self, project: Project, stream: str, writer: Writer, cluster: Cluster, clock: Clock) -> None:
+    def __init__(self, project: Project, stream: str, writer: Holder, cluster: Cluster, clock: Clock) -> None:
         self._project = project
         self._cluster = cluster
         self._following = Following(project, stream)
         self._reading = ReadTopics(project, stream, "archive", self._following, cluster)
         self._stream = stream
+        self._writer = writer
         self._inbox = Inbox(project.lake, stream)
         self._vacuum = Every(VACUUM_EVERY, clock() - VACUUM_EVERY + FIRST_VACUUM)
         self._letting_go = Every(LET_GO_EVERY, clock())
@@ -110,8 +110,10 @@ class ArchiveRole:
         self.archive.take_all(self._inbox)
         answer(self._project.lake, self._stream, self.archive.shelves)
         if any(shelf.kept is not None for shelf in self.archive.shelves) and self._letting_go.due(self._clock()):
-            for contract, what in self.archive.let_go(self._ends()).items():
+            found = self.archive.let_go(self._ends())
+            for contract, what in found.items():
                 log.info("raw of %s: %s", contract, what)
+            self._writer.tell_stays({contract: one for contract, one in found.items() if isinstance(one, Stay)})
         self.archive.maintain()
         if self._vacuum.due(self._clock()):
             self.archive.vacuum(self._inbox.files)

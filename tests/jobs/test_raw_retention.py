@@ -18,7 +18,8 @@ from expiring_world import BY_HAND, CHANGED, DAYS, KEPT, SALES, TEXT, VIEWS, Exp
 from obstore.store import LocalStore
 from stream_parts import records
 
-from seamline.entries.archive import Imported
+from seamline.claims import Stay
+from seamline.entries.archive import Begins, Imported
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.history.batch import BatchHistory
 from seamline.history.forget import ForgetHistory
@@ -319,6 +320,54 @@ def test_an_open_backfill_is_waited_for(sales: ExpiringWorld) -> None:
     assert f"backfill {backfill.id} of sales" in sales.let_go()["orders"]
     words.cancel(backfill.id)
     assert "gone before" in sales.let_go()["orders"]
+
+
+def test_who_is_waited_for_is_told_with_the_command_that_helps(sales: ExpiringWorld) -> None:
+    """Each is met, the one after the other, and what is told of it ends when it does."""
+
+    def stays() -> tuple[str, str]:
+        found = sales.process.let_go(sales.end)["orders"]
+        assert isinstance(found, Stay), found
+        assert found.before == (sales.clock() - (KEPT + 2) * DAYS - timedelta(hours=1)).date().isoformat()
+        return found.why, found.help
+
+    sales.produce(sales.order(0.1, behind=9 * DAYS))
+    sales.both()
+    touched = sales.clock()
+    why, help_ = stays()
+    assert (f"stay until {touched + 2 * DAYS:%Y-%m-%d %H:%M} UTC" in why, help_) == (True, "")
+    sales.clock.advance(3 * DAYS)
+    sales.produce(sales.order())
+    sales.both()
+    served, _ = sales.state("sales")
+    newest = max(BatchHistory(sales.lake.batch_log(served)).versions)
+    why, help_ = stays()
+    assert f"batch version {newest} of sales (definition {served}), which is served, has not" in why
+    assert help_ == "seamline batch refresh sales"
+    sales.refresh_all()
+    why, help_ = stays()
+    assert f"batch version {newest} of sales (definition {served}) has not read all of it, and may be gone" in why
+    assert help_ == "seamline views history sales"
+    words = Words(sales.lake, "sales", sales.clock)
+    backfill = words.begun(f"{(sales.clock() - LONG_AGO).date()}..", served)
+    words.begin(backfill)
+    sales.settle()
+    why, help_ = stays()
+    assert (f"backfill {backfill.id} of sales asks" in why, help_) == (True, "seamline backfill status")
+    words.cancel(backfill.id)
+    assert "gone before" in sales.let_go()["orders"]
+
+
+def test_a_run_that_has_reserved_before_a_late_record_is_waited_for(sales: ExpiringWorld) -> None:
+    sales.produce(sales.order(0.5))
+    sales.both()
+    sales.die_at("batch.after-reserve", lambda: sales.batch.rebuild("sales"))
+    (reserved,) = BatchHistory(sales.lake.batch_log(sales.state("sales")[0])).held(sales.clock())
+    history = sales.history
+    expiring = Expiring(sales.lake, "main", sales.lake.kernel(), history, sales.clock())
+    begins = Begins(date=sales.clock().date(), entry=reserved.archive_entry + 1, end=reserved.cut)
+    found = [why for why, _ in expiring._needed(Catalogue(sales.lake), "orders", begins)]
+    assert any(f"run {reserved.run} of sales" in why and "has until" in why for why in found)
 
 
 def test_the_logs_own_time_moves_it_and_no_clock(sales: ExpiringWorld) -> None:

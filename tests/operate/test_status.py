@@ -14,7 +14,7 @@ import pytest
 from commands import parse
 from lakes import VIEW, Bench, order, orders, project
 
-from seamline.claims import Lease
+from seamline.claims import Lease, Stay, claim
 from seamline.cli.main import app, execute
 from seamline.cli.status import WIDTH, show_counts
 from seamline.config import Settings
@@ -168,7 +168,7 @@ def test_a_topic_that_may_lose_records_before_they_are_archived_is_told() -> Non
 def test_what_is_kept_for_how_long_is_shown_as_it_is_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project(tmp_path, "[speed]\nretention_hours = 48\n[batch]\nkeep_versions = 9\n[logs]\nmax_mb = 7\nkeep = 1\n")
     assert json.loads(asked(tmp_path, capsys, "--json"))["retention"] == {
-        "kafka": {}, "raw_hours": None, "raw": {}, "raw_as_it_stood_hours": 24, "epochs_hours": 48, "batch_versions": 9,
+        "kafka": {}, "raw": {}, "raw_as_it_stood_hours": 24, "epochs_hours": 48, "batch_versions": 9,
         "logs": {"max_mb": 7, "keep": 1},
     }  # fmt: skip
     lines = [" ".join(line.split()) for line in asked(tmp_path, capsys).splitlines()]
@@ -182,7 +182,30 @@ def test_what_is_kept_for_how_long_is_shown_as_it_is_set(tmp_path: Path, capsys:
     kept = Keeping({}, "", Settings(), {"orders": timedelta(days=400)}, {"orders": date(2026, 1, 2)})
     assert ("raw of orders", "400 days, from 2026-01-02 on") in kept.rows
     assert ("raw of other contracts", "for ever") in kept.rows
-    assert kept.to_json()["raw"] == {"orders": {"days": 400, "begins": "2026-01-02"}}
+    assert kept.to_json()["raw"] == {"orders": {"days": 400, "begins": "2026-01-02", "stays": None}}
+
+
+def test_why_dates_of_raw_stay_is_shown_beside_how_long_they_are_kept_with_what_helps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = project(tmp_path)
+    path = tmp_path / "contracts/orders.yaml"
+    path.write_text(path.read_text() + "  - {property: seamline.rawRetention, value: 400 days}\n")
+    why = "batch version 3 of sales (definition abc), which is served, has not read all of it"
+    with claim(bench.lake, bench.lake.archive_log("main"), "archive") as writer:
+        assert json.loads(asked(tmp_path, capsys, "--json"))["retention"]["raw"]["orders"]["stays"] is None
+        writer.tell_stays({"orders": Stay("2026-01-05", why, "seamline batch refresh sales")})
+        said = json.loads(asked(tmp_path, capsys, "--json"))["retention"]["raw"]["orders"]
+        assert said["stays"] == {"before": "2026-01-05", "why": why, "help": "seamline batch refresh sales"}
+        lines = [" ".join(line.split()) for line in asked(tmp_path, capsys, "--wide").splitlines()]
+        at = lines.index("raw of orders 400 days")
+        assert lines[at + 1 : at + 3] == [f"before 2026-01-05 not gone yet: {why}", "seamline batch refresh sales"]
+        writer.tell_stays({"orders": Stay("2026-01-05", why)})
+        assert "seamline batch refresh sales" not in asked(tmp_path, capsys, "--wide")
+        writer.tell_stays({})
+        assert "not gone yet" not in asked(tmp_path, capsys, "--wide")
+        writer.tell_stays({"orders": Stay("2026-01-05", why)})
+    assert "not gone yet" not in asked(tmp_path, capsys, "--wide"), "nobody looks any more: the archive is down"
 
 
 def test_when_the_archive_last_filed_is_told_by_its_log_and_imports_do_not_count(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ class ExpiringWorld(Bench):
 
     def let_go(self) -> dict[str, str]:
         """What is past its retention goes, if nobody needs it."""
-        return self.process.let_go(self.end)
+        return {contract: str(what) for contract, what in self.process.let_go(self.end).items()}
 
     def die_at(self, point: str, action: Callable[[], object], meanwhile: Callable[[], object] | None = None) -> bool:
         """Runs an action; at a point, power is lost, or `meanwhile` happens. Whether it came there."""

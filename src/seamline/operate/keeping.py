@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from seamline.claims import Stay
 from seamline.config import Settings
 from seamline.serving.status import StreamStatus
 from seamline.streaming.kafka import FALL_BEHIND, TopicKeeps
@@ -31,6 +32,9 @@ class Keeping:
     begins: Mapping[str, date] = field(default_factory=dict)
     """By contract of which raw is gone, the event date that it begins at."""
 
+    stays: Mapping[str, Stay] = field(default_factory=dict)
+    """By contract, why dates that are past that time stay."""
+
     @property
     def rows(self) -> list[tuple[str, str]]:
         """For people: what, and for how long. Topics of which the same holds stand together."""
@@ -41,12 +45,20 @@ class Keeping:
         return [
             *(kafka or [("Kafka", "not known")]),
             ("raw", "for ever") if not self.raw else ("raw of other contracts", "for ever"),
-            *((f"raw of {name}", self._kept(name)) for name in sorted({*self.raw, *self.begins})),
+            *(row for name in sorted({*self.raw, *self.begins}) for row in self._raw_of(name)),
             ("raw as it stood", f"{duration(of.archive.retention_hours * 3600)}, more where a version read it"),
             ("epochs", f"{duration(of.speed.retention_hours * 3600)} after a batch version covers them"),
             ("batch versions", f"the newest {of.batch.keep_versions}"),
             ("logs", f"{of.logs.keep + 1} files of {of.logs.max_mb} MiB for each process"),
         ]
+
+    def _raw_of(self, contract: str) -> Iterator[tuple[str, str]]:
+        yield f"raw of {contract}", self._kept(contract)
+        if contract in self.stays:
+            stay = self.stays[contract]
+            yield f"  before {stay.before}", f"not gone yet: {stay.why}"
+            if stay.help:
+                yield "", stay.help
 
     def _kept(self, contract: str) -> str:
         lasts = f"{self.raw[contract].days} days" if contract in self.raw else "for ever"
@@ -58,11 +70,11 @@ class Keeping:
         kafka = {name: vars(kept) for found in self.topics.values() for name, kept in sorted(found.items())}
         return {
             "kafka": kafka,
-            "raw_hours": None,
             "raw": {
                 name: {
                     "days": self.raw[name].days if name in self.raw else None,
                     "begins": self.begins[name].isoformat() if name in self.begins else None,
+                    "stays": asdict(self.stays[name]) if name in self.stays else None,
                 }
                 for name in sorted({*self.raw, *self.begins})
             },

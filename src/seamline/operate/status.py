@@ -64,7 +64,9 @@ def project_status(project: Project, serving: Serving | None = None) -> ProjectS
     promises = kept_as_served(project.contracts, lake)
     raw = {one.name: one.raw_retention for one in project.contracts.values() if one.raw_retention is not None}
     begins = {name: day for stream in lake.streams.values() for name, day in stream.raw_begins.items()}
-    keeping = Keeping(said.keeps, said.bootstrap, project.settings, raw, begins)
+    archives = [stream.writers["archive"] for stream in lake.streams.values() if "archive" in stream.writers]
+    stays = {name: stay for lease in archives for name, stay in lease.stays.items()}
+    keeping = Keeping(said.keeps, said.bootstrap, project.settings, raw, begins, stays)
     short = all_too_short(keeping, lake.streams.values(), system_clock())
     found = needs(lake, states, backfills, waiting, project.settings.archive.max_records, promises, short)
     return ProjectStatus(lake, said.unknown, states, backfills, tuple(found), keeping, addresses(project.state))
