@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 import pyarrow as pa
 from obstore.store import MemoryStore
 
+from seamline.claims import Holder
 from seamline.clock import ManualClock, system_clock
 from seamline.commitpoint import hooked
 from seamline.config import load_settings
@@ -233,7 +234,7 @@ class World:
             log = {"speed": self.lake.speed_log, "archive": self.lake.archive_log}[name]("main")
             writer = Writer.take(log, Claim(at=self.clock(), holder=name))
             kind: type[SpeedRole | ArchiveRole] = SpeedRole if name == "speed" else ArchiveRole
-            role = kind(self.project, "main", writer, cast(Cluster, self.cluster), self.clock)
+            role = kind(self.project, "main", cast(Holder, writer), cast(Cluster, self.cluster), self.clock)
             role._reading._resting.rest = role._reading._resting.every = 0.0
             self.roles[name] = role
         return self.roles[name]
