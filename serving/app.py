@@ -28,6 +28,11 @@ from seamline.lake import Lake
 from seamline.observe.meters import METERS
 from seamline.private import put_whole
 from seamline.schemas.project import ADDRESS, Project
+from seamline.serving.access.authentication import Access
+from seamline.serving.access.certificate import certificate_of
+from seamline.serving.access.opening import check_open
+from seamline.serving.access.store import tokens_of
+from seamline.serving.callers import Caller
 from seamline.serving.encode import FORMATS
 from seamline.serving.gate import BODY_SECONDS, Gate, error_body
 from seamline.serving.samples import serving_samples
@@ -156,10 +161,16 @@ def status_code(error: SeamlineError) -> int:
     return 503 if isinstance(error, TransientError) else 500
 
 
-def create_app(follower: Follower, hosts: Collection[str] = (), body_seconds: float = BODY_SECONDS) -> FastAPI:
-    """The routes over a follower. hosts: names that it may be asked by, beside localhost and the address it has."""
+def create_app(
+    follower: Follower,
+    hosts: Collection[str] = (),
+    body_seconds: float = BODY_SECONDS,
+    access: Access | None = None,
+) -> FastAPI:
+    """The routes over a follower. hosts: names that it may be asked by, beside localhost and the address it has.
+    access: who may ask; None: whoever reaches it."""
     app = FastAPI(title="Seamline", docs_url=None, redoc_url=None)
-    app.add_middleware(Gate, hosts=hosts, seconds=body_seconds)
+    app.add_middleware(Gate, hosts=hosts, seconds=body_seconds, access=access)
     app.add_exception_handler(SeamlineError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
@@ -177,12 +188,15 @@ def create_app(follower: Follower, hosts: Collection[str] = (), body_seconds: fl
         return answer(follower.serving, ask)
 
     @app.get("/v1/status")
-    def status() -> Response:
-        return JSONResponse(follower.serving.status().to_json())
+    def status(request: Request) -> Response:
+        caller: Caller = request.state.caller
+        return JSONResponse(follower.serving.status().only(caller.views).to_json())
 
     @app.get("/healthz")
     def healthz() -> Response:
         code, body = follower.health()
+        if access is not None and access.required and "failing" in body:
+            body["failing"] = {key: body["failing"][key] for key in ("condition", "runbook")}
         return JSONResponse(body, status_code=code)
 
     return app
@@ -210,18 +224,22 @@ def run_serving(project: Project) -> None:
     Raises INPUT_INVALID where the port is taken. The address is in `.seamline/serving.json` while it runs.
     """
     settings = project.settings.serving
+    access = Access(tokens_of(project))
+    check_open(settings.host, access)
+    certificate = certificate_of(project)
     listening = listen(settings.host, settings.port)
     address = project.state / ADDRESS
-    _write_address(project, listening)
+    _write_address(project, listening, "https://" if certificate else "http://")
     follower = Follower(project.lake, project.settings)
     follower.start()
     page = METERS.reading("serving", lambda: serving_samples(*follower.seen()))
     config = uvicorn.Config(
-        create_app(follower, [settings.host, *settings.hosts]),
+        create_app(follower, [settings.host, *settings.hosts], access=access),
         log_config=None,  # as all else is logged
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=settings.query_seconds,
+        ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
     )
     try:  # uvicorn stops on both, then raises them again for the handlers that stood before: those do nothing
         with page, stopping(threading.Event()):
@@ -250,9 +268,9 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _write_address(project: Project, listening: socket.socket) -> None:
+def _write_address(project: Project, listening: socket.socket, protocol: str) -> None:
     host, port = listening.getsockname()[:2]
-    said = {"url": f"http://{reached_at(host, port)}", "host": host, "port": port, "pid": os.getpid()}
+    said = {"url": f"{protocol}{reached_at(host, port)}", "host": host, "port": port, "pid": os.getpid()}
     put_whole(project.state / ADDRESS, json.dumps(said) + "\n")
 
 

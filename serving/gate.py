@@ -1,4 +1,5 @@
-"""What a request must be before a route sees it: to this role's own name, from no other site's page, and not endless.
+"""What a request must be before a route sees it: to this role's own name, from no other site's page, from one who may
+ask, and not endless.
 
 A page that a person has open can make their browser ask any address, 127.0.0.1 too, and read the answer where a name
 of the page's own leads there (DNS rebinding). Such a request names a stranger's host, or says where it comes from.
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -20,6 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seamline.errors import Condition, SeamlineError, TerminalError, UserError
 from seamline.observe.meters import METERS
+from seamline.serving.access.authentication import Access
+from seamline.serving.access.bearer import challenge, check_address, token_in
+from seamline.serving.callers import LOCAL, Caller
 
 LARGEST_BODY = 1 << 20
 """Bytes of a request: ten times a query's characters, whatever JSON makes of them."""
@@ -28,6 +32,9 @@ BODY_SECONDS = 10.0
 """How long a body may take to come."""
 
 JSON = "application/json"
+OPEN = ("/healthz", "/readyz")
+"""What is told to anybody: it says nothing of what is served."""
+
 _HOST = re.compile(r"(\[[\w:.%]+\]|[\w.-]+)(?::\d*)?")
 """A name or an address, and perhaps a port."""
 
@@ -38,9 +45,10 @@ _MEND = "docs/http.md describes the request"
 class Refusal(Exception):  # noqa: N818 - an answer
     """An answer that ends the connection: its status, and why."""
 
-    def __init__(self, status: int, error: UserError) -> None:
+    def __init__(self, status: int, error: UserError, headers: Mapping[str, str] | None = None) -> None:
         self.status = status
         self.error = error
+        self.headers = headers or {}
         super().__init__(status, error)
 
 
@@ -54,6 +62,10 @@ class Gate:
     """Further names that this role is asked by."""
 
     seconds: float = BODY_SECONDS
+
+    access: Access | None = None
+    """Who may ask; None: whoever reaches it."""
+
     _own: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,6 +80,7 @@ class Gate:
         refusal: Refusal | None = None
         try:
             check_caller(headers, self._own, (scope.get("server") or ("",))[0])
+            scope.setdefault("state", {})["caller"] = self._caller(scope, headers)
             check_body(scope["method"], headers)
         except Refusal as found:
             refusal = found  # told after the body, which else would cut the answer off
@@ -82,10 +95,27 @@ class Gate:
             refusal = refusal or _refusal(408, "a body that does not end", f"a body within {self.seconds:g} s", _MEND)
         if refusal is not None:
             METERS.count("seamline_requests_refused_total", status=str(refusal.status))
-            said = JSONResponse(error_body(refusal.error), refusal.status, {"Connection": "close"})
+            said = JSONResponse(error_body(refusal.error), refusal.status, {**refusal.headers, "Connection": "close"})
             await said(scope, receive, send)
         else:
             await self._pass(scope, _again(body, receive), send)
+
+    def _caller(self, scope: Scope, headers: Headers) -> Caller:
+        """Who asks. Raises a Refusal where that is nobody who may."""
+        if self.access is None or scope["path"] in OPEN:
+            return LOCAL
+        sent = headers.getlist("authorization")
+        try:
+            check_address(scope["query_string"])
+            return self.access.caller(token_in(sent))
+        except UserError as error:
+            if error.condition is Condition.UNAUTHENTICATED:
+                raise Refusal(401, error, {"WWW-Authenticate": challenge(sent=bool(sent))}) from error
+            if error.condition is Condition.REQUEST_REFUSED:
+                raise Refusal(400, error) from error
+            _log.error("nobody is let in: %s", error)
+            closed = UserError(error.condition, "tokens cannot be checked now", hint="the role's log says why")
+            raise Refusal(503, closed, {"Retry-After": "10"}) from error
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """On to the routes; what they do not expect is logged with its trace, and told as a defect."""

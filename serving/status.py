@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from seamline.claims import Lease
 from seamline.entries.base import Counts
@@ -21,6 +21,8 @@ from seamline.history.topics import TopicsHistory
 from seamline.schemas.service_levels import GAPS, waiting_seconds
 from seamline.schemas.views.definition import Definition
 from seamline.serving.snapshot import ServedView
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,19 @@ class StreamStatus:
 
     raw_begins: Mapping[str, date] = field(default_factory=dict)
     """By contract of which raw is gone, the event date that it begins at."""
+
+    def only(self, contracts: Collection[str]) -> StreamStatus:
+        """What of it concerns some contracts; who writes it concerns none."""
+        return replace(
+            self,
+            counts=_of(self.counts, contracts),
+            archive_counts=_of(self.archive_counts, contracts),
+            recent=_of(self.recent, contracts),
+            raw_begins=_of(self.raw_begins, contracts),
+            topics=(),
+            gone=(),
+            writers={},
+        )
 
     @property
     def leaving(self) -> dict[str, Frontier]:
@@ -197,6 +212,17 @@ class Status:
     streams: Mapping[str, StreamStatus]
     views: Mapping[str, ViewStatus]
 
+    def only(self, names: frozenset[str] | None) -> Status:
+        """What of it concerns some views (None: all of it): they, and of their streams their contracts."""
+        if names is None:
+            return self
+        views = {name: view for name, view in self.views.items() if name in names}
+        contracts: dict[str, set[str]] = {view.stream: set() for view in views.values()}
+        for view in views.values():
+            contracts[view.stream] |= set(view.about.contracts) if view.about is not None else set()
+        streams = {name: one.only(contracts[name]) for name, one in self.streams.items() if name in contracts}
+        return Status(streams, views)
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return {
@@ -331,6 +357,10 @@ def _described(definition: Definition) -> dict[str, Any]:
         for column in definition.columns
     }
     return {"comment": definition.comment, "properties": definition.properties, "columns": columns}
+
+
+def _of(by_contract: Mapping[str, T], contracts: Collection[str]) -> dict[str, T]:
+    return {name: one for name, one in by_contract.items() if name in contracts}
 
 
 def _writer(lease: Lease) -> dict[str, Any]:

@@ -36,9 +36,15 @@ def made(folder: Path) -> Path:
     return folder
 
 
-def put_whole(file: Path, text: str) -> None:
-    """Writes a small file in one step, its folder too where that is missing: a reader never sees half of it."""
+def put_whole(file: Path, text: str, mode: int | None = None) -> None:
+    """Writes a small file in one step, its folder too where that is missing: a reader never sees half of it.
+
+    mode: who may read it, at no moment more; None: as the umask says.
+    """
     fresh = made(file.parent) / f".{file.name}.{os.getpid()}.tmp"
+    if mode is not None:
+        fresh.unlink(missing_ok=True)
+        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(file)
 

@@ -43,6 +43,8 @@ CHANGES = {
     "Serving": "_behind _current",
     "Follower": "_followed",
     "Publisher": "_last",
+    "Access": "_known",
+    "Certificate": "_newest _stamps",
     # what is held of the world: a connection, a process, a session, the time
     "Broker": "_child _cluster",
     "Cluster": "_client bootstrap",
@@ -74,7 +76,11 @@ CHANGES = {
 SET_FROM_OUTSIDE = {
     "RUN.debug": "the command line's options: one process, one run",
     "RUN.project": "the same",
-    "context.check_hostname": "ssl's own way to say it",
+    "self.context.sni_callback": "ssl's own way to say it",
+    "client.check_hostname": "the same",
+    "client.verify_flags": "the same",
+    "connection.context": "the same",
+    "context.check_hostname": "the same",
     "threading.excepthook": "threading's own way to say it",
     "writer.lease": "set once, by the function that makes both",
 }

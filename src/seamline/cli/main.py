@@ -56,6 +56,11 @@ class Seamline(LazyGroup):
             "rows, else to stderr.",
             room="seamline.serve_cli",
         ),
+        "tokens": LazyCommand(
+            "tokens",
+            "Tokens: who may ask the serving role, over HTTP and as a Postgres client, and which views.",
+            room="seamline.serve_cli",
+        ),
         "status": LazyCommand(
             "status",
             "Show what needs attention, how far each stream is, what each view is served from, and how the roles are.",

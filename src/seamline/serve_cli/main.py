@@ -11,7 +11,7 @@ from seamline.logs import start_logging
 from seamline.observe.page import metrics_page
 from seamline.private import keep_others_out
 from seamline.schemas.project import load_project
-from seamline.serve_cli import query
+from seamline.serve_cli import query, tokens
 from seamline.serve_cli.boundary import run_command
 from seamline.serve_cli.options import HERE, MARKUP, RUN, DebugOption, ProjectOption, VersionOption, examples
 from seamline.serving.app import run_serving
@@ -27,6 +27,7 @@ app = typer.Typer(
     epilog=examples(f"{PROGRAM} run --project /srv/shop"),
 )
 query.add(app, PROGRAM)
+tokens.add(app, PROGRAM)
 
 
 @app.callback()

@@ -1,0 +1,164 @@
+"""`seamline tokens`: who may ask the serving role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from seamline.console import note, say, show_json, show_table
+from seamline.errors import Condition, UserError
+from seamline.kernel import fold
+from seamline.schemas.contracts.types import parse_duration
+from seamline.schemas.project import Project, load_project
+from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples, group
+from seamline.serving.access.grants import Grant
+from seamline.serving.access.store import tokens_of
+
+SPAN = re.compile(r"(\d+)\s*([smhdw])")
+WORDS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+TokenArgument = Annotated[str, typer.Argument(help="The token's name: who or what asks with it.")]
+
+
+def add(app: typer.Typer, program: str = "seamline") -> None:
+    """Adds the commands to those of a program."""
+    tokens = group(
+        "tokens",
+        "Tokens: who may ask the serving role, over HTTP and as a Postgres client, and which views.",
+        f"{program} tokens create grafana --views repo_activity --expires 90d",
+    )
+    tokens.command(
+        epilog=examples(
+            f"{program} tokens create grafana --views orders_by_hour,visits --expires 90d",
+            f"{program} tokens create notebook --all",
+        )
+    )(create)
+    tokens.command(name="list", epilog=examples(f"{program} tokens list", f"{program} tokens list --json"))(list_)
+    tokens.command(epilog=examples(f"{program} tokens revoke grafana"))(revoke)
+    tokens.command(epilog=examples(f"{program} tokens rotate grafana --grace 1d"))(rotate)
+    app.add_typer(tokens)
+
+
+def create(
+    name: TokenArgument,
+    views: Annotated[
+        str | None,
+        typer.Option("--views", metavar="VIEW,...", help="The views it may ask; there are no others for it."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="It may ask every view, those too that come later.")] = False,
+    operate: Annotated[
+        bool, typer.Option("--operate", help="It may change things too. Nothing over HTTP does so yet.")
+    ] = False,
+    expires: Annotated[
+        str | None,
+        typer.Option("--expires", metavar="SPAN", help="For how long it holds: 12h, 30d, 8w.", show_default="for ever"),
+    ] = None,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a token, and print it: it is shown this once, only hashes of it are kept."""
+    loaded = load_project(project)
+    named = _views(views, every)
+    lasts = None if expires is None else _span("--expires", expires)
+    token, text = tokens_of(loaded).create(name, views=named, operate=operate, lasts=lasts)
+    for one in _unheard_of(loaded, named or ()):
+        note(f"warning: no file of this project makes a view {one}")
+    _show_new(loaded, token, text, as_json)
+
+
+def list_(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """List the tokens: what each may see, and whether it holds."""
+    store = tokens_of(load_project(project))
+    found = [one.to_json(store.clock()) for one in store.read().tokens]
+    if as_json:
+        show_json(found)
+    elif not found:
+        say("no token was made: serving answers this machine alone, and asks nobody who they are")
+    else:
+        columns = ("token", "state", "views", "operate", "made", "expires", "former secret until")
+        show_table(
+            columns,
+            [
+                (one["name"], one["state"], _words(one["views"]), "yes" if one["operate"] else "",
+                 *(_minute(one[key]) for key in ("made", "expires", "former_until")))
+                for one in found
+            ],
+        )  # fmt: skip
+
+
+def revoke(name: TokenArgument, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Revoke a token: it is refused from the next request on. Its name stays taken."""
+    store = tokens_of(load_project(project))
+    said = store.revoke(name).to_json(store.clock())
+    show_json(said) if as_json else say(f"token {name} is revoked, since {_minute(said['revoked'])} UTC")
+
+
+def rotate(
+    name: TokenArgument,
+    grace: Annotated[
+        str, typer.Option("--grace", metavar="SPAN", help="For how long the former one still holds: 0s, 12h, 7d.")
+    ] = "1d",
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a token a new secret, and print it. The former one holds for a while, so that clients can change over."""
+    loaded = load_project(project)
+    token, text = tokens_of(loaded).rotate(name, _span("--grace", grace))
+    _show_new(loaded, token, text, as_json)
+
+
+def _show_new(project: Project, token: Grant, text: str, as_json: bool) -> None:
+    store = tokens_of(project)
+    if as_json:
+        show_json({**token.to_json(store.clock()), "token": text})
+        return
+    say(text)
+    may = "every view" if token.views is None else ", ".join(token.views)
+    until = "" if token.expires is None else f", until {token.expires:%Y-%m-%d %H:%M} UTC"
+    note(f"token {token.name} may ask {may}{until}; this is shown once, and only hashes are kept in {store.path}")
+
+
+def _views(views: str | None, every: bool) -> list[str] | None:
+    named = [one.strip() for one in (views or "").split(",") if one.strip()]
+    if bool(named) == every:
+        raise UserError(
+            Condition.INPUT_INVALID,
+            "--views and --all" if every else "a token for no view",
+            detail="--views VIEW,... or --all",
+            hint="say which views it may ask",
+        )
+    for one in named:
+        if not one.isprintable() or len(one) > 200:
+            raise UserError(Condition.INPUT_INVALID, f"{one[:60]!r} is no view's name", hint="separate names by commas")
+    return None if every else named
+
+
+def _unheard_of(project: Project, named: Sequence[str]) -> list[str]:
+    """Names of no view of the project's files; none where it has no files of views, as where it is only served."""
+    known = {fold(one) for one in project.views}
+    return [one for one in named if known and fold(one) not in known]
+
+
+def _span(option: str, text: str) -> timedelta:
+    short = SPAN.fullmatch(text.strip())
+    found = parse_duration(f"{short[1]} {WORDS[short[2]]}" if short else text)
+    if found is None:
+        raise UserError(
+            Condition.INPUT_INVALID,
+            f"{option} {text!r}",
+            detail="a number of s, m, h, d or w, up to a century: 12h, 30d",
+            hint=f"write it as {option} 30d",
+        )
+    return found
+
+
+def _words(views: Sequence[str] | None) -> str:
+    return "(all)" if views is None else ", ".join(views)
+
+
+def _minute(at: str | None) -> str:
+    return "" if at is None else at[:16].replace("T", " ")
