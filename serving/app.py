@@ -224,7 +224,7 @@ def run_serving(project: Project) -> None:
     Raises INPUT_INVALID where the port is taken. The address is in `.seamline/serving.json` while it runs.
     """
     settings = project.settings.serving
-    access = Access(tokens_of(project))
+    access = Access(tokens_of(project.folder, project.settings))
     check_open(settings.host, access)
     certificate = certificate_of(project)
     listening = listen(settings.host, settings.port)

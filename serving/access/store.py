@@ -13,9 +13,10 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from seamline.clock import Clock, system_clock
+from seamline.config import Settings
 from seamline.errors import Condition, UserError
 from seamline.private import made, put_whole
-from seamline.schemas.project import Project
+from seamline.schemas.project import STATE
 from seamline.serving.access.grants import Grant, Tokens, new_token
 from seamline.serving.access.scram import SALT_BYTES
 from seamline.tokentext import BYTES, token_of
@@ -88,7 +89,8 @@ class TokenStore:
         )
 
 
-def tokens_of(project: Project, clock: Clock = system_clock) -> TokenStore:
-    """Where a project's tokens are kept: `serving.tokens`, else among what this machine keeps."""
-    named = project.settings.serving.tokens
-    return TokenStore(project.folder / named if named else project.state / FILE, clock)
+def tokens_of(folder: Path, settings: Settings, clock: Clock = system_clock) -> TokenStore:
+    """Where the tokens of the project in a folder are kept: `serving.tokens`, else among what this machine keeps. No
+    more of the project is read: a contract that is wrong is no reason not to revoke one."""
+    named = settings.serving.tokens
+    return TokenStore(folder / named if named else folder / STATE / FILE, clock)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from seamline.config import load_settings
 from seamline.console import note, say, show_json, show_table
 from seamline.errors import Condition, UserError
 from seamline.kernel import fold
 from seamline.schemas.contracts.types import parse_duration
-from seamline.schemas.project import Project, load_project
+from seamline.schemas.views.text import load_views
 from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.serving.access.grants import Grant
-from seamline.serving.access.store import tokens_of
+from seamline.serving.access.store import TokenStore, tokens_of
 
 SPAN = re.compile(r"(\d+)\s*([smhdw])")
 WORDS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -61,18 +63,18 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make a token, and print it: it is shown this once, only hashes of it are kept."""
-    loaded = load_project(project)
+    store = _store(project)
     named = _views(views, every)
     lasts = None if expires is None else _span("--expires", expires)
-    token, text = tokens_of(loaded).create(name, views=named, operate=operate, lasts=lasts)
-    for one in _unheard_of(loaded, named or ()):
+    token, text = store.create(name, views=named, operate=operate, lasts=lasts)
+    for one in _unheard_of(project, named or ()):
         note(f"warning: no file of this project makes a view {one}")
-    _show_new(loaded, token, text, as_json)
+    _show_new(store, token, text, as_json)
 
 
 def list_(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """List the tokens: what each may see, and whether it holds."""
-    store = tokens_of(load_project(project))
+    store = _store(project)
     found = [one.to_json(store.clock()) for one in store.read().tokens]
     if as_json:
         show_json(found)
@@ -92,7 +94,7 @@ def list_(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
 
 def revoke(name: TokenArgument, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """Revoke a token: it is refused from the next request on. Its name stays taken."""
-    store = tokens_of(load_project(project))
+    store = _store(project)
     said = store.revoke(name).to_json(store.clock())
     show_json(said) if as_json else say(f"token {name} is revoked, since {_minute(said['revoked'])} UTC")
 
@@ -106,13 +108,16 @@ def rotate(
     as_json: JsonOption = False,
 ) -> None:
     """Give a token a new secret, and print it. The former one holds for a while, so that clients can change over."""
-    loaded = load_project(project)
-    token, text = tokens_of(loaded).rotate(name, _span("--grace", grace))
-    _show_new(loaded, token, text, as_json)
+    store = _store(project)
+    token, text = store.rotate(name, _span("--grace", grace))
+    _show_new(store, token, text, as_json)
 
 
-def _show_new(project: Project, token: Grant, text: str, as_json: bool) -> None:
-    store = tokens_of(project)
+def _store(folder: Path) -> TokenStore:
+    return tokens_of(folder.absolute(), load_settings(folder.absolute()))
+
+
+def _show_new(store: TokenStore, token: Grant, text: str, as_json: bool) -> None:
     if as_json:
         show_json({**token.to_json(store.clock()), "token": text})
         return
@@ -137,9 +142,13 @@ def _views(views: str | None, every: bool) -> list[str] | None:
     return None if every else named
 
 
-def _unheard_of(project: Project, named: Sequence[str]) -> list[str]:
-    """Names of no view of the project's files; none where it has no files of views, as where it is only served."""
-    known = {fold(one) for one in project.views}
+def _unheard_of(folder: Path, named: Sequence[str]) -> list[str]:
+    """Names of no view of the project's files; none where these cannot be read, or are not here, as where it is only
+    served."""
+    try:
+        known = {fold(one) for one in load_views(folder / "views")}
+    except UserError:
+        return []
     return [one for one in named if known and fold(one) not in known]
 
 
