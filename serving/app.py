@@ -177,15 +177,16 @@ def create_app(
 
     @app.get("/v1/query")
     def query_by_get(
+        request: Request,
         sql: Annotated[str, Query()],
         format: Annotated[str, Query()] = "json",  # noqa: A002 - the parameter's public name
         as_of: Annotated[int | None, Query()] = None,
     ) -> Response:
-        return answer(follower.serving, QueryBody(sql=sql, format=format, as_of=as_of))
+        return answer(follower.serving, QueryBody(sql=sql, format=format, as_of=as_of), request.state.caller)
 
     @app.post("/v1/query")
-    def query_by_post(ask: QueryBody) -> Response:
-        return answer(follower.serving, ask)
+    def query_by_post(request: Request, ask: QueryBody) -> Response:
+        return answer(follower.serving, ask, request.state.caller)
 
     @app.get("/v1/status")
     def status(request: Request) -> Response:
@@ -202,14 +203,14 @@ def create_app(
     return app
 
 
-def answer(serving: Serving, ask: QueryBody) -> Response:
+def answer(serving: Serving, ask: QueryBody, caller: Caller) -> Response:
     """One answer in the format that was asked for. Raises what `Serving.query` raises, INPUT_INVALID for the format."""
     if ask.format not in FORMATS:
         raise UserError(
             Condition.INPUT_INVALID, f"format {ask.format!r}", detail=", ".join(FORMATS), hint="name one of these"
         )
     form = FORMATS[ask.format]
-    found = serving.query(ask.sql, as_of=ask.as_of)
+    found = serving.query(ask.sql, as_of=ask.as_of, caller=caller)
     headers = {}
     if not form.carries_provenance:
         headers["Seamline-Provenance"] = json.dumps(found.provenance.to_json(links=False))
