@@ -297,11 +297,15 @@ class ExpiringWorld(Bench):
         if history.begins:
             assert all(day >= history.begins["orders"].date for day in self.raw_days())
         counted = history.counts.get("orders")
+        if counted is not None:
+            assert (counted.read, counted.counted) == self.archives_counts(), counted
+
+    def archives_counts(self) -> tuple[int, int]:
+        """What the archive has read, and what of it is valid and was not late."""
         sent = [(self.source, n, o) for n, o in enumerate(self.orders[: self.archived])]
         sent += [(source, n, o) for source, orders in self.imports.items() for n, o in enumerate(orders)]
         good = [one for source, n, one in sent if one and one.valid and (source, n) not in self.late]
-        if counted is not None:
-            assert (counted.read, counted.counted) == (len(sent), len(good)), counted
+        return len(sent), len(good)
 
     def _columns(self, definition: str) -> list[str]:
         return [column.name for column in Catalogue(self.lake).definition(definition).columns]
