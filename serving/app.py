@@ -28,6 +28,7 @@ from seamline.lake import Lake
 from seamline.observe.meters import METERS
 from seamline.private import put_whole
 from seamline.schemas.project import ADDRESS, Project
+from seamline.serving.access.auditlog import AuditLog, audit_log
 from seamline.serving.access.authentication import Access
 from seamline.serving.access.certificate import certificate_of
 from seamline.serving.access.opening import check_open
@@ -166,11 +167,12 @@ def create_app(
     hosts: Collection[str] = (),
     body_seconds: float = BODY_SECONDS,
     access: Access | None = None,
+    audit: AuditLog | None = None,
 ) -> FastAPI:
     """The routes over a follower. hosts: names that it may be asked by, beside localhost and the address it has.
-    access: who may ask; None: whoever reaches it."""
+    access: who may ask; None: whoever reaches it. audit: where it is kept who asked what."""
     app = FastAPI(title="Seamline", docs_url=None, redoc_url=None)
-    app.add_middleware(Gate, hosts=hosts, seconds=body_seconds, access=access)
+    app.add_middleware(Gate, hosts=hosts, seconds=body_seconds, access=access, audit=audit)
     app.add_exception_handler(SeamlineError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
@@ -198,6 +200,8 @@ def create_app(
         code, body = follower.health()
         if access is not None and access.required and "failing" in body:
             body["failing"] = {key: body["failing"][key] for key in ("condition", "runbook")}
+        if audit is not None and audit.failure:
+            body["audit"] = "lines of the audit log are lost"
         return JSONResponse(body, status_code=code)
 
     return app
@@ -231,11 +235,12 @@ def run_serving(project: Project) -> None:
     listening = listen(settings.host, settings.port)
     address = project.state / ADDRESS
     _write_address(project, listening, "https://" if certificate else "http://")
+    audit = audit_log(project.state, project.settings)
     follower = Follower(project.lake, project.settings)
     follower.start()
     page = METERS.reading("serving", lambda: serving_samples(*follower.seen()))
     config = uvicorn.Config(
-        create_app(follower, [settings.host, *settings.hosts], access=access),
+        create_app(follower, [settings.host, *settings.hosts], access=access, audit=audit),
         log_config=None,  # as all else is logged
         log_level="warning",
         access_log=False,
@@ -247,6 +252,8 @@ def run_serving(project: Project) -> None:
             uvicorn.Server(config).run(sockets=[listening])
     finally:
         follower.stop()
+        if audit is not None:
+            audit.close()
         address.unlink(missing_ok=True)
         listening.close()
 

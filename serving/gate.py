@@ -19,8 +19,10 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from seamline.clock import system_clock
 from seamline.errors import Condition, SeamlineError, TerminalError, UserError
 from seamline.observe.meters import METERS
+from seamline.serving.access.auditlog import AuditLog
 from seamline.serving.access.authentication import Access
 from seamline.serving.access.bearer import challenge, check_address, token_in
 from seamline.serving.callers import LOCAL, Caller
@@ -45,10 +47,14 @@ _MEND = "docs/http.md describes the request"
 class Refusal(Exception):  # noqa: N818 - an answer
     """An answer that ends the connection: its status, and why."""
 
-    def __init__(self, status: int, error: UserError, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, error: UserError, headers: Mapping[str, str] | None = None, *, by_token: bool = False
+    ) -> None:
+        """`by_token`: whether it is for want of a token, or for where one stands."""
         self.status = status
         self.error = error
         self.headers = headers or {}
+        self.by_token = by_token
         super().__init__(status, error)
 
 
@@ -65,6 +71,9 @@ class Gate:
 
     access: Access | None = None
     """Who may ask; None: whoever reaches it."""
+
+    audit: AuditLog | None = None
+    """Where it is kept who was not let in."""
 
     _own: frozenset[str] = field(init=False)
 
@@ -95,6 +104,7 @@ class Gate:
             refusal = refusal or _refusal(408, "a body that does not end", f"a body within {self.seconds:g} s", _MEND)
         if refusal is not None:
             METERS.count("seamline_requests_refused_total", status=str(refusal.status))
+            self._keep(scope, refusal)
             said = JSONResponse(error_body(refusal.error), refusal.status, {**refusal.headers, "Connection": "close"})
             await said(scope, receive, send)
         else:
@@ -110,12 +120,20 @@ class Gate:
             return self.access.caller(token_in(sent))
         except UserError as error:
             if error.condition is Condition.UNAUTHENTICATED:
-                raise Refusal(401, error, {"WWW-Authenticate": challenge(sent=bool(sent))}) from error
+                raise Refusal(401, error, {"WWW-Authenticate": challenge(sent=bool(sent))}, by_token=True) from error
             if error.condition is Condition.REQUEST_REFUSED:
-                raise Refusal(400, error) from error
+                raise Refusal(400, error, by_token=True) from error
             _log.error("nobody is let in: %s", error)
             closed = UserError(error.condition, "tokens cannot be checked now", hint="the role's log says why")
             raise Refusal(503, closed, {"Retry-After": "10"}) from error
+
+    def _keep(self, scope: Scope, refusal: Refusal) -> None:
+        """A line for who asks without a token that holds, or with one where it must not stand."""
+        if self.audit is not None and refusal.by_token:
+            error, (client, _) = refusal.error, scope.get("client") or ("", 0)
+            asked = {"door": "http", "client": client, "request": f"{scope['method']} {scope['path']}"}
+            outcome = {"outcome": str(error.condition), "message": error.message}
+            self.audit.put({"at": system_clock().isoformat(), "who": None, **asked, **outcome})
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """On to the routes; what they do not expect is logged with its trace, and told as a defect."""

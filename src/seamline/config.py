@@ -139,6 +139,9 @@ class ServingSection(Section):
     port: int = Field(8765, ge=0, le=65535, description="port of the HTTP API; 0 takes a free one")
     hosts: list[str] = Field([], description="names beside localhost and its address that clients may ask it by")
     tokens: str = Field("", description="file of the tokens, beside seamline.toml; empty: .seamline/tokens.json")
+    audit: Literal["off", "on", "masked"] = Field(
+        "masked", description="the log of who asked what; 'masked': without the values in queries"
+    )
     tls_cert: str = Field("", description="certificate to show, in PEM, beside seamline.toml; empty: no TLS")
     tls_key: str = Field("", description="its key, in PEM, without a password")
     query_seconds: int = Field(30, gt=0, le=3600, description="seconds until a query is interrupted, an hour at most")

@@ -23,6 +23,7 @@ from structlog.types import EventDict, Processor, WrappedLogger
 
 from seamline.config import LogsSection, Settings
 from seamline.private import made
+from seamline.tokentext import without_tokens
 
 LOG = "SEAMLINE_LOG"
 """The variable that tells a child where its output goes."""
@@ -117,7 +118,12 @@ def rotate_log(most: int, keep: int) -> None:
     named = os.environ.get(LOG)
     if named is None or os.fstat(2).st_size < most or not _is_output(Path(named)):
         return
-    files = [Path(named), *(Path(f"{named}.{number}") for number in range(1, keep + 1))]
+    shift(Path(named), keep)
+
+
+def shift(log: Path, keep: int) -> None:
+    """Moves a full file to `<log>.1`, that to `<log>.2`, …, `keep` of them; the oldest goes."""
+    files = [log, *(Path(f"{log}.{number}") for number in range(1, keep + 1))]
     if not keep:
         files[0].unlink()
     for older, newer in zip(files[:0:-1], files[-2::-1], strict=True):
@@ -157,6 +163,7 @@ def _without(masked: Iterable[str]) -> Processor:
     def clean(value: Any) -> Any:
         if not isinstance(value, str):
             return value if isinstance(value, (int, float, bool, type(None))) else clean(str(value))
+        value = without_tokens(value)
         for one in longest_first:
             value = value.replace(one, MASK)
         return value

@@ -44,6 +44,7 @@ CHANGES = {
     "Follower": "_followed",
     "Publisher": "_last",
     "Access": "_known",
+    "AuditLog": "failure",
     "Certificate": "_newest _stamps",
     # what is held of the world: a connection, a process, a session, the time
     "Broker": "_child _cluster",

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from handmade import OTHER, VIEW, Handmade, rows
 from test_http import Role
 from waiting import wait_until
 
+from seamline.serving.access.auditlog import AuditLog
 from seamline.serving.access.authentication import Access
 from seamline.serving.access.store import TokenStore
 from seamline.tokentext import token_of
@@ -33,6 +35,11 @@ class Asked:
 
     tokens: dict[str, str]
     """By kind."""
+
+    audit: Path
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.audit.read_text().splitlines()] if self.audit.exists() else []
 
     def get(self, kind: str, method: str, path: str, **said: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.tokens[kind]}"} if kind in self.tokens else {}
@@ -63,11 +70,13 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     made.epoch(rows(20, 20))
     store = TokenStore(folder / "tokens.json", made.clock)
     tokens = made_tokens(store, made.clock)
-    role = Role(made, access=Access(store))
+    audit = AuditLog(folder / "audit.jsonl", masked=False, most=1 << 20, keep=1)
+    role = Role(made, access=Access(store), audit=audit)
     role.follower.start()
     wait_until(lambda: role.client.get("/healthz").status_code == 200, 60, "the role is ready")
-    yield Asked(role, store, tokens)
+    yield Asked(role, store, tokens, folder / "audit.jsonl")
     role.stop()
+    audit.close()
 
 
 BODY = {"json": {"sql": SALES}}
@@ -216,3 +225,16 @@ def test_revoking_holds_from_the_next_request_on(asked: Asked) -> None:
     assert asked.query("brief", SALES).status_code == 200
     asked.store.revoke("brief")
     assert asked.query("brief", SALES).status_code == 401
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_who_is_not_let_in_is_kept_without_the_token(asked: Asked, kind: str) -> None:
+    path = f"/v1/{kind}"
+    asked.get(kind, "GET", path, params={"sql": "SELECT 'ada'"})
+    wait_until(
+        lambda: any(line["request"] == f"GET {path}" for line in asked.lines() if "request" in line), 10, "a line"
+    )
+    (line,) = [line for line in asked.lines() if line.get("request") == f"GET {path}"]
+    assert (line["who"], line["outcome"], line["client"]) == (None, "UNAUTHENTICATED", "127.0.0.1")
+    assert REFUSED[kind] in line["message"]
+    assert all(text not in asked.audit.read_text() for text in asked.tokens.values())

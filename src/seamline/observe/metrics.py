@@ -144,6 +144,9 @@ _ALL = (
            "Of its steps: parse (and check), bind (to a snapshot; choose files), run.", ("step",), (SERVING,), SHORT),
     Metric("seamline_requests_refused_total", "counter",
            "HTTP requests that were answered before a route saw them, by status.", ("status",), (SERVING,)),
+    Metric("seamline_audit_lines_lost_total", "counter",
+           "Lines of the audit log that are lost: unwritable, as where the disk is full, or behind, where more came.",
+           ("reason",), (SERVING,)),
     # a whole project
     Metric("seamline_role_running", "gauge", "Whether the role runs (1), or is starting, waiting, failed or stopped.",
            ("role",), (UP,)),
