@@ -106,11 +106,12 @@ def _show_history(found: list[Comparison], as_json: bool) -> None:
     if as_json:
         show_json([_told(one) for one in found])
         return
-    columns = ("at", "definition", "version", "engine", "dates", "sample", "keys", "drift")
+    columns = ("at", "definition", "version", "engine", "dates", "raw from", "sample", "keys", "drift")
     rows = [
         (
             one.at.replace(microsecond=0), one.definition, one.version, one.engine, one.dates or "all",
-            one.sample or "all", one.keys, ", ".join(f"{d.column} in {d.groups:,}" for d in one.drift) or "equal",
+            ", ".join(f"{day} of {name}" for name, day in sorted(one.gone.items())), one.sample or "all", one.keys,
+            ", ".join(f"{d.column} in {d.groups:,}" for d in one.drift) or "equal",
         )
         for one in found
     ]  # fmt: skip

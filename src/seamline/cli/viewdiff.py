@@ -49,4 +49,5 @@ def _told(found: ViewDifference) -> dict[str, Any]:
         "words": found.words,
         "changes": [asdict(change) for change in found.difference.changes],
         "raw": {"dates": found.raw[0], "bytes": found.raw[1]} if found.raw else None,
+        "begins": {name: day.isoformat() for name, day in sorted(found.begins.items())},
     }

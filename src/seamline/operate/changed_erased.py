@@ -7,7 +7,7 @@ its version: of that, a day.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -50,13 +50,15 @@ class ErasedRows:
     """The requests of which they cannot be read any more."""
 
 
-def erased_rows(lake: Lake, engine: Kernel, archive: ArchiveHistory, table: str, since: int) -> ErasedRows:
-    """What was taken out of a raw table after entry `since` of the archive. Takes time by the files that were written
+def erased_rows(
+    lake: Lake, engine: Kernel, archive: ArchiveHistory, table: str, requests: Collection[int]
+) -> ErasedRows:
+    """What some requests have taken out of a raw table. Takes time by the files that were written
     again without them, and those of their dates; memory follows the rows."""
     found, lost = [NONE], list[int]()
     newest = by_day(raw_files(lake, table, archive.tables.get(table)))
     for one in sorted(archive.erased.values(), key=lambda one: -one.entry):
-        if one.entry <= since or not one.dates.get(table):
+        if one.request not in requests or not one.dates.get(table):
             continue
         older = _files_before(lake, table, one, {file.path for files in newest.values() for file in files})
         if older is None:

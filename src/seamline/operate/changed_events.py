@@ -133,7 +133,7 @@ class _OfContract:
         self.table = table_of(contract)
         self.files = raw_files(asked.lake, self.table, asked.archive.tables.get(self.table))
         self.days = by_day(self.files)
-        self.erased = erased_rows(asked.lake, asked.engine, asked.archive, self.table, self._since())
+        self.erased = erased_rows(asked.lake, asked.engine, asked.archive, self.table, self._erasing())
         self.known_copies = KnownCopies(
             asked.lake, asked.engine, self.table, contract, self._requests() if contract.event_id else {}, asked.epochs
         )
@@ -285,14 +285,19 @@ class _OfContract:
     # --- raw
 
     def _requests(self) -> dict[int, Forget]:
-        """Those of which raw may hold records, or has since both sides' versions read it."""
-        erased, since = self.asked.archive.erased, self._since()
+        """Those of the contract of which raw may hold records, or whose records a side may have counted."""
+        erased, counted = self.asked.archive.erased, self._erasing()
         mine = {n: one for n, one in self.asked.forgets.requests.items() if one.contract == self.contract.name}
-        return {n: one for n, one in mine.items() if n not in erased or erased[n].entry > since}
+        return {n: one for n, one in mine.items() if n not in erased or n in counted}
 
-    def _since(self) -> int:
-        """The last entry of the archive that both sides' versions have read."""
-        return min(side.version.archive_entry if side.version else 0 for side in (self.asked.before, self.asked.after))
+    def _erasing(self) -> set[int]:
+        """The requests whose records a side may have counted though raw is without them: its version had read it
+        before, or ends before they do, so that its epochs told of them."""
+        sides = (self.asked.before, self.asked.after)
+        since = min(side.version.archive_entry if side.version else 0 for side in sides)
+        cut, requests = self.asked.before.cut.meet(self.asked.after.cut), self.asked.forgets.requests
+        erased = self.asked.archive.erased.items()
+        return {n for n, one in erased if one.entry > since or not requests[n].until <= cut}
 
     def _of_side(self, side: AnswerSide) -> _OfSide:
         tables = (side.version.tables or {}) if side.version else {}

@@ -25,7 +25,7 @@ from seamline.jobs.asked import DateRange
 from seamline.jobs.audit import without_values
 from seamline.jobs.compare import GROUP, TOLERANCE, empty_partials
 from seamline.jobs.decide import newest_state
-from seamline.jobs.gone import begin_of, is_gone
+from seamline.jobs.gone import begin_of, is_gone, out_of_retention
 from seamline.jobs.plan import table_of
 from seamline.jobs.sample import hashed
 from seamline.jobs.straight import another_statement, straight_statement
@@ -109,18 +109,23 @@ def verify_view(
     """Compares a view's served rows with those of raw, and records what was found.
 
     Takes the time of a pass over the raw files of the dates that are looked at, all of their copies told apart at once;
-    of a sample, over the dates that hold its groups. Dates whose raw is gone are left out. `other`: an engine that is
+    of a sample, over the dates that hold its groups. Dates whose raw is gone are left out: OUT_OF_RETENTION where
+    those that are asked for all are. `other`: an engine that is
     not the kernel.
 
     Raises VIEW_UNKNOWN; VIEW_NOT_READY where no batch version is served; OUT_OF_RETENTION where raw no longer stands as
-    it was read; QUERY_REFUSED where the engine cannot say the view; VALUE_OUT_OF_RANGE where a group is.
+    it was read too; QUERY_REFUSED where the engine cannot say the view; VALUE_OUT_OF_RANGE where a group is.
     """
     began, lake, settings = time.monotonic(), project.lake, project.settings.kernel
     kernel = lake.kernel(settings.memory, settings.threads)
     found = subject_of(lake, view)
     units = {unit: Unit.parse(unit) for unit in found.files}
     there = {name for name, one in units.items() if not is_gone(one, found.contracts, found.version.gone)}
-    found = replace(found, files={u: of for u, of in found.files.items() if u in there and units[u].day in dates})
+    asked = {name for name, one in units.items() if one.day in dates}
+    if asked and not asked & there:
+        first = max(begin_of(found.version.gone).values())
+        raise out_of_retention(view, {units[name].day for name in asked}, first)
+    found = replace(found, files={u: of for u, of in found.files.items() if u in there & asked})
     salt, days = new_attempt(), None
     most = None
     if sample is not None:

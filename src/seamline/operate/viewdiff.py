@@ -10,12 +10,14 @@ from pathlib import Path
 from seamline.entries.views import Published
 from seamline.errors import Condition, UserError
 from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
 from seamline.schemas.catalogue import Catalogue, unknown_view
 from seamline.schemas.contracts.contract import Contract
 from seamline.schemas.going_on import as_standing, goes_on
 from seamline.schemas.handovers import able
 from seamline.schemas.project import Project
 from seamline.schemas.views.cost import bytes_said
+from seamline.schemas.views.definition import Definition
 from seamline.schemas.views.diff import Difference, Side, compare
 from seamline.schemas.views.parsed import ParsedView
 from seamline.schemas.views.project_views import Compiled, compile_for
@@ -50,15 +52,23 @@ class ViewDifference:
         if self.state:
             return self.state
         held = f": {self.raw[0]} event dates, {bytes_said(self.raw[1])} of raw" if self.raw else ""
-        held += "".join(f", of {name} from {day} on alone" for name, day in sorted(self.begins.items()))
+        held += "".join(f", {one}" for one in self._begun)
         return {
             "nothing": "nothing: it is what is served",
             "apply": "'seamline views apply' takes it over: nothing is rebuilt"
             if self.old
-            else "'seamline views apply' puts it into service, from the stream's first record on",
+            else f"'seamline views apply' puts it into service, {self._from}",
             "rebuild": f"a rebuild{held}. 'seamline views apply' has it built beside the served definition",
             "another name": f"a build of its own{held}: a definition carries its view's name. Then drop the old name",
         }[self.difference.needs]
+
+    @property
+    def _begun(self) -> list[str]:
+        return [f"of {name} from {day} on alone" for name, day in sorted(self.begins.items())]
+
+    @property
+    def _from(self) -> str:
+        return ", ".join(self._begun) or "from the stream's first record on"
 
 
 def differences(project: Project, what: str | None = None) -> list[ViewDifference]:
@@ -103,10 +113,10 @@ def _difference(project: Project, catalogue: Catalogue, name: str, view: ParsedV
     difference = compare(old, new) if old is not None else Difference((), "apply")
     costly = difference.needs in ("rebuild", "another name")
     raw = _raw(project, contracts) if costly and definition.base is None else None
+    begins = _begins(project, catalogue, definition, contracts) if costly or old is None else {}
     return ViewDifference(
-        name, old.hash if old else None, new.hash, difference, _being(state, compiled) if costly else "", raw,
-        _begins(project, contracts) if raw else {},
-    )  # fmt: skip
+        name, old.hash if old else None, new.hash, difference, _being(state, compiled) if costly else "", raw, begins
+    )
 
 
 def _side(catalogue: Catalogue, hash_: str) -> Side:
@@ -135,7 +145,14 @@ def _being(state: Published | None, new: Compiled) -> str:
     return ""
 
 
-def _begins(project: Project, contracts: Iterable[Contract]) -> dict[str, date]:
+def _begins(
+    project: Project, catalogue: Catalogue, definition: Definition, contracts: Iterable[Contract]
+) -> Mapping[str, date]:
+    """Where a first version begins: where raw does, or where the version does that it is folded from."""
+    if definition.base is not None:
+        state = catalogue.states.get(definition.base.view)
+        if state is not None and state.served == definition.base.definition and state.version is not None:
+            return BatchHistory(project.lake.batch_log(state.served)).versions[state.version].begins
     found = {one.name: ArchiveHistory(project.lake.archive_log(one.stream)).first_date(one.name) for one in contracts}
     return {name: day for name, day in found.items() if day is not None}
 
