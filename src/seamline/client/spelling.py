@@ -1,0 +1,38 @@
+"""Values for a query's parameters, as JSON can have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from seamline.connection import Values
+from seamline.errors import Condition, UserError
+
+
+def spelled(parameters: Values) -> Any:
+    """Parameters as JSON can have them: the same for a folder and a role. Raises INPUT_INVALID for other values."""
+    if isinstance(parameters, Mapping):
+        return {str(name): _spelled(value) for name, value in parameters.items()}
+    if isinstance(parameters, str | bytes):
+        raise UserError(Condition.INPUT_INVALID, "one text as parameters", hint="write a list of one: [text]")
+    return [_spelled(value) for value in parameters]
+
+
+def _spelled(value: Any) -> bool | int | float | str | None:
+    if isinstance(value, float) and not float("-inf") < value < float("inf"):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    raise UserError(
+        Condition.INPUT_INVALID,
+        f"a parameter of type {type(value).__name__}",
+        detail="bool, int, float, str, Decimal, date, time, datetime, UUID, None",
+        hint="convert it first",
+    )

@@ -1,0 +1,89 @@
+"""What a Python program has of a project: a connection, whether it leads to a folder or to a role."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+from uuid import UUID
+
+from seamline.result import Result
+
+Scalar: TypeAlias = bool | int | float | str | Decimal | datetime | date | time | UUID | None
+Values: TypeAlias = Sequence[Scalar] | Mapping[str, Scalar]
+
+
+@dataclass(frozen=True)
+class AskedColumn:
+    """One column of a view."""
+
+    name: str
+
+    type: str
+    """DuckDB's name of it."""
+
+    exactness: str
+    """`exact`, or what it is instead; `bound` says how far from it."""
+
+    bound: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class AskedView:
+    """A view that may be asked."""
+
+    name: str
+
+    state: str
+    """`ready`, or why not: `not ready`, `hole`, `overlap`, `dropped`, `failed`."""
+
+    error: str
+    columns: tuple[AskedColumn, ...]
+    comment: str = ""
+
+
+class Connection(ABC):
+    """Asks the views of one project. Threads may share it. It is closed by `close`, or at the end of a `with`."""
+
+    @abstractmethod
+    def query(self, sql: str, parameters: Values = (), *, as_of: int | None = None) -> Result:
+        """One SELECT over views. parameters: values for `$1`, `$2`, … in order, or for `$name`; they are bound, never
+        pasted, and what JSON has no type for goes as text (DuckDB reads it as what it is compared with; `$1::DATE` says
+        so). as_of: the number of a past epoch.
+
+        Raises UserError (QUERY_INVALID, QUERY_REFUSED, QUERY_TIMEOUT, OUT_OF_RETENTION, …), TransientError
+        (VIEW_NOT_READY, STORE_UNAVAILABLE, SERVING_UNAVAILABLE: ask again), TerminalError (SEAM_HOLE, SEAM_OVERLAP, …).
+        """
+
+    @abstractmethod
+    def status(self) -> Mapping[str, Any]:
+        """How far every stream and view is, as docs/http.md#status-and-health has it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends it; nothing can be asked any more."""
+
+    def views(self) -> tuple[AskedView, ...]:
+        """The views that may be asked, by name."""
+        return tuple(_view(name, said) for name, said in sorted(self.status()["views"].items()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _view(name: str, said: Mapping[str, Any]) -> AskedView:
+    columns = tuple(
+        AskedColumn(column, one["type"], one["exactness"], one["bound"], one["comment"])
+        for column, one in said.get("columns", {}).items()
+    )
+    return AskedView(name, said["state"], said["error"], columns, said.get("comment", ""))

@@ -1,0 +1,225 @@
+"""`seamline.connect`: a folder and a URL answer alike, in values, proofs and errors; and the page about it runs."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pyarrow as pa
+import pytest
+from handmade import CONTRACT, OTHER, VIEW, Handmade, rows
+from places import ROOT
+from test_http import Role
+from waiting import wait_until
+
+import seamline
+from seamline.client.remote import told
+from seamline.client.spelling import spelled
+from seamline.connection import Connection
+from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
+from seamline.lake import Lake
+from seamline.serving.access.authentication import Access
+from seamline.serving.access.store import TokenStore
+
+Connect = Callable[[], Connection]
+
+
+@dataclass
+class Project:
+    """One project on disk, and a role that serves it to who has the token."""
+
+    folder: Path
+    made: Handmade
+    url: str
+    token: str
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "seamline.toml").write_text("")
+    for name, text in (("contracts/orders.yaml", CONTRACT), ("views/sales.sql", VIEW), ("views/shops.sql", OTHER)):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    made = Handmade(folder, VIEW, OTHER, lake=Lake.open(str(folder / "lake")))
+    for first in (0, 20):
+        made.epoch(rows(20, first))
+    store = TokenStore(folder / "tokens.json", made.clock)
+    _, token = store.create("notebook", views=None)
+    role = Role(made, access=Access(store))
+    role.follower.start()
+    wait_until(lambda: role.client.get("/healthz").status_code == 200, 60, "the role is ready")
+    yield Project(folder, made, str(role.client.base_url), token)
+    role.stop()
+
+
+@pytest.fixture(params=["folder", "url"])
+def connection(request: pytest.FixtureRequest, project: Project) -> Iterator[Connection]:
+    if request.param == "folder":
+        found = seamline.connect(project.folder)
+    else:
+        found = seamline.connect(project.url, token=project.token + "\n")
+    with found:
+        yield found
+
+
+def test_rows_and_their_proof(connection: Connection, project: Project) -> None:
+    answer = connection.query("SELECT hour, shop, orders, amount FROM sales ORDER BY ALL")
+    truth = [(t["hour"], t["shop"], t["orders"], t["amount"]) for t in project.made.truth(project.made.sent)]
+    assert answer.rows() == truth
+    assert len(answer) == len(truth)
+    assert answer.columns == ("hour", "shop", "orders", "amount")
+    assert answer.arrow().schema.field("amount").type == pa.decimal128(38, 0)
+    assert answer.arrow().schema.metadata is None
+    assert answer.provenance["sales"]["reached"] == {"orders@id1": {"0": 40}}
+    assert answer.provenance["sales"]["links"]
+    assert answer.warnings == ()
+    assert list(answer.pandas()["shop"]) == [row[1] for row in truth]
+
+
+def test_past_answers_and_warnings(connection: Connection) -> None:
+    assert connection.query("SELECT sum(orders)::INT FROM sales", as_of=1).rows() == [(20,)]
+    (warning,) = connection.query("SELECT sum(amounts) AS n FROM sales").warnings
+    assert "MEASURE(amounts)" in warning
+
+
+def test_views(connection: Connection) -> None:
+    sales, shops = connection.views()
+    assert (sales.name, sales.state, sales.error) == ("sales", "ready", "")
+    assert [column.name for column in shops.columns] == ["day", "shop", "orders"]
+    assert (shops.columns[1].type, shops.columns[1].exactness) == ("VARCHAR", "exact")
+
+
+WRONG = [
+    ("SELECT * FROM sails", {}, "QUERY_INVALID"),
+    ("SELECT nothing FROM sales", {}, "QUERY_INVALID"),
+    ("SELEC", {}, "QUERY_INVALID"),
+    ("DROP TABLE sales", {}, "QUERY_REFUSED"),
+    ("SELECT getenv('HOME')", {}, "QUERY_REFUSED"),
+    ("SELECT * FROM sales", {"as_of": 99}, "OUT_OF_RETENTION"),
+]
+
+
+@pytest.mark.parametrize(("sql", "more", "condition"), WRONG)
+def test_errors(connection: Connection, project: Project, sql: str, more: dict[str, Any], condition: str) -> None:
+    with pytest.raises(SeamlineError) as caught:
+        connection.query(sql, **more)
+    with pytest.raises(SeamlineError) as beside, seamline.connect(str(project.folder)) as there:
+        there.query(sql, **more)
+    assert caught.value.condition == condition
+    assert str(caught.value) == str(beside.value)
+    assert isinstance(caught.value, type(beside.value))
+
+
+def test_a_token_that_does_not_hold(project: Project) -> None:
+    for token in (None, "seam_x", "hunter2"):
+        with seamline.connect(project.url, token=token) as there, pytest.raises(UserError) as caught:
+            there.query("SELECT 1 AS x")
+        assert caught.value.condition is Condition.UNAUTHENTICATED
+        assert token is None or token not in str(caught.value)
+        assert token is None or token not in repr(there)
+
+
+def test_the_token_of_the_environment(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEAMLINE_TOKEN", project.token)
+    with seamline.connect(project.url) as there:
+        assert there.query("SELECT 1 AS x").rows() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "given", [{"token": "seam_x"}, {"authority": "x.pem"}, {"project": "http://"}, {"project": "http://a b:x"}]
+)
+def test_what_does_not_fit_is_refused(project: Project, given: dict[str, str]) -> None:
+    with pytest.raises(SeamlineError) as caught, seamline.connect(**{"project": str(project.folder), **given}) as there:
+        there.query("SELECT 1")
+    assert caught.value.condition in (Condition.INPUT_INVALID, Condition.SERVING_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\nb", "ä", "a\0"])
+def test_what_cannot_be_a_token_is_never_said(token: str) -> None:
+    with pytest.raises(UserError) as caught:
+        seamline.connect("http://127.0.0.1:1", token=token or " ")
+    assert caught.value.condition is Condition.INPUT_INVALID
+    assert token.strip() == "" or token not in str(caught.value)
+
+
+def test_a_role_that_is_away_may_come_back() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    with seamline.connect(f"http://127.0.0.1:{port}") as there, pytest.raises(TransientError) as caught:
+        there.query("SELECT 1")
+    assert caught.value.condition is Condition.SERVING_UNAVAILABLE
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: {}", "Connection: close"])
+@pytest.mark.parametrize("kept", [0, 10, -8, -1])
+def test_an_answer_that_was_cut_off_is_none(framing: str, kept: int) -> None:
+    """Whatever is left of it, also where HTTP itself cannot tell."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pa.schema({"x": pa.int64()}, {"seamline.provenance": "{}"})) as writer:
+        writer.write_table(pa.table({"x": [1]}).replace_schema_metadata({"seamline.provenance": "{}"}))
+    whole = sink.getvalue().to_pybytes()
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as one:
+                one.recv(1 << 16)
+                head = f"HTTP/1.1 200 OK\r\n{framing.format(len(whole))}\r\n\r\n"
+                one.sendall(head.encode() + whole[:kept])
+
+        serving = threading.Thread(target=answer)
+        serving.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with seamline.connect(url) as there, pytest.raises(TransientError) as caught:
+            there.query("SELECT 1")
+        serving.join()
+    assert caught.value.condition is Condition.SERVING_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "condition"),
+    [
+        (409, {"condition": "SEAM_HOLE", "message": "m"}, TerminalError, "SEAM_HOLE"),
+        (503, {"condition": "VIEW_NOT_READY", "message": "m"}, TransientError, "VIEW_NOT_READY"),
+        (429, {"condition": "OF_TOMORROW", "message": "m"}, TransientError, "UNEXPECTED"),
+        (504, {"condition": "QUERY_TIMEOUT", "message": "m"}, UserError, "QUERY_TIMEOUT"),
+        (502, "<html>", TransientError, "UNEXPECTED"),
+        (200, ["x"], UserError, "UNEXPECTED"),
+    ],
+)
+def test_what_a_role_or_a_proxy_says_is_told(status: int, body: Any, kind: type, condition: str) -> None:
+    error = told(httpx.Response(status, json=body))
+    assert (type(error), error.condition) == (kind, condition)
+
+
+def test_values_that_json_has_not_go_as_text() -> None:
+    at = datetime(2024, 5, 1, 2, tzinfo=UTC)
+    named = {"a": at, "b": date(2024, 5, 1), "c": Decimal("1.50"), "d": UUID(int=1), "e": float("nan"), "f": None}
+    assert spelled(named) == {
+        "a": "2024-05-01T02:00:00+00:00", "b": "2024-05-01", "c": "1.50",
+        "d": "00000000-0000-0000-0000-000000000001", "e": "nan", "f": None,
+    }  # fmt: skip
+    assert spelled((True, 2**70, "x", 1.5)) == [True, 2**70, "x", 1.5]
+    for wrong in ("text", b"bytes", [object()], [timedelta(1)], [b"x"]):
+        with pytest.raises(UserError):
+            spelled(wrong)  # type: ignore[arg-type]
+
+
+def test_the_page_about_it_runs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.folder)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    names: dict[str, Any] = {"url": project.url, "token": project.token}
+    for block in blocks:
+        exec(compile(block, "docs/python.md", "exec"), names)
+    assert names["answer"].rows()[0][0] in ("shop1", "shop2")
