@@ -7,7 +7,7 @@ import re
 import ssl
 from pathlib import Path
 
-from seamline.client.folder import Folder
+from seamline.client.beside import Beside
 from seamline.client.remote import Remote
 from seamline.connection import Connection
 from seamline.errors import Condition, UserError
@@ -21,7 +21,7 @@ _URL = re.compile(r"https?:", re.IGNORECASE)
 def connected(
     project: str | Path, token: str | None = None, authority: str | Path | None = None, timeout: float = 60.0
 ) -> Connection:
-    """What `seamline.connect` says."""
+    """What `seamline.connect` says. Raises as it does, INPUT_INVALID for a token that is given for a folder."""
     if isinstance(project, str) and _URL.match(project):
         return Remote(project, token or os.environ.get(TOKEN), _trusted(authority), timeout)
     if token is not None or authority is not None:
@@ -31,7 +31,7 @@ def connected(
             detail="a token for the URL of a serving role",
             hint="who may read a lake's files may ask everything: leave it out, or name the role's URL",
         )
-    return Folder(Path(project))
+    return Beside(Path(project))
 
 
 def _trusted(authority: str | Path | None) -> ssl.SSLContext | bool:

@@ -14,7 +14,7 @@ from seamline.schemas.project import load_project
 from seamline.serving.serving import Serving
 
 
-class Folder(Connection):
+class Beside(Connection):
     """Reads on in the ledger before each answer: what was committed before it is asked is in it."""
 
     def __init__(self, folder: Path) -> None:
