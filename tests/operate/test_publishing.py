@@ -73,12 +73,12 @@ class Outside:
         serving = Serving(self.world.lake, SETTINGS, self.world.clock)
         return Publisher(serving, "sales", self.table, TopicInMemory(self.broker))
 
-    def publish(self, *, compare: bool = False) -> Publication | None:
+    def publish(self, *, compare: bool = False, purge: bool = False) -> Publication | None:
         """One look; what Seamline answers then is remembered. None where it does not answer."""
         try:
             self.publisher = self.publisher or self.opened()
             self.remember()
-            return self.publisher.step(compare=compare)
+            return self.publisher.purge() if purge else self.publisher.step(compare=compare)
         except SeamlineError as error:
             assert error.condition in (Condition.VIEW_NOT_READY, Condition.SEAM_HOLE, Condition.VIEW_UNKNOWN), error
             return None
@@ -267,6 +267,51 @@ def test_forgotten_groups_are_gone_for_readers_too(outside: Outside) -> None:
     assert {row["shop"] for row in (outside.read() or ({}, []))[1]} == {"b"}
 
 
+def test_a_purge_takes_away_what_was_published_before_and_keys_of_groups_that_are_no_more(outside: Outside) -> None:
+    outside.sell(1, 2, shop="x", buyer="xavier")
+    outside.sell(1, shop="b", buyer="yuri")
+    outside.refresh()
+    outside.publish()
+    outside.sell(5, shop="x", buyer="xavier")
+    outside.publish()
+    outside.world.run_archive([99])
+    outside.world.forget("xavier")
+    for _ in range(4):
+        outside.world.clear()
+    outside.publish()
+
+    def told() -> list[bytes]:
+        return [one.key for log in outside.broker.committed() for _, one in log if b'"x"' in one.key]
+
+    assert told(), "its tombstone"
+    first, files = outside.read(), set(Path(outside.table.uri).glob("*.parquet"))
+    found = outside.publish(purge=True)
+    assert found is not None
+    assert found.purged is not None
+    assert found.purged.files == 1
+    assert len(set(Path(outside.table.uri).glob("*.parquet")) & files) == 1
+    assert told() == []
+    assert (outside.read() or ({}, []))[1] == (first or ({}, []))[1]
+    outside.sell(7, shop="b")
+    outside.publish()
+    assert outside.is_newest()
+
+
+def test_a_purge_that_dies_before_it_has_deleted_is_done_by_the_next(outside: Outside) -> None:
+    outside.sell(1, 2)
+    outside.refresh()
+    outside.publish()
+    outside.sell(3)
+    with pytest.raises(Death), hooked(dies_at("publish.after-commit")):
+        outside.publish(purge=True)
+    outside.publisher = None
+    outside.check()
+    outside.publish(purge=True)
+    assert outside.is_newest()
+    rows = [one for log in outside.broker.committed() for _, one in log if one.key != b'"seamline"']
+    assert len(rows) == 1
+
+
 def test_of_two_at_once_one_commits_and_the_other_sees_it(outside: Outside) -> None:
     outside.sell(1)
     outside.refresh()
@@ -314,7 +359,7 @@ def test_a_table_of_somebody_else_is_left_alone(outside: Outside) -> None:
 
 ACTIONS = st.lists(
     st.sampled_from(["send", "late", "copy", "speed", "archive", "refresh", "publish", "publish", "another", "rollback",
-                     "import", "change", "compact", "retain", "hour", "tidy", "packed", "again"]),
+                     "import", "change", "compact", "retain", "hour", "tidy", "packed", "again", "purge"]),
     min_size=6, max_size=20,
 )  # fmt: skip
 
@@ -360,6 +405,7 @@ def act(outside: Outside, action: str, number: int, sent: list[Event]) -> None:
         "refresh": lambda: world.refresh("sales"),
         "publish": outside.publish,
         "again": lambda: outside.publish(compare=True),
+        "purge": lambda: outside.publish(purge=True),
         "another": another,
         "rollback": lambda: world.rollback("sales", number),
         "import": lambda: world.import_file([(copied.encode(2), copied)]),

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from lakes import DAY, Bench, order, project
+from lakes import DAY, VIEW, Bench, order, project
 from outside import by_text, merged
 from places import ROOT
 
@@ -133,6 +133,53 @@ def test_a_topic_that_is_kept_otherwise_or_holds_something_else_is_refused(
         KafkaUpserts(broker.bootstrap, {}, fresh_topic(), 1)
     assert caught.value.condition is Condition.INPUT_INVALID
     assert "cleanup.policy=delete" in caught.value.message
+
+
+def test_a_purge_leaves_no_key_of_a_group_that_is_no_more(
+    bench: Bench, broker: Any, topic: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish = ["publish", "sales", "--topic", topic, "--project", str(tmp_path), "--json"]
+    for n in range(6):
+        bench.send(order(f"o{n}", DAY + timedelta(hours=n), shop=("anna", "b")[n % 2], amount=n), partition=n % 2)
+    bench.both()
+    bench.batch.refresh("sales")
+    assert execute(publish) == 0
+    bench.apply(VIEW.replace("GROUP BY", "WHERE shop <> 'anna' GROUP BY"))
+    for id_ in ("later", "latest"):
+        bench.wait(minutes=61)
+        bench.send(order(id_, DAY, shop="b"))
+        bench.both()
+    bench.batch.refresh("sales")
+    assert execute(publish) == 0
+
+    def keys() -> list[bytes]:
+        return [one.key for log in records(broker.bootstrap, topic) for _, one in log]
+
+    assert [key for key in keys() if b"anna" in key]
+    capsys.readouterr()
+    assert execute([*publish, "--purge"]) == 0
+    purged = json.loads(capsys.readouterr().out)["purged"]
+    assert purged["table_files"] == 1
+    assert len(purged["rows_before"]) == 2
+    assert not [key for key in keys() if b"anna" in key]
+    assert read(broker, topic) == answer(bench) != []
+
+
+def test_a_topic_that_lets_nobody_delete_is_published_to_and_not_purged(
+    bench: Bench, broker: Any, fresh_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    kept = {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000", "delete.retention.ms": "31536000000"}
+    name = fresh_topic(2, **kept)
+    bench.send(order("a"))
+    bench.speed()
+    with closing(KafkaUpserts(broker.bootstrap, {}, name, 2)) as upserts:
+        publisher = Publisher(Serving(bench.lake, Settings()), "sales", ViewTable(str(tmp_path / "p")), upserts)
+        assert publisher.step().sent
+        with pytest.raises(SeamlineError) as caught:
+            publisher.purge()
+    assert caught.value.condition is Condition.INPUT_INVALID
+    assert "cleanup.policy=[compact,delete]" in caught.value.hint
+    assert read(broker, name) == answer(bench)
 
 
 def example() -> ModuleType:

@@ -89,6 +89,13 @@ class TopicInMemory:
         reach("publish.after-commit")
         return closed
 
+    def check_drops(self) -> None:
+        """It may."""
+
+    def drop(self, marker: Marker) -> None:
+        for end, log in zip(marker.ends, self._broker.logs, strict=True):
+            log[:end] = [None] * end  # type: ignore[list-item]
+
 
 # --- the reader
 

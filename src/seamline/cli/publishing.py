@@ -22,6 +22,7 @@ def add(app: typer.Typer) -> None:
     shown = examples(
         "seamline publish orders_by_hour",
         "seamline publish orders_by_hour --follow --topic shop.orders",
+        "seamline publish orders_by_hour --purge",
         "seamline publish orders_by_hour --delta-only --table s3://reports/orders_by_hour --json",
     )
     app.command(name="publish", epilog=shown)(publish)
@@ -56,6 +57,10 @@ def publish(
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare every group with what is published, whatever has moved.")
     ] = False,
+    purge: Annotated[
+        bool,
+        typer.Option("--purge", help="And take away at once what was published before, forgotten keys among it."),
+    ] = False,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -67,10 +72,14 @@ def publish(
         raise UserError(
             Condition.INPUT_INVALID, "--delta-only with --topic", detail="one of the two", hint="leave one of them out"
         )
+    if purge and follow:
+        raise UserError(
+            Condition.INPUT_INVALID, "--purge with --follow", detail="one of the two", hint="purge by a run of its own"
+        )
     of = load_project(project)
     to = outlets(of, view, table, topic, delta_only=delta_only)
     if not follow:
-        found = publish_view(of, view, to, compare=compare, show=progress)
+        found = publish_view(of, view, to, compare=compare, purge=purge, show=progress)
         show_json(_told(found, to)) if as_json else _show(found, to)
         return
     stop = threading.Event()
@@ -97,6 +106,10 @@ def _show(found: Publication, to: Outlets) -> None:
     if marker is not None:
         sent = f"{marker.rows:,} rows and {marker.gone:,} tombstones sent" if found.sent else "nothing new"
         say(f"{mark.view}: topic {to.topic}: {sent}; transaction {marker.sequence} reaches {marker.reached}")
+    if found.purged is not None:
+        gone = f"{found.purged.files:,} files of former versions" if written is not None else "no table"
+        rows = "" if found.purged.rows_before is None else f"; all that topic {to.topic} held before that transaction"
+        say(f"{mark.view}: taken away: {gone}{rows}")
 
 
 def _told(found: Publication, to: Outlets) -> dict[str, Any]:
@@ -107,4 +120,6 @@ def _told(found: Publication, to: Outlets) -> dict[str, Any]:
         reached = {"reached": marker.reached.to_json(), "epoch": marker.epoch, "sequence": marker.sequence}
         sent = {"sent": found.sent, "compared": found.compared, "rows": marker.rows, "gone": marker.gone}
         said["topic"] = {"name": to.topic, **reached, **sent}
+    if found.purged is not None:
+        said["purged"] = {"table_files": found.purged.files, "rows_before": found.purged.rows_before}
     return said

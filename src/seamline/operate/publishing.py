@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
@@ -60,6 +60,17 @@ class Outlets:
 
 
 @dataclass(frozen=True)
+class Purged:
+    """What was taken away of before."""
+
+    rows_before: tuple[int, ...] | None
+    """By partition, the offset before which the topic holds nothing any more; None: there was nothing, or no topic."""
+
+    files: int
+    """Of the table's former versions."""
+
+
+@dataclass(frozen=True)
 class Publication:
     """What readers outside have after one look at the ledger."""
 
@@ -76,6 +87,8 @@ class Publication:
 
     compared: bool
     """Whether all groups were compared for it."""
+
+    purged: Purged | None = None
 
 
 def outlets(project: Project, view: str, table: str | None, topic: str | None, *, delta_only: bool) -> Outlets:
@@ -131,6 +144,21 @@ class Publisher:
         self._last = self._topic.send(self._counted(upserts), following)
         return Publication(mark, written, self._last, sent=True, compared=touched is None)
 
+    def purge(self) -> Publication:
+        """Publishes once more so that nothing of before is needed, and takes that away: all that the topic held, keys
+        of groups that are no more among it, and the files of the table's former versions.
+
+        All groups are compared, so the transaction has every group that differs from the newest table: who begins
+        there needs nothing before it. A follower that had not read so far begins anew. Raises as `step` does, and
+        INPUT_INVALID where the topic lets nobody delete from it.
+        """
+        if self._topic is not None:
+            self._topic.check_drops()
+        before, found = self._last, self.step(compare=True)
+        if self._topic is not None and before is not None:
+            self._topic.drop(before)
+        return replace(found, purged=Purged(before.ends if before else None, self._table.clear()))
+
     def _counted(self, upserts: Iterable[Upsert]) -> Iterator[Upsert]:
         for one in upserts:
             self._advance(1, "groups")
@@ -156,11 +184,12 @@ class Publisher:
 
 
 def publish_view(
-    project: Project, view: str, to: Outlets, *, compare: bool = False, show: Show = unshown
+    project: Project, view: str, to: Outlets, *, compare: bool = False, purge: bool = False, show: Show = unshown
 ) -> Publication:
-    """Publishes what the ledger says of a view now. Raises as `Publisher.step` does."""
+    """Publishes what the ledger says of a view now; `purge`: and takes away what that overwrote. Raises as
+    `Publisher.step` and `Publisher.purge` do."""
     with _publisher(project, view, to, show) as publisher:
-        return publisher.step(compare=compare)
+        return publisher.purge() if purge else publisher.step(compare=compare)
 
 
 def follow_view(

@@ -110,6 +110,15 @@ class ViewTable:
                 for batch in file.iter_batches():
                     yield pa.Table.from_batches([batch])
 
+    def clear(self) -> int:
+        """Removes the files of all versions but the newest, which nobody can read by their numbers any more; how
+        many. What another publisher has written and not committed stays."""
+        table = self._opened()
+        if table is None:
+            return 0
+        with self._reached():
+            return len(table.vacuum(0, dry_run=False, enforce_retention_duration=False))
+
     def _opened(self) -> DeltaTable | None:
         with self._reached():
             return DeltaTable(self.uri) if DeltaTable.is_deltatable(self.uri) else None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
 from kafka.errors import (
     InvalidProducerEpochError,
     InvalidTxnStateError,
@@ -33,8 +34,15 @@ from seamline.streaming.kafka import Cluster, Topic
 MARKER = b'"seamline"'
 """The key of markers: a group's is an object."""
 
+MADE = {
+    "cleanup.policy": "compact,delete", "retention.ms": "-1", "retention.bytes": "-1",
+    "segment.ms": "86400000",
+}  # fmt: skip
+"""How a topic is made beside that: nothing goes for its age, and an operator's word may delete what nobody needs. Its
+files go with their segments, of which a new one begins with the first record after a day."""
+
 SETTINGS: dict[str, int] = {"min.compaction.lag.ms": 3_600_000, "delete.retention.ms": 31_536_000_000}
-"""What a topic must have at least, beside being compacted and nothing else. While somebody reads up to a marker, for an
+"""What a topic must have at least, beside being compacted. While somebody reads up to a marker, for an
 hour, what it needs is not compacted away; and a tombstone stays for a year, longer than the version that has its group
 is the newest."""
 
@@ -74,6 +82,12 @@ class UpsertTopic(Protocol):
 
     def send(self, upserts: Iterable[Upsert], marker: Marker) -> Marker:
         """All of them and then the marker (without its ends and counts) in one transaction; returns it as it stands."""
+
+    def check_drops(self) -> None:
+        """Raises INPUT_INVALID where nothing may be deleted from it."""
+
+    def drop(self, marker: Marker) -> None:
+        """Deletes the rows up to a marker: nobody can read them any more."""
 
 
 class KafkaUpserts:
@@ -133,6 +147,27 @@ class KafkaUpserts:
             self._producer.commit_transaction()
         reach("publish.after-commit")
         return closed
+
+    def check_drops(self) -> None:
+        with closing(Cluster(self._bootstrap, self._options)) as cluster:
+            policy = cluster.settings([self._topic], ["cleanup.policy"])[self.name]["cleanup.policy"]
+        if "delete" not in policy:
+            raise UserError(
+                Condition.INPUT_INVALID,
+                f"topic {self.name} lets nobody delete from it: cleanup.policy={policy}",
+                detail=", ".join(f"{key}={value}" for key, value in MADE.items()),
+                hint=f"kafka-configs.sh --alter --topic {self.name} --add-config"
+                " cleanup.policy=[compact,delete],retention.ms=-1,retention.bytes=-1",
+                where=self.name,
+            )
+
+    def drop(self, marker: Marker) -> None:
+        first, _ = self._range()
+        before = {TopicPartition(self.name, n): end for n, end in enumerate(marker.ends) if first[n] < end}
+        given = python_options(self._options, KafkaAdminClient.DEFAULT_CONFIG)
+        with self._told(), closing(KafkaAdminClient(bootstrap_servers=self._bootstrap.split(","), **given)) as admin:
+            if before:
+                admin.delete_records(before)
 
     def _sent(self, upserts: Iterable[Upsert], marker: Marker) -> Marker:
         ends = list(marker.ends) or [0] * len(self._topic.partitions)
@@ -271,20 +306,25 @@ def _read_up_to(consumer: KafkaConsumer, ends: Mapping[TopicPartition, int]) -> 
 
 def _made(bootstrap: str, options: Mapping[str, str], name: str, partitions: int) -> Topic:
     """The topic, which is made if it is missing. Raises INPUT_INVALID where it is kept in another way."""
-    settings = {"cleanup.policy": "compact", **{key: str(least) for key, least in SETTINGS.items()}}
+    settings = {**MADE, **{key: str(least) for key, least in SETTINGS.items()}}
     with closing(Cluster(bootstrap, options)) as cluster:
         cluster.create_missing([name], partitions, settings)
         (topic,) = cluster.topics([name]).values()
         stands = cluster.settings([topic], settings)[name]
-    wrong = [key for key, least in SETTINGS.items() if int(stands[key]) < least]
-    if stands["cleanup.policy"] != "compact" or wrong:
+    if not _keeps_all(stands):
         raise UserError(
             Condition.INPUT_INVALID,
             f"topic {name} is kept otherwise: {', '.join(f'{key}={stands[key]}' for key in settings)}",
-            detail=", ".join(
-                f"{key}={value}" + (" or more" if key in SETTINGS else "") for key, value in settings.items()
-            ),
+            detail="cleanup.policy=compact, or compact,delete without a bound, "
+            + ", ".join(f"{key}={least} or more" for key, least in SETTINGS.items()),
             hint="set these with kafka-configs, or let 'seamline publish' make the topic",
             where=name,
         )
     return topic
+
+
+def _keeps_all(stands: Mapping[str, str]) -> bool:
+    """Whether a topic with these settings is compacted, removes nothing for its age, and is slow enough. Pure."""
+    policy = {one.strip() for one in stands["cleanup.policy"].split(",")}
+    bounded = "delete" in policy and not stands["retention.ms"] == stands["retention.bytes"] == "-1"
+    return "compact" in policy and not bounded and all(int(stands[key]) >= least for key, least in SETTINGS.items())
