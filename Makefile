@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 # Compiled files are kept, whatever the environment says: each role, each worker and each command would compile anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help promtool setup upgrade demo test test-quick test-airflow test-rules chaos mutants lint format bench zip clean
+.PHONY: help postgres promtool setup upgrade demo test test-quick test-airflow test-rules chaos mutants lint format bench zip clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,10 @@ upgrade: setup ## the newest releases that pyproject.toml allows: locked anew wi
 	deploy/lock --upgrade
 	.ci/run
 	@git --no-pager diff --stat -- locks
+
+postgres: ## PostgreSQL 15, the oracle of what its clients are told, by apt-get where there is none yet (as root)
+	@test -x /usr/lib/postgresql/15/bin/initdb || command -v initdb >/dev/null || { \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql-15 postgresql-client-15 >/dev/null; }
 
 promtool: ## Prometheus' tester of rules, built by Go with Go's own checksums, where there is none yet
 	@test -x "$(TOOLS)/promtool" || command -v promtool >/dev/null || GOBIN=$(TOOLS) \

@@ -7,7 +7,8 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -19,10 +20,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.types import StatelessLifespan
 
 from seamline.addresses import reached_at
 from seamline.clock import Clock, system_clock
-from seamline.config import Settings
+from seamline.config import OFF, Settings
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.lake import Lake
 from seamline.observe.meters import METERS
@@ -33,11 +35,14 @@ from seamline.serving.access.authentication import Access
 from seamline.serving.access.certificate import certificate_of
 from seamline.serving.access.opening import check_open
 from seamline.serving.access.store import tokens_of
+from seamline.serving.asking import Direct
 from seamline.serving.callers import Caller
 from seamline.serving.encode import FORMATS
 from seamline.serving.gate import BODY_SECONDS, Gate, error_body
 from seamline.serving.samples import serving_samples
 from seamline.serving.serving import Serving
+from seamline.serving.wire.port import open_port
+from seamline.serving.wire.wired import DATABASE
 from seamline.signals import stopping
 
 STATUS_CODES: dict[Condition, int] = {
@@ -168,10 +173,12 @@ def create_app(
     body_seconds: float = BODY_SECONDS,
     access: Access | None = None,
     audit: AuditLog | None = None,
+    lifespan: StatelessLifespan[FastAPI] | None = None,
 ) -> FastAPI:
     """The routes over a follower. hosts: names that it may be asked by, beside localhost and the address it has.
-    access: who may ask; None: whoever reaches it. audit: where it is kept who asked what."""
-    app = FastAPI(title="Seamline", docs_url=None, redoc_url=None)
+    access: who may ask; None: whoever reaches it. audit: where it is kept who asked what. lifespan: what runs beside
+    the routes, in their loop."""
+    app = FastAPI(title="Seamline", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_middleware(Gate, hosts=hosts, seconds=body_seconds, access=access, audit=audit)
     app.add_exception_handler(SeamlineError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -234,13 +241,24 @@ def run_serving(project: Project) -> None:
     certificate = certificate_of(project)
     listening = listen(settings.host, settings.port)
     address = project.state / ADDRESS
-    _write_address(project, listening, "https://" if certificate else "http://")
+    postgres = None if settings.pg_port == OFF else listen(settings.host, settings.pg_port, "serving.pg_port")
+    _write_address(project, listening, "https://" if certificate else "http://", postgres)
     audit = audit_log(project.state, project.settings)
     follower = Follower(project.lake, project.settings)
     follower.start()
+    tls = certificate.context if certificate else None
+
+    @asynccontextmanager
+    async def beside(_: FastAPI) -> AsyncIterator[None]:
+        if postgres is None:
+            yield
+            return
+        async with open_port(postgres, Direct(lambda: follower.serving), access, tls, settings.query_seconds):
+            yield
+
     page = METERS.reading("serving", lambda: serving_samples(*follower.seen()))
     config = uvicorn.Config(
-        create_app(follower, [settings.host, *settings.hosts], access=access, audit=audit),
+        create_app(follower, [settings.host, *settings.hosts], access=access, audit=audit, lifespan=beside),
         log_config=None,  # as all else is logged
         log_level="warning",
         access_log=False,
@@ -255,10 +273,11 @@ def run_serving(project: Project) -> None:
         if audit is not None:
             audit.close()
         address.unlink(missing_ok=True)
-        listening.close()
+        for one in filter(None, (listening, postgres)):
+            one.close()
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, setting: str = "serving.port") -> socket.socket:
     """A bound socket; port 0 takes a free one. Raises INPUT_INVALID where it is taken."""
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -271,14 +290,22 @@ def listen(host: str, port: int) -> socket.socket:
             Condition.INPUT_INVALID,
             f"cannot listen on {host}:{port}: {error.strerror}",
             detail="a free port",
-            hint="stop what listens there, or set serving.port (0 takes a free one)",
+            hint=f"stop what listens there, or set {setting} (0 takes a free one)",
         ) from error
     return listening
 
 
-def _write_address(project: Project, listening: socket.socket, protocol: str) -> None:
+def _write_address(project: Project, listening: socket.socket, protocol: str, postgres: socket.socket | None) -> None:
     host, port = listening.getsockname()[:2]
-    said = {"url": f"{protocol}{reached_at(host, port)}", "host": host, "port": port, "pid": os.getpid()}
+    said: dict[str, Any] = {
+        "url": f"{protocol}{reached_at(host, port)}",
+        "host": host,
+        "port": port,
+        "pid": os.getpid(),
+    }
+    if postgres is not None:
+        said["pg_port"] = postgres.getsockname()[1]
+        said["pg_url"] = f"postgresql://{reached_at(host, said['pg_port'])}/{DATABASE}"
     put_whole(project.state / ADDRESS, json.dumps(said) + "\n")
 
 

@@ -26,6 +26,9 @@ ENVIRONMENT = "SEAMLINE_"
 
 Positive = Annotated[int, Field(gt=0)]
 
+OFF: Literal["off"] = "off"
+Port = Annotated[int, Field(ge=0, le=65535)]
+
 
 class Section(BaseModel):
     """A table of seamline.toml."""
@@ -137,6 +140,9 @@ class ServingSection(Section):
 
     host: str = Field("127.0.0.1", description="address to bind")
     port: int = Field(8765, ge=0, le=65535, description="port of the HTTP API; 0 takes a free one")
+    pg_port: Port | Literal["off"] = Field(
+        OFF, description="port for clients of PostgreSQL, such as psql; 0 takes a free one, 'off' opens none"
+    )
     hosts: list[str] = Field([], description="names beside localhost and its address that clients may ask it by")
     tokens: str = Field("", description="file of the tokens, beside seamline.toml; empty: .seamline/tokens.json")
     audit: Literal["off", "on", "masked"] = Field(

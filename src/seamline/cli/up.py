@@ -10,7 +10,7 @@ import typer
 from seamline.cli.watch import watch
 from seamline.console import note, say
 from seamline.operate.background import LOG, running, start_in_background
-from seamline.operate.stack import serving_address, stack_page, start_stack
+from seamline.operate.stack import addresses, stack_page, start_stack
 from seamline.schemas.project import Project, load_project
 from seamline.serve_cli.options import HERE, ProjectOption, examples
 from seamline.signals import stopping
@@ -61,4 +61,4 @@ def _detach(project: Project, seconds: float, small: bool) -> None:
         return
     note(f"starting in the background; its log is {project.state / 'logs' / LOG}")
     started = start_in_background(project, seconds, shared=small, say=note)
-    say(f"runs as process {started.pid} at {serving_address(project)}; 'seamline down' stops it")
+    say(f"runs as process {started.pid} at {addresses(project)}; 'seamline down' stops it")

@@ -16,7 +16,7 @@ from rich.table import Table
 from seamline.clock import system_clock
 from seamline.console import is_terminal, note
 from seamline.machine.supervisor import RoleState, tail
-from seamline.operate.stack import Stack, serving_address
+from seamline.operate.stack import Stack, addresses
 from seamline.operate.watch import StreamProgress, Streams, looks
 from seamline.wording import cell, duration
 
@@ -68,7 +68,7 @@ def _picture(stack: Stack, states: Mapping[str, RoleState], streams: Streams) ->
     broker = stack.broker
     table.add_row("broker", "running" if broker else "configured", cell(broker and broker.pid), "", stack.bootstrap)
     for name, state in states.items():
-        words = f"{state.reason}{_last_word(state)}" or (serving_address(stack.project) if name == "serving" else "")
+        words = f"{state.reason}{_last_word(state)}" or (addresses(stack.project) if name == "serving" else "")
         table.add_row(
             name, f"[{COLOURS[state.state]}]{state.state}[/]", cell(state.pid), str(state.restarts), escape(words)
         )

@@ -23,7 +23,7 @@ from seamline.demo.mess import Mess, Message, make_mess
 from seamline.demo.proof import prove
 from seamline.demo.witness import Witness
 from seamline.errors import Condition, TerminalError, TransientError, UserError
-from seamline.operate.stack import Stack, serving_address, start_stack
+from seamline.operate.stack import Stack, postgres_address, serving_address, start_stack
 from seamline.progress import progress
 from seamline.schemas.project import ADDRESS, Project, load_project
 
@@ -172,6 +172,8 @@ def reask(witness: Witness, first: int) -> list[tuple[int, bool]]:
 
 def stay(project: Project, stack: Stack) -> None:
     """Leaves it running until Ctrl-C."""
+    if postgres := postgres_address(project):
+        note(f"ask it in SQL: psql {postgres} -c 'SELECT * FROM {example.VIEW} LIMIT 5'")
     note(f"still running: {serving_address(project)}/v1/status, logs in {project.state / 'logs'}; Ctrl-C stops it")
     try:
         while True:

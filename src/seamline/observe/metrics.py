@@ -147,6 +147,8 @@ _ALL = (
     Metric("seamline_audit_lines_lost_total", "counter",
            "Lines of the audit log that are lost: unwritable, as where the disk is full, or behind, where more came.",
            ("reason",), (SERVING,)),
+    Metric("seamline_catalogue_refused_total", "counter",
+           "Queries of PostgreSQL's catalogue that could not be answered, by SQLSTATE.", ("sqlstate",), (SERVING,)),
     # a whole project
     Metric("seamline_role_running", "gauge", "Whether the role runs (1), or is starting, waiting, failed or stopped.",
            ("role",), (UP,)),

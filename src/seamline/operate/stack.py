@@ -230,6 +230,19 @@ def _answers(project: Project) -> bool:
         return False
 
 
+def postgres_address(project: Project) -> str:
+    """Where clients of PostgreSQL reach the serving role, as a URL; '' where they do not."""
+    try:
+        return str(json.loads((project.state / ADDRESS).read_text(encoding="utf-8")).get("pg_url", ""))
+    except (OSError, ValueError):
+        return ""
+
+
+def addresses(project: Project) -> str:
+    """Where the serving role is reached: over HTTP, and where it is open by clients of PostgreSQL."""
+    return ", ".join(filter(None, [serving_address(project), postgres_address(project)]))
+
+
 def serving_address(project: Project) -> str:
     """Where the serving role listens: what it says itself, else what is configured."""
     try:

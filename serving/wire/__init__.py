@@ -1,0 +1,1 @@
+"""PostgreSQL's wire protocol over what is served: docs/postgres.md describes it."""
