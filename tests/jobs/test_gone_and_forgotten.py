@@ -20,6 +20,7 @@ from seamline.history.forget import ForgetHistory
 from seamline.jobs.clearing import clear, remove
 from seamline.jobs.finding import wanted
 from seamline.jobs.forgetting import ask, look
+from seamline.operate.forget import requests
 from seamline.operate.forgetproof import left, prove
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.project import load_project
@@ -110,6 +111,8 @@ class Place(ExpiringWorld):
         (number,) = self.forgets.requests
         assert prove(self.project, "main") == {number: []}
         assert self.forgets.forgotten.keys() == {number}
+        (receipt,) = requests(self.project)
+        assert (receipt.state, receipt.records) == ("forgotten", receipt.counted + receipt.rejected)
         assert not [row for row in self.rows("sales") if row[1] == "a"]
         assert self.version.begins == ({"orders": self.begins} if self.begins else {})
         self.produce(self.order(), self.order())

@@ -176,6 +176,19 @@ def test_a_backfill_of_gone_dates_is_refused_and_one_across_says_what_stays(
     assert min(one["unit"] for one in json.loads(said)["units"]) >= str(gone.begins)
 
 
+def test_views_apply_says_where_what_is_built_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lake = made(tmp_path)
+    lake.world.let_go()
+    (lake.folder / "views/all.sql").write_text(f"{VIEWS.replace(SALES, CHANGED)};\n{NEW}")
+    code, said = lake.ask(capsys, "views", "apply")
+    assert code == 0
+    told = [line for line in said.splitlines() if line.endswith("alone: raw of before is gone")]
+    since = f"of orders from {lake.begins} on alone: raw of before is gone"
+    assert set(told) == {f"{view}: {since}" for view in ("by_day", "sales", "shops")}
+    (months,) = (one for one in json.loads(lake.ask(capsys, "views", "apply", "--json")[1]) if one["view"] == "months")
+    assert months["begins"] == {}
+
+
 def test_a_plan_of_dates_that_have_gone_since_is_refused(tmp_path: Path) -> None:
     lake = made(tmp_path)
     of = load_project(lake.folder)

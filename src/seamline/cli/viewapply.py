@@ -9,7 +9,7 @@ import typer
 
 from seamline.cli.viewfind import NameArgument
 from seamline.console import say, show_json, show_table
-from seamline.operate.viewapply import hold, put_into_service, serve_other, take_out_of_service
+from seamline.operate.viewapply import begins_of, hold, put_into_service, serve_other, take_out_of_service
 from seamline.operate.viewawaits import awaited
 from seamline.schemas.project import load_project
 from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
@@ -32,10 +32,14 @@ def apply(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     here = load_project(project)
     applied = put_into_service(here)
     waiting = {(one.view, one.definition): one for one in awaited(here)}
+    begins = begins_of(here, applied)
     when = [waiting.get((one.view, one.definition)) for one in applied]
     if as_json:
         show_json([
-            {**asdict(one), "served": at is None, "waits": at.waits if at else ""}
+            {
+                **asdict(one), "served": at is None, "waits": at.waits if at else "",
+                "begins": {name: day.isoformat() for name, day in begins.get(one.view, {}).items()},
+            }
             for one, at in zip(applied, when, strict=True)
         ])  # fmt: skip
         return
@@ -47,6 +51,9 @@ def apply(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
         "unchanged": "unchanged",
     }
     show_table(("view", "definition", "change"), [(one.view, one.definition, words[one.change]) for one in applied])
+    for view, days in begins.items():
+        since = ", ".join(f"of {name} from {day} on" for name, day in sorted(days.items()))
+        say(f"{view}: {since} alone: raw of before is gone")
     for at in filter(None, when):
         say(f"{at.view}: {at.definition} is to be served, {at.when}")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import partial
 
 from seamline.clock import system_clock
@@ -10,6 +11,7 @@ from seamline.entries.views import EarlierState, Published
 from seamline.errors import Condition, UserError
 from seamline.jobs.batch import Batch
 from seamline.jobs.judging import JudgedOtherwise, judged_otherwise
+from seamline.operate.viewdiff import first_dates
 from seamline.operate.views import batch_of
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract
@@ -23,6 +25,19 @@ def put_into_service(project: Project) -> list[Applied]:
     Where a contract changed in what it accepts, the archive is looked through: that takes time with its records."""
     agree = partial(_agree, project)
     return apply_views(project.lake, project.views, project.contracts, system_clock, agree)
+
+
+def begins_of(project: Project, applied: Sequence[Applied]) -> dict[str, Mapping[str, date]]:
+    """By view that is to be built anew, where its first version begins if raw of before is gone, by contract."""
+    catalogue = Catalogue(project.lake)
+    found = {
+        one.view: first_dates(
+            project, catalogue, catalogue.definition(one.definition), catalogue.contracts(one.definition)
+        )
+        for one in applied
+        if one.change in ("new", "changed")
+    }
+    return {view: days for view, days in found.items() if days}
 
 
 def _agree(project: Project, was: Contract, now: Contract) -> bool:

@@ -113,7 +113,7 @@ def _difference(project: Project, catalogue: Catalogue, name: str, view: ParsedV
     difference = compare(old, new) if old is not None else Difference((), "apply")
     costly = difference.needs in ("rebuild", "another name")
     raw = _raw(project, contracts) if costly and definition.base is None else None
-    begins = _begins(project, catalogue, definition, contracts) if costly or old is None else {}
+    begins = first_dates(project, catalogue, definition, contracts) if costly or old is None else {}
     return ViewDifference(
         name, old.hash if old else None, new.hash, difference, _being(state, compiled) if costly else "", raw, begins
     )
@@ -145,7 +145,7 @@ def _being(state: Published | None, new: Compiled) -> str:
     return ""
 
 
-def _begins(
+def first_dates(
     project: Project, catalogue: Catalogue, definition: Definition, contracts: Iterable[Contract]
 ) -> Mapping[str, date]:
     """Where a first version begins: where raw does, or where the version does that it is folded from."""
