@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import partial
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any
 
 import uvicorn
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.types import StatelessLifespan
 
 from seamline.addresses import reached_at
-from seamline.clock import Clock, system_clock
-from seamline.config import OFF, Settings
-from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
-from seamline.lake import Lake
+from seamline.config import OFF
+from seamline.errors import Condition, SeamlineError, TransientError, UserError
 from seamline.observe.meters import METERS
 from seamline.private import put_whole
 from seamline.schemas.project import ADDRESS, Project
@@ -35,14 +28,17 @@ from seamline.serving.access.authentication import Access
 from seamline.serving.access.certificate import certificate_of
 from seamline.serving.access.opening import check_open
 from seamline.serving.access.store import tokens_of
-from seamline.serving.asking import Direct
-from seamline.serving.callers import Caller
-from seamline.serving.encode import FORMATS
+from seamline.serving.answering import QueryBody, answer
+from seamline.serving.asking import Asker, Direct
+from seamline.serving.callers import LOCAL, Caller
+from seamline.serving.follower import Follower
+from seamline.serving.freshness import lag_seconds
 from seamline.serving.gate import BODY_SECONDS, Gate, error_body
+from seamline.serving.listing import listed, told
 from seamline.serving.samples import serving_samples
-from seamline.serving.serving import Serving
 from seamline.serving.wire.port import open_port
 from seamline.serving.wire.wired import DATABASE
+from seamline.serving.workers.crew import Crew
 from seamline.signals import stopping
 
 STATUS_CODES: dict[Condition, int] = {
@@ -55,107 +51,6 @@ STATUS_CODES: dict[Condition, int] = {
     Condition.QUERY_TIMEOUT: 504,
 }
 """Other conditions: 400 for the user's, 503 for what may pass, 500 for the rest."""
-
-_log = logging.getLogger("seamline.serving")
-
-
-class QueryBody(BaseModel):
-    """The body of POST /v1/query."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    sql: str
-    format: str = "json"
-    as_of: int | None = None
-
-
-@dataclass(frozen=True)
-class Followed:
-    """How far a follower has come."""
-
-    serving: Serving | None = None
-    """None until the first snapshot is made."""
-
-    looked: datetime | None = None
-    """When the ledger was looked at last without a failure."""
-
-    failure: SeamlineError | None = None
-    """What has kept the looks since then from it."""
-
-
-class Follower:
-    """Keeps one `Serving` up to date, in a thread. A look that fails leaves the snapshot before; /healthz tells.
-
-    What other threads see changes as one value, at the end of each look.
-    """
-
-    def __init__(self, lake: Lake, settings: Settings, clock: Clock = system_clock) -> None:
-        self._open: Callable[[], Serving] = partial(Serving, lake, settings, clock)
-        self._pause = settings.serving.pace(lake.uri).poll.total_seconds()
-        self._clock = clock
-        self._stop = threading.Event()
-        self._followed = Followed()
-        self._thread = threading.Thread(target=self._run, name="follow-ledger", daemon=True)
-
-    def start(self) -> None:
-        """Starts to follow; the first snapshot is made in the thread too."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread, after the look it is at."""
-        self._stop.set()
-        self._thread.join(timeout=10)
-        if self._followed.serving is not None:
-            self._followed.serving.close()
-
-    @property
-    def serving(self) -> Serving:
-        """Raises VIEW_NOT_READY until the first snapshot is made, or what keeps it from being made."""
-        followed = self._followed
-        if followed.serving is None:
-            raise followed.failure or TransientError(
-                Condition.VIEW_NOT_READY, "the first snapshot is being loaded", hint="ask again in a moment"
-            )
-        return followed.serving
-
-    def seen(self) -> tuple[Serving | None, datetime | None]:
-        """What is served, and when the ledger was looked at last; None before the first time."""
-        followed = self._followed
-        return followed.serving, followed.looked
-
-    def health(self) -> tuple[int, dict[str, Any]]:
-        """Status code and body of /healthz: ready once a snapshot is loaded."""
-        followed = self._followed
-        ready, looked = followed.serving is not None, followed.looked
-        body: dict[str, Any] = {"ready": ready, "looked": looked.isoformat() if looked else None}
-        if followed.failure is not None:
-            body["failing"] = error_body(followed.failure)
-        return (200 if ready else 503), body
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._followed = self._look(self._followed)
-            self._stop.wait(self._pause)
-
-    def _look(self, before: Followed) -> Followed:
-        try:
-            return Followed(self._caught_up(before.serving), self._clock())
-        except SeamlineError as error:
-            failure = error
-        except Exception as error:  # noqa: BLE001 - a thread that dies in silence would serve stale answers for ever
-            failure = TerminalError(Condition.KERNEL_FAILED, f"{type(error).__name__}: {error}")
-        if str(failure) != str(before.failure):
-            _log.error("cannot follow the ledger: %s", failure)
-        return replace(before, failure=failure)
-
-    def _caught_up(self, serving: Serving | None) -> Serving:
-        """Ready for queries over the newest snapshot; it is opened where there is none yet."""
-        if serving is None:
-            serving = self._open()
-            serving.prepare()
-        elif serving.catch_up():
-            serving.prepare()
-        return serving
 
 
 def status_code(error: SeamlineError) -> int:
@@ -173,61 +68,89 @@ def create_app(
     body_seconds: float = BODY_SECONDS,
     access: Access | None = None,
     audit: AuditLog | None = None,
+    asker: Asker | None = None,
     lifespan: StatelessLifespan[FastAPI] | None = None,
 ) -> FastAPI:
     """The routes over a follower. hosts: names that it may be asked by, beside localhost and the address it has.
-    access: who may ask; None: whoever reaches it. audit: where it is kept who asked what. lifespan: what runs beside
-    the routes, in their loop."""
+    access: who may ask; None: whoever reaches it. audit: where it is kept who asked what. asker: who answers; None:
+    threads of this process. lifespan: what runs beside the routes, in their loop."""
     app = FastAPI(title="Seamline", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_middleware(Gate, hosts=hosts, seconds=body_seconds, access=access, audit=audit)
     app.add_exception_handler(SeamlineError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    answering = asker or Direct(lambda: follower.serving)
 
-    @app.get("/v1/query")
-    def query_by_get(
+    @app.get("/v1/query", dependencies=[Depends(once)])
+    async def query_by_get(
         request: Request,
         sql: Annotated[str, Query()],
         format: Annotated[str, Query()] = "json",  # noqa: A002 - the parameter's public name
+        max_rows: Annotated[int | None, Query(gt=0)] = None,
+        timeout: Annotated[float | None, Query(gt=0)] = None,
         as_of: Annotated[int | None, Query()] = None,
+        at_least: Annotated[int | None, Query(ge=0)] = None,
     ) -> Response:
-        return answer(follower.serving, QueryBody(sql=sql, format=format, as_of=as_of), request.state.caller)
+        body = QueryBody(
+            sql=sql, parameters=[], format=format, max_rows=max_rows, timeout=timeout, as_of=as_of, at_least=at_least
+        )  # fmt: skip
+        return await answer(answering, body, request)
 
-    @app.post("/v1/query")
-    def query_by_post(request: Request, ask: QueryBody) -> Response:
-        return answer(follower.serving, ask, request.state.caller)
+    @app.post("/v1/query", dependencies=[Depends(once)])
+    async def query_by_post(request: Request, body: QueryBody) -> Response:
+        return await answer(answering, body, request)
 
-    @app.get("/v1/status")
+    @app.get("/v1/views", dependencies=[Depends(once)])
+    async def views(request: Request) -> Response:
+        return JSONResponse({"views": listed(answering.snapshot(request.state.caller))})
+
+    @app.get("/v1/views/{name}", dependencies=[Depends(once)])
+    async def view(request: Request, name: str) -> Response:
+        return JSONResponse(told(answering.snapshot(request.state.caller), name, follower.clock()))
+
+    @app.get("/v1/status", dependencies=[Depends(once)])
     def status(request: Request) -> Response:
         caller: Caller = request.state.caller
         return JSONResponse(follower.serving.status().only(caller.views).to_json())
 
-    @app.get("/healthz")
-    def healthz() -> Response:
-        code, body = follower.health()
-        if access is not None and access.required and "failing" in body:
-            body["failing"] = {key: body["failing"][key] for key in ("condition", "runbook")}
-        if audit is not None and audit.failure:
-            body["audit"] = "lines of the audit log are lost"
-        return JSONResponse(body, status_code=code)
-
+    _add_health(app, follower, answering, audit, access)
     return app
 
 
-def answer(serving: Serving, ask: QueryBody, caller: Caller) -> Response:
-    """One answer in the format that was asked for. Raises what `Serving.query` raises, INPUT_INVALID for the format."""
-    if ask.format not in FORMATS:
-        raise UserError(
-            Condition.INPUT_INVALID, f"format {ask.format!r}", detail=", ".join(FORMATS), hint="name one of these"
-        )
-    form = FORMATS[ask.format]
-    found = serving.query(ask.sql, as_of=ask.as_of, caller=caller)
-    headers = {}
-    if not form.carries_provenance:
-        headers["Seamline-Provenance"] = json.dumps(found.provenance.to_json(links=False))
-        if found.warnings:
-            headers["Seamline-Warnings"] = json.dumps(found.warnings)
-    return Response(form.encode(found), media_type=form.media, headers=headers)
+def _add_health(app: FastAPI, follower: Follower, asker: Asker, audit: AuditLog | None, access: Access | None) -> None:
+    """The routes that anybody may ask."""
+
+    @app.get("/healthz", dependencies=[Depends(once)])
+    async def healthz() -> Response:
+        code, body = follower.health()
+        return JSONResponse(_shown(body), status_code=code)
+
+    @app.get("/readyz", dependencies=[Depends(once)])
+    async def readyz() -> Response:
+        code, body = follower.health()
+        lag = lag_seconds(asker.snapshot(LOCAL), follower.clock()) if code == 200 else None
+        late = follower.is_late(lag)
+        told = {**_shown(body), "ready": code == 200 and not late, "lag_seconds": lag}
+        return JSONResponse(told, status_code=503 if late else code)
+
+    def _shown(body: dict[str, Any]) -> dict[str, Any]:
+        if access is not None and access.required and "failing" in body:
+            body = {**body, "failing": {key: body["failing"][key] for key in ("condition", "runbook")}}
+        if audit is not None and audit.failure:
+            body = {**body, "audit": "lines of the audit log are lost"}
+        return body
+
+
+def once(request: Request) -> None:
+    """Refuses parameters of the address that a route does not have, or that come twice."""
+    known = {one.alias for one in request.scope["route"].dependant.query_params}
+    for name, _ in request.query_params.multi_items():
+        if name not in known or len(request.query_params.getlist(name)) > 1:
+            wrong = "twice" if name in known else "which is no parameter here"
+            raise UserError(
+                Condition.INPUT_INVALID, f"{name} in the address, {wrong}", detail=", ".join(sorted(known)) or "none",
+                hint="docs/http.md describes the request",
+            )  # fmt: skip
 
 
 def run_serving(project: Project) -> None:
@@ -244,21 +167,25 @@ def run_serving(project: Project) -> None:
     postgres = None if settings.pg_port == OFF else listen(settings.host, settings.pg_port, "serving.pg_port")
     _write_address(project, listening, "https://" if certificate else "http://", postgres)
     audit = audit_log(project.state, project.settings)
-    follower = Follower(project.lake, project.settings)
+    crew = Crew(lambda: follower.serving, settings, project.settings.kernel.threads)
+    follower = Follower(project.lake, project.settings, ready=crew.publish)
     follower.start()
     tls = certificate.context if certificate else None
 
     @asynccontextmanager
-    async def beside(_: FastAPI) -> AsyncIterator[None]:
-        if postgres is None:
-            yield
-            return
-        async with open_port(postgres, Direct(lambda: follower.serving), access, tls, settings.query_seconds):
+    async def besides(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as beside:
+            await beside.enter_async_context(crew)
+            if postgres is not None:
+                port = open_port(postgres, crew, access, tls, settings.query_seconds)
+                await beside.enter_async_context(port)
             yield
 
     page = METERS.reading("serving", lambda: serving_samples(*follower.seen()))
+    named = [settings.host, *settings.hosts]
+    app = create_app(follower, named, access=access, audit=audit, asker=crew, lifespan=besides)
     config = uvicorn.Config(
-        create_app(follower, [settings.host, *settings.hosts], access=access, audit=audit, lifespan=beside),
+        app,
         log_config=None,  # as all else is logged
         log_level="warning",
         access_log=False,
@@ -321,16 +248,18 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": str(error)}
     named = ".".join(str(part) for part in first["loc"] if part not in ("body", "query")) or "the request"
     wrong = UserError(
-        Condition.INPUT_INVALID, f"{named}: {first['msg']}", detail="sql (text), format, as_of (an epoch's number)",
+        Condition.INPUT_INVALID, f"{named}: {first['msg']}",
+        detail="sql (text), parameters, format, max_rows, timeout, as_of, at_least",
         hint="docs/http.md describes the request",
     )  # fmt: skip
     return JSONResponse(error_body(wrong), status_code=400)
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
-    code = error.status_code if isinstance(error, HTTPException) else 500
+    code, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
     wrong = UserError(
         Condition.INPUT_INVALID, f"{request.method} {request.url.path}",
-        detail="GET or POST /v1/query, GET /v1/status, GET /healthz", hint="docs/http.md describes them",
+        detail="GET or POST /v1/query; GET /v1/views, /v1/views/NAME, /v1/status, /healthz, /readyz",
+        hint="docs/http.md describes them",
     )  # fmt: skip
-    return JSONResponse(error_body(wrong), status_code=code)
+    return JSONResponse(error_body(wrong), status_code=code, headers=headers)

@@ -6,7 +6,7 @@ HTTP and the Postgres wire know an `Asker` and nothing behind it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,12 +14,16 @@ import pyarrow as pa
 
 from seamline.errors import Condition, UserError
 from seamline.serving.callers import Caller
-from seamline.serving.encode import FORMATS
+from seamline.serving.encode import encoding
+from seamline.serving.freshness import covers, not_reached
 from seamline.serving.parameters import Parameters
 from seamline.serving.provenance import Answer
-from seamline.serving.query import Described
+from seamline.serving.query import Described, Query
 from seamline.serving.serving import Serving
 from seamline.serving.snapshot import Snapshot
+
+LOOK = 0.02
+"""Seconds between looks for an epoch that is waited for."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,19 @@ class Reply:
 
     warnings: tuple[str, ...]
 
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncGenerator[bytes, None]
     """The answer in its format. Raises what the query fails with, after chunks perhaps: these are no answer then."""
 
-    _close: Callable[[], None] = field(default=lambda: None, repr=False)
+    _rows: Callable[[], int | None] = field(default=lambda: None, repr=False)
+
+    @property
+    def rows(self) -> int | None:
+        """How many, once the chunks have ended."""
+        return self._rows()
 
     async def aclose(self) -> None:
         """Ends the query, whether or not all was read. It may be called again."""
-        self._close()
+        await self.chunks.aclose()
 
 
 class Asker(Protocol):
@@ -93,13 +102,11 @@ class Direct:
 
     async def ask(self, ask: Ask) -> Reply:
         """The whole answer is made before this returns."""
-        form = FORMATS.get(ask.format)
-        if form is None:
-            raise UserError(
-                Condition.INPUT_INVALID, f"format {ask.format!r}", detail=", ".join(FORMATS), hint="name one of these"
-            )
+        form = encoding(ask.format)
+        await self._until_reached(ask)
         answer, written = await asyncio.to_thread(self._answered, ask, form.encode)
-        return Reply(answer.table.schema, answer.provenance.to_json(), answer.warnings, _once(written))
+        said, count = answer.provenance.to_json(), answer.table.num_rows
+        return Reply(answer.table.schema, said, answer.warnings, _once(written), lambda: count)
 
     async def describe(self, ask: Ask) -> Described:
         """As `Serving.describe` has it."""
@@ -108,6 +115,17 @@ class Direct:
     def snapshot(self, caller: Caller) -> Snapshot:
         """As `Serving.snapshot` has it."""
         return self._serving().snapshot().only(caller.views)
+
+    async def _until_reached(self, ask: Ask) -> None:
+        if ask.at_least is None:
+            return
+        serving, clock = self._serving(), asyncio.get_running_loop()
+        seconds = min(ask.seconds or serving.pool.seconds, serving.pool.seconds)
+        query, until = Query(ask.sql, serving.pool, ask.parameters), clock.time() + seconds
+        while not covers(now := self.snapshot(ask.caller), query.views(now), ask.at_least):
+            if clock.time() > until:
+                raise not_reached(now, query.views(now), ask.at_least, seconds)
+            await asyncio.sleep(LOOK)
 
     def _answered(self, ask: Ask, encode: Callable[[Answer], bytes]) -> tuple[Answer, bytes]:
         answer = self._serving().query(ask.sql, ask.parameters, as_of=ask.as_of, caller=ask.caller, seconds=ask.seconds)
@@ -124,5 +142,5 @@ def too_many_rows(allowed: int) -> UserError:
     )  # fmt: skip
 
 
-async def _once(chunk: bytes) -> AsyncIterator[bytes]:
+async def _once(chunk: bytes) -> AsyncGenerator[bytes, None]:
     yield chunk

@@ -120,7 +120,7 @@ class Cursor:
         self, view: str, files: BatchFiles, pruning: Pruning, seconds: float, given: Given = NONE_GIVEN
     ) -> Paths | None:
         """Those of a view's batch files in which there may be rows that a query asks for; None: all. Raises like
-        `run`."""
+        `reading`."""
         name = BOUNDS + view
         if self._bounds.get(name) is not files:
             self._bounds.pop(name, None)
@@ -203,13 +203,14 @@ class Cursor:
             return made.schema, tuple(kind for _, kind in columns)
 
     def run(self, text: Text, seconds: float) -> pa.Table:
-        """Runs a checked query. Raises QUERY_TIMEOUT, QUERY_INVALID, VALUE_OUT_OF_RANGE or STORE_UNAVAILABLE."""
+        """All of `reading`."""
         with self.reading(text, seconds) as reader:
-            return _read(reader)
+            return whole(reader)
 
     @contextmanager
     def reading(self, text: Text, seconds: float) -> Iterator[pa.RecordBatchReader]:
-        """The same, piece by piece: what the block does with them counts as the query's time. Raises like `run`."""
+        """Runs a checked query; its rows come piece by piece, and what the block does with them counts as its time.
+        Raises QUERY_TIMEOUT, QUERY_INVALID, VALUE_OUT_OF_RANGE or STORE_UNAVAILABLE."""
         try:
             with (
                 deadline(self._connection, seconds),
@@ -227,7 +228,7 @@ class Cursor:
         return self._connection.execute(made, text.given.values).to_arrow_reader()
 
     def beyond(self, column: str, served: ServedView, seconds: float) -> pa.Table:
-        """The keys of groups of a view in which a column is out of range. Raises like `run`."""
+        """The keys of groups of a view in which a column is out of range. Raises like `reading`."""
         rows = beyond.rows(column)
         if not rows(served.definition):
             return pa.table({})
@@ -310,7 +311,8 @@ def unread(definition: Definition, rows: Callable[[Definition], str] = finished)
     return f"WITH partials AS (SELECT {nothing} WHERE false)\n{rows(definition)}"
 
 
-def _read(reader: pa.RecordBatchReader) -> pa.Table:
+def whole(reader: pa.RecordBatchReader) -> pa.Table:
+    """All rows. Raises QUERY_REFUSED where they are too many for one table."""
     batches, size = [], 0
     for batch in reader:
         size += batch.nbytes

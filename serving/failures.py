@@ -6,6 +6,9 @@ import duckdb
 
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 
+MEMORY = "kernel.memory"
+"""What is allowed where a query needs more memory."""
+
 
 def undefined(view: str, error: duckdb.Error) -> SeamlineError:
     """A view's own statement failed: a file is out of reach, or there is a defect."""
@@ -30,7 +33,7 @@ def said(error: Exception, seconds: float, before: int = 0) -> SeamlineError:
         )  # fmt: skip
     if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in first:
         return UserError(
-            Condition.QUERY_REFUSED, f"the query needs more memory: {first}", detail="kernel.memory",
+            Condition.QUERY_REFUSED, f"the query needs more memory: {first}", detail=MEMORY,
             hint="narrow the query, or raise kernel.memory",
         )  # fmt: skip
     if isinstance(error, duckdb.IOException) or first.startswith("IO Error"):

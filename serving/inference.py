@@ -10,13 +10,13 @@ import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import POINTER, byref, c_char_p, c_int, c_uint8, c_uint64, c_void_p
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
-
-import _duckdb
 
 from seamline.errors import Condition, TerminalError
 from seamline.kernel import Limits, quote, settings
 from seamline.serving.functions import statements
+from seamline.serving.instances import FEW_THREADS
 
 UNKNOWN = "UNKNOWN"
 """Of a parameter that takes its type from its value."""
@@ -60,7 +60,10 @@ _NAMES = [
 
 _WRITTEN = {"TIMESTAMP_TZ": "TIMESTAMP WITH TIME ZONE", "TIME_TZ": "TIME WITH TIME ZONE"}
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
-    "duckdb_open": (c_int, c_char_p, POINTER(c_void_p)),
+    "duckdb_create_config": (c_int, POINTER(c_void_p)),
+    "duckdb_set_config": (c_int, c_void_p, c_char_p, c_char_p),
+    "duckdb_destroy_config": (None, POINTER(c_void_p)),
+    "duckdb_open_ext": (c_int, c_char_p, POINTER(c_void_p), c_void_p, c_void_p),
     "duckdb_connect": (c_int, c_void_p, POINTER(c_void_p)),
     "duckdb_query": (c_int, c_void_p, c_char_p, c_void_p),
     "duckdb_disconnect": (None, POINTER(c_void_p)),
@@ -84,7 +87,13 @@ class Inference:
 
     def __init__(self, limits: Limits, further: Sequence[str] = ()) -> None:
         self._database, self._connection = c_void_p(), c_void_p()
-        if _call("duckdb_open")(None, byref(self._database)):
+        config = c_void_p()
+        _call("duckdb_create_config")(byref(config))
+        for name, value in FEW_THREADS.items():
+            _call("duckdb_set_config")(config, name.encode(), value.encode())
+        failed = _call("duckdb_open_ext")(None, byref(self._database), config, None)
+        _call("duckdb_destroy_config")(byref(config))
+        if failed:
             raise _failed("cannot open a database in memory")
         _call("duckdb_connect")(self._database, byref(self._connection))
         for statement in (*settings(limits, further), *statements()):
@@ -131,7 +140,10 @@ def _call(name: str) -> Callable[..., Any]:
 
 @cache
 def _library() -> ctypes.CDLL:
-    return ctypes.CDLL(_duckdb.__file__)
+    found = find_spec("_duckdb")
+    if found is None or found.origin is None:
+        raise _failed("its library is not where Python finds it")
+    return ctypes.CDLL(found.origin)
 
 
 def _name(prepared: c_void_p, number: int) -> str:

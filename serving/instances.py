@@ -27,6 +27,9 @@ STANDING = 3
 KEPT = 8
 """Idle cursors that an instance keeps."""
 
+FEW_THREADS = {"async_threads": "1"}
+"""DuckDB begins eight for reading ahead, each with a stack that counts as a process's memory."""
+
 FileNames = frozenset[str]
 
 
@@ -36,7 +39,7 @@ class Instance:
     def __init__(self, limits: Limits, files: FileNames, settings: Sequence[str] = ()) -> None:
         self.users = 0
         self._spill = tempfile.mkdtemp(dir=spill_folder())  # what other kernels of this process spill is not seen
-        self._root = connect(replace(limits, files=tuple(sorted(files)), spill=self._spill), settings)
+        self._root = connect(replace(limits, files=tuple(sorted(files)), spill=self._spill), settings, FEW_THREADS)
         for made in statements():  # cursors share the root's catalogue
             self._root.execute(made)
         self._idle: list[Cursor] = []

@@ -15,7 +15,7 @@ from seamline.observe.timed import step
 from seamline.schemas.views.definition import Definition
 from seamline.serving import beyond
 from seamline.serving.bounds import BatchFiles, Paths
-from seamline.serving.cursor import Cursor, light, statement
+from seamline.serving.cursor import Cursor, light, statement, whole
 from seamline.serving.guard import Reference
 from seamline.serving.inference import UNKNOWN
 from seamline.serving.once import within_query
@@ -41,6 +41,15 @@ class Described:
 
     parameters: tuple[str, ...]
     """The types' names of the text's parameters in DuckDB, `$1` first; UNKNOWN where the value decides."""
+
+
+@dataclass(frozen=True)
+class OpenAnswer:
+    """An answer whose rows come piece by piece."""
+
+    rows: pa.RecordBatchReader
+    provenance: Provenances
+    warnings: tuple[str, ...]
 
 
 def described(sql: str, pool: Pool, snapshot: Snapshot) -> Described:
@@ -77,6 +86,12 @@ class Query:
 
     def run(self, snapshot: Snapshot, clock: Clock) -> Answer:
         """The answer from one snapshot; raises what a view in it raises (`Snapshot.view`) before anything runs."""
+        with self.reading(snapshot, clock) as answer:
+            return Answer(whole(answer.rows), answer.provenance, answer.warnings)
+
+    @contextmanager
+    def reading(self, snapshot: Snapshot, clock: Clock) -> Iterator[OpenAnswer]:
+        """The same, piece by piece: what the block does with them counts as the query's time. Raises like `run`."""
         served = self.served(snapshot)
         with ExitStack() as held:
             with step("query", "bind"):
@@ -86,8 +101,8 @@ class Query:
             said = warnings(self._asked.calls, {name: one.definition for name, one in served.items()})
             said = (*said, *(unread(name, one.stream) for name, one in served.items() if one.is_unread))
             try:
-                with step("query", "run"):
-                    return Answer(cursor.run(text, self._seconds), proofs, said)
+                with step("query", "run"), cursor.reading(text, self._seconds) as reader:
+                    yield OpenAnswer(reader, proofs, said)
             except SeamlineError as error:
                 if error.condition is not Condition.VALUE_OUT_OF_RANGE:
                     raise

@@ -153,10 +153,15 @@ class Serving:
 
     def prepare(self) -> None:
         """Makes ready for queries over the newest snapshot, so that they need not wait for what can be done before: 20
-        ms, and for each batch file that is new 0.2 ms, or as long as it takes to read where its rows are held."""
+        ms, and what `hold` takes."""
+        self.hold()
+        self.pool.prepare(self._current.files)
+
+    def hold(self) -> None:
+        """Reads what queries over the newest snapshot would have to read otherwise: for each batch file that is new 0.2
+        ms, or as long as it takes to read where its rows are held."""
         with self._lock:
             self._current = held(self._current, self.settings.serving.held_mb << 20, self._rows)
-        self.pool.prepare(self._current.files)
         for view in self._current.views.values():
             if isinstance(view, ServedView) and isinstance(view.batch, BatchFiles):
                 view.batch.prepare()
@@ -298,7 +303,9 @@ class Serving:
         last = history.epochs.get(history.last_epoch)
         gone = self._gone(definition, stream, history.frontier)
         committed, back_to = last.at if last else None, self._back_to(state, definition, batch, history)
-        return ServedView(definition, stream, base, files, runs, history.newest, committed, gone, erased, back_to)
+        return ServedView(
+            definition, stream, base, files, runs, history.newest, committed, gone, erased, back_to, history.last_epoch
+        )
 
     def _erased(self, definition: Definition, stream: str) -> Forgetting | None:
         """What was asked to be forgotten of its records. Raises ERASURE_PENDING where it is not answered until then."""
@@ -325,7 +332,7 @@ class Serving:
         return ServedView(
             definition, stream, base, files, runs, at.newest if at else None, at.at if at else None,
             self._gone(definition, stream, chain.reached), self._erased(definition, stream),
-            self._back_to(state, definition, batch, history),
+            self._back_to(state, definition, batch, history), epoch,
         )  # fmt: skip
 
     def _back_to(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from hashlib import sha256
 
 import pyarrow as pa
 
@@ -41,6 +42,9 @@ class ServedView:
     back_to: int | None = None
     """The first epoch from which on each can be asked for."""
 
+    epoch: int = 0
+    """The last epoch of its stream that the answer covers; 0 before the first."""
+
     @property
     def chain(self) -> Chain:
         """The chain the answer comes from; its links are the runs in memory."""
@@ -67,6 +71,14 @@ class ServedView:
     def opened(self, paths: Paths | None) -> Paths | None:
         """The same paths, where there are files to be opened."""
         return paths if isinstance(self.batch, BatchFiles) and not self.batch.held else None
+
+    @cached_property
+    def mark(self) -> str:
+        """Changes with whatever an answer over it depends on, and with what it says of itself but for its lag."""
+        chain = self.chain
+        links = [(link.first, link.last, link.rows) for link in chain.segments]
+        said = (chain.definition, chain.version, chain.reached.to_json(), links, self.base, self.back_to)
+        return repr((said, self.gone, self.erased))
 
     def provenance(self, asked: datetime) -> Provenance:
         """What an answer over this view says of itself."""
@@ -95,6 +107,12 @@ class Snapshot:
         if names is None:
             return self
         return Snapshot({name: view for name, view in self.views.items() if name in names}, self.as_of)
+
+    @property
+    def mark(self) -> str:
+        """Changes with whatever an answer over it depends on."""
+        found = {name: one.mark if isinstance(one, ServedView) else str(one) for name, one in self.views.items()}
+        return sha256(repr((self.as_of, sorted(found.items()))).encode()).hexdigest()
 
     def view(self, name: str) -> ServedView:
         """A view. Raises VIEW_UNKNOWN, or why it cannot answer: VIEW_NOT_READY, SEAM_HOLE, KERNEL_VERSION, …"""

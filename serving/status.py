@@ -201,7 +201,7 @@ class ViewStatus:
             "pinned": self.pinned,
             "held": self.held,
             "begins": {name: day.isoformat() for name, day in sorted(self.begins.items())},
-            **({} if self.about is None else _described(self.about)),
+            **({} if self.about is None else columns_of(self.about)),
         }
 
 
@@ -346,7 +346,8 @@ def _state(error: SeamlineError | None) -> str:
     return words.get(error.condition, "failed")
 
 
-def _described(definition: Definition) -> dict[str, Any]:
+def columns_of(definition: Definition) -> dict[str, Any]:
+    """What a definition says of itself and its columns, as JSON values."""
     columns = {
         column.name: {
             "type": column.sql_type,

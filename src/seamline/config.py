@@ -150,7 +150,18 @@ class ServingSection(Section):
     )
     tls_cert: str = Field("", description="certificate to show, in PEM, beside seamline.toml; empty: no TLS")
     tls_key: str = Field("", description="its key, in PEM, without a password")
-    query_seconds: int = Field(30, gt=0, le=3600, description="seconds until a query is interrupted, an hour at most")
+    query_seconds: int = Field(30, gt=0, le=3600, description="seconds until a query is ended, an hour at most")
+    workers: Positive = Field(2, description="queries that run at a time, each in a process; one more stands ready")
+    worker_memory_mb: int = Field(
+        1024, ge=64, description="MiB of private memory that a query may take; its process takes 60 to 130 before that"
+    )
+    queue: int = Field(64, ge=0, description="queries that may wait for a worker")
+    queue_seconds: Positive = Field(10, description="seconds that one waits at most")
+    max_rows: Positive = Field(50_000_000, description="rows of one answer")
+    max_mb: Positive = Field(512, description="MiB of one answer, as it is sent")
+    ready_lag_seconds: int = Field(
+        0, ge=0, description="seconds behind the newest record from which on /readyz says no; 0: whatever the lag is"
+    )
     poll_ms: Positive = Field(50, description="milliseconds between looks at the ledger, of a lake in a folder")
     remote_poll_ms: Positive = Field(500, description="the same of a lake in an object store: a request each")
     sweep_seconds: Positive = Field(

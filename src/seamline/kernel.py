@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias, overload
 
 import duckdb
@@ -232,9 +233,11 @@ _OF_PYTHON = (
 )
 
 
-def connect(limits: Limits, further: Sequence[str] = ()) -> duckdb.DuckDBPyConnection:
-    """A hardened in-memory DuckDB, with further settings."""
-    connection = duckdb.connect(":memory:")
+def connect(
+    limits: Limits, further: Sequence[str] = (), begin: Mapping[str, str] = MappingProxyType({})
+) -> duckdb.DuckDBPyConnection:
+    """A hardened in-memory DuckDB, with further settings; `begin`: those that it begins with."""
+    connection = duckdb.connect(":memory:", config=dict(begin))
     for statement in (*_OF_PYTHON, *settings(limits, further)):
         connection.execute(statement)
     return connection

@@ -73,23 +73,27 @@ def own_folder() -> Path:
 
 
 def spill_folder() -> Path:
-    """Where this process's kernels spill: a folder of its own, under a name that nobody knows before.
-
-    Those of processes that were killed are removed. (A lock tells them apart, which ends with its process whichever
-    way that ends, and holds between containers that share the folder but no process numbers.)
-    """
+    """Where this process's kernels spill: a folder of its own, under a name that nobody knows before."""
     return _spill_of(os.getpid())
 
 
 @cache
 def _spill_of(pid: int) -> Path:
-    home = own_folder() / "spill"
+    return kept_while_alive(own_folder() / "spill")
+
+
+def kept_while_alive(home: Path) -> Path:
+    """A new folder in `home`, private, that is this process's until it ends; those of processes that ended are removed.
+
+    A lock tells them apart, which ends with its process whichever way that ends, and holds between containers that
+    share the folder but no process numbers. Raises OSError.
+    """
     home.mkdir(mode=0o700, exist_ok=True)
     with _locked(home):
         for left in home.iterdir():
             if not _is_held(left):
                 shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{pid}-", dir=home))
+        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=home))
         handle = os.open(folder / HELD, os.O_RDWR | os.O_CREAT, 0o600)  # open, and so locked, until the process ends
         fcntl.flock(handle, fcntl.LOCK_EX)
     return folder

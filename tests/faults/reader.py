@@ -24,7 +24,7 @@ from seamline.frontier import Frontier
 from seamline.history.speed import SpeedHistory
 from seamline.lake import Lake
 from seamline.schemas.project import Project
-from seamline.serving.encode import rows, to_json
+from seamline.serving.encode import FORMATS, rows
 from seamline.serving.provenance import check_json
 from seamline.serving.serving import Serving
 
@@ -74,7 +74,7 @@ def library(project: Project, clock: Clock = system_clock) -> Ask:
 
     def ask(sql: str) -> Mapping[str, Any]:
         serving.catch_up()
-        body: dict[str, Any] = json.loads(to_json(serving.query(sql)))
+        body: dict[str, Any] = json.loads(FORMATS["json"].encode(serving.query(sql)))
         return body
 
     return ask

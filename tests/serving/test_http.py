@@ -26,7 +26,8 @@ from waiting import wait_until
 
 from seamline.config import Settings
 from seamline.errors import UserError
-from seamline.serving.app import Follower, create_app, listen
+from seamline.serving.app import create_app, listen
+from seamline.serving.follower import Follower
 from seamline.serving.provenance import check_json
 
 

@@ -84,6 +84,8 @@ ROUTES: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/v1/query", BODY),
     ("GET", "/v1/query", {"params": {"sql": SALES}}),
     ("GET", "/v1/status", {}),
+    ("GET", "/v1/views", {}),
+    ("GET", "/v1/views/{name}", {}),
     ("GET", "/openapi.json", {}),
     ("GET", "/nowhere", {}),
     ("DELETE", "/v1/query", {}),

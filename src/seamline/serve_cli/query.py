@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import StrEnum
-from itertools import count
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from seamline.console import is_terminal, note, say, show_json, show_table
 from seamline.errors import Condition, UserError
 from seamline.schemas.project import load_project
 from seamline.serve_cli.options import HERE, ProjectOption, examples
-from seamline.serving.encode import FORMATS, cell, rows
+from seamline.serving.encode import FORMATS, cell, distinct, rows
 from seamline.serving.provenance import Answer, Provenance
 from seamline.serving.serving import Serving
 from seamline.wording import duration
@@ -87,15 +86,6 @@ def write(answer: Answer, form: RowFormat, *, proof: bool) -> None:
         sys.stdout.buffer.flush()
         if proof:
             note(json.dumps(answer.provenance.to_json()))
-
-
-def distinct(names: Sequence[str]) -> list[str]:
-    """Column names as keys of an object: of equal ones, the later are numbered, so that no value is lost."""
-    found: list[str] = []
-    for name in names:
-        others = (f"{name}_{number}" for number in count(1))
-        found.append(name if name not in found else next(one for one in others if one not in (*found, *names)))
-    return found
 
 
 def _keep_off_terminal(form: RowFormat) -> None:

@@ -1,0 +1,321 @@
+"""Workers answer what `Serving` answers in this process, with the same proof; what ends one hurts nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from handmade import ALL, OTHER, VIEW, Handmade, rows
+
+from seamline.config import ServingSection
+from seamline.errors import Condition, SeamlineError
+from seamline.ipc import from_ipc
+from seamline.serving.asking import Ask, Reply
+from seamline.serving.callers import LOCAL, Caller
+from seamline.serving.serving import Serving
+from seamline.serving.workers.crew import Crew
+from seamline.serving.workers.shared import MEMORY
+
+SLACK = 1.5
+"""Seconds that a busy machine takes besides."""
+
+QUICK = {"query_seconds": 1, "worker_memory_mb": 300, "workers": 2, "queue_seconds": 5}
+
+
+class Standing:
+    """A crew over a handmade lake."""
+
+    def __init__(self, made: Handmade, serving: Serving, crew: Crew) -> None:
+        self.made, self.serving, self.crew = made, serving, crew
+
+    def caught_up(self) -> None:
+        self.serving.catch_up()
+        self.crew.publish(self.serving)
+
+    def members(self) -> list[Any]:
+        """The workers that are idle."""
+        return list(self.crew.idle)
+
+    async def table(self, sql: str, **more: Any) -> tuple[pa.Table, Reply]:
+        reply = await self.crew.ask(Ask(sql, more.pop("caller", LOCAL), **more))
+        return from_ipc(b"".join([chunk async for chunk in reply.chunks])), reply
+
+    async def error(self, sql: str, **more: Any) -> SeamlineError:
+        with pytest.raises(SeamlineError) as failed:
+            await self.table(sql, **more)
+        return failed.value
+
+
+@asynccontextmanager
+async def standing(folder: Path, memory: Path = MEMORY, **settings: Any) -> AsyncIterator[Standing]:
+    made = Handmade(folder, VIEW, OTHER)
+    made.epoch(rows(20))
+    serving = made.serving()
+    section = ServingSection.model_validate({**QUICK, **settings})
+    crew = Crew(lambda: serving, section, 1, made.clock, memory)
+    await crew.start()
+    found = Standing(made, serving, crew)
+    found.caught_up()
+    try:
+        yield found
+    finally:
+        await crew.close()
+        serving.close()
+
+
+async def there(condition: Callable[[], bool]) -> None:
+    """Waits until it is so, in the loop of the crew."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def slowly(reply: Reply) -> None:
+    """Takes an answer as a client on a poor line does."""
+    async for _ in reply.chunks:
+        await asyncio.sleep(0.01)
+
+
+def private(pid: int) -> float:
+    """MiB of a process's own memory."""
+    said = Path(f"/proc/{pid}/status")
+    line = next((line for line in said.read_text().splitlines() if line.startswith("RssAnon")), "_ 0")
+    return int(line.split()[1]) / 1024
+
+
+def children() -> list[int]:
+    """The processes that this one's workers are forked by, and they."""
+    found = {os.getpid()}
+    for _ in range(2):
+        found |= {int(pid) for one in found for pid in Path(f"/proc/{one}/task/{one}/children").read_text().split()}
+    return sorted(found - {os.getpid()})
+
+
+def files(memory: Path) -> list[Path]:
+    """What workers share there."""
+    return [path for path in memory.rglob("*") if path.is_file() and path.name != "held"]
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())  # type: ignore[arg-type]
+
+
+def test_it_answers_what_serving_answers_after_each_epoch_and_version(tmp_path: Path) -> None:
+    asked = (
+        ALL,
+        "SELECT shop, MEASURE(mean) FROM sales GROUP BY shop ORDER BY shop",
+        "SELECT count(*) FROM sales, shops WHERE sales.shop = shops.shop AND hour >= '2024-05-01 01:00Z'",
+        "SELECT sum(mean) FROM sales",
+    )
+
+    async def test() -> None:
+        async with standing(tmp_path) as one:
+            for number in range(6):
+                one.made.epoch(rows(10, 20 + 10 * number))
+                if number == 3:
+                    one.made.version(one.made.sent[:40], cut=40)
+                one.caught_up()
+                for sql in asked:
+                    table, reply = await one.table(sql)
+                    true = one.serving.query(sql)
+                    assert table.replace_schema_metadata() == true.table.replace_schema_metadata()
+                    assert reply.provenance == true.provenance.to_json()
+                    assert reply.warnings == true.warnings
+                    assert (reply.rows, reply.schema) == (true.table.num_rows, true.table.schema)
+            past, _ = await one.table("SELECT sum(orders) AS n FROM sales", as_of=1)
+            assert past.to_pylist() == [{"n": 20}]
+            assert await one.table("SELECT $1 + 1 AS n, $2 AS s", parameters=(1, "x")) is not None
+            said = await one.crew.describe(Ask("SELECT hour, orders FROM sales WHERE hour > $1", LOCAL))
+            assert said == one.serving.describe("SELECT hour, orders FROM sales WHERE hour > $1")
+
+    run(test)
+
+
+ENDLESS = "SELECT count(*) FROM range(10000000000) a(i), range(9) b(j) WHERE i * j % 7 = 3"
+
+HOSTILE = [
+    "SELECT damerau_levenshtein(repeat('a', 60000), repeat('b', 60000))",
+    "SELECT levenshtein(repeat('a', 60000), repeat('b', 60000))",
+    "SELECT len(generate_series(1, 2000000000))",
+    "SELECT length(repeat('x', 2000000000))",
+    "SELECT length(format('{:2000000000}', 1))",
+    "SELECT length(printf('%2000000000d', 1))",
+    "SELECT length(lpad('x', 2000000000, 'y'))",
+    "SELECT count(*) FROM range(list_sum(range(300000000))::BIGINT)",
+    "SELECT length(list_reduce(range(40), lambda a, b: a || a, 'x'))",
+    "SELECT sha256(repeat('x', 1000000000)) FROM range(100)",
+    "SELECT length(translate(repeat('abc', 300000000), 'abc', 'xyz'))",
+    "SELECT x FROM range(10) t(x) LIMIT " + "levenshtein(repeat('a', 60000), repeat('b', 60000))",
+]
+
+
+def test_a_query_gone_mad_ends_within_its_limit_and_a_second_and_nobody_else_waits(tmp_path: Path) -> None:
+    async def mad(one: Standing, sql: str) -> None:
+        asked = asyncio.create_task(one.error(sql))
+        began, others = time.monotonic(), 0
+        while not asked.done():
+            table, _ = await one.table("SELECT count(*) AS n FROM sales")
+            others += table.num_rows
+        error = await asked
+        assert error.condition in (Condition.QUERY_TIMEOUT, Condition.QUERY_REFUSED), sql
+        assert time.monotonic() - began < 1 + 1 + SLACK, sql
+        assert others > 0, sql
+
+    async def test() -> None:
+        async with standing(tmp_path) as one:
+            for sql in HOSTILE:
+                await mad(one, sql)
+
+    run(test)
+
+
+def test_a_worker_takes_no_more_memory_than_its_limit(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with standing(tmp_path, workers=1) as one:
+            asked = asyncio.create_task(one.error(HOSTILE[8]))
+            most = 0
+            while not asked.done():
+                most = max(most, *map(private, children()))
+                await asyncio.sleep(0.01)
+            assert (await asked).condition in (Condition.QUERY_TIMEOUT, Condition.QUERY_REFUSED)
+            assert 100 < most < 300 + 160  # what it begins with, two DuckDBs, and its limit
+
+    run(test)
+
+
+def test_a_worker_that_is_killed_is_told_to_its_query_alone_and_another_stands_in(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with standing(tmp_path, query_seconds=30) as one:
+            before = {member.pid for member in one.members()}
+            asked = asyncio.create_task(one.error(ENDLESS))
+            await there(lambda: len(one.members()) == 2)
+            (busy,) = before - {member.pid for member in one.members()}
+            os.kill(busy, signal.SIGKILL)
+            assert (await asked).condition is Condition.QUERY_LOST
+            assert (await one.table(ALL))[0].num_rows == 15
+            await there(lambda: len(one.members()) == 3)
+            assert busy not in {member.pid for member in one.members()}
+            for member in one.members():
+                os.kill(member.pid, signal.SIGKILL)  # while nothing runs: no query hears of it
+            await there(lambda: all(member.ended for member in one.members()))
+            assert (await one.table(ALL))[0].num_rows == 15
+
+    run(test)
+
+
+def test_whoever_leaves_ends_the_query_and_a_slow_reader_holds_nothing_back_for_ever(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with standing(tmp_path, query_seconds=20, workers=1, max_rows=10**9) as one:
+            asked = asyncio.create_task(
+                one.error("SELECT count(*) FROM range(10000000000) a(i), range(9) b(j) WHERE i*j%7=3")
+            )
+            await there(lambda: len(one.members()) == 1)
+            asked.cancel()
+            await there(lambda: len(one.members()) == 2)
+            reply = await one.crew.ask(Ask("SELECT * FROM range(300000000)", LOCAL, format="json"))
+            await anext(reply.chunks)
+            await reply.aclose()
+            assert reply.rows is None
+            assert (await one.table(ALL))[0].num_rows == 15
+            slow = await one.crew.ask(Ask("SELECT * FROM range(300000000)", LOCAL, format="json", seconds=1))
+            with pytest.raises(SeamlineError) as cut:
+                await slowly(slow)
+            assert cut.value.condition is Condition.QUERY_TIMEOUT
+
+    run(test)
+
+
+def test_what_waits_too_long_or_in_too_long_a_queue_is_told_so(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with standing(tmp_path, query_seconds=4, workers=1, queue=1, queue_seconds=1) as one:
+            asked = asyncio.create_task(one.error(ENDLESS))
+            await there(lambda: len(one.members()) == 1)
+            waiting = asyncio.create_task(one.error(ALL))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert (await one.error(ALL)).condition is Condition.SERVING_BUSY
+            assert "free within 1 s" in (await waiting).message
+            assert (await asked).condition is Condition.QUERY_TIMEOUT
+
+    run(test)
+
+
+def test_an_answer_has_its_bounds(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with standing(tmp_path, max_rows=1000, max_mb=1) as one:
+            assert (await one.table("SELECT * FROM range(1000)"))[1].rows == 1000
+            assert "1,000 rows" in (await one.error("SELECT * FROM range(1001)")).message
+            assert "10 rows" in (await one.error("SELECT * FROM range(11)", max_rows=10)).message
+            assert "1 MiB" in (await one.error("SELECT repeat('x', 2000) FROM range(1000)")).message
+
+    run(test)
+
+
+def test_callers_see_their_own_views_alone(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with standing(tmp_path) as one:
+            sales, shops = Caller("a", frozenset(["sales"])), Caller("b", frozenset(["shops"]))
+            asked = "SELECT count(*) AS n FROM "
+            found = await asyncio.gather(
+                one.table(asked + "sales", caller=sales), one.error(asked + "sales", caller=shops),
+                one.error(asked + "shops", caller=sales), one.table(asked + "shops", caller=shops),
+            )  # fmt: skip
+            assert [f[0].to_pylist() for f in (found[0], found[3])] == [[{"n": 15}], [{"n": 3}]]
+            for refused, hidden in ((found[1], "sales"), (found[2], "shops")):
+                assert refused.condition is Condition.QUERY_INVALID
+                assert hidden not in refused.detail + refused.hint
+            assert set(one.crew.snapshot(sales).views) == {"sales"}
+
+    run(test)
+
+
+def test_where_shared_memory_is_too_small_the_disk_takes_what_workers_share(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "memory").write_text("no folder")
+
+    async def test() -> None:
+        async with standing(tmp_path, memory=tmp_path / "memory") as one:
+            assert (await one.table(ALL))[0].num_rows == 15
+
+    run(test)
+
+
+def test_what_a_snapshot_needs_stands_and_nothing_else(tmp_path: Path) -> None:
+    memory = tmp_path / "memory"
+    memory.mkdir()
+
+    async def test() -> None:
+        async with standing(tmp_path / "lake", memory=memory) as one:
+            for number in range(20):
+                one.made.epoch(rows(5, 20 + 5 * number))
+                one.caught_up()
+            snapshot = one.serving.snapshot()
+            runs = sum(len(snapshot.view(view).runs) for view in ("sales", "shops"))
+            assert len(files(memory)) == runs + 2  # and two definitions
+            assert (await one.table("SELECT sum(orders) AS n FROM sales"))[0].to_pylist() == [{"n": 120}]
+        assert files(memory) == []
+
+    run(test)
+
+
+def test_at_least_waits_for_an_epoch_and_no_longer_than_it_may(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with standing(tmp_path) as one:
+            sql = "SELECT sum(orders) AS n FROM sales"
+            waiting = asyncio.create_task(one.table(sql, at_least=2))
+            early, _ = await one.table(sql, at_least=1)
+            one.made.epoch(rows(5, 20))
+            one.caught_up()
+            assert [early.to_pylist(), (await waiting)[0].to_pylist()] == [[{"n": 20}], [{"n": 25}]]
+            assert (await one.error(sql, at_least=3, seconds=0.2)).condition is Condition.EPOCH_NOT_REACHED
+
+    run(test)
