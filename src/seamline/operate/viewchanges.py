@@ -20,7 +20,7 @@ from seamline.history.speed import SpeedHistory
 from seamline.jobs.compare import empty_partials
 from seamline.kernel import Kernel, literal, quote
 from seamline.lake import Lake
-from seamline.operate.changed_events import GONE, AnswerSide, TwoSides, changed_events
+from seamline.operate.changed_events import changed_events
 from seamline.operate.changed_numbers import (
     Key,
     Number,
@@ -33,6 +33,7 @@ from seamline.operate.changed_numbers import (
     totals_of,
 )
 from seamline.operate.changed_told import Told, files_of, told_at
+from seamline.operate.counted_events import GONE, AnswerSide, TwoSides
 from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.judged import settled
 from seamline.schemas.project import Project
