@@ -84,6 +84,11 @@ class Seamline(LazyGroup):
         "topics": LazyCommand("topics", "The topics that streams read, and have left."),
         "batch": LazyCommand("batch", "Make batch versions."),
         "quarantine": LazyCommand("quarantine", "Rejected records: why, since when, and their bytes."),
+        "why": LazyCommand(
+            "viewwhy",
+            "Say why a row says what it says: exactly the events that count in it, the copies left out, the row "
+            "computed again.",
+        ),
         "changes": LazyCommand(
             "viewchanges",
             "Say why a view's counts and sums changed between two epochs: each difference, divided by cause.",

@@ -46,7 +46,7 @@ def explain_changes(
 
     The parts add up exactly. Compared is what readers were told last while each epoch was the newest.
     """
-    where = dict(map(_key, keys or []))
+    where = dict(map(key_value, keys or []))
     with progress(f"changes of {view}"):
         found = changes(load_project(project), view, first, last, where)
     if as_json:
@@ -55,11 +55,12 @@ def explain_changes(
         _show(found)
 
 
-def _key(text: str) -> tuple[str, str]:
+def key_value(text: str) -> tuple[str, str]:
+    """`COL=VALUE`, as a key is named in a command. Raises INPUT_INVALID."""
     name, sign, value = text.partition("=")
     if not sign or not name:
         detail = "a key of the view and a value, such as country=FI"
-        raise UserError(Condition.INPUT_INVALID, f"--key {text!r}", detail=detail, hint="write it so")
+        raise UserError(Condition.INPUT_INVALID, f"{text!r} for a key", detail=detail, hint="write it so")
     return name, value
 
 

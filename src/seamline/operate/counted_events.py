@@ -18,9 +18,12 @@ from deltalake.exceptions import DeltaError
 from seamline.entries.batch import Version
 from seamline.entries.forget import Forget
 from seamline.entries.speed import Epoch
+from seamline.errors import Condition, TransientError
 from seamline.frontier import START, Frontier
 from seamline.history.archive import ArchiveHistory
+from seamline.history.batch import BatchHistory
 from seamline.history.forget import ForgetHistory
+from seamline.history.speed import SpeedHistory
 from seamline.jobs.copies import POSITION
 from seamline.jobs.holding import Tally
 from seamline.jobs.plan import table_of
@@ -30,9 +33,12 @@ from seamline.jobs.unit_statements import Served, mended_statement, unit_stateme
 from seamline.kernel import Given, Kernel, quote
 from seamline.lake import Lake
 from seamline.operate.changed_erased import DAY, KnownCopies, erased_rows, together
+from seamline.operate.changed_told import Told
+from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.contracts.contract import Contract
-from seamline.schemas.contracts.judged import within
+from seamline.schemas.contracts.judged import settled, within
 from seamline.schemas.views.definition import Definition
+from seamline.serving.chains import out_of_retention, topics_only
 from seamline.sides.raw import RawFile, by_day, raw_files
 from seamline.units import Unit
 
@@ -76,6 +82,42 @@ class TwoSides:
     """As they were read, in order."""
 
     forgets: ForgetHistory
+
+
+def two_sides(
+    lake: Lake, engine: Kernel, catalogue: Catalogue, speed: SpeedHistory, before: Told, after: Told
+) -> TwoSides:
+    """Both sides by the later one's definition. Raises VIEW_NOT_READY where the archive has not come to its end yet,
+    OUT_OF_RETENTION where it is not known any more how a version read raw."""
+    stream = catalogue.stream(after.definition)
+    archive = ArchiveHistory(lake.archive_log(stream))
+    if not topics_only(after.chain.reached) <= archive.frontier:
+        raise TransientError(
+            Condition.VIEW_NOT_READY,
+            f"raw does not hold all of epoch {after.epoch} yet: the archive is at {archive.frontier}",
+            hint="ask again once it is further, or up to an earlier epoch",
+        )
+    return TwoSides(
+        lake,
+        engine,
+        definition := catalogue.definition(after.definition),
+        tuple(settled(one, speed.handovers) for one in catalogue.contracts(after.definition)),
+        _side(lake, definition.view, before, speed),
+        _side(lake, definition.view, after, speed),
+        archive,
+        [epoch for _, epoch in sorted(speed.epochs.items())],
+        ForgetHistory(lake.forget_log(stream)),
+    )
+
+
+def _side(lake: Lake, view: str, told: Told, speed: SpeedHistory) -> AnswerSide:
+    end = topics_only(told.chain.reached)
+    if told.version is None:
+        return AnswerSide(None, end)
+    version = BatchHistory(lake.batch_log(told.definition)).versions[told.version]
+    if version.tables is None:
+        raise out_of_retention(view, told.epoch, speed)
+    return AnswerSide(version, end)
 
 
 @dataclass(frozen=True)

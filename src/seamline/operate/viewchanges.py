@@ -12,14 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from seamline.errors import Condition, TransientError, UserError
+from seamline.errors import Condition, UserError
 from seamline.history.archive import ArchiveHistory
-from seamline.history.batch import BatchHistory
-from seamline.history.forget import ForgetHistory
 from seamline.history.speed import SpeedHistory
 from seamline.jobs.compare import empty_partials
-from seamline.kernel import Kernel, literal, quote
+from seamline.kernel import Kernel, quote
 from seamline.lake import Lake
+from seamline.operate.askedkey import check_keys, key_tests
 from seamline.operate.changed_events import changed_events
 from seamline.operate.changed_numbers import (
     Key,
@@ -33,12 +32,11 @@ from seamline.operate.changed_numbers import (
     totals_of,
 )
 from seamline.operate.changed_told import Told, files_of, told_at
-from seamline.operate.counted_events import GONE, AnswerSide, TwoSides
+from seamline.operate.counted_events import GONE, two_sides
 from seamline.schemas.catalogue import Catalogue
-from seamline.schemas.contracts.judged import settled
 from seamline.schemas.project import Project
 from seamline.schemas.views.definition import Definition, Output, select
-from seamline.serving.chains import out_of_retention, topics_only
+from seamline.serving.chains import out_of_retention
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class _Dividing:
         keys = tuple(key.name for key in new.keys)
         if [(key.name, key.sql_type) for key in old.keys] != [(key.name, key.sql_type) for key in new.keys]:
             keys = ()
-        self._check_keys(keys)
+        check_keys(self.where, keys)
         differences = self._difference(old, new, columns, keys)
         parts, lost = self._parts(new, columns, keys) if self._moved else ({}, ())
         found = divided(differences, parts, self._rest(lost))
@@ -135,12 +133,6 @@ class _Dividing:
     @property
     def _moved(self) -> bool:
         return (self.before.version, self.before.chain.reached) != (self.after.version, self.after.chain.reached)
-
-    def _check_keys(self, keys: Sequence[str]) -> None:
-        for name in self.where:
-            if name not in keys:
-                hint = "name a key of the view as it was at both epochs"
-                raise UserError(Condition.INPUT_INVALID, f"key {name!r}", detail=", ".join(keys), hint=hint)
 
     def _difference(
         self, old: Definition, new: Definition, columns: Sequence[Output], keys: Sequence[str]
@@ -163,7 +155,9 @@ class _Dividing:
         made: dict[tuple[str, int], list[pa.Table]] = {}
         lost = set[int]()
         try:
-            for changed in changed_events(self._asked(new)):
+            for changed in changed_events(
+                two_sides(self.lake, self.engine, self.catalogue, self.speed, self.before, self.after)
+            ):
                 lost |= {*changed.lost}
                 for cause, sign, events in by_cause(changed.rows):
                     partials = self.engine.run(new.partials[changed.contract.name], {"events": events})
@@ -174,31 +168,6 @@ class _Dividing:
             whole = pa.concat_tables(tables, promote_options="permissive")
             add_to(parts.setdefault(cause, {}), self._values(new, whole, columns, keys), sign)
         return parts, tuple(sorted(lost))
-
-    def _asked(self, new: Definition) -> TwoSides:
-        archive = ArchiveHistory(self.lake.archive_log(self.stream))
-        end = topics_only(self.after.chain.reached)
-        if not end <= archive.frontier:
-            raise TransientError(
-                Condition.VIEW_NOT_READY,
-                f"raw does not hold all of epoch {self.after.epoch} yet: the archive is at {archive.frontier}",
-                hint="ask again once it is further, or up to an earlier epoch (--to-epoch)",
-            )
-        contracts = tuple(settled(one, self.speed.handovers) for one in self.catalogue.contracts(new.hash))
-        before, after = self._side(self.before, new.view), self._side(self.after, new.view)
-        forgets = ForgetHistory(self.lake.forget_log(self.stream))
-        return TwoSides(self.lake, self.engine, new, contracts, before, after, archive, self._epochs(), forgets)
-
-    def _side(self, told: Told, view: str) -> AnswerSide:
-        if told.version is None:
-            return AnswerSide(None, topics_only(told.chain.reached))
-        version = BatchHistory(self.lake.batch_log(told.definition)).versions[told.version]
-        if version.tables is None:
-            raise out_of_retention(view, told.epoch, self.speed)
-        return AnswerSide(version, topics_only(told.chain.reached))
-
-    def _epochs(self) -> list[Any]:
-        return [epoch for _, epoch in sorted(self.speed.epochs.items())]
 
     def _gone(self, new: Definition) -> str:
         """What raw cannot tell any more."""
@@ -235,21 +204,13 @@ class _Dividing:
         of = {column.name: column for column in definition.columns}
         lines = [f"partials.{quote(key.name)} AS {quote(key.name)}" for key in definition.keys]
         lines += [f"{of[one.name].finalise} AS _{n}" for n, one in enumerate(columns)]
-        kinds = {key.name: key.sql_type for key in definition.keys}
-        tests = [f"{quote(k)} = {self._typed(k, v, kinds[k])}" for k, v in self.where.items()]
-        rows = f"SELECT * FROM stored WHERE {' AND '.join(tests)}" if tests else "FROM stored"
+        rows = f"SELECT * FROM stored WHERE {key_tests(self.engine, self.where, definition.keys)}"
         empty = empty_partials(definition)
         statement = f"WITH partials AS ({rows} UNION ALL BY NAME {empty})\n" + select(
             lines, f"({definition.merge}) AS partials"
         )
         for row in self.engine.run(statement, {"stored": partials}).to_pylist():
             yield tuple(row[key] for key in keys), [row[f"_{n}"] or 0 for n in range(len(columns))]
-
-    def _typed(self, key: str, value: str, kind: str) -> str:
-        (found,) = self.engine.run(f"SELECT TRY_CAST({literal(value)} AS {kind}) IS NOT NULL AS good").to_pylist()
-        if not found["good"]:
-            raise UserError(Condition.INPUT_INVALID, f"{key}={value}", detail=f"a {kind}", hint="correct the value")
-        return f"{literal(value)}::{kind}"
 
 
 def _of_lost(lost: Sequence[int], rest: str) -> str:
