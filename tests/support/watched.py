@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from copying import near, second
 from simulation import BEGIN, HORIZON, LEAST, World
 from truth import Event, Record
@@ -47,6 +48,7 @@ class Watched:
         self.seen: dict[int, Seen] = {}
         self.ranges: dict[int, tuple[Frontier, Frontier]] = {}
         self.knew: dict[int, int] = {}
+        self.stood: set[tuple[str, int, int]] = set()
 
     def look(self) -> None:
         world = self.world
@@ -125,10 +127,16 @@ class Watched:
         before = [
             (p.offset, self.accepted(r))
             for p, r in self.records(self.world.topic.end)
-            if p[:2] == at[:2] and not self.unknown(p, r, sides)
+            if p[:2] == at[:2] and tuple(p) in self.stood and not self.unknown(p, r, sides)
         ]
         own = self.accepted(self.record(at))
         return any(o < at.offset and e is not None and own is not None and e.placed > own.placed for o, e in before)
+
+    def filed(self) -> set[tuple[str, int, int]]:
+        """What ever stood in raw: all but copies that came after their request."""
+        files = Path(self.world.lake.uri).glob("raw/orders-*/_event_date=*/*.parquet")
+        columns = ["_source", "_partition", "_offset"]
+        return {tuple(row.values()) for file in files for row in pq.ParquetFile(file).read(columns).to_pylist()}
 
     def unknown(self, at: Position, record: Record, sides: tuple[Seen, Seen]) -> bool:
         """Whether it was erased so long ago that both answers are of versions that never knew of it."""
@@ -146,6 +154,7 @@ class Watched:
 
     def divided(self, first: int, last: int) -> dict[tuple[Group, str], dict[str, int]]:
         """The parts of every number, by what each event says of itself."""
+        self.stood = self.filed()
         before, after = self.counted(self.seen[first]), self.counted(self.seen[last])
         ids = [{(e.id, e.placed) for e in side.values() if e.id is not None} for side in (before, after)]
         parts: dict[tuple[Group, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
