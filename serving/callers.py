@@ -6,6 +6,17 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class RowRule:
+    """Which rows of a view somebody sees."""
+
+    where: str
+    """A condition over its keys, in DuckDB's SQL."""
+
+    columns: frozenset[str]
+    """Those that it names, folded."""
+
+
+@dataclass(frozen=True)
 class Caller:
     """One who asks: a token, or anybody on this machine where there are no tokens."""
 
@@ -19,6 +30,9 @@ class Caller:
 
     queries: frozenset[str] | None = None
     """Names of the saved queries that it may ask; None: all."""
+
+    rows: tuple[tuple[str, RowRule], ...] = ()
+    """Of views by folded name, which rows it sees; of others all."""
 
 
 LOCAL = Caller("local")

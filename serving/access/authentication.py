@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from seamline.serving.access.grants import NOT_KNOWN, Grant, Secret, digest_of, same, unauthenticated
+from seamline.serving.access.policies import RowPolicy
 from seamline.serving.access.scram import ScramVerifier
 from seamline.serving.access.store import TokenStore
 from seamline.serving.callers import LOCAL, Caller
@@ -43,9 +45,11 @@ class Access:
     """Checks tokens against a store's file, which is read again when it has changed: a token that is revoked is refused
     from the next request on. Thread-safe: what is known changes as one value."""
 
-    def __init__(self, store: TokenStore) -> None:
-        """Reads the file. Raises CONFIG_INVALID as `TokenStore.read` does."""
+    def __init__(self, store: TokenStore, policies: Mapping[str, RowPolicy] | None = None) -> None:
+        """Reads the file. `policies`: which rows a token sees, by view. Raises CONFIG_INVALID as `TokenStore.read`
+        does."""
         self._store = store
+        self._policies = policies or {}
         self._known = self._read(self._stamp(), required=False)
 
     @property
@@ -74,7 +78,11 @@ class Access:
         token.check(now)
         if not secret.holds(now):
             raise unauthenticated(f"a former secret of token {token.name}, which another has replaced")
-        return token.caller
+        return self._caller(token)
+
+    def _caller(self, token: Grant) -> Caller:
+        rules = {view: policy.rule(token.attributes) for view, policy in self._policies.items()}
+        return replace(token.caller, rows=tuple(sorted(rules.items(), key=itemgetter(0))))
 
     def verifier(self, user: str) -> ScramVerifier | None:
         """What a Postgres client of that name is checked by; None where no token of that name holds."""
@@ -91,7 +99,7 @@ class Access:
         if token is None:
             raise unauthenticated(NOT_KNOWN)
         token.check(self._store.clock())
-        return token.caller
+        return self._caller(token)
 
     def _now_known(self) -> Known:
         """Costs one look at the file's stamp, and reads it where that has moved."""

@@ -9,10 +9,12 @@ import hashlib
 import hmac
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Literal
+
+from pydantic import Field
 
 from seamline.entries.base import Value
 from seamline.errors import Condition, UserError
@@ -22,6 +24,10 @@ from seamline.serving.callers import LOCAL, Caller
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 """A token's name: it is the user of a Postgres client too, which takes 63 characters."""
+
+ATTRIBUTE = re.compile(r"[a-z][a-z0-9_]{0,62}")
+LONGEST_VALUE = 200
+"""Characters of an attribute."""
 
 FORMER = 4
 """Secrets that a token had before, which are still told from ones that never were."""
@@ -62,6 +68,9 @@ class Grant(Value, extra="forbid"):
 
     operate: bool
     """Whether it may change things, beside reading."""
+
+    attributes: dict[str, str] = Field(default_factory=dict)
+    """What row policies know of it, by folded name."""
 
     made: datetime
     expires: datetime | None = None
@@ -110,6 +119,7 @@ class Grant(Value, extra="forbid"):
             "state": self.state(now),
             "views": None if self.views is None else [*self.views],
             "operate": self.operate,
+            "attributes": self.attributes,
             **{key: None if at is None else at.isoformat() for key, at in said.items()},
         }
 
@@ -179,8 +189,9 @@ def new_token(
     views: Sequence[str] | None,
     operate: bool = False,
     expires: datetime | None = None,
+    attributes: Mapping[str, str] | None = None,
 ) -> Grant:
-    """A token of a text. views: None for all. Raises INPUT_INVALID for a name that cannot be one."""
+    """A token of a text. views: None for all. Raises INPUT_INVALID for a name that cannot be one, or an attribute."""
     if NAME.fullmatch(name) is None or name == LOCAL.name:
         raise UserError(
             Condition.INPUT_INVALID,
@@ -188,9 +199,18 @@ def new_token(
             detail=f"a letter, then letters, digits, '_', '.' and '-', at most 63 in all; not {LOCAL.name}",
             hint="name who or what will ask with it, as 'grafana'",
         )
+    said = {fold(key): value for key, value in (attributes or {}).items()}
+    for key, value in said.items():
+        if ATTRIBUTE.fullmatch(key) is None or len(value) > LONGEST_VALUE or not value.isprintable():
+            raise UserError(
+                Condition.INPUT_INVALID,
+                f"attribute {key[:60]!r}",
+                detail=f"a letter, then letters, digits, '_'; a printable value, {LONGEST_VALUE} characters at most",
+                hint="write it as country=DE",
+            )
     folded = None if views is None else tuple(sorted({fold(view) for view in views}))
     return Grant(
-        name=name, views=folded, operate=operate, made=now, expires=expires,
+        name=name, views=folded, operate=operate, attributes=said, made=now, expires=expires,
         salt=b64encode(salt).decode(), secrets=(secret_of(text, salt),),
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -53,12 +53,19 @@ class TokenStore:
             raise self._unreadable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
     def create(
-        self, name: str, *, views: Sequence[str] | None, operate: bool = False, lasts: timedelta | None = None
+        self,
+        name: str,
+        *,
+        views: Sequence[str] | None,
+        operate: bool = False,
+        lasts: timedelta | None = None,
+        attributes: Mapping[str, str] | None = None,
     ) -> tuple[Grant, str]:
-        """Makes a token; it, and its text, which is nowhere else. Raises INPUT_INVALID for a name that is taken."""
+        """Makes a token; it, and its text, which is nowhere else. Raises INPUT_INVALID for a name that is taken, or
+        cannot be one."""
         text, salt, now = token_of(self.random(BYTES)), self.random(SALT_BYTES), self.clock()
         expires = None if lasts is None else now + lasts
-        token = new_token(name, text, salt, now, views=views, operate=operate, expires=expires)
+        token = new_token(name, text, salt, now, views=views, operate=operate, expires=expires, attributes=attributes)
         self._change(lambda tokens: tokens.created(token))
         return token, text
 

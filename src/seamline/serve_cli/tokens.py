@@ -18,6 +18,7 @@ from seamline.schemas.contracts.types import parse_duration
 from seamline.schemas.views.text import load_views
 from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples, group
 from seamline.serving.access.grants import Grant
+from seamline.serving.access.policies import load_policies
 from seamline.serving.access.store import TokenStore, tokens_of
 
 SPAN = re.compile(r"(\d+)\s*([smhdw])")
@@ -55,6 +56,10 @@ def create(
     operate: Annotated[
         bool, typer.Option("--operate", help="It may change things too. Nothing over HTTP does so yet.")
     ] = False,
+    attributes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="What row policies know it by: country=DE. Again for others."),
+    ] = None,
     expires: Annotated[
         str | None,
         typer.Option("--expires", metavar="SPAN", help="For how long it holds: 12h, 30d, 8w.", show_default="for ever"),
@@ -66,9 +71,12 @@ def create(
     store = _store(project)
     named = _views(views, every)
     lasts = None if expires is None else _span("--expires", expires)
-    token, text = store.create(name, views=named, operate=operate, lasts=lasts)
+    said = _attributes(attributes or [])
+    token, text = store.create(name, views=named, operate=operate, lasts=lasts, attributes=said)
     for one in _unheard_of(project, named or ()):
         note(f"warning: no file of this project makes a view {one}")
+    for view, lacking in _lacking(project, token):
+        note(f"warning: the policy of {view} asks for token.{lacking}, which this token lacks: it is NULL there")
     _show_new(store, token, text, as_json)
 
 
@@ -125,6 +133,26 @@ def _show_new(store: TokenStore, token: Grant, text: str, as_json: bool) -> None
     may = "every view" if token.views is None else ", ".join(token.views)
     until = "" if token.expires is None else f", until {token.expires:%Y-%m-%d %H:%M} UTC"
     note(f"token {token.name} may ask {may}{until}; this is shown once, and only hashes are kept in {store.path}")
+
+
+def _attributes(said: Sequence[str]) -> dict[str, str]:
+    pairs = [one.partition("=") for one in said]
+    for name, found, _ in pairs:
+        if not found or sum(fold(other) == fold(name) for other, *_ in pairs) > 1:
+            raise UserError(
+                Condition.INPUT_INVALID, f"--set {name}", detail="NAME=VALUE, each name once", hint="--set country=DE"
+            )
+    return {name: value for name, _, value in pairs}
+
+
+def _lacking(folder: Path, token: Grant) -> list[tuple[str, str]]:
+    """By view that it may ask, the attributes that its policy asks for and the token lacks."""
+    return [
+        (view, name)
+        for view, policy in load_policies(folder).items()
+        if token.views is None or view in token.views
+        for name in sorted({name for *_, name in policy.attributes} - token.attributes.keys())
+    ]
 
 
 def _views(views: str | None, every: bool) -> list[str] | None:
