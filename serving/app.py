@@ -27,6 +27,7 @@ from seamline.serving.access.auditlog import AuditLog, audit_log
 from seamline.serving.access.authentication import Access
 from seamline.serving.access.certificate import certificate_of
 from seamline.serving.access.opening import check_open
+from seamline.serving.access.policies import load_policies
 from seamline.serving.access.store import tokens_of
 from seamline.serving.answering import QueryBody, answer
 from seamline.serving.asking import Asker, Direct
@@ -159,7 +160,7 @@ def run_serving(project: Project) -> None:
     Raises INPUT_INVALID where the port is taken. The address is in `.seamline/serving.json` while it runs.
     """
     settings = project.settings.serving
-    access = Access(tokens_of(project.folder, project.settings))
+    access = Access(tokens_of(project.folder, project.settings), load_policies(project.folder))
     check_open(settings.host, access)
     certificate = certificate_of(project)
     listening = listen(settings.host, settings.port)

@@ -114,7 +114,7 @@ class Direct:
 
     def snapshot(self, caller: Caller) -> Snapshot:
         """As `Serving.snapshot` has it."""
-        return self._serving().snapshot().only(caller.views)
+        return self._serving().snapshot().seen_by(caller)
 
     async def _until_reached(self, ask: Ask) -> None:
         if ask.at_least is None:

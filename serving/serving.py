@@ -142,14 +142,14 @@ class Serving:
         with timed("query", kind="newest" if as_of is None else "as_of"):
             with step("query", "parse"):
                 query = Query(sql, self.pool, parameters, seconds)
-            snapshot = self._current.only(caller.views)
+            snapshot = self._current.seen_by(caller)
             if as_of is not None:
-                snapshot = self.snapshot(as_of, query.views(snapshot))
+                snapshot = self.snapshot(as_of, query.views(snapshot)).seen_by(caller)
             return query.run(snapshot, self.clock)
 
     def describe(self, sql: str, caller: Caller = LOCAL) -> Described:
         """What the answer of one SELECT will be like, and which types its parameters have. Nothing is run."""
-        return described(sql, self.pool, self._current.only(caller.views))
+        return described(sql, self.pool, self._current.seen_by(caller))
 
     def prepare(self) -> None:
         """Makes ready for queries over the newest snapshot, so that they need not wait for what can be done before: 20

@@ -6,7 +6,7 @@ A snapshot of a view is a base (a batch version's files, or the stream's origin)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
@@ -14,12 +14,14 @@ from hashlib import sha256
 import pyarrow as pa
 
 from seamline.entries.topics import Gone
-from seamline.errors import SeamlineError
+from seamline.errors import Condition, SeamlineError, UserError
 from seamline.history.forget import Forgetting
+from seamline.kernel import fold
 from seamline.schemas.catalogue import unknown_view
 from seamline.schemas.views.definition import Definition
 from seamline.segment import Chain
 from seamline.serving.bounds import BatchFiles, Paths
+from seamline.serving.callers import Caller, RowRule
 from seamline.serving.chains import ChainBase
 from seamline.serving.provenance import Provenance
 from seamline.serving.tail import Runs
@@ -44,6 +46,9 @@ class ServedView:
 
     epoch: int = 0
     """The last epoch of its stream that the answer covers; 0 before the first."""
+
+    where: str = ""
+    """Which of its rows are to be seen: a condition over its keys; all where there is none."""
 
     @property
     def chain(self) -> Chain:
@@ -77,7 +82,7 @@ class ServedView:
         """Changes with whatever an answer over it depends on, and with what it says of itself but for its lag."""
         chain = self.chain
         links = [(link.first, link.last, link.rows) for link in chain.segments]
-        said = (chain.definition, chain.version, chain.reached.to_json(), links, self.base, self.back_to)
+        said = (chain.definition, chain.version, chain.reached.to_json(), links, self.base, self.back_to, self.where)
         return repr((said, self.gone, self.erased))
 
     def provenance(self, asked: datetime) -> Provenance:
@@ -102,11 +107,13 @@ class Snapshot:
         served = [view for view in self.views.values() if isinstance(view, ServedView)]
         return frozenset(path for one in served if isinstance(one.batch, BatchFiles) for path in one.batch.paths)
 
-    def only(self, names: frozenset[str] | None) -> Snapshot:
-        """The same of some views (None: of all): no other is in it, its files neither."""
-        if names is None:
+    def seen_by(self, caller: Caller) -> Snapshot:
+        """What of it somebody may ask: no other view is in it, its files neither, and of each the rows they see."""
+        rules = dict(caller.rows)
+        if caller.views is None and not rules:
             return self
-        return Snapshot({name: view for name, view in self.views.items() if name in names}, self.as_of)
+        seen = {name: one for name, one in self.views.items() if caller.views is None or name in caller.views}
+        return Snapshot({name: _limited(one, rules.get(name)) for name, one in seen.items()}, self.as_of)
 
     @property
     def mark(self) -> str:
@@ -126,6 +133,21 @@ class Snapshot:
     def chain(self, view: str) -> Chain:
         """The chain that answers for a view. Raises like `view`."""
         return self.view(view).chain
+
+
+def _limited(view: ServedView | SeamlineError, rule: RowRule | None) -> ServedView | SeamlineError:
+    if rule is None or isinstance(view, SeamlineError):
+        return view
+    definition = view.definition
+    keys = {fold(one.name) for one in definition.keys} & {fold(one.name) for one in definition.columns}
+    if others := rule.columns - keys:
+        return UserError(
+            Condition.CONFIG_INVALID,
+            f"the policy of view {definition.view} names {', '.join(sorted(others))}",
+            detail=f"keys of the view: {', '.join(sorted(keys)) or '(it has none)'}",
+            hint=f"who operates this role corrects policies/{definition.view}.sql",
+        )
+    return replace(view, where=rule.where)
 
 
 def _again(error: SeamlineError) -> SeamlineError:
