@@ -23,6 +23,7 @@ from seamline.errors import Condition, SeamlineError, TransientError, UserError
 from seamline.observe.meters import METERS
 from seamline.private import put_whole
 from seamline.schemas.project import ADDRESS, Project
+from seamline.serving.access.audited import audited
 from seamline.serving.access.auditlog import AuditLog, audit_log
 from seamline.serving.access.authentication import Access
 from seamline.serving.access.certificate import certificate_of
@@ -80,7 +81,7 @@ def create_app(
     app.add_exception_handler(SeamlineError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    answering = asker or Direct(lambda: follower.serving)
+    answering = audited(asker or Direct(lambda: follower.serving), audit, "http")
 
     @app.get("/v1/query", dependencies=[Depends(once)])
     async def query_by_get(
@@ -178,7 +179,7 @@ def run_serving(project: Project) -> None:
         async with AsyncExitStack() as beside:
             await beside.enter_async_context(crew)
             if postgres is not None:
-                port = open_port(postgres, crew, access, tls, settings.query_seconds)
+                port = open_port(postgres, audited(crew, audit, "postgres"), access, tls, settings.query_seconds)
                 await beside.enter_async_context(port)
             yield
 

@@ -122,7 +122,7 @@ class Crew:
 
     def snapshot(self, caller: Caller) -> Snapshot:
         """The newest that workers answer from."""
-        return self._served.current().snapshot.only(caller.views)
+        return self._served.current().snapshot.seen_by(caller)
 
     async def describe(self, ask: Ask) -> Described:
         """Without running it, by a worker that binds it."""

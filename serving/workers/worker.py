@@ -149,16 +149,16 @@ class Worker:
             self._pool.asked("SELECT 1")  # the DuckDB that parses stands then, too
             self._send(FrameKind.READY, b"")
         elif kind is FrameKind.VIEWS:
-            views = Query(given.sql, self._pool, given.parameters).views(self._snapshot.only(given.caller.views))
+            views = Query(given.sql, self._pool, given.parameters).views(self._snapshot.seen_by(given.caller))
             self._send(FrameKind.SAID, said(views))
         elif kind is FrameKind.DESCRIBE:
-            found = described(given.sql, self._pool, self._snapshot.only(given.caller.views))
+            found = described(given.sql, self._pool, self._snapshot.seen_by(given.caller))
             self._send(FrameKind.SAID, said([schema_text(found.columns), found.kinds, found.parameters]))
         else:
             self._query(given)
 
     def _query(self, task: Errand) -> None:
-        ask, snapshot = task.ask, self._snapshot.only(task.ask.caller.views)
+        ask, snapshot = task.ask, self._snapshot.seen_by(task.ask.caller)
         form = encoding(ask.format)
         query = Query(ask.sql, self._pool, ask.parameters, task.seconds)
         with query.reading(snapshot, lambda: task.asked) as answer:

@@ -45,6 +45,8 @@ CHANGES = {
     "Publisher": "_last",
     "Access": "_known",
     "AuditLog": "failure",
+    "_Followed": "_bytes",
+    "_Line": "_open",
     "Certificate": "_newest _stamps",
     # what is held of the world: a connection, a process, a session, the time
     "Broker": "_child _cluster",

@@ -93,6 +93,24 @@ def test_past_answers_and_warnings(connection: Connection) -> None:
     assert "MEASURE(amounts)" in warning
 
 
+BOUND: list[tuple[str, Any, Any]] = [
+    ("SELECT $1 || 'x' AS x, $2 + 1 AS y", ["a'b", 2], [("a'bx", 3)]),
+    ("SELECT count(*) > 0 AS n FROM sales WHERE hour >= $1", [datetime(2024, 5, 1, tzinfo=UTC)], [(True,)]),
+    ("SELECT count(*) AS n FROM sales WHERE hour >= $since", {"since": date(2030, 1, 1)}, [(0,)]),
+    (
+        "SELECT $1::DATE AS d, $2::DECIMAL(9,2) AS m",
+        [date(2024, 5, 1), Decimal("1.50")],
+        [(date(2024, 5, 1), Decimal("1.50"))],
+    ),
+    ("SELECT $1 IS NULL AS x", [None], [(True,)]),
+]
+
+
+@pytest.mark.parametrize(("sql", "parameters", "expected"), BOUND)
+def test_parameters(connection: Connection, sql: str, parameters: Any, expected: Any) -> None:
+    assert connection.query(sql, parameters).rows() == expected
+
+
 def test_views(connection: Connection) -> None:
     sales, shops = connection.views()
     assert (sales.name, sales.state, sales.error) == ("sales", "ready", "")
@@ -107,6 +125,8 @@ WRONG = [
     ("DROP TABLE sales", {}, "QUERY_REFUSED"),
     ("SELECT getenv('HOME')", {}, "QUERY_REFUSED"),
     ("SELECT * FROM sales", {"as_of": 99}, "OUT_OF_RETENTION"),
+    ("SELECT $1", {}, "INPUT_INVALID"),
+    ("SELECT 1", {"parameters": [1]}, "INPUT_INVALID"),
 ]
 
 

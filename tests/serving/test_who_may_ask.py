@@ -18,6 +18,7 @@ from waiting import wait_until
 
 from seamline.serving.access.auditlog import AuditLog
 from seamline.serving.access.authentication import Access
+from seamline.serving.access.policies import parse_policy
 from seamline.serving.access.store import TokenStore
 from seamline.tokentext import token_of
 
@@ -71,7 +72,8 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     store = TokenStore(folder / "tokens.json", made.clock)
     tokens = made_tokens(store, made.clock)
     audit = AuditLog(folder / "audit.jsonl", masked=False, most=1 << 20, keep=1)
-    role = Role(made, access=Access(store), audit=audit)
+    policy = parse_policy("shops", "shop = coalesce(token.shop, shop)", "shops.sql")
+    role = Role(made, access=Access(store, {"shops": policy}), audit=audit)
     role.follower.start()
     wait_until(lambda: role.client.get("/healthz").status_code == 200, 60, "the role is ready")
     yield Asked(role, store, tokens, folder / "audit.jsonl")
@@ -227,6 +229,34 @@ def test_revoking_holds_from_the_next_request_on(asked: Asked) -> None:
     assert asked.query("brief", SALES).status_code == 200
     asked.store.revoke("brief")
     assert asked.query("brief", SALES).status_code == 401
+
+
+def test_what_is_asked_is_kept_with_who_asked_it(asked: Asked) -> None:
+    sql = "SELECT count(*) AS lines FROM sales"
+    asked.query("sales", sql)
+
+    def found() -> list[dict[str, Any]]:
+        return [line for line in asked.lines() if line.get("sql") == sql]
+
+    wait_until(lambda: bool(found()), 10, "a line")
+    (line,) = found()
+    assert (line["who"], line["door"], line["outcome"], line["rows"]) == ("sales", "http", "ok", 1)
+
+
+def test_an_answer_is_the_same_only_for_who_sees_the_same_rows(asked: Asked) -> None:
+    tags = set()
+    for shop, orders in (("shop0", 14), ("shop1", 13)):
+        kind = asked.tokens[shop] = asked.store.create(shop, views=None, attributes={"shop": shop})[1]
+        answer = asked.query(shop, "SELECT sum(orders)::INT AS n FROM shops")
+        assert answer.json()["rows"] == [[orders]], kind
+        tags.add(answer.headers["ETag"])
+        again = asked.role.client.post(
+            "/v1/query",
+            json={"sql": "SELECT sum(orders)::INT AS n FROM shops"},
+            headers={"Authorization": f"Bearer {kind}", "If-None-Match": answer.headers["ETag"]},
+        )
+        assert again.status_code == 304
+    assert len(tags) == 2
 
 
 @pytest.mark.parametrize("kind", REFUSED)
