@@ -63,13 +63,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     role.stop()
 
 
-@pytest.fixture(params=["folder", "url"])
+@pytest.fixture(scope="module", params=["folder", "url"])
 def connection(request: pytest.FixtureRequest, project: Project) -> Iterator[Connection]:
     if request.param == "folder":
         found = seamline.connect(project.folder)
     else:
         found = seamline.connect(project.url, token=project.token + "\n")
     with found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def beside(project: Project) -> Iterator[Connection]:
+    """The lake itself, whatever is asked."""
+    with seamline.connect(str(project.folder)) as found:
         yield found
 
 
@@ -131,14 +138,14 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("sql", "more", "condition"), WRONG)
-def test_errors(connection: Connection, project: Project, sql: str, more: dict[str, Any], condition: str) -> None:
+def test_errors(connection: Connection, beside: Connection, sql: str, more: dict[str, Any], condition: str) -> None:
     with pytest.raises(SeamlineError) as caught:
         connection.query(sql, **more)
-    with pytest.raises(SeamlineError) as beside, seamline.connect(str(project.folder)) as there:
-        there.query(sql, **more)
+    with pytest.raises(SeamlineError) as there:
+        beside.query(sql, **more)
     assert caught.value.condition == condition
-    assert str(caught.value) == str(beside.value)
-    assert isinstance(caught.value, type(beside.value))
+    assert str(caught.value) == str(there.value)
+    assert isinstance(caught.value, type(there.value))
 
 
 def test_a_token_that_does_not_hold(project: Project) -> None:
