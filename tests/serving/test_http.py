@@ -34,9 +34,10 @@ from seamline.serving.provenance import check_json
 class Role:
     """A running server over a handmade lake."""
 
-    def __init__(self, made: Handmade, **gate: Any) -> None:
+    def __init__(self, made: Handmade, query_seconds: int = 1, **gate: Any) -> None:
         self.made = made
-        self.follower = Follower(made.lake, Settings(serving={"poll_ms": 5, "query_seconds": 1}), made.clock)
+        settings = Settings(serving={"poll_ms": 5, "query_seconds": query_seconds})
+        self.follower = Follower(made.lake, settings, made.clock)
         self.server = uvicorn.Server(uvicorn.Config(create_app(self.follower, **gate), log_level="warning"))
         self.socket = listen("127.0.0.1", 0)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.socket.getsockname()[1]}", timeout=30)

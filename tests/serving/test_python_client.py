@@ -56,7 +56,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         made.epoch(rows(20, first))
     store = TokenStore(folder / "tokens.json", made.clock)
     _, token = store.create("notebook", views=None)
-    role = Role(made, access=Access(store))
+    role = Role(made, query_seconds=30, access=Access(store))
     role.follower.start()
     wait_until(lambda: role.client.get("/healthz").status_code == 200, 60, "the role is ready")
     yield Project(folder, made, str(role.client.base_url), token)

@@ -118,7 +118,7 @@ def test_workers_limit_rows_alike(world: World, ones: Caller, tmp_path: Path) ->
     """The rule goes to another process with the question."""
 
     async def seen() -> list[Any]:
-        async with standing(tmp_path) as there:
+        async with standing(tmp_path, query_seconds=30) as there:
             shapes = ("SELECT shop, MEASURE(orders) AS n FROM sales GROUP BY shop", "SELECT DISTINCT shop FROM sales")
             found = [(await there.table(sql, caller=ones))[0].to_pylist() for sql in shapes]
             past = await there.table("SELECT DISTINCT shop FROM sales", caller=ones, as_of=1)

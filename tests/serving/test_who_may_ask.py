@@ -73,7 +73,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     tokens = made_tokens(store, made.clock)
     audit = AuditLog(folder / "audit.jsonl", masked=False, most=1 << 20, keep=1)
     policy = parse_policy("shops", "shop = coalesce(token.shop, shop)", "shops.sql")
-    role = Role(made, access=Access(store, {"shops": policy}), audit=audit)
+    role = Role(made, query_seconds=30, access=Access(store, {"shops": policy}), audit=audit)
     role.follower.start()
     wait_until(lambda: role.client.get("/healthz").status_code == 200, 60, "the role is ready")
     yield Asked(role, store, tokens, folder / "audit.jsonl")
@@ -203,7 +203,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Role]:
     made.epoch(rows(20))
     made.epoch(rows(20, 20))
     made.clock.advance(DAY)
-    role = Role(made)
+    role = Role(made, query_seconds=30)
     role.follower.start()
     wait_until(lambda: role.client.get("/healthz").status_code == 200, 60, "the role is ready")
     yield role
