@@ -223,8 +223,8 @@ def test_the_role_writes_its_address_and_ends_cleanly_on_sigterm(tmp_path: Path)
     try:
         wait_until(lambda: address.exists() or process.poll() is not None, 30, "the address is written")
         url = json.loads(address.read_text())["url"]
-        wait_until(lambda: httpx.get(f"{url}/healthz").status_code == 200, 30, "the role is ready")
-        assert httpx.post(f"{url}/v1/query", json={"sql": "SELECT 1 AS x"}).json()["rows"] == [[1]]
+        wait_until(lambda: httpx.get(f"{url}/healthz", timeout=30).status_code == 200, 30, "the role is ready")
+        assert httpx.post(f"{url}/v1/query", json={"sql": "SELECT 1 AS x"}, timeout=30).json()["rows"] == [[1]]
     finally:
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=20)
