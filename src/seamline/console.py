@@ -37,9 +37,9 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def show_json(value: Any) -> None:
-    """For scripts: one JSON document; instants are ISO 8601, what JSON has no type for is text."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=_jsonable))
+def show_json(value: Any, *, line: bool = False) -> None:
+    """For scripts: one JSON document, or `line` of it; instants are ISO 8601, what JSON has no type for is text."""
+    print(json.dumps(value, indent=None if line else 2, ensure_ascii=False, default=_jsonable), flush=line)
 
 
 def show_table(

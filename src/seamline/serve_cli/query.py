@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from seamline.console import is_terminal, note, say, show_json, show_table
 from seamline.errors import Condition, UserError
 from seamline.schemas.project import load_project
 from seamline.serve_cli.options import HERE, ProjectOption, examples
+from seamline.serve_cli.querywatch import answers, show_answers
 from seamline.serving.encode import FORMATS, cell, distinct, rows
 from seamline.serving.provenance import Answer, Provenance
 from seamline.serving.serving import Serving
@@ -38,6 +40,7 @@ def add(app: typer.Typer, program: str = "seamline") -> None:
             f'{program} query "SELECT country, sum(revenue) FROM orders_by_hour GROUP BY country" --provenance',
             f'{program} query "SELECT country, MEASURE(buyers) FROM orders_by_hour GROUP BY country"',
             f'{program} query "SELECT * FROM orders_by_hour" --as-of 120 --format csv',
+            f'{program} query "SELECT country, sum(orders) FROM orders_by_hour GROUP BY country" --watch',
         ),
     )(query)
 
@@ -52,18 +55,54 @@ def query(
     as_of: Annotated[
         int | None, typer.Option("--as-of", metavar="EPOCH", help="The answer as it was after that epoch.")
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Ask again whenever something is new, until Ctrl-C: a line of JSON each.")
+    ] = False,
     project: ProjectOption = HERE,
 ) -> None:
     """Ask the views. Rows go to stdout, warnings to stderr; provenance goes below a table, beside JSON rows, else to
     stderr."""
     _keep_off_terminal(form)
     loaded = load_project(project)
-    answer = Serving(loaded.lake, loaded.settings).query(sql, as_of=as_of)
+    serving = Serving(loaded.lake, loaded.settings)
+    if watch:
+        _check_watched(form, as_of)
+        pause = loaded.settings.serving.pace(loaded.lake.uri).poll
+        show_answers(answers(serving, sql, pause), partial(_write_again, form=form, proof=provenance))
+        return
+    answer = serving.query(sql, as_of=as_of)
     for one in answer.provenance.values():
         one.check()
     for warning in answer.warnings:
         note(f"warning: {warning}")
     write(answer, form, proof=provenance)
+
+
+def _check_watched(form: RowFormat, as_of: int | None) -> None:
+    if as_of is not None or form not in (RowFormat.TABLE, RowFormat.JSON):
+        raise UserError(
+            Condition.INPUT_INVALID,
+            "--watch with --as-of" if as_of is not None else f"--watch with --format {form.value}",
+            detail="the newest answer, as a table or as JSON",
+            hint="leave the other option out",
+        )
+
+
+def _write_again(answer: Answer, *, form: RowFormat, proof: bool) -> None:
+    """One answer of many: as JSON it is one line."""
+    for one in answer.provenance.values():
+        one.check()
+    if form is RowFormat.TABLE:
+        write(answer, form, proof=proof)
+    else:
+        show_json(_as_json(answer, proof=proof), line=True)
+
+
+def _as_json(answer: Answer, *, proof: bool) -> object:
+    names = distinct(answer.table.column_names)
+    found = [dict(zip(names, row, strict=True)) for row in rows(answer.table)]
+    said = {"provenance": answer.provenance.to_json(), "warnings": list(answer.warnings)}
+    return {"rows": found, **said} if proof else found
 
 
 def write(answer: Answer, form: RowFormat, *, proof: bool) -> None:
@@ -77,9 +116,7 @@ def write(answer: Answer, form: RowFormat, *, proof: bool) -> None:
             say()
             show_table(("provenance", one.view), list(_summary(one)))
     elif form is RowFormat.JSON:
-        found = [dict(zip(distinct(names), row, strict=True)) for row in rows(answer.table)]
-        said = {"provenance": answer.provenance.to_json(), "warnings": list(answer.warnings)}
-        show_json({"rows": found, **said} if proof else found)
+        show_json(_as_json(answer, proof=proof))
     else:
         sys.stdout.flush()
         sys.stdout.buffer.write(FORMATS[form].encode(answer))
