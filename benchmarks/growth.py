@@ -7,6 +7,8 @@ layer passes. Raw tables take no part.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -56,6 +58,18 @@ HOURS = {Size.SMALL: (1, 3), Size.WHOLE: (6, 24)}
 FEW = 100
 """Epochs, beside which opening is measured."""
 TRIES = 10
+REPLICAS = 3
+REPLICA = """import sys, time
+from seamline.config import Settings
+from seamline.lake import Lake
+from seamline.serving.serving import Serving
+began = time.process_time()
+serving = Serving(Lake.open(sys.argv[1]), Settings())
+took = time.process_time() - began
+assert serving.query("SELECT sum(clicks) FROM pages0").table.num_rows == 1
+print(took)
+serving.close()
+"""
 MOST = 3_000
 """Objects."""
 RANDOM = np.random.default_rng(1)
@@ -70,7 +84,7 @@ def measure(size: Size) -> list[Figure]:
         growing, found, opening = Growing(Path(folder)), list[Figure](), list[Figure]()
         began = time.process_time()
         growing.goes_on_to(timedelta(hours=FEW / EPOCHS))
-        few = growing.opening()
+        few, replica = growing.opening(), growing.replica()
         for hours in HOURS[size]:
             growing.goes_on_to(timedelta(hours=hours))
             objects = growing.objects()
@@ -81,6 +95,9 @@ def measure(size: Size) -> list[Figure]:
             sizes = {"hours": hours, "epochs": growing.speed.history.last_epoch, "gets": gets, "gets at first": few[1]}
             name, over = f"opening its logs, {hours} h", f"{FEW} epochs"
             opening.append(Figure(name, took / few[0], "ratio", over, sizes, "at most 2, goal 1.2"))
+            opening.append(Figure(name, took, "s of CPU", "", sizes))
+            name, took = f"opening a replica, {hours} h", growing.replica()
+            opening.append(Figure(name, took / replica, "ratio", over, sizes, "at most 2, goal 1.2"))
             opening.append(Figure(name, took, "s of CPU", "", sizes))
         each = (time.process_time() - began) * 1000 / growing.speed.history.last_epoch
     first, last = (figure.value for figure in found)
@@ -146,6 +163,11 @@ class Growing:
         with patch.object(obstore, "get", counted):
             self._open()
         return min(tries), len(got)
+
+    def replica(self) -> float:
+        """Seconds of CPU until a process that has just begun, its imports done, can answer: the least of some tries."""
+        asked = [sys.executable, "-c", REPLICA, self.lake.uri]
+        return min(float(subprocess.run(asked, check=True, capture_output=True).stdout) for _ in range(REPLICAS))
 
     def _open(self) -> None:
         catalogue = Catalogue(self.lake)
