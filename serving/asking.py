@@ -6,7 +6,7 @@ HTTP and the Postgres wire know an `Asker` and nothing behind it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -67,6 +67,8 @@ class Reply:
 
     _rows: Callable[[], int | None] = field(default=lambda: None, repr=False)
 
+    _close: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
+
     @property
     def rows(self) -> int | None:
         """How many, once the chunks have ended."""
@@ -75,6 +77,8 @@ class Reply:
     async def aclose(self) -> None:
         """Ends the query, whether or not all was read. It may be called again."""
         await self.chunks.aclose()
+        if self._close is not None:
+            await self._close()  # chunks that were never begun end nothing
 
 
 class Asker(Protocol):

@@ -27,6 +27,7 @@ from seamline.serving.freshness import covers, not_reached
 from seamline.serving.query import Described
 from seamline.serving.serving import Serving
 from seamline.serving.snapshot import Snapshot
+from seamline.serving.workers.ahead import Ahead
 from seamline.serving.workers.forge import Forge
 from seamline.serving.workers.frames import FrameKind, schema_of
 from seamline.serving.workers.member import Begun, Member
@@ -135,17 +136,17 @@ class Crew:
     async def ask(self, ask: Ask) -> Reply:
         """Returns with the first piece, or once the answer is whole where it is small."""
         encoding(ask.format)
-        answers = self._answers(ask)
+        pieces = Ahead(self._answers(ask), self._seconds(ask))
         try:
-            begun = await anext(answers)
+            begun = await pieces.next()
         except BaseException:
-            await answers.aclose()
+            await pieces.close()
             raise
         assert isinstance(begun, Begun)
         found: list[int] = []
         return Reply(
-            schema_of(begun.schema), begun.provenance, begun.warnings, _pieces(answers, found),
-            lambda: found[0] if found else None,
+            schema_of(begun.schema), begun.provenance, begun.warnings, _chunks(pieces, found),
+            lambda: found[0] if found else None, pieces.close,
         )  # fmt: skip
 
     async def _answers(self, ask: Ask) -> AsyncGenerator[Begun | bytes | int, None]:
@@ -287,13 +288,15 @@ class Crew:
         return min(ask.seconds or self._settings.query_seconds, self._settings.query_seconds)
 
 
-async def _pieces(answers: AsyncGenerator[Begun | bytes | int, None], rows: list[int]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(answers):
-        async for piece in answers:
+async def _chunks(pieces: Ahead[Begun | bytes | int], rows: list[int]) -> AsyncGenerator[bytes, None]:
+    try:
+        while (piece := await pieces.next()) is not None:
             if isinstance(piece, bytes):
                 yield piece
             elif isinstance(piece, int):
                 rows.append(piece)
+    finally:
+        await pieces.close()
 
 
 def _busy(message: str) -> TransientError:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,7 @@ class Member:
         """The snapshot it answers from."""
         self.rows: int | None = None
         """Of its last answer, once that is whole."""
+        self._late: float | None = None
         self._forge = forge
         self._reader = reader
         self._writer = writer
@@ -76,28 +77,27 @@ class Member:
     async def said(self, kind: FrameKind, ask: Ask, seconds: float) -> Any:
         """What it says of a text without running it."""
         await self._send(kind, ask)
-        return json.loads(await self._answer(seconds + GRACE))
+        return json.loads(await self._answer(seconds))
 
-    async def query(self, task: Errand) -> AsyncGenerator[Begun | bytes, None]:
+    async def query(self, errand: Errand) -> AsyncGenerator[Begun | bytes, None]:
         """How an answer begins, then its pieces. Where the asker leaves in between, the query is ended.
 
         Raises what it fails with; QUERY_TIMEOUT where it had to be killed, QUERY_LOST where the worker ended by itself.
         """
         whole, self.rows = False, None
-        until = asyncio.get_running_loop().time() + task.seconds + GRACE
         try:
-            await self._send(FrameKind.ASK, task)
-            while True:
-                kind, data = await self._next(until, task.seconds)
-                if kind is FrameKind.BEGUN:
-                    schema, provenance, warnings = json.loads(data)
-                    yield Begun(schema, provenance, tuple(warnings))
-                elif kind is FrameKind.DATA:
-                    yield data
-                else:
-                    whole = True
-                    self.rows = int(self._unless_error(kind, data))
-                    return
+            with self._limit(errand.seconds):
+                await self._send(FrameKind.ASK, errand)
+                while not whole:
+                    kind, data = await self._next()
+                    if kind is FrameKind.BEGUN:
+                        schema, provenance, warnings = json.loads(data)
+                        yield Begun(schema, provenance, tuple(warnings))
+                    elif kind is FrameKind.DATA:
+                        yield data
+                    else:
+                        whole = True
+                        self.rows = int(self._unless_error(kind, data))
         finally:
             if not whole and not self.dead:
                 await self._stop()
@@ -116,12 +116,27 @@ class Member:
     async def _answer(self, seconds: float) -> bytes:
         whole = False
         try:
-            kind, data = await self._next(asyncio.get_running_loop().time() + seconds, seconds)
+            with self._limit(seconds):
+                kind, data = await self._next()
             whole = True
         finally:
             if not whole:
                 self.kill()  # its answer would be taken for the next one's
         return self._unless_error(kind, data)
+
+    @contextmanager
+    def _limit(self, seconds: float) -> Iterator[None]:
+        """Kills the process where the block takes longer, whether or not anybody reads what it says."""
+        self._late = None
+        timer = asyncio.get_running_loop().call_later(seconds + GRACE, self._expire, seconds)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _expire(self, seconds: float) -> None:
+        self._late = seconds
+        self.kill()
 
     def _unless_error(self, kind: FrameKind, data: bytes) -> bytes:
         if kind is FrameKind.SPENT:
@@ -130,16 +145,12 @@ class Member:
             raise error_of(data)
         return data
 
-    async def _next(self, until: float, seconds: float) -> tuple[FrameKind, bytes]:
+    async def _next(self) -> tuple[FrameKind, bytes]:
         try:
-            async with asyncio.timeout_at(until):
-                return await receive(self._reader)
-        except TimeoutError:
-            self.kill()
-            raise timed_out(seconds) from None
+            return await receive(self._reader)
         except EOFError:
             self.kill()
-            raise lost() from None
+            raise lost() if self._late is None else timed_out(self._late) from None
 
     async def _send(self, kind: FrameKind, value: Any) -> None:
         try:
@@ -147,7 +158,7 @@ class Member:
             await self._writer.drain()
         except ConnectionError:
             self.kill()
-            raise lost() from None
+            raise lost() if self._late is None else timed_out(self._late) from None
 
 
 def timed_out(seconds: float) -> SeamlineError:

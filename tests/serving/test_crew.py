@@ -233,6 +233,21 @@ def test_whoever_leaves_ends_the_query_and_a_slow_reader_holds_nothing_back_for_
     run(test)
 
 
+def test_a_reader_who_stops_reading_holds_no_worker(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with standing(tmp_path, query_seconds=2, workers=1, queue_seconds=8, max_rows=10**9) as one:
+            small = await one.crew.ask(Ask("SELECT * FROM range(60000)", LOCAL, format="csv"))
+            assert (await one.table(ALL))[0].num_rows == 15  # whole though nobody has read it yet
+            assert len(b"".join([chunk async for chunk in small.chunks]).splitlines()) == 60001
+            large = await one.crew.ask(Ask("SELECT * FROM range(300000000)", LOCAL, format="csv"))
+            assert (await one.table(ALL))[0].num_rows == 15
+            with pytest.raises(SeamlineError) as cut:
+                await slowly(large)
+            assert cut.value.condition is Condition.QUERY_TIMEOUT
+
+    run(test)
+
+
 def test_what_waits_too_long_or_in_too_long_a_queue_is_told_so(tmp_path: Path) -> None:
     async def test() -> None:
         async with standing(tmp_path, query_seconds=4, workers=1, queue=1, queue_seconds=1) as one:
