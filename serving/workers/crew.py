@@ -1,7 +1,7 @@
 """The workers of one front: who is free, who waits, and what stands in for one that was killed.
 
 So many queries run at a time as there are workers; one more process stands ready, so that the next query need not wait
-for a new one. Queries beyond that wait in a queue of bounded length and for a bounded time, and are then refused.
+for a new one. Queries beyond that wait for their callers' turns, and are refused after a while (`admission`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from seamline.clock import Clock, system_clock
 from seamline.config import ServingSection
-from seamline.errors import Condition, SeamlineError, TransientError
+from seamline.errors import Condition, SeamlineError
 from seamline.observe.meters import METERS
 from seamline.observe.timed import OK
 from seamline.serving.asking import Ask, Reply
@@ -27,6 +27,7 @@ from seamline.serving.freshness import covers, not_reached
 from seamline.serving.query import Described
 from seamline.serving.serving import Serving
 from seamline.serving.snapshot import Snapshot
+from seamline.serving.workers.admission import Admission
 from seamline.serving.workers.ahead import Ahead
 from seamline.serving.workers.forge import Forge
 from seamline.serving.workers.frames import FrameKind, schema_of
@@ -50,7 +51,7 @@ def bounds_of(settings: ServingSection, threads: int) -> Bounds:
 class Crew:
     """Answers in processes. Its coroutines belong to one event loop; `publish` is called by the thread that follows.
 
-    What changes: how many wait, the loop once it is started, the forge where the one before has ended, and what is to
+    What changes: the loop once it is started, the forge where the one before has ended, and what is to
     be told of a new snapshot, and that it ends.
     """
 
@@ -71,12 +72,14 @@ class Crew:
         self._forge = Forge(self._bounds)
         self._idle: list[Member] = []
         self._standing = asyncio.Semaphore(0)  # as many as are idle
-        self._slots = asyncio.Semaphore(settings.workers)
+        self._admission = Admission(
+            settings.workers, each=settings.caller_queries or settings.workers, queue=settings.queue,
+            seconds=settings.queue_seconds,
+        )  # fmt: skip
         self._hiring = asyncio.Lock()
         self._tending = asyncio.Lock()
         self._closing = False
         self._tended = False
-        self._waiting = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -127,7 +130,7 @@ class Crew:
 
     async def describe(self, ask: Ask) -> Described:
         """Without running it, by a worker that binds it."""
-        async with self._member() as member:
+        async with self._member(ask.caller) as member:
             with self._served.lent() as index:
                 await member.give(index)
             schema, kinds, parameters = await member.said(FrameKind.DESCRIBE, ask, self._seconds(ask))
@@ -154,7 +157,7 @@ class Crew:
         began, outcome = time.perf_counter(), str(Condition.UNEXPECTED)
         try:
             await self._until_reached(ask)
-            async with self._member() as member:
+            async with self._member(ask.caller) as member:
                 await self._give(member, ask)
                 task = Errand(replace(ask, at_least=None), self._clock(), self._seconds(ask))
                 async with aclosing(member.query(task)) as pieces:
@@ -183,7 +186,7 @@ class Crew:
         """Waits until the newest snapshot covers what the question wants covered. Raises EPOCH_NOT_REACHED."""
         if ask.at_least is None:
             return
-        async with self._member() as member:
+        async with self._member(ask.caller) as member:
             with self._served.lent() as index:
                 await member.give(index)
             views = await member.said(FrameKind.VIEWS, ask, self._seconds(ask))
@@ -197,26 +200,14 @@ class Crew:
     # members
 
     @asynccontextmanager
-    async def _member(self) -> AsyncIterator[Member]:
-        """A worker for one question, when there is room for it. Raises SERVING_BUSY."""
-        if self._waiting >= self._settings.queue:
-            raise _busy(f"{self._waiting} queries wait")
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(self._settings.queue_seconds):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise _busy(f"no worker became free within {self._settings.queue_seconds} s") from None
-        finally:
-            self._waiting -= 1
-        try:
+    async def _member(self, caller: Caller) -> AsyncIterator[Member]:
+        """A worker for one question, when it is the caller's turn. Raises SERVING_BUSY."""
+        async with self._admission.admitted(caller.name):
             member = await self._living()
             try:
                 yield member
             finally:
                 self._back(member)
-        finally:
-            self._slots.release()
 
     async def _living(self) -> Member:
         """An idle worker, one that has the newest snapshot first."""
@@ -297,10 +288,3 @@ async def _chunks(pieces: Ahead[Begun | bytes | int], rows: list[int]) -> AsyncG
                 rows.append(piece)
     finally:
         await pieces.close()
-
-
-def _busy(message: str) -> TransientError:
-    return TransientError(
-        Condition.SERVING_BUSY, message, detail="serving.workers queries at a time, serving.queue that wait",
-        hint="ask again in a moment; more workers or replicas help where it is always so",
-    )  # fmt: skip

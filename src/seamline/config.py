@@ -155,6 +155,7 @@ class ServingSection(Section):
     worker_memory_mb: int = Field(
         1024, ge=64, description="MiB of private memory that a query may take; its process takes 60 to 130 before that"
     )
+    caller_queries: int = Field(0, ge=0, description="queries of one caller that run at a time; 0: as many as run")
     queue: int = Field(64, ge=0, description="queries that may wait for a worker")
     queue_seconds: Positive = Field(10, description="seconds that one waits at most")
     max_rows: Positive = Field(50_000_000, description="rows of one answer")

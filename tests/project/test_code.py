@@ -51,7 +51,8 @@ CHANGES = {
     # what is held of the world: a connection, a process, a session, the time
     "Broker": "_child _cluster",
     "Cluster": "_client bootstrap",
-    "Crew": "_closing _forge _loop _news _tended _waiting",
+    "Admission": "_free",
+    "Crew": "_closing _forge _loop _news _tended",
     "Cursor": "_moment",
     "Disk": "_named",
     "Instance": "users",

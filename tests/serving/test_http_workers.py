@@ -1,0 +1,211 @@
+"""The HTTP role over its workers: nothing that one client asks keeps another from its answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from handmade import ALL, OTHER, VIEW, Handmade, rows
+from pyarrow import BufferReader
+from test_crew import HOSTILE, SLACK, children, private
+from waiting import wait_until
+
+from seamline.config import Settings
+from seamline.serving.access.authentication import Access
+from seamline.serving.access.store import TokenStore
+from seamline.serving.app import create_app, listen
+from seamline.serving.follower import Follower
+from seamline.serving.provenance import check_json
+from seamline.serving.workers.crew import Crew
+
+LIMITS = {
+    "poll_ms": 5, "query_seconds": 1, "worker_memory_mb": 300, "workers": 2, "queue": 100, "queue_seconds": 20,
+    "max_mb": 16, "caller_queries": 1, "ready_lag_seconds": 10**9,
+}  # fmt: skip
+QUICK = "SELECT sum(orders)::INT AS n FROM sales"
+
+
+class WorkingRole:
+    """A running server with workers, and two tokens: `mad` and `calm`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.made = Handmade(folder / "lake", VIEW, OTHER)
+        self.made.epoch(rows(20))
+        store = TokenStore(folder / "tokens.json", self.made.clock)
+        self.tokens = {name: store.create(name, views=None)[1] for name in ("mad", "calm")}
+        settings = Settings.model_validate({"serving": LIMITS})
+        crew = Crew(lambda: self.follower.serving, settings.serving, 1, self.made.clock)
+        self.follower = Follower(self.made.lake, settings, self.made.clock, crew.publish)
+
+        @asynccontextmanager
+        async def beside(_: FastAPI) -> AsyncIterator[None]:
+            async with crew:
+                yield
+
+        app = create_app(self.follower, access=Access(store), asker=crew, lifespan=beside)
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+        self.socket = listen("127.0.0.1", 0)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.socket.getsockname()[1]}", timeout=60)
+        self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
+        self.thread.start()
+        self.follower.start()
+        wait_until(lambda: self.client.get("/healthz").status_code == 200, 60, "the role is ready")
+
+    def get(self, path: str, kind: str = "calm", **headers: str) -> httpx.Response:
+        return self.client.get(path, headers={"Authorization": f"Bearer {self.tokens[kind]}", **headers})
+
+    def query(self, sql: str, kind: str = "calm", headers: Any = None, **body: Any) -> httpx.Response:
+        head = {"Authorization": f"Bearer {self.tokens[kind]}", **(headers or {})}
+        return self.client.post("/v1/query", json={"sql": sql, **body}, headers=head)
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join()
+        self.follower.stop()
+
+
+@pytest.fixture(scope="module")
+def role(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkingRole]:
+    running = WorkingRole(tmp_path_factory.mktemp("working"))
+    yield running
+    running.stop()
+
+
+def test_whatever_a_client_asks_ends_in_time_and_others_get_their_answers(role: WorkingRole) -> None:
+    def timed(ask: Any, *given: Any) -> tuple[float, httpx.Response]:
+        began = time.monotonic()
+        answer = ask(*given)
+        return time.monotonic() - began, answer
+
+    seen = list[float]()
+    with ThreadPoolExecutor(1) as pool:
+        for sql in HOSTILE:
+            mad = pool.submit(timed, role.query, sql, "mad")
+            while not mad.done():
+                took, quick = timed(role.query, QUICK)
+                assert (quick.status_code, quick.json()["rows"]) == (200, [[20]])
+                seen.append(took)
+                healthy, _ = timed(role.client.get, "/healthz")
+                assert healthy < 0.5 + SLACK
+                assert max(map(private, children())) < 300 + 160, sql
+            took, refused = mad.result()
+            assert took < 1 + 1 + SLACK, sql
+            assert refused.json()["condition"] in ("QUERY_TIMEOUT", "QUERY_REFUSED"), sql
+    assert sorted(seen)[len(seen) // 2] < 0.5
+
+
+def test_three_hundred_million_rows_are_cut_off_where_an_answer_may_not_be_larger(role: WorkingRole) -> None:
+    began = time.monotonic()
+    with pytest.raises(httpx.RemoteProtocolError):
+        role.query("SELECT x, x + 1 AS y FROM range(300000000) t(x)", "mad")
+    assert time.monotonic() - began < 1 + 1 + SLACK
+    assert max(map(private, children())) < 300 + 160
+
+
+def test_forty_one_at_once_of_one_client_keep_no_other_waiting(role: WorkingRole) -> None:
+    with ThreadPoolExecutor(41) as pool:
+        mad = [pool.submit(role.query, HOSTILE[-1], "mad", timeout=0.2) for _ in range(41)]
+        for _ in range(10):
+            began = time.monotonic()
+            assert role.query(QUICK).json()["rows"] == [[20]]
+            assert time.monotonic() - began < 1 + SLACK
+        found = {answer.result().json()["condition"] for answer in mad}
+    assert found <= {"QUERY_TIMEOUT", "SERVING_BUSY"}
+
+
+def test_half_an_answer_is_never_taken_for_a_whole_one(role: WorkingRole) -> None:
+    large = "SELECT sha256(x::VARCHAR) AS s FROM range(1000000) t(x)"
+    for form in ("json", "ndjson", "csv", "arrow", "parquet"):
+        with pytest.raises(httpx.RemoteProtocolError):
+            role.query(large, format=form)
+    assert role.query(QUICK).status_code == 200
+
+
+def test_parameters_limits_and_every_format(role: WorkingRole) -> None:
+    sql = "SELECT shop, orders FROM sales WHERE orders > $n AND shop = $shop ORDER BY ALL"
+    given = {"n": 0, "shop": "shop1"}
+    rows_ = role.query(sql, parameters=given).json()["rows"]
+    lines = role.query(sql, parameters=given, format="ndjson")
+    assert [list(json.loads(line).values()) for line in lines.text.splitlines()] == rows_ != []
+    assert json.loads(lines.headers["Seamline-Provenance"])["sales"]["epochs"]["count"] == 1
+    file = role.query(sql, parameters=given, format="parquet")
+    table = pq.read_table(BufferReader(file.content))
+    assert [list(row.values()) for row in table.to_pylist()] == rows_
+    check_json(json.loads(table.schema.metadata[b"seamline.provenance"])["sales"])
+    assert role.query("SELECT $1", parameters=["'; DROP TABLE x"]).json()["rows"] == [["'; DROP TABLE x"]]
+    few = role.query(ALL, max_rows=3)
+    assert (few.status_code, few.json()["condition"]) == (400, "QUERY_REFUSED")
+    slow = role.query("SELECT count(*) FROM range(10000000000) a(i), range(9) b(j) WHERE i * j % 7 = 3", timeout=0.2)
+    assert (slow.status_code, slow.json()["condition"]) == (504, "QUERY_TIMEOUT")
+    assert "0.2 s" in slow.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"parameters": "x"}, {"parameters": [[1]]}, {"parameters": [1]}, {"max_rows": 0}, {"max_rows": "3"},
+        {"timeout": -1}, {"as_of": 1.5}, {"at_least": "soon"}, {"Sql": "SELECT 1"},
+    ],
+)  # fmt: skip
+def test_what_is_no_such_request_is_refused(role: WorkingRole, body: dict[str, Any]) -> None:
+    refused = role.query(QUICK, **body)
+    assert (refused.status_code, refused.json()["condition"]) == (400, "INPUT_INVALID")
+
+
+def test_doubled_and_unknown_parameters_of_the_address_and_other_methods_are_refused(role: WorkingRole) -> None:
+    for path in ("/v1/query?sql=SELECT+1&sql=SELECT+2", "/v1/query?sql=SELECT+1&colour=red", "/v1/views?x=1"):
+        assert (role.get(path).status_code, role.get(path).json()["condition"]) == (400, "INPUT_INVALID")
+    head = {"Authorization": f"Bearer {role.tokens['calm']}"}
+    wrong = role.client.delete("/v1/views", headers=head)
+    assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET")
+
+
+def test_views_are_told_with_their_columns_and_proof(role: WorkingRole) -> None:
+    every = {view["name"]: view for view in role.get("/v1/views").json()["views"]}
+    assert set(every) == {"sales", "shops"}
+    columns = {column["name"]: column for column in every["sales"]["columns"]}
+    assert (columns["hour"]["type"], columns["hour"]["key"], columns["orders"]["key"]) == (
+        "TIMESTAMP WITH TIME ZONE", True, False,
+    )  # fmt: skip
+    one = role.get("/v1/views/sales").json()
+    check_json(one["provenance"])
+    unknown = role.get("/v1/views/nope")
+    assert (unknown.status_code, unknown.json()["condition"]) == (404, "VIEW_UNKNOWN")
+    assert role.get("/readyz").json()["ready"] is True
+
+
+def test_an_answer_is_told_again_only_where_something_changed(role: WorkingRole) -> None:
+    epoch = role.get("/v1/views/sales").json()["epoch"]
+    first = role.query(QUICK)
+    tag = first.headers["ETag"]
+    same = role.query(QUICK, headers={"If-None-Match": tag})
+    assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", tag)
+    for other in ({"format": "csv"}, {"max_rows": 7}):
+        assert role.query(QUICK, headers={"If-None-Match": tag}, **other).status_code == 200
+    assert role.query(QUICK + " WHERE shop = $1", parameters=["a"]).headers["ETag"] != role.query(
+        QUICK + " WHERE shop = $1", parameters=["b"]
+    ).headers["ETag"]  # fmt: skip
+    assert "ETag" not in role.query("SELECT now() AS t").headers
+    role.made.epoch(rows(5, 100))
+    written = role.query(QUICK, at_least=epoch + 1)
+    assert written.json()["rows"] == [[25]]
+    changed = role.query(QUICK, headers={"If-None-Match": tag})
+    assert (changed.status_code, changed.json()["rows"]) == (200, [[25]])
+    late = role.query(QUICK, at_least=epoch + 9, timeout=0.1)
+    assert (late.status_code, late.json()["condition"]) == (503, "EPOCH_NOT_REACHED")
+
+
+def test_a_past_epoch_is_answered_by_the_same_workers(role: WorkingRole) -> None:
+    assert role.query(QUICK, as_of=1).json()["rows"] == [[20]]
+    assert role.query(QUICK, as_of=99).json()["condition"] == "OUT_OF_RETENTION"
