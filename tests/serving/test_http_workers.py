@@ -30,7 +30,7 @@ from seamline.serving.provenance import check_json
 from seamline.serving.workers.crew import Crew
 
 LIMITS = {
-    "poll_ms": 5, "query_seconds": 1, "worker_memory_mb": 300, "workers": 2, "queue": 100, "queue_seconds": 20,
+    "poll_ms": 5, "query_seconds": 8, "worker_memory_mb": 300, "workers": 2, "queue": 100, "queue_seconds": 6,
     "max_mb": 16, "caller_queries": 1, "ready_lag_seconds": 10**9,
 }  # fmt: skip
 QUICK = "SELECT sum(orders)::INT AS n FROM sales"
@@ -83,15 +83,15 @@ def role(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkingRole]:
 
 
 def test_whatever_a_client_asks_ends_in_time_and_others_get_their_answers(role: WorkingRole) -> None:
-    def timed(ask: Any, *given: Any) -> tuple[float, httpx.Response]:
+    def timed(ask: Any, *given: Any, **more: Any) -> tuple[float, httpx.Response]:
         began = time.monotonic()
-        answer = ask(*given)
+        answer = ask(*given, **more)
         return time.monotonic() - began, answer
 
     seen = list[float]()
     with ThreadPoolExecutor(1) as pool:
         for sql in HOSTILE:
-            mad = pool.submit(timed, role.query, sql, "mad")
+            mad = pool.submit(timed, role.query, sql, "mad", timeout=1)
             while not mad.done():
                 took, quick = timed(role.query, QUICK)
                 assert (quick.status_code, quick.json()["rows"]) == (200, [[20]])
@@ -108,8 +108,8 @@ def test_whatever_a_client_asks_ends_in_time_and_others_get_their_answers(role: 
 def test_three_hundred_million_rows_are_cut_off_where_an_answer_may_not_be_larger(role: WorkingRole) -> None:
     began = time.monotonic()
     with pytest.raises(httpx.RemoteProtocolError):
-        role.query("SELECT x, x + 1 AS y FROM range(300000000) t(x)", "mad")
-    assert time.monotonic() - began < 1 + 1 + SLACK
+        role.query("SELECT x, x + 1 AS y FROM range(300000000) t(x)", "mad", timeout=4)
+    assert time.monotonic() - began < 4 + 1 + SLACK
     assert max(map(private, children())) < 300 + 160
 
 
@@ -118,8 +118,10 @@ def test_forty_one_at_once_of_one_client_keep_no_other_waiting(role: WorkingRole
         mad = [pool.submit(role.query, HOSTILE[-1], "mad", timeout=0.2) for _ in range(41)]
         for _ in range(10):
             began = time.monotonic()
-            assert role.query(QUICK).json()["rows"] == [[20]]
-            assert time.monotonic() - began < 1 + SLACK
+            quick = role.query(QUICK)
+            assert quick.json().get("rows") == [[20]], quick.text
+            assert time.monotonic() - began < 2 * SLACK
+        assert not all(answer.done() for answer in mad)
         found = {answer.result().json()["condition"] for answer in mad}
     assert found <= {"QUERY_TIMEOUT", "SERVING_BUSY"}
 
