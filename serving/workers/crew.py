@@ -28,10 +28,10 @@ from seamline.serving.query import Described
 from seamline.serving.serving import Serving
 from seamline.serving.snapshot import Snapshot
 from seamline.serving.workers.admission import Admission
-from seamline.serving.workers.ahead import Ahead
 from seamline.serving.workers.forge import Forge
 from seamline.serving.workers.frames import FrameKind, schema_of
 from seamline.serving.workers.member import Begun, Member
+from seamline.serving.workers.prefetch import Ahead
 from seamline.serving.workers.published import ServedSnapshots
 from seamline.serving.workers.shared import MEMORY, SharedValues
 from seamline.serving.workers.worker import Bounds, Errand
