@@ -43,6 +43,7 @@ def fatal(sqlstate: str, message: str, *, detail: str = "", hint: str = "") -> W
 
 
 SQLSTATES: dict[Condition, str] = {
+    Condition.UNAUTHENTICATED: "28000",
     Condition.QUERY_INVALID: "42601",
     Condition.QUERY_REFUSED: "0A000",
     Condition.QUERY_TIMEOUT: "57014",

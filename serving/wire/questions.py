@@ -104,10 +104,14 @@ class Answered:
 
 
 class Questions:
-    """Asks for one caller."""
+    """Asks for one caller, as they stand at each question: `who` raises where they may not ask any more."""
 
-    def __init__(self, asker: Asker, librarian: Librarian, caller: Caller) -> None:
-        self._asker, self._librarian, self._caller = asker, librarian, caller
+    def __init__(self, asker: Asker, librarian: Librarian, who: Callable[[], Caller]) -> None:
+        self._asker, self._librarian, self._who = asker, librarian, who
+
+    @property
+    def _caller(self) -> Caller:
+        return self._who()
 
     async def prepare(self, statement: Statement, declared: Sequence[int], variables: Variables) -> AskedQuery:
         """A query that can be asked. `declared`: its parameters' types as the client said them, 0 where it did not.

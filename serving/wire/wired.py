@@ -203,10 +203,10 @@ class WireConnection:
         unknown = [name for name in given if name.startswith("_pq_.")]
         if startup.minor or unknown:
             self._send(protocol.negotiated(unknown))
-        caller = await self._let_in(user)
+        await self._let_in(user)
         self._send(protocol.AUTHENTICATED)
         variables = self._variables(given, user, database)
-        questions = Questions(self._house.asker(), self._house.librarian, caller)
+        questions = Questions(self._house.asker(), self._house.librarian, lambda: self._house.doors.named(user))
         return Session(user, questions, variables, self._send, self._flush, self._stop)
 
     def _variables(self, given: dict[str, str], user: str, database: str) -> Variables:
@@ -223,10 +223,10 @@ class WireConnection:
         found.note("seamline.database", database)
         return found
 
-    async def _let_in(self, user: str) -> Caller:
-        """Who it is. Raises a fatal WireError 28P01 where the password is wrong, and where there is no such user."""
+    async def _let_in(self, user: str) -> None:
+        """Lets somebody in. Raises a fatal WireError: 28P01 where the password is wrong, or there is no such user."""
         if not self._house.doors.required:
-            return self._house.doors.named(user)
+            return
         if self._house.tls is not None and self._writer.get_extra_info("ssl_object") is None:
             raise fatal("28000", "a connection without encryption", hint="connect with sslmode=require, or better")
         kept: Proving = self._house.doors.verifier(user) or sasl.nobody(user, self._house.key)
@@ -244,7 +244,6 @@ class WireConnection:
                 hint="a token is the password, its name the user",
             )
         self._send(protocol.sasl(12, word))
-        return self._house.doors.named(user)
 
     async def _secret(self) -> bytes:
         await self._flush()
