@@ -32,6 +32,8 @@ MEMORY = 1 << 30
 """Bytes of data that the process may have; beyond it ends."""
 SHELVES = 8
 """Callers' catalogues that it holds ready."""
+BEGIN_SECONDS = 60.0
+"""In which a process is there, and holds a caller's catalogue."""
 GRACE = 1.0
 """Seconds that it has to stop a query by itself."""
 REFUSED = "seamline_catalogue_refused_total"
@@ -94,11 +96,11 @@ class _Clerk:
         """Raises WireError: 57014 where it takes too long, 57P02 where the process ended."""
         shelf = str(hash(views))
         try:
+            async with asyncio.timeout(BEGIN_SECONDS):
+                if await self._passed({"shelf": shelf}) == b"?":
+                    await self._passed({"shelf": shelf, "views": [asdict(one) for one in views]})
             async with asyncio.timeout(SECONDS + GRACE):
                 reply = await self._passed({**request, "shelf": shelf})
-                if reply == b"?":
-                    made = [asdict(one) for one in views]
-                    reply = await self._passed({**request, "shelf": shelf, "views": made})
         except TimeoutError:
             await self.end()
             raise WireError("57014", f"a query of the catalogue over {SECONDS:g} seconds") from None
@@ -173,6 +175,8 @@ def _answered(shelves: _Shelves, request: dict[str, Any]) -> bytes:
     if library is None:
         return b"?"
     try:
+        if "describe" not in request and "answer" not in request:
+            return b""
         if "describe" in request:
             return to_ipc(library.describe(request["describe"]).empty_table())
         return to_ipc(library.answer(request["answer"], request["values"], request["session"]))

@@ -20,7 +20,8 @@ from seamline.serving.deadline import deadline
 from seamline.serving.wire.failing import WireError
 from seamline.serving.wire.macros import NAMES, macros
 from seamline.serving.wire.shelf import INFORMATION, Listed, relations, rows, tables
-from seamline.sql import TREE, Node, nodes
+from seamline.serving.wire.variables import SETTINGS
+from seamline.sql import NOWHERE, TREE, Node, nodes, tokens
 
 SECONDS = 5.0
 """Of one query."""
@@ -30,6 +31,9 @@ CONFINED = (
     "SET autoload_known_extensions = false", "SET autoinstall_known_extensions = false",
     "SET python_enable_replacements = false", "SET TimeZone = 'UTC'", "SET lock_configuration = true",
 )  # fmt: skip
+
+DEFAULTS = {name: one.default for name, one in SETTINGS.items()}
+"""What a query is described with: a value's type is the same whatever it is."""
 
 _REG = {"regclass", "regtype", "regnamespace"}
 _TYPES = {
@@ -47,6 +51,8 @@ _RENAMED = {
 }  # fmt: skip
 """DuckDB's names of what PostgreSQL's are."""
 _SHOWN = {"_current_user": "current_user", "count_star": "count", "regexp_matches": "?column?"}
+_ONE_ROW = frozenset(["string_to_array", "current_schemas"])
+"""Functions of one value that stand after FROM too."""
 _SCHEMAS = ("pg_catalog", "information_schema", "public")
 _FURTHER = NAMES | {"error", "string_agg", "string_to_array", "regexp_split_to_table", "pg_typeof"}
 
@@ -68,13 +74,13 @@ class Library:
 
     def describe(self, sql: str) -> pa.Schema:
         """The columns of an answer. Raises WireError."""
-        text, count = self._written(sql)
+        text, count = self._written(sql, DEFAULTS)
         found = self._run(f"SELECT * FROM ({text}) LIMIT 0", [None] * count)
         return found.schema
 
     def answer(self, sql: str, values: Sequence[Any], session: Mapping[str, str]) -> pa.Table:
         """An answer, whole. Raises WireError: 0A000, by name, for what cannot be answered."""
-        text, _ = self._written(sql)
+        text, _ = self._written(sql, session)
         self._connection.execute("DELETE FROM _session")
         self._connection.executemany("INSERT INTO _session VALUES (?, ?)", [list(item) for item in session.items()])
         return self._run(text, values)
@@ -92,17 +98,17 @@ class Library:
         except duckdb.Error as error:
             raise _told(error) from error
 
-    def _written(self, sql: str) -> tuple[str, int]:
+    def _written(self, sql: str, session: Mapping[str, str]) -> tuple[str, int]:
         """The text that runs, and how many parameters it has."""
         try:
-            tree = json.loads(self._connection.execute(TREE, [sql]).fetchall()[0][0])
+            tree = json.loads(self._connection.execute(TREE, [_folded(sql)]).fetchall()[0][0])
             if tree["error"]:
                 place = int(tree["position"]) + 1 if "position" in tree else 0
                 raise WireError("42601", str(tree["error_message"]), position=place)
             if len(tree["statements"]) != 1:
                 raise WireError("42601", "one statement at a time")
             _named(tree["statements"][0]["node"])
-            tree = _Writer(tree).written()
+            tree = _Writer(tree, session).written()
             found = self._connection.execute("SELECT json_deserialize_sql(?)", [json.dumps(tree)]).fetchall()
         except RecursionError:
             raise WireError("54001", "a query nested too deeply") from None
@@ -112,8 +118,6 @@ class Library:
 
 
 def _settings_rows() -> str:
-    from seamline.serving.wire.variables import SETTINGS  # noqa: PLC0415
-
     said = ", ".join(f"('{name}', '{one.default}', '', '')" for name, one in SETTINGS.items() if "." not in name)
     return f"INSERT INTO pg_settings (name, setting, category, short_desc) VALUES {said}"
 
@@ -123,7 +127,8 @@ def _told(error: duckdb.Error) -> WireError:
     said = str(error).splitlines()[0]
     for beginning, state in (
         ("Catalog Error: Table", "42P01"), ("Binder Error: Referenced column", "42703"), ("Catalog Error", "42883"),
-        ("Binder Error", "42804"), ("Conversion Error", "22P02"), ("Parser Error", "42601"), ("Out of Memory", "53200"),
+        ("Binder Error", "42804"), ("Conversion Error", "22P02"), ("Parser Error", "42601"),
+        ("Out of Memory", "53200"), ("Out of Range Error", "54000"),
     ):  # fmt: skip
         if said.startswith(beginning):
             return WireError(state, f"the catalogue: {said}")
@@ -135,8 +140,9 @@ def _told(error: duckdb.Error) -> WireError:
 class _Writer:
     """Rewrites one tree."""
 
-    def __init__(self, tree: Node) -> None:
+    def __init__(self, tree: Node, session: Mapping[str, str]) -> None:
         self._tree = tree
+        self._settings = {name.lower(): value for name, value in session.items()}
         self._names = {fold(one["key"]) for node in nodes(tree) for one in node.get("cte_map", {}).get("map", [])}
 
     def written(self) -> Node:
@@ -191,10 +197,23 @@ class _Writer:
                 hint="what of PostgreSQL's catalogue is served stands in docs/postgres.md",
             )
         node.pop("schema", None)
+        if name == "current_setting" and (set_to := self._setting(node)) is not None:
+            return set_to
         return {**node, "function_name": name, "qualified_name": {"path": [name]}}
+
+    def _setting(self, node: Node) -> Node | None:
+        """A setting that is named in quotes, as its value: so it may stand where DuckDB takes no subquery."""
+        named = [one["expression"].get("literal", {}).get("text", "") for one in node.get("arguments", [])]
+        value = self._settings.get(str(named[0]).lower()) if len(named) == 1 else None
+        if value is None:
+            return None
+        literal = {"kind": "STRING", "text": value}
+        return {"class": "CONSTANT", "type": "VALUE_CONSTANT", "alias": node.get("alias", ""), "literal": literal}
 
     def _table_function(self, node: Node) -> Node:
         name = fold(node.get("function", {}).get("function_name", ""))
+        if name in _ONE_ROW:
+            return _one_row(node, name)
         if name not in TABLE_FUNCTIONS:
             raise WireError("0A000", f"function {name} of the catalogue after FROM")
         return node
@@ -234,6 +253,26 @@ _BY_KIND: dict[str, Callable[[_Writer, Node], Any]] = {
     "COLUMN_REF": _Writer._column,
     "TYPE": _Writer._type,
 }
+
+
+def _one_row(node: Node, name: str) -> Node:
+    """A call after FROM that gives one value: a row of it, whose column is named as the row is."""
+    alias = node.get("alias") or name
+    place = node.get("query_location", NOWHERE)
+    select = {
+        "type": "SELECT_NODE", "cte_map": {}, "select_list": [{**node["function"], "alias": alias}],
+        "from_table": {"type": "EMPTY", "query_location": place}, "aggregate_handling": "STANDARD_HANDLING",
+    }  # fmt: skip
+    return {"type": "SUBQUERY", "alias": alias, "query_location": place, "subquery": {"node": select}}
+
+
+def _folded(sql: str) -> str:
+    """Names without quotes in lower case, as PostgreSQL takes them; every place stays."""
+    found = list(sql)
+    for token in tokens(sql):
+        if token.kind == "word":
+            found[token.start : token.end + 1] = fold(token.text)
+    return "".join(found)
 
 
 def _type_of(cast: Node) -> str:

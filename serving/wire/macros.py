@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from seamline.kernel import literal
+from seamline.serving.wire.shelf import pg_types
+
 _SESSION = "(SELECT _s._value FROM _session AS _s WHERE _s._key = {})"
 _READS = "regexp_matches(lower({}), 'select|usage|connect|execute|member')"
 _CLASS = (
     "coalesce((SELECT min(_m._oid) FROM _classes AS _m WHERE _m._class = regexp_replace(CAST({0} AS VARCHAR), "
     "'^\"?(public|pg_catalog)\"?\\.|\"', '', 'g')), TRY_CAST(CAST({0} AS VARCHAR) AS UINTEGER))"
 )
-_CALLED = "(SELECT min(_t._called) FROM _types AS _t WHERE _t._oid = CAST({} AS UINTEGER))"
+_CALLED = (  # no subquery: with one the rows of a query that calls it would come in another order
+    "CASE CAST({} AS UINTEGER) "
+    + " ".join(f"WHEN {row['oid']} THEN {literal(row['called'])}" for row in pg_types())
+    + " ELSE CASE WHEN {} IS NOT NULL THEN '???' END END"
+)
 _MODIFIED = (
     "CASE WHEN {0} = 1700 AND {1} > 0 THEN 'numeric(' || (({1} - 4) >> 16) || ',' || (({1} - 4) & 65535) || ')' "
     "WHEN {0} = 1043 AND {1} > 4 THEN 'character varying(' || ({1} - 4) || ')' ELSE "
@@ -55,9 +62,10 @@ MACROS: dict[str, tuple[tuple[str, str], ...]] = {
                       "exist') END)"),
     ),
     "_regclass_name": (
-        ("_a", "coalesce((SELECT min(_m._class) FROM _classes AS _m WHERE _m._oid = TRY_CAST(CAST(_a AS "
-               "VARCHAR) AS UINTEGER)"
-               "), CAST(_a AS VARCHAR))"),
+        ("_a", "coalesce((SELECT min(_m._class) FROM _classes AS _m WHERE _m._oid = coalesce("
+               + _CLASS.format("_a") + ", 0)), CASE WHEN TRY_CAST(CAST(_a AS VARCHAR) AS UINTEGER) IS NOT NULL THEN "
+               "CAST(_a AS VARCHAR) WHEN _a IS NOT NULL THEN "
+               "error('relation \"' || CAST(_a AS VARCHAR) || '\" does not exist') END)"),
     ),
     "to_regclass": (("_a", _CLASS.format("_a")),),
     "_regtype": (
@@ -68,8 +76,10 @@ MACROS: dict[str, tuple[tuple[str, str], ...]] = {
     "to_regtype": (
         ("_a", "(SELECT min(_t._oid) FROM _types AS _t WHERE _t._type = _a OR _t._called = _a)"),
     ),
-    "_regtype_name": (("_a", "coalesce(" + _CALLED.format("TRY_CAST(CAST(_a AS VARCHAR) AS UINTEGER)")
-                             + ", CAST(_a AS VARCHAR))"),),
+    "_regtype_name": (
+        ("_a", "coalesce(nullif(" + _CALLED.replace("{}", "TRY_CAST(CAST(_a AS VARCHAR) AS UINTEGER)")
+               + ", '???'), CAST(_a AS VARCHAR))"),
+    ),
     "_regnamespace": (
         ("_a", "CASE CAST(_a AS VARCHAR) WHEN 'public' THEN 2200 WHEN 'pg_catalog' THEN 11 "
                "WHEN 'information_schema' THEN 13207 ELSE TRY_CAST(CAST(_a AS VARCHAR) AS UINTEGER) END"),

@@ -272,7 +272,8 @@ def _written(statement: Statement, number: int) -> WireType | None:
             rest = statement.tokens[at + 3 :]
             if len(rest) > 2 and fold(rest[0].text) == "pg_catalog" and rest[1].sign == ".":
                 rest = rest[2:]
-            kind = _NAMED.get(fold(rest[0].text))
+            name = fold(rest[0].text)
+            kind = _NAMED.get("bpchar" if name == "char" and rest[0].kind == "word" else name)
             is_array = len(rest) > 1 and rest[1].sign == "["
             return kinds.array_of(kind) if kind and is_array else kind
     return None

@@ -105,8 +105,11 @@ COPY_TAIL = struct.pack("!h", -1)
 
 
 def copy_data(begun: bytes, pieces: Iterator[bytes]) -> bytes:
-    """CopyData messages, one a piece; what begins the whole stands in the first, where clients look for it."""
+    """CopyData messages, one a piece. What begins the whole is one of its own, but for the binary format: there it
+    stands before the first piece, where clients look for it."""
     made = []
+    if begun and begun != COPY_HEAD:
+        made, begun = [message(b"d", begun)], b""
     for piece in pieces:
         made.append(message(b"d", begun + piece))
         begun = b""

@@ -95,7 +95,6 @@ class Session:
             return False
         self._stop.forget()
         if isinstance(message, SimpleQuery):
-            self._skips = False
             await self._simple(message.sql)
         elif isinstance(message, Bare) and message.tag == "S":
             await self._sync()
@@ -185,6 +184,7 @@ class Session:
     async def _simple(self, sql: str) -> None:
         if await self._guarded(self._all(sql)) and self.state == "I":
             await self._end_implicit()
+        self._skips = False
         await self._ready()
 
     async def _all(self, sql: str) -> None:
@@ -194,7 +194,7 @@ class Session:
         for one in found:
             prepared = await self._prepared(one)
             done = await self._stop.unless(prepared.run(()))
-            if prepared.columns is not None and not done.copy:
+            if prepared.columns is not None:
                 self._send(protocol.row_description(column.shown() for column in prepared.columns))
             portal = Portal(prepared, (), (0,) * len(prepared.columns or ()), done)
             try:
@@ -378,7 +378,7 @@ class Session:
             portal.took(rows.num_rows)
             await self._stop.unless(self._flush())
         if begun or copy.ended:
-            self._send(copy_data(begun, iter([copy.ended])))
+            self._send(copy_data(begun, filter(None, [copy.ended])))
         self._send(protocol.COPY_DONE + protocol.complete(done.tag.format(portal.tagged)))
 
 

@@ -33,7 +33,7 @@ class Port:
 
     def __init__(self, made: Handmade, **house: Any) -> None:
         self.made = made
-        self.serving: Serving = made.serving(query_seconds=5)
+        self.serving: Serving = made.serving(query_seconds=2)
         self._socket = listen("127.0.0.1", 0)
         self.number: int = self._socket.getsockname()[1]
         self.loop = asyncio.new_event_loop()
@@ -59,6 +59,7 @@ class Port:
         await self._stop.wait()
         await listener.close(5)
         await catalogues.close()
+        await self.loop.shutdown_default_executor()  # a query that was cancelled runs on in its thread, for its time
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
