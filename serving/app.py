@@ -33,6 +33,7 @@ from seamline.serving.access.store import tokens_of
 from seamline.serving.answering import QueryBody, answer
 from seamline.serving.asking import Asker, Direct
 from seamline.serving.callers import LOCAL, Caller
+from seamline.serving.described import ANSWERS, DescribedRoutes
 from seamline.serving.follower import Follower
 from seamline.serving.freshness import lag_seconds
 from seamline.serving.gate import BODY_SECONDS, Gate, error_body
@@ -76,14 +77,14 @@ def create_app(
     """The routes over a follower. hosts: names that it may be asked by, beside localhost and the address it has.
     access: who may ask; None: whoever reaches it. audit: where it is kept who asked what. asker: who answers; None:
     threads of this process. lifespan: what runs beside the routes, in their loop."""
-    app = FastAPI(title="Seamline", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = DescribedRoutes(title="Seamline", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_middleware(Gate, hosts=hosts, seconds=body_seconds, access=access, audit=audit)
     app.add_exception_handler(SeamlineError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     answering = audited(asker or Direct(lambda: follower.serving), audit, "http")
 
-    @app.get("/v1/query", dependencies=[Depends(once)])
+    @app.get("/v1/query", responses=ANSWERS, dependencies=[Depends(once)])
     async def query_by_get(
         request: Request,
         sql: Annotated[str, Query()],
@@ -98,7 +99,7 @@ def create_app(
         )  # fmt: skip
         return await answer(answering, body, request)
 
-    @app.post("/v1/query", dependencies=[Depends(once)])
+    @app.post("/v1/query", responses=ANSWERS, dependencies=[Depends(once)])
     async def query_by_post(request: Request, body: QueryBody) -> Response:
         return await answer(answering, body, request)
 

@@ -34,6 +34,9 @@ BODY_SECONDS = 10.0
 """How long a body may take to come."""
 
 JSON = "application/json"
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+"""No browser is to take an answer for something else than it says."""
+
 OPEN = ("/healthz", "/readyz")
 """What is told to anybody: it says nothing of what is served."""
 
@@ -142,6 +145,8 @@ class Gate:
         async def sending(message: Message) -> None:
             nonlocal begun
             begun = True
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), NOSNIFF]}
             await send(message)
 
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seamline.errors import Condition, SeamlineError, TransientError, UserError
+from seamline.observe.meters import METERS
 from seamline.serving.asking import Ask
 from seamline.serving.workers.forge import Forge
 from seamline.serving.workers.frames import FrameKind, error_of, packed, receive
@@ -97,7 +98,9 @@ class Member:
                         yield data
                     else:
                         whole = True
-                        self.rows = int(self._unless_error(kind, data))
+                        self.rows, steps = json.loads(self._unless_error(kind, data))
+                        for name, seconds in steps.items():
+                            METERS.took("seamline_query_step_duration_seconds", seconds, step=str(name))
         finally:
             if not whole and not self.dead:
                 await self._stop()

@@ -38,7 +38,7 @@ class SharedValues:
     def put(self, value: Any) -> Path:
         """The file of an Arrow table, or of anything else as a pickle; it is written where it does not stand yet."""
         known = self._standing.get(id(value))
-        if known is not None:
+        if known is not None and known[1].exists():  # somebody may have cleared the place
             return known[1]
         self._number += 1
         path = self._written(f"{self._number}", _table if isinstance(value, pa.Table) else _pickled, value)

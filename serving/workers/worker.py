@@ -159,14 +159,17 @@ class Worker:
 
     def _query(self, task: Errand) -> None:
         ask, snapshot = task.ask, self._snapshot.seen_by(task.ask.caller)
-        form = encoding(ask.format)
+        form, began = encoding(ask.format), time.perf_counter()
         query = Query(ask.sql, self._pool, ask.parameters, task.seconds)
+        parsed = time.perf_counter()
         with query.reading(snapshot, lambda: task.asked) as answer:
+            bound = time.perf_counter()
             beside = AnswerNotes(answer.provenance.to_json(), answer.warnings)
             counted = Counted(answer.rows, min(self._bounds.max_rows, ask.max_rows or self._bounds.max_rows))
             head = said([schema_text(answer.rows.schema), beside.provenance, beside.warnings])
             self._stream(head, form.write(answer.rows.schema, counted, beside))
-        self._send(FrameKind.DONE, said(counted.rows))
+        steps = {"parse": parsed - began, "bind": bound - parsed, "run": time.perf_counter() - bound}
+        self._send(FrameKind.DONE, said([counted.rows, steps]))
 
     def _stream(self, head: bytes, pieces: Iterator[bytes]) -> None:
         """Sends an answer piece by piece; it waits while the other side does not take more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from seamline.serving.asking import Ask, Reply
 from seamline.serving.callers import LOCAL, Caller
 from seamline.serving.serving import Serving
 from seamline.serving.workers.crew import Crew
-from seamline.serving.workers.shared import MEMORY
+from seamline.serving.workers.shared import MEMORY, SharedValues, load
 
 SLACK = 1.5
 """Seconds that a busy machine takes besides."""
@@ -271,16 +272,39 @@ def test_callers_see_their_own_views_alone(tmp_path: Path) -> None:
     run(test)
 
 
-def test_where_shared_memory_is_too_small_the_disk_takes_what_workers_share(
+def test_where_shared_memory_is_not_there_or_has_no_room_the_disk_takes_what_workers_share(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "memory").write_text("no folder")
+    memory = tmp_path / "memory"
+    memory.mkdir()
 
     async def test() -> None:
-        async with standing(tmp_path, memory=tmp_path / "memory") as one:
+        async with standing(tmp_path / "lake", memory=memory) as one:
+            assert files(memory)
+            shutil.rmtree(memory)  # from here on nothing can be written there
+            for first in (20, 25, 30):
+                one.made.epoch(rows(5, first))
+                one.caught_up()
+                assert (await one.table("SELECT sum(orders) AS n FROM sales"))[0].to_pylist() == [{"n": first + 5}]
+        async with standing(tmp_path / "other", memory=memory) as one:
             assert (await one.table(ALL))[0].num_rows == 15
 
     run(test)
+    assert [record.message for record in caplog.records if "through the disk" in record.message][1:] == []
+
+
+def test_what_a_dead_process_left_is_removed_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
+    living = SharedValues(tmp_path)
+    kept = living.put(pa.table({"x": [1]}))
+    left = kept.parent.parent / "dead"
+    left.mkdir()
+    (left / "1").write_bytes(b"x" * 100)
+    other = SharedValues(tmp_path)
+    assert not left.exists()
+    assert load(str(kept)).to_pylist() == [{"x": 1}]
+    other.close()
+    living.close()
+    assert files(tmp_path) == []
 
 
 def test_what_a_snapshot_needs_stands_and_nothing_else(tmp_path: Path) -> None:

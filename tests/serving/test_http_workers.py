@@ -211,3 +211,20 @@ def test_an_answer_is_told_again_only_where_something_changed(role: WorkingRole)
 def test_a_past_epoch_is_answered_by_the_same_workers(role: WorkingRole) -> None:
     assert role.query(QUICK, as_of=1).json()["rows"] == [[20]]
     assert role.query(QUICK, as_of=99).json()["condition"] == "OUT_OF_RETENTION"
+
+
+def test_the_description_says_what_routes_answer(role: WorkingRole) -> None:
+    said = role.get("/openapi.json").json()
+    query = said["paths"]["/v1/query"]
+    assert set(query["get"]["responses"]) == set(query["post"]["responses"]) == {"200", "304", "4XX", "5XX"}
+    wrong = role.query("SELECT * FROM nope").json()
+    allowed = query["post"]["responses"]["4XX"]["content"]["application/json"]["schema"]
+    assert set(allowed["required"]) <= set(wrong) <= set(allowed["properties"])
+    body = said["components"]["schemas"]["QueryBody"]
+    assert body["additionalProperties"] is False
+    assert set(body["properties"]) == {
+        "sql", "parameters", "format", "max_rows", "timeout", "as_of", "at_least",
+    }  # fmt: skip
+    for form in ("json", "ndjson", "csv", "arrow", "parquet"):
+        media = role.query(QUICK, format=form).headers["Content-Type"].partition(";")[0]
+        assert media in query["get"]["responses"]["200"]["content"]
