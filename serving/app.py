@@ -33,11 +33,11 @@ from seamline.serving.access.store import tokens_of
 from seamline.serving.answering import QueryBody, answer
 from seamline.serving.asking import Asker, Direct
 from seamline.serving.callers import LOCAL, Caller
-from seamline.serving.described import ANSWERS, DescribedRoutes
 from seamline.serving.follower import Follower
 from seamline.serving.freshness import lag_seconds
 from seamline.serving.gate import BODY_SECONDS, Gate, error_body
 from seamline.serving.listing import listed, told
+from seamline.serving.openapi import ANSWERS, DescribedRoutes
 from seamline.serving.samples import serving_samples
 from seamline.serving.wire.port import open_port
 from seamline.serving.wire.wired import DATABASE
