@@ -100,6 +100,34 @@ KNOWN = (
         "no grace", "streaming/speed/compact.py",
         "GRACE = timedelta(hours=1)", "GRACE = timedelta(0)", ("test_spared.py",),
     ),
+    Known(
+        "a view outside a token's grant is there", "serving/snapshot.py",
+        "if caller.views is None or name in caller.views}", "}", ("test_who_may_ask.py",),
+    ),
+    Known(
+        "a query's condition is tried on rows that a policy hides", "serving/cursor.py",
+        ") LIMIT {EVERY}", ")", ("test_row_policies.py",),
+    ),
+    Known(
+        "answers of one policy are those of another", "serving/snapshot.py",
+        "self.base, self.back_to, self.where)", "self.base, self.back_to)", ("test_who_may_ask.py",),
+    ),
+    Known(
+        "a token holds at the instant at which it expires", "serving/access/grants.py",
+        "self.expires <= now", "self.expires < now", ("test_tokens.py",),
+    ),
+    Known(
+        "a former secret holds at the instant at which its grace ends", "serving/access/grants.py",
+        "now < self.until", "now <= self.until", ("test_tokens.py",),
+    ),
+    Known(
+        "whoever removes the file of tokens lets everybody in", "serving/access/authentication.py",
+        "required or stamp is not None", "stamp is not None", ("test_tokens.py",),
+    ),
+    Known(
+        "half an answer is taken for a whole one", "src/seamline/client/remote.py",
+        " or not data.endswith(END_OF_STREAM)", "", ("test_python_client.py",),
+    ),
 )  # fmt: skip
 
 
