@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 # Compiled files are kept, whatever the environment says: each role, each worker and each command would compile anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help postgres promtool setup upgrade demo test test-quick test-airflow test-rules chaos mutants lint format bench zip clean
+.PHONY: help postgres promtool setup upgrade demo test test-quick test-airflow test-clients test-rules chaos mutants lint format bench zip clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,16 @@ promtool: ## Prometheus' tester of rules, built by Go with Go's own checksums, w
 
 test-rules: setup promtool ## alerts and recording rules, tried by promtool
 	$(PY) -m pytest -c tests/with_promtool/pytest.ini tests/with_promtool
+
+CLIENTS := .venv-clients
+
+test-clients: setup postgres ## other languages' clients of the Postgres port: pgJDBC, Go's pgx and lib/pq, node-postgres, ADBC
+	@test -x $(CLIENTS)/adbc/bin/python || $(PYTHON) -m venv $(CLIENTS)/adbc
+	@$(CLIENTS)/adbc/bin/python -m pip install --quiet --disable-pip-version-check adbc-driver-postgresql==1.13.0 pyarrow==26.0.1
+	@mkdir -p $(CLIENTS)/node && cp tests/with_clients/node/package*.json $(CLIENTS)/node && npm ci --silent --no-audit --no-fund --prefix $(CLIENTS)/node
+	@mvn -q -B -f tests/with_clients/jdbc/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(CLIENTS)/jdbc
+	@cd tests/with_clients/go && go build -o $(CURDIR)/$(CLIENTS)/go .
+	$(PY) -m pytest -c tests/with_clients/pytest.ini tests/with_clients
 
 demo: setup ## the whole loop on real events, under 3 minutes (KEEP=1 leaves it running; ARGS=… is passed on)
 	@$(PY) -m seamline demo $(if $(KEEP),--keep) $(ARGS)
@@ -101,5 +111,5 @@ zip: setup ## build/seamline.zip, for spark-submit --py-files (with deploy/submi
 	@$(PY) -c 'from shutil import make_archive; print(make_archive("build/seamline", "zip", "build/zip", "seamline"))'
 
 clean: ## removes all that was made here, .venv too (fetched jars stay in ~/.cache/seamline)
-	rm -rf $(VENV) .venv-3.* $(AIRFLOW) build dist deploy/serve/build src/*.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .demo
+	rm -rf $(VENV) .venv-3.* $(AIRFLOW) $(CLIENTS) build dist deploy/serve/build src/*.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

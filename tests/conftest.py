@@ -28,7 +28,8 @@ REAL = ("broker", "spark")
 SHARED, OWN = "the run's broker and Spark", "processes of its own"
 """The groups of those tests: each runs on one worker, one test after the other."""
 
-collect_ignore = ["with_airflow", "with_promtool"]  # what not every machine has: make test-airflow, make test-rules
+collect_ignore = ["with_airflow", "with_clients", "with_promtool"]
+"""What not every machine has: make test-airflow, make test-clients, make test-rules."""
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -27,13 +27,20 @@ SECONDS = 5.0
 """Of one query."""
 
 CONFINED = (
-    "SET memory_limit = '256MB'", "SET threads = 1", "SET enable_external_access = false",
+    "SET memory_limit = '256MB'", "SET temp_directory = ''", "SET threads = 1", "SET enable_external_access = false",
     "SET autoload_known_extensions = false", "SET autoinstall_known_extensions = false",
     "SET python_enable_replacements = false", "SET TimeZone = 'UTC'", "SET lock_configuration = true",
 )  # fmt: skip
 
 DEFAULTS = {name: one.default for name, one in SETTINGS.items()}
 """What a query is described with: a value's type is the same whatever it is."""
+
+_FUNCTION_COLUMNS = """
+typinput typoutput typreceive typsend typmodin typmodout typanalyze typsubscript oprcode oprrest oprjoin
+amhandler amproc
+"""
+FUNCTION_COLUMNS = frozenset(_FUNCTION_COLUMNS.split())
+"""Numbers in PostgreSQL that are shown as names; here they are the names."""
 
 _REG = {"regclass", "regtype", "regnamespace"}
 _TYPES = {
@@ -228,6 +235,16 @@ class _Writer:
             names = names[1:]
         return {**node, "column_names": names}
 
+    def _comparison(self, node: Node) -> Node:
+        """A column that names a function, compared with 0: with what it says where there is none."""
+        sides = {side: node.get(side, {}) for side in ("left", "right")}
+        columns = [one["column_names"][-1] for one in sides.values() if one.get("class") == "COLUMN_REF"]
+        for side, one in sides.items():
+            is_zero = one.get("class") == "CONSTANT" and one.get("literal", {}).get("text") == "0"
+            if is_zero and FUNCTION_COLUMNS.intersection(columns):
+                node = {**node, side: {**one, "literal": {"kind": "STRING", "text": "-"}}}
+        return node
+
     def _type(self, node: Node) -> Node:
         name = fold(node.get("type_name", ""))
         node.pop("schema", None)
@@ -251,6 +268,7 @@ _BY_KIND: dict[str, Callable[[_Writer, Node], Any]] = {
     "WINDOW": _Writer._function,
     "TABLE_FUNCTION": _Writer._table_function,
     "COLUMN_REF": _Writer._column,
+    "COMPARISON": _Writer._comparison,
     "TYPE": _Writer._type,
 }
 

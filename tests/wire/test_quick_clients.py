@@ -17,8 +17,8 @@ import pg8000.dbapi
 import psycopg
 import pytest
 import sqlalchemy as sa
-from conftest import Both
 from sqlalchemy.ext.asyncio import create_async_engine
+from wire_fixtures import Both
 
 HOUR = datetime(2024, 5, 1, 2, tzinfo=UTC)
 

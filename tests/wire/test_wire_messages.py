@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import Both
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wire_fixtures import Both
 from wireport import Speaker, shape
 
 Course = Callable[[Speaker], list[tuple[str, bytes]]]

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import Both
+from wire_fixtures import Both
 
 VALUES = """
 true|false|NULL::boolean
