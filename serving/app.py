@@ -1,35 +1,20 @@
-"""The HTTP role: FastAPI over one `Serving`, with a thread that follows the ledger. docs/http.md describes it."""
+"""The routes of HTTP: who asks is known by the gate, and an `Asker` answers. docs/http.md describes them."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import threading
-from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Collection
 from typing import Annotated, Any
 
-import uvicorn
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import StatelessLifespan
 
-from seamline.addresses import reached_at
-from seamline.config import OFF
 from seamline.errors import Condition, SeamlineError, TransientError, UserError
-from seamline.observe.meters import METERS
-from seamline.private import put_whole
-from seamline.schemas.project import ADDRESS, Project
 from seamline.serving.access.audited import audited
-from seamline.serving.access.auditlog import AuditLog, audit_log
+from seamline.serving.access.auditlog import AuditLog
 from seamline.serving.access.authentication import Access
-from seamline.serving.access.certificate import certificate_of
-from seamline.serving.access.opening import check_open
-from seamline.serving.access.policies import load_policies
-from seamline.serving.access.store import tokens_of
 from seamline.serving.answering import QueryBody, answer
 from seamline.serving.asking import Asker, Direct
 from seamline.serving.callers import LOCAL, Caller
@@ -38,11 +23,6 @@ from seamline.serving.freshness import lag_seconds
 from seamline.serving.gate import BODY_SECONDS, Gate, error_body
 from seamline.serving.listing import listed, told
 from seamline.serving.openapi import ANSWERS, DescribedRoutes
-from seamline.serving.samples import serving_samples
-from seamline.serving.wire.port import open_port
-from seamline.serving.wire.wired import DATABASE
-from seamline.serving.workers.crew import Crew
-from seamline.signals import stopping
 
 STATUS_CODES: dict[Condition, int] = {
     Condition.VIEW_UNKNOWN: 404,
@@ -154,89 +134,6 @@ def once(request: Request) -> None:
                 Condition.INPUT_INVALID, f"{name} in the address, {wrong}", detail=", ".join(sorted(known)) or "none",
                 hint="docs/http.md describes the request",
             )  # fmt: skip
-
-
-def run_serving(project: Project) -> None:
-    """Serves a project until SIGTERM or SIGINT: requests that are running are finished first.
-
-    Raises INPUT_INVALID where the port is taken. The address is in `.seamline/serving.json` while it runs.
-    """
-    settings = project.settings.serving
-    access = Access(tokens_of(project.folder, project.settings), load_policies(project.folder))
-    check_open(settings.host, access)
-    certificate = certificate_of(project)
-    listening = listen(settings.host, settings.port)
-    address = project.state / ADDRESS
-    postgres = None if settings.pg_port == OFF else listen(settings.host, settings.pg_port, "serving.pg_port")
-    _write_address(project, listening, "https://" if certificate else "http://", postgres)
-    audit = audit_log(project.state, project.settings)
-    crew = Crew(lambda: follower.serving, settings, project.settings.kernel.threads)
-    follower = Follower(project.lake, project.settings, ready=crew.publish)
-    follower.start()
-    tls = certificate.context if certificate else None
-
-    @asynccontextmanager
-    async def besides(_: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as beside:
-            await beside.enter_async_context(crew)
-            if postgres is not None:
-                port = open_port(postgres, audited(crew, audit, "postgres"), access, tls, settings.query_seconds)
-                await beside.enter_async_context(port)
-            yield
-
-    page = METERS.reading("serving", lambda: serving_samples(*follower.seen()))
-    named = [settings.host, *settings.hosts]
-    app = create_app(follower, named, access=access, audit=audit, asker=crew, lifespan=besides)
-    config = uvicorn.Config(
-        app,
-        log_config=None,  # as all else is logged
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=settings.query_seconds,
-        ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
-    )
-    try:  # uvicorn stops on both, then raises them again for the handlers that stood before: those do nothing
-        with page, stopping(threading.Event()):
-            uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        follower.stop()
-        if audit is not None:
-            audit.close()
-        address.unlink(missing_ok=True)
-        for one in filter(None, (listening, postgres)):
-            one.close()
-
-
-def listen(host: str, port: int, setting: str = "serving.port") -> socket.socket:
-    """A bound socket; port 0 takes a free one. Raises INPUT_INVALID where it is taken."""
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(128)  # bound is not enough: another process could still listen on the same address
-    except OSError as error:
-        listening.close()
-        raise UserError(
-            Condition.INPUT_INVALID,
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            detail="a free port",
-            hint=f"stop what listens there, or set {setting} (0 takes a free one)",
-        ) from error
-    return listening
-
-
-def _write_address(project: Project, listening: socket.socket, protocol: str, postgres: socket.socket | None) -> None:
-    host, port = listening.getsockname()[:2]
-    said: dict[str, Any] = {
-        "url": f"{protocol}{reached_at(host, port)}",
-        "host": host,
-        "port": port,
-        "pid": os.getpid(),
-    }
-    if postgres is not None:
-        said["pg_port"] = postgres.getsockname()[1]
-        said["pg_url"] = f"postgresql://{reached_at(host, said['pg_port'])}/{DATABASE}"
-    put_whole(project.state / ADDRESS, json.dumps(said) + "\n")
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

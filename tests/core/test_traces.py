@@ -110,7 +110,7 @@ def test_a_micro_batch_a_run_and_a_query_are_a_trace_each_with_their_steps(recei
 def test_nothing_is_sent_or_loaded_where_no_traces_are_wanted(tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "from seamline.serving.app import run_serving\n"
+        "from seamline.serving.role import run_serving\n"
         "from seamline.observe.timed import timed\n"
         "from seamline.observe.traces import TRACES\n"
         "with TRACES.sending(), timed('query', kind='newest'): pass\n"

@@ -255,7 +255,7 @@ def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(shop: Path, capsys: py
 def test_the_doctor_tells_whose_the_port_is(shop: Path) -> None:
     from seamline.operate.doctor import port
     from seamline.schemas.project import ADDRESS, load_project
-    from seamline.serving.app import listen
+    from seamline.serving.role import listen
 
     with listen("127.0.0.1", 0) as taken:
         number = taken.getsockname()[1]

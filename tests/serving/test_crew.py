@@ -18,8 +18,10 @@ from handmade import ALL, OTHER, VIEW, Handmade, rows
 from seamline.config import ServingSection
 from seamline.errors import Condition, SeamlineError
 from seamline.ipc import from_ipc
+from seamline.schemas.project import load_project
 from seamline.serving.asking import Ask, Reply
 from seamline.serving.callers import LOCAL, Caller
+from seamline.serving.role import crew_of
 from seamline.serving.serving import Serving
 from seamline.serving.workers.crew import Crew
 from seamline.serving.workers.shared import MEMORY, SharedValues, load
@@ -337,3 +339,12 @@ def test_at_least_waits_for_an_epoch_and_no_longer_than_it_may(tmp_path: Path) -
             assert (await one.error(sql, at_least=3, seconds=0.2)).condition is Condition.EPOCH_NOT_REACHED
 
     run(test)
+
+
+def test_where_the_system_cannot_bound_a_process_queries_run_in_threads_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "seamline.toml").write_text("")
+    project = load_project(tmp_path)
+    assert crew_of(project, lambda: Serving(project.lake, project.settings), "darwin") is None
+    assert "darwin" in caplog.text

@@ -26,9 +26,10 @@ from waiting import wait_until
 
 from seamline.config import Settings
 from seamline.errors import UserError
-from seamline.serving.app import create_app, listen
+from seamline.serving.app import create_app
 from seamline.serving.follower import Follower
 from seamline.serving.provenance import check_json
+from seamline.serving.role import listen
 
 
 class Role:
@@ -214,7 +215,7 @@ def test_the_role_writes_its_address_and_ends_cleanly_on_sigterm(tmp_path: Path)
         (tmp_path / folder).mkdir()
     code = (
         "from pathlib import Path; from seamline.schemas.project import load_project;"
-        "from seamline.serving.app import run_serving; run_serving(load_project(Path('.')))"
+        "from seamline.serving.role import run_serving; run_serving(load_project(Path('.')))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}

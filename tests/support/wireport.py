@@ -13,8 +13,8 @@ from typing import Any
 
 from handmade import Handmade
 
-from seamline.serving.app import listen
 from seamline.serving.asking import Direct
+from seamline.serving.role import listen
 from seamline.serving.serving import Serving
 from seamline.serving.wire.librarian import Catalogues
 from seamline.serving.wire.listener import Listener

@@ -222,7 +222,7 @@ def test_the_role_opens_the_port_and_drains_on_sigterm(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
     code = (
         "from pathlib import Path; from seamline.schemas.project import load_project;"
-        "from seamline.serving.app import run_serving; run_serving(load_project(Path('.')))"
+        "from seamline.serving.role import run_serving; run_serving(load_project(Path('.')))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}

@@ -60,7 +60,7 @@ def _scheduler(project: Project, stream: str) -> None:
 
 
 def _serving(project: Project, stream: str) -> None:
-    from seamline.serving.app import run_serving
+    from seamline.serving.role import run_serving
 
     run_serving(project)
 

@@ -14,7 +14,7 @@ from seamline.schemas.project import load_project
 from seamline.serve_cli import query, tokens
 from seamline.serve_cli.boundary import run_command
 from seamline.serve_cli.options import HERE, MARKUP, RUN, DebugOption, ProjectOption, VersionOption, examples
-from seamline.serving.app import run_serving
+from seamline.serving.role import run_serving
 
 PROGRAM = "seamline-serve"
 
