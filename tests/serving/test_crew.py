@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import lakes
 import pyarrow as pa
 import pytest
 from handmade import ALL, OTHER, VIEW, Handmade, rows
@@ -344,7 +345,7 @@ def test_at_least_waits_for_an_epoch_and_no_longer_than_it_may(tmp_path: Path) -
 def test_where_the_system_cannot_bound_a_process_queries_run_in_threads_and_the_log_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "seamline.toml").write_text("")
+    lakes.project(tmp_path)
     project = load_project(tmp_path)
     assert crew_of(project, lambda: Serving(project.lake, project.settings), "darwin") is None
     assert "darwin" in caplog.text
