@@ -114,10 +114,6 @@ def _date_bin(call: Called) -> str | None:
     return f"time_bucket(CAST({call.text(0)} AS INTERVAL), {call.text(1)}, {call.text(2)})"
 
 
-def _div(call: Called) -> str | None:
-    return f"trunc(({call.text(0)}) / ({call.text(1)}))" if len(call) == 2 else None
-
-
 def _quote_ident(call: Called) -> str | None:
     if len(call) != 1:
         return None
@@ -146,7 +142,6 @@ CALLS: dict[str, Callable[[Called], str | None]] = {
     "to_char": _to_char,
     "date_trunc": _date_trunc,
     "date_bin": _date_bin,
-    "div": _div,
     "quote_ident": _quote_ident,
     "quote_literal": _quote_literal,
     "btrim": renamed("trim"),
@@ -168,6 +163,7 @@ TYPES = {"jsonb": "JSON", "name": "VARCHAR", "bpchar": "VARCHAR", "citext": "VAR
 
 REFUSED = {
     "format": "PostgreSQL's format() and DuckDB's differ: concatenate with ||",
+    "div": "write a // b: it is exact for whole numbers",
     "initcap": "write upper(left(x, 1)) || lower(substr(x, 2)) for one word",
     "regexp_match": "write regexp_extract(text, pattern, group)",
     "pg_sleep": "nothing waits here",
