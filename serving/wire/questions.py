@@ -171,7 +171,8 @@ class Questions:
     async def _describe(self, made: AskedQuery, casts: Sequence[str], variables: Variables) -> Any:
         text, back = _cast(made.text, casts)
         try:
-            return await self._asker.describe(Ask(text, self._caller, as_of=_epoch(variables, "as_of")))
+            ask = Ask(text, self._caller, as_of=_epoch(variables, "as_of"), seconds=_timeout(variables))
+            return await self._asker.describe(ask)
         except SeamlineError as error:
             raise _placed(error, made, text, back) from error
 
@@ -185,7 +186,7 @@ class Questions:
         ask = Ask(
             text, self._caller, given, as_of=_epoch(variables, "as_of"), at_least=_epoch(variables, "at_least"),
             max_rows=_epoch(variables, "max_rows"),
-            seconds=seconds("statement_timeout", variables.get("statement_timeout")),
+            seconds=_timeout(variables),
         )  # fmt: skip
         try:
             reply = await self._asker.ask(ask)
@@ -193,6 +194,10 @@ class Questions:
             raise _placed(error, made, text, back) from error
         said = json.dumps(reply.provenance, ensure_ascii=False)
         return Answered(made.columns, batches(reply.chunks), said, reply.warnings, reply.aclose)
+
+
+def _timeout(variables: Variables) -> float | None:
+    return seconds("statement_timeout", variables.get("statement_timeout"))
 
 
 def as_described(batch: pa.RecordBatch, shown: Sequence[WireColumn], of_catalogue: bool) -> pa.RecordBatch:

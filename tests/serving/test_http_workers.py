@@ -15,10 +15,10 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 import uvicorn
+from crews import HOSTILE, SLACK, children, private
 from fastapi import FastAPI
 from handmade import ALL, OTHER, VIEW, Handmade, rows
 from pyarrow import BufferReader
-from test_crew import HOSTILE, SLACK, children, private
 from waiting import wait_until
 
 from seamline.config import Settings

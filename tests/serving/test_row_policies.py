@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crews import standing
 from handmade import OTHER, VIEW, Handmade, rows
-from test_crew import standing
 
 from seamline.errors import Condition, SeamlineError, UserError
 from seamline.lake import Lake

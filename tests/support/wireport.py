@@ -6,14 +6,14 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from handmade import Handmade
 
-from seamline.serving.asking import Direct
+from seamline.serving.asking import Asker, Direct
 from seamline.serving.role import listen
 from seamline.serving.serving import Serving
 from seamline.serving.wire.librarian import Catalogues
@@ -49,16 +49,21 @@ class Port:
     def _run(self) -> None:
         self.loop.run_until_complete(self._serve())
 
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[Asker]:
+        """Whoever answers, while the port is open."""
+        yield Direct(lambda: self.serving)
+
     async def _serve(self) -> None:
-        asker = Direct(lambda: self.serving)
-        catalogues = Catalogues(asker.snapshot)
-        self.house = House(lambda: asker, catalogues, **self._house)
-        listener = Listener(self.house, self._socket)
-        await listener.open()
-        self._opened.set()
-        await self._stop.wait()
-        await listener.close(5)
-        await catalogues.close()
+        async with self.answering() as asker:
+            catalogues = Catalogues(asker.snapshot)
+            self.house = House(lambda: asker, catalogues, **self._house)
+            listener = Listener(self.house, self._socket)
+            await listener.open()
+            self._opened.set()
+            await self._stop.wait()
+            await listener.close(5)
+            await catalogues.close()
         await self.loop.shutdown_default_executor()  # a query that was cancelled runs on in its thread, for its time
 
     def close(self) -> None:
