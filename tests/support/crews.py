@@ -85,9 +85,8 @@ HOSTILE = [
 
 
 def private(pid: int) -> float:
-    """MiB of a process's own memory."""
-    said = Path(f"/proc/{pid}/status")
-    line = next((line for line in said.read_text().splitlines() if line.startswith("RssAnon")), "_ 0")
+    """MiB of a process's own memory; 0 where it has ended."""
+    line = next((line for line in _read(Path(f"/proc/{pid}/status")).splitlines() if line.startswith("RssAnon")), "_ 0")
     return int(line.split()[1]) / 1024
 
 
@@ -96,5 +95,13 @@ def children() -> list[int]:
     found = {os.getpid()}
     for _ in range(2):
         lists = [file for one in found for file in Path(f"/proc/{one}/task").glob("*/children")]
-        found |= {int(pid) for file in lists for pid in file.read_text().split()}
+        found |= {int(pid) for file in lists for pid in _read(file).split()}
     return sorted(found - {os.getpid()})
+
+
+def _read(file: Path) -> str:
+    """What /proc says; nothing of what has ended meanwhile."""
+    try:
+        return file.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
