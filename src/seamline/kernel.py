@@ -14,6 +14,7 @@ import os
 import re
 import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -254,8 +255,11 @@ def to_arrow(connection: duckdb.DuckDBPyConnection, statement: str) -> pa.Table:
     return connection.execute(statement).to_arrow_table()
 
 
-_kernels: dict[Limits, Kernel] = {}
+_kernels: OrderedDict[Limits, Kernel] = OrderedDict()  # the one used last is the last
 _kernels_lock = threading.Lock()
+
+KEPT = 16
+"""Kernels that a process keeps. One beyond that is let go: it ends once nobody has it any more."""
 
 
 def kernel(limits: Limits = Limits()) -> Kernel:
@@ -263,6 +267,9 @@ def kernel(limits: Limits = Limits()) -> Kernel:
     with _kernels_lock:
         if limits not in _kernels:
             _kernels[limits] = Kernel(limits)
+        _kernels.move_to_end(limits)
+        if len(_kernels) > KEPT:
+            _kernels.popitem(last=False)
         return _kernels[limits]
 
 

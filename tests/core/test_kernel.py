@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from seamline.errors import Condition, SeamlineError, UserError
-from seamline.kernel import Kernel, Limits, kernel
+from seamline.kernel import KEPT, Kernel, Limits, kernel
 from seamline.lake import Lake
 
 
@@ -116,3 +117,14 @@ def test_a_lake_is_refused_where_its_readers_would_take_its_path_for_something_e
         Lake.open(str(tmp_path / name / "lake"))
     assert refused.value.condition is Condition.CONFIG_INVALID
     assert not (tmp_path / name).exists()
+
+
+def test_a_process_keeps_the_kernels_used_last_and_lets_the_others_go(tmp_path: Path) -> None:
+    limits = [Limits(folders=(str(tmp_path / f"{n}"),)) for n in range(KEPT + 1)]
+    first, second = (weakref.ref(kernel(one)) for one in limits[:2])
+    kernel(limits[0])
+    for one in limits[2:]:
+        kernel(one)
+    assert second() is None, "the one not used for longest"
+    assert first() is kernel(limits[0])
+    assert kernel(limits[1]).run("SELECT 1 AS one")["one"].to_pylist() == [1]
