@@ -31,7 +31,7 @@ def told(spark: Any, sql: str) -> list[dict[str, Any]]:
 def same_as_served(spark: Any, made: Handmade, view: str = "sales", as_of: int | None = None) -> Registered:
     """Registers a view; its rows must be those that serving answers with, and its chain must hold."""
     registered = register(spark, made.lake, view, as_of=as_of, clock=made.clock)
-    served = made.serving().query(f"SELECT * FROM {view} ORDER BY ALL", as_of)
+    served = made.serving().query(f"SELECT * FROM {view} ORDER BY ALL", as_of=as_of)
     assert told(spark, f"SELECT * FROM {view} ORDER BY 1 NULLS LAST, 2 NULLS LAST") == served.table.to_pylist()
     registered.provenance.check()
     check_json(registered.provenance.to_json())

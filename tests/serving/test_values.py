@@ -119,14 +119,18 @@ def test_each_type_is_written_as_it_reads(serving: Serving, sql: str, wanted: An
     rows = f"SELECT CASE WHEN i <> 1 THEN v END AS v, i FROM (SELECT ({sql}) AS v), range(3) r(i)"
     several = f"SELECT v AS x, v AS x FROM ({rows}) ORDER BY i"
     answer = serving.query(several)
-    assert json.loads(encode.to_json(answer))["rows"] == [[wanted, wanted], [None, None], [wanted, wanted]]
-    written = list(csv.reader(io.StringIO(encode.to_csv(answer).decode())))[1]
+    assert json.loads(encode.FORMATS["json"].encode(answer))["rows"] == [
+        [wanted, wanted],
+        [None, None],
+        [wanted, wanted],
+    ]
+    written = list(csv.reader(io.StringIO(encode.FORMATS["csv"].encode(answer).decode())))[1]
     assert written[0] == (
         "" if wanted is None else wanted if isinstance(wanted, str) else json.dumps(wanted, ensure_ascii=False)
     )
     (first, *_) = encode.rows(answer.table)
     assert shown(encode.cell(first[0])) == written[0].replace("\n", " ")
-    assert pa.ipc.open_stream(encode.to_arrow(answer)).read_all().num_rows == 3
+    assert pa.ipc.open_stream(encode.FORMATS["arrow"].encode(answer)).read_all().num_rows == 3
 
 
 def test_what_arrow_has_a_type_for_keeps_it(serving: Serving) -> None:
@@ -142,7 +146,7 @@ def test_what_arrow_has_a_type_for_keeps_it(serving: Serving) -> None:
 
 def test_a_union_says_which_it_is(serving: Serving) -> None:
     sql = "SELECT [1::UNION(n INTEGER, t VARCHAR), 'x'::UNION(n INTEGER, t VARCHAR), NULL] AS u"
-    assert json.loads(encode.to_json(serving.query(sql)))["rows"] == [[[{"n": 1}, {"t": "x"}, None]]]
+    assert json.loads(encode.FORMATS["json"].encode(serving.query(sql)))["rows"] == [[[{"n": 1}, {"t": "x"}, None]]]
 
 
 def test_an_interval_that_arrow_cannot_hold_is_out_of_range(serving: Serving) -> None:
