@@ -20,6 +20,9 @@ from contextlib import suppress
 from seamline.errors import Condition, TransientError
 from seamline.serving.workers.worker import Bounds, work
 
+ALONE = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""Keeps numpy and Arrow's allocator from beginning threads: a process that forks is to have none but its own."""
+
 _LONGEST = 1 << 16
 
 
@@ -34,7 +37,7 @@ class Forge:
                 [sys.executable, "-m", __name__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # numpy's would begin threads
+                env={**os.environ, **ALONE},
             )
 
     def make(self) -> tuple[int, socket.socket]:
