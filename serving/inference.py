@@ -94,7 +94,7 @@ class Inference:
         failed = _call("duckdb_open_ext")(None, byref(self._database), config, None)
         _call("duckdb_destroy_config")(byref(config))
         if failed:
-            raise _failed("cannot open a database in memory")
+            raise MemoryError("DuckDB's C interface cannot open a database: no memory for it, or for its threads")
         _call("duckdb_connect")(self._database, byref(self._connection))
         for statement in (*settings(limits, further), *statements()):
             self._do(statement)

@@ -55,7 +55,7 @@ def test_it_answers_what_serving_answers_after_each_epoch_and_version(tmp_path: 
     )
 
     async def test() -> None:
-        async with standing(tmp_path) as one:
+        async with standing(tmp_path, worker_memory_mb=1024) as one:
             for number in range(6):
                 one.made.epoch(rows(10, 20 + 10 * number))
                 if number == 3:
@@ -82,7 +82,7 @@ ENDLESS = "SELECT count(*) FROM range(10000000000) a(i), range(9) b(j) WHERE i *
 
 def test_a_worker_takes_no_more_memory_than_its_limit(tmp_path: Path) -> None:
     async def test() -> None:
-        async with standing(tmp_path, workers=1) as one:
+        async with standing(tmp_path, workers=1, query_seconds=2) as one:
             asked = asyncio.create_task(one.error(HOSTILE[8]))
             most = 0
             while not asked.done():
@@ -138,7 +138,7 @@ def test_whoever_leaves_ends_the_query_and_a_slow_reader_holds_nothing_back_for_
 
 def test_a_reader_who_stops_reading_holds_no_worker(tmp_path: Path) -> None:
     async def test() -> None:
-        async with standing(tmp_path, query_seconds=2, workers=1, queue_seconds=8, max_rows=10**9) as one:
+        async with standing(tmp_path, query_seconds=4, workers=1, queue_seconds=12, max_rows=10**9) as one:
             small = await one.crew.ask(Ask("SELECT * FROM range(60000)", LOCAL, format="csv"))
             assert (await one.table(ALL))[0].num_rows == 15  # whole though nobody has read it yet
             assert len(b"".join([chunk async for chunk in small.chunks]).splitlines()) == 60001

@@ -24,7 +24,7 @@ from seamline.serving.workers.shared import MEMORY
 SLACK = 1.5
 """Seconds that a busy machine takes besides."""
 
-QUICK = {"query_seconds": 1, "worker_memory_mb": 300, "workers": 2, "queue_seconds": 5}
+QUICK = {"query_seconds": 30, "worker_memory_mb": 300, "workers": 2, "queue_seconds": 5}
 
 
 class Standing:
