@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
+from seamline.private import FileStamp, stamp_of
 from seamline.serving.access.grants import NOT_KNOWN, Grant, Secret, digest_of, same, unauthenticated
 from seamline.serving.access.policies import RowPolicy
 from seamline.serving.access.scram import ScramVerifier
@@ -14,8 +14,8 @@ from seamline.serving.access.store import TokenStore
 from seamline.serving.callers import LOCAL, Caller
 from seamline.tokentext import PREFIX, is_token
 
-Stamp = tuple[int, int, int] | None
-"""What tells one writing of a file from another; None where there is no file."""
+Stamp = FileStamp | None
+"""Of the file of tokens; None where there is none."""
 
 SHORT = 16
 """Digits of a digest that a secret is looked up by; the rest is compared in constant time."""
@@ -110,10 +110,9 @@ class Access:
 
     def _stamp(self) -> Stamp:
         try:
-            found = os.stat(self._store.path)
+            return stamp_of(self._store.path)
         except FileNotFoundError:
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _read(self, stamp: Stamp, *, required: bool) -> Known:
         by_digest: dict[str, tuple[tuple[Grant, Secret], ...]] = {}

@@ -6,13 +6,13 @@ What tries it is a handshake with itself, in memory: it fails for what any clien
 from __future__ import annotations
 
 import logging
-import os
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
 from seamline.clock import Clock, system_clock
 from seamline.errors import Condition, UserError
+from seamline.private import FileStamp, stamp_of
 from seamline.schemas.project import Project
 
 _log = logging.getLogger("seamline.serving")
@@ -20,7 +20,7 @@ _log = logging.getLogger("seamline.serving")
 NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME: the time is looked at by the clock that is passed in."""
 
-Stamps = tuple[tuple[int, int, int], ...]
+Stamps = tuple[FileStamp, FileStamp]
 
 
 class Certificate:
@@ -49,10 +49,9 @@ class Certificate:
 
     def _look(self) -> Stamps:
         try:
-            found = [os.stat(path) for path in (self._chain, self._key)]
+            return stamp_of(self._chain), stamp_of(self._key)
         except OSError as error:
             raise self._bad(f"{error.strerror}: {error.filename}") from error
-        return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)
 
     def _opened(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -49,6 +49,16 @@ def put_whole(file: Path, text: str, mode: int | None = None) -> None:
     fresh.replace(file)
 
 
+FileStamp = tuple[int, int, int]
+"""What tells one writing of a file from another."""
+
+
+def stamp_of(file: Path) -> FileStamp:
+    """A file's, as it stands now. Raises OSError where there is none."""
+    found = file.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def own_folder() -> Path:
     """This user's folder for temporary files. Its name can be guessed: whose it is is looked at, no link is followed.
 
