@@ -148,7 +148,8 @@ class ContractEvents:
         self.known_copies = KnownCopies(
             asked.lake, asked.engine, self.table, contract, self._requests() if contract.event_id else {}, asked.epochs
         )
-        self.before, self.after = self._of_side(asked.before), self._of_side(asked.after)
+        self.after = self._of_side(asked.after)
+        self.before = self.after if asked.before == asked.after else self._of_side(asked.before)
         self.mended = self._mended()
 
     @property

@@ -150,7 +150,8 @@ def find_why(lake: Lake, engine: Kernel, view: str, key: KeyValues, page: Page =
     row = _Row.found(lake, engine, definition, told, key)
     try:
         asked = two_sides(lake, engine, catalogue, speed, told, told)
-        parts = [_Part.read(asked, one, row) for one in asked.contracts]
+        dates = row.dates(asked)
+        parts = [_Part.read(asked, one, row.key, None if dates is None else dates[one.name]) for one in asked.contracts]
     except GONE as error:
         raise out_of_retention(view, epoch, speed) from error
     return _said(row, speed.last_epoch, parts, page)
@@ -207,23 +208,30 @@ class _Row:
         rows: list[dict[str, Any]] = self.engine.run(whole.merge_and_finalise, {"partials": partials}).to_pylist()
         return rows
 
-    def dates(self, asked: TwoSides, contract: Contract) -> set[date] | None:
-        """Event dates of a contract that can have given to the row: those whose files hold it, and those touched since
-        the version's cut. None: any."""
+    def dates(self, asked: TwoSides) -> Mapping[str, set[date]] | None:
+        """By contract, the event dates that can have given to the row: those whose files hold it, and those touched
+        since the version's cut. None: any."""
         if asked.after.version is None:
             return None
         touched = dirty_dates(asked.archive, asked.contracts, asked.after.version, asked.after.end)
-        return None if touched is None else {*touched[table_of(contract)], *self._days(contract)}
+        if touched is None:
+            return None
+        units = list(self._units())
+        return {
+            one.name: {*touched[table_of(one)], *(unit.day for unit in units if unit.contract in ("", one.name))}
+            for one in asked.contracts
+        }
 
-    def _days(self, contract: Contract) -> Iterator[date]:
+    def _units(self) -> Iterator[Unit]:
+        """Those of the version whose files hold the row."""
         files = BatchHistory(self.lake.batch_log(self.told.definition)).files(self.told.version or 0)
-        parts = [(Unit.parse(name), [file.path for file in of if file.rows]) for name, of in files.items()]
-        mine = {n: of for n, (unit, of) in enumerate(parts) if of and unit.contract in ("", contract.name)}
-        if mine:
+        names = [name for name, of in files.items() if any(file.rows for file in of)]
+        parts = {n: [file.path for file in files[name] if file.rows] for n, name in enumerate(names)}
+        if parts:
             tests = key_tests(self.engine, self.key, self.definition.keys)
             text = f"SELECT DISTINCT _unit FROM stored WHERE {tests}"
-            for one in self.engine.run(text, {"stored": self.lake.read_parted(mine)}).to_pylist():
-                yield parts[one["_unit"]][0].day
+            for one in self.engine.run(text, {"stored": self.lake.read_parted(parts)}).to_pylist():
+                yield Unit.parse(names[one["_unit"]])
 
 
 def _not_one(view: str, names: Sequence[str], rows: Sequence[Mapping[str, str | None]]) -> UserError:
@@ -252,16 +260,15 @@ class _Part:
     """The event date before which its raw is gone, where the row may be made of that too."""
 
     @staticmethod
-    def read(asked: TwoSides, contract: Contract, row: _Row) -> _Part:
-        """Of every date that can have given to the row."""
+    def read(asked: TwoSides, contract: Contract, key: KeyValues, days: set[date] | None) -> _Part:
+        """Of the event dates that can have given to the row of a key; None: any."""
         events = ContractEvents(asked, contract)
         first = asked.archive.first_date(contract.name)
         every = {*events.dates, *events.mended["_event_date"].to_pylist()}
-        days = row.dates(asked, contract)
         wanted = every if days is None else days
         there = {day for day in wanted if first is None or first <= day}
         gone = first if days is None or there != wanted else None
-        return _Part(events, GroupReader(events, row.key).read(there), gone)
+        return _Part(events, GroupReader(events, key).read(there), gone)
 
     def counted(self) -> Iterator[CountedEvent]:
         """Each event, by position."""
