@@ -5,10 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +17,8 @@ import pyarrow as pa
 import pytest
 import uvicorn
 from handmade import ALL, Handmade, rows
-from places import ROOT
 from pyarrow import ipc
+from servingrole import ADDRESS, address_of, begun
 from waiting import wait_until
 
 from seamline.config import Settings
@@ -210,27 +207,16 @@ def test_a_port_that_is_taken_is_a_users_error() -> None:
 
 
 def test_the_role_writes_its_address_and_ends_cleanly_on_sigterm(tmp_path: Path) -> None:
-    (tmp_path / "seamline.toml").write_text("[serving]\nport = 0\n")
-    for folder in ("contracts", "views"):
-        (tmp_path / folder).mkdir()
-    code = (
-        "from pathlib import Path; from seamline.schemas.project import load_project;"
-        "from seamline.serving.role import run_serving; run_serving(load_project(Path('.')))"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    address = tmp_path / ".seamline" / "serving.json"
+    process = begun(tmp_path, port=0)
     try:
-        wait_until(lambda: address.exists() or process.poll() is not None, 30, "the address is written")
-        url = json.loads(address.read_text())["url"]
+        url = address_of(tmp_path, process)["url"]
         wait_until(lambda: httpx.get(f"{url}/healthz", timeout=30).status_code == 200, 30, "the role is ready")
         assert httpx.post(f"{url}/v1/query", json={"sql": "SELECT 1 AS x"}, timeout=30).json()["rows"] == [[1]]
     finally:
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=20)
     assert (process.returncode, said.decode()) == (0, "")
-    assert not address.exists()
+    assert not (tmp_path / ADDRESS).exists()
 
 
 def test_arrow_keeps_types(reading: Role) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import socket
 import ssl
 import struct
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +17,7 @@ from certificates import make_certificate
 from handmade import rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from places import ROOT
+from servingrole import address_of, begun
 from waiting import wait_until
 from wireport import VIEW, Port, Speaker, fields, open_wire, shape
 
@@ -217,20 +214,9 @@ def test_without_a_certificate_encryption_is_declined(port: Port) -> None:
 
 
 def test_the_role_opens_the_port_and_drains_on_sigterm(tmp_path: Path) -> None:
-    (tmp_path / "seamline.toml").write_text("[serving]\nport = 0\npg_port = 0\n")
-    for folder in ("contracts", "views"):
-        (tmp_path / folder).mkdir()
-    code = (
-        "from pathlib import Path; from seamline.schemas.project import load_project;"
-        "from seamline.serving.role import run_serving; run_serving(load_project(Path('.')))"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    address = tmp_path / ".seamline" / "serving.json"
+    process = begun(tmp_path, port=0, pg_port=0)
     try:
-        wait_until(lambda: address.exists() or process.poll() is not None, 30, "the address is written")
-        url = json.loads(address.read_text())["pg_url"]
+        url = address_of(tmp_path, process)["pg_url"]
 
         def answers() -> bool:
             try:
