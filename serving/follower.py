@@ -14,7 +14,6 @@ from seamline.clock import Clock, system_clock
 from seamline.config import Settings
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError
 from seamline.lake import Lake
-from seamline.serving.gate import error_body
 from seamline.serving.serving import Serving
 from seamline.serving.snapshot import Snapshot
 
@@ -97,7 +96,7 @@ class Follower:
         ready, looked = followed.serving is not None, followed.looked
         body: dict[str, Any] = {"ready": ready, "looked": looked.isoformat() if looked else None}
         if followed.failure is not None:
-            body["failing"] = error_body(followed.failure)
+            body["failing"] = followed.failure.to_json()
         return (200 if ready else 503), body
 
     def _run(self) -> None:

@@ -28,9 +28,9 @@ from seamline.serving.access.certificate import Certificate, certificate_of
 from seamline.serving.access.opening import check_open
 from seamline.serving.access.policies import load_policies
 from seamline.serving.access.store import tokens_of
-from seamline.serving.app import create_app
 from seamline.serving.asking import Direct
 from seamline.serving.follower import Follower
+from seamline.serving.http.app import create_app
 from seamline.serving.samples import serving_samples
 from seamline.serving.serving import Serving
 from seamline.serving.wire.port import open_port

@@ -98,6 +98,11 @@ class SeamlineError(Exception):
             where=self.where if where is None else where,
         )
 
+    def to_json(self) -> dict[str, str]:
+        """As JSON values; `where` only where it is known."""
+        body = {"condition": self.condition.value, "message": self.message, "detail": self.detail, "hint": self.hint}
+        return body | {"runbook": self.runbook} | ({"where": self.where} if self.where else {})
+
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.condition, self.message, self.detail, self.hint, self.where))
 

@@ -178,7 +178,7 @@ def test_serving_alone_has_no_spark_kafka_or_delta_and_imports_whole(alone: Path
     )
     file, found, there = json.loads(ran([alone / "python", "-c", script], tmp_path))
     assert Path(file).is_relative_to(alone.parent)
-    assert {"seamline.serving.app", "seamline.__main__"} < set(found)
+    assert {"seamline.serving.http.app", "seamline.__main__"} < set(found)
     assert there == []
 
 

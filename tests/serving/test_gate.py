@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from test_http import Role, running_role
 from waiting import wait_until
 
-from seamline.serving.gate import LARGEST_BODY, Gate
+from seamline.serving.http.gate import LARGEST_BODY, Gate
 
 QUERY = json.dumps({"sql": "SELECT 1 AS x"})
 

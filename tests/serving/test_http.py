@@ -23,8 +23,8 @@ from waiting import wait_until
 
 from seamline.config import Settings
 from seamline.errors import UserError
-from seamline.serving.app import create_app
 from seamline.serving.follower import Follower
+from seamline.serving.http.app import create_app
 from seamline.serving.provenance import check_json
 from seamline.serving.role import listen
 

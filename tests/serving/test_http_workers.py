@@ -24,8 +24,8 @@ from waiting import wait_until
 from seamline.config import Settings
 from seamline.serving.access.authentication import Access
 from seamline.serving.access.store import TokenStore
-from seamline.serving.app import create_app
 from seamline.serving.follower import Follower
+from seamline.serving.http.app import create_app
 from seamline.serving.provenance import check_json
 from seamline.serving.role import listen
 from seamline.serving.workers.crew import Crew

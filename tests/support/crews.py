@@ -18,6 +18,7 @@ from seamline.ipc import from_ipc
 from seamline.serving.asking import Ask, Reply
 from seamline.serving.callers import LOCAL
 from seamline.serving.serving import Serving
+from seamline.serving.workers import forge
 from seamline.serving.workers.crew import Crew
 from seamline.serving.workers.shared import MEMORY
 
@@ -91,12 +92,13 @@ def private(pid: int) -> float:
 
 
 def children() -> list[int]:
-    """The processes that this one's workers are forked by, and they."""
-    found = {os.getpid()}
-    for _ in range(2):
-        lists = [file for one in found for file in Path(f"/proc/{one}/task").glob("*/children")]
-        found |= {int(pid) for file in lists for pid in _read(file).split()}
-    return sorted(found - {os.getpid()})
+    """The processes that this one's workers are forked by, and they: nothing else that a run of tests has begun."""
+    forges = [pid for pid in _begun_by(os.getpid()) if forge.__name__ in _read(Path(f"/proc/{pid}/cmdline"))]
+    return sorted(forges + [worker for one in forges for worker in _begun_by(one)])
+
+
+def _begun_by(pid: int) -> list[int]:
+    return [int(one) for file in Path(f"/proc/{pid}/task").glob("*/children") for one in _read(file).split()]
 
 
 def _read(file: Path) -> str:

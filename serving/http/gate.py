@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seamline.clock import system_clock
-from seamline.errors import Condition, SeamlineError, TerminalError, UserError
+from seamline.errors import Condition, TerminalError, UserError
 from seamline.observe.meters import METERS
 from seamline.serving.access.auditlog import AuditLog
 from seamline.serving.access.authentication import Access
@@ -108,7 +108,7 @@ class Gate:
         if refusal is not None:
             METERS.count("seamline_requests_refused_total", status=str(refusal.status))
             self._keep(scope, refusal)
-            said = JSONResponse(error_body(refusal.error), refusal.status, {**refusal.headers, "Connection": "close"})
+            said = JSONResponse(refusal.error.to_json(), refusal.status, {**refusal.headers, "Connection": "close"})
             await said(scope, receive, send)
         else:
             await self._pass(scope, _again(body, receive), send)
@@ -157,7 +157,7 @@ class Gate:
             _log.exception("%s %s", scope["method"], scope["path"])
             message, hint = f"unexpected {type(error).__name__}", "this is a defect: report it, with the role's log"
             told = TerminalError(Condition.UNEXPECTED, message, hint=hint)
-            await JSONResponse(error_body(told), 500)(scope, receive, send)
+            await JSONResponse(told.to_json(), 500)(scope, receive, send)
 
 
 def check_caller(headers: Headers, hosts: Collection[str], address: str) -> None:
@@ -192,12 +192,6 @@ def check_body(method: str, headers: Headers) -> None:
         raise _refusal(400, f"{method} with a body", "a body with POST alone", _MEND)
     if length.isdigit() and int(length) > LARGEST_BODY:
         raise _too_large(f"{int(length):,}")
-
-
-def error_body(error: SeamlineError) -> dict[str, str]:
-    """An error as JSON values."""
-    body = {"condition": error.condition.value, "message": error.message, "detail": error.detail, "hint": error.hint}
-    return body | {"runbook": error.runbook} | ({"where": error.where} if error.where else {})
 
 
 async def _read(receive: Receive) -> bytes:

@@ -1,0 +1,49 @@
+"""The routes of HTTP, behind the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from fastapi import FastAPI
+from starlette.types import StatelessLifespan
+
+from seamline.serving.access.audited import audited
+from seamline.serving.access.auditlog import AuditLog
+from seamline.serving.access.authentication import Access
+from seamline.serving.asking import Asker, Direct
+from seamline.serving.follower import Follower
+from seamline.serving.http.gate import BODY_SECONDS, Gate
+from seamline.serving.http.health_routes import add_health
+from seamline.serving.http.openapi import DescribedRoutes
+from seamline.serving.http.parts import Parts
+from seamline.serving.http.problems import add_problems
+from seamline.serving.http.query_routes import add_queries
+from seamline.serving.http.view_routes import add_views
+
+ROUTES: tuple[Callable[[FastAPI, Parts], None], ...] = (
+    add_queries,
+    add_views,
+    add_health,
+)
+"""Each puts its routes there."""
+
+
+def create_app(
+    follower: Follower,
+    hosts: Collection[str] = (),
+    body_seconds: float = BODY_SECONDS,
+    access: Access | None = None,
+    audit: AuditLog | None = None,
+    asker: Asker | None = None,
+    lifespan: StatelessLifespan[FastAPI] | None = None,
+) -> FastAPI:
+    """The routes over a follower. hosts: names that it may be asked by, beside localhost and the address it has.
+    access: who may ask; None: whoever reaches it. audit: where it is kept who asked what. asker: who answers; None:
+    threads of this process. lifespan: what runs beside the routes, in their loop."""
+    app = DescribedRoutes(title="Seamline", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.add_middleware(Gate, hosts=hosts, seconds=body_seconds, access=access, audit=audit)
+    add_problems(app)
+    parts = Parts(follower, audited(asker or Direct(lambda: follower.serving), audit, "http"), access, audit)
+    for add in ROUTES:
+        add(app, parts)
+    return app

@@ -1,0 +1,25 @@
+"""What the routes are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seamline.serving.access.auditlog import AuditLog
+from seamline.serving.access.authentication import Access
+from seamline.serving.asking import Asker
+from seamline.serving.follower import Follower
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a route may use. Who asks it is `request.state.caller`, which the gate puts there."""
+
+    follower: Follower
+
+    asker: Asker
+    """Who answers; what is asked stands in the audit log."""
+
+    access: Access | None = None
+    """Who may ask; None: whoever reaches it."""
+
+    audit: AuditLog | None = None
