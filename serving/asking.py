@@ -50,6 +50,9 @@ class Ask:
 
     seconds: float | None = None
 
+    saved: str = ""
+    """The name of the saved query that it is."""
+
 
 @dataclass
 class Reply:

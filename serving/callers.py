@@ -28,8 +28,8 @@ class Caller:
     operate: bool = True
     """Whether it may do more than ask."""
 
-    queries: frozenset[str] | None = None
-    """Names of the saved queries that it may ask; None: all."""
+    queries: frozenset[str] = frozenset()
+    """Names of the saved queries that it may ask whatever views these read; those over its own views it may ask too."""
 
     rows: tuple[tuple[str, RowRule], ...] = ()
     """Of views by folded name, which rows it sees; of others all."""

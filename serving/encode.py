@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -20,6 +21,11 @@ from seamline.serving.provenance import Answer
 PROVENANCE = "seamline.provenance"
 WARNINGS = "seamline.warnings"
 """Keys of an Arrow schema's metadata."""
+
+RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""How a cell begins that a spreadsheet takes for a formula, or hides the beginning of one."""
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 
 ROWS = 4096
 """Of a piece of text, at most."""
@@ -84,6 +90,19 @@ def to_csv(schema: pa.Schema, batches: RowBatches, said: AnswerNotes) -> Iterato
     yield _lines([schema.names])
     for piece in _pieces(batches):
         yield _lines(map(cell, row) for row in rows(piece))
+
+
+def to_safe_csv(schema: pa.Schema, batches: RowBatches, said: AnswerNotes) -> Iterator[bytes]:
+    """The same, with `'` before each text that a spreadsheet would take for a formula and run."""
+    yield _lines([map(unrun, schema.names)])
+    for piece in _pieces(batches):
+        yield _lines((unrun(cell(item)) for item in row) for row in rows(piece))
+
+
+def unrun(item: Any) -> Any:
+    """A cell that no spreadsheet runs; numbers, those that are texts too, stay as they are."""
+    runs = isinstance(item, str) and item.startswith(RUN) and not _NUMBER.fullmatch(item)
+    return f"'{item}" if runs else item
 
 
 def to_arrow(schema: pa.Schema, batches: RowBatches, said: AnswerNotes) -> Iterator[bytes]:
@@ -183,6 +202,7 @@ FORMATS: dict[str, Encoding] = {
     "json": Encoding("application/json", to_json, carries_provenance=True),
     "ndjson": Encoding("application/x-ndjson", to_ndjson, carries_provenance=False),
     "csv": Encoding("text/csv; charset=utf-8", to_csv, carries_provenance=False),
+    "csv_safe": Encoding("text/csv; charset=utf-8", to_safe_csv, carries_provenance=False),
     "arrow": Encoding("application/vnd.apache.arrow.stream", to_arrow, carries_provenance=True),
     "parquet": Encoding("application/vnd.apache.parquet", to_parquet, carries_provenance=True),
 }

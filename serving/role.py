@@ -32,6 +32,7 @@ from seamline.serving.asking import Direct
 from seamline.serving.follower import Follower
 from seamline.serving.http.app import create_app
 from seamline.serving.samples import serving_samples
+from seamline.serving.saved import load_queries
 from seamline.serving.serving import Serving
 from seamline.serving.wire.port import open_port
 from seamline.serving.wire.wired import DATABASE
@@ -49,6 +50,7 @@ def run_serving(project: Project) -> None:
     """
     settings = project.settings.serving
     access = Access(tokens_of(project.folder, project.settings), load_policies(project.folder))
+    queries = load_queries(project.folder)
     check_open(settings.host, access)
     certificate = certificate_of(project)
     with ExitStack() as opened:
@@ -79,7 +81,7 @@ def run_serving(project: Project) -> None:
                 yield
 
         named = [settings.host, *settings.hosts]
-        app = create_app(follower, named, access=access, audit=audit, asker=asker, lifespan=besides)
+        app = create_app(follower, named, access=access, audit=audit, asker=asker, lifespan=besides, queries=queries)
         # uvicorn stops on both signals, then raises them again for the handlers that stood before: those do nothing
         opened.enter_context(METERS.reading("serving", lambda: serving_samples(*follower.seen())))
         opened.enter_context(stopping(threading.Event()))

@@ -62,6 +62,7 @@ class _Line:
         self._log, self._began = log, time.perf_counter()
         self._said: dict[str, Any] = {
             "at": clock().isoformat(), "who": ask.caller.name, "door": door, "sql": ask.sql,
+            **({"query": ask.saved} if ask.saved else {}),
             **({"parameters": ask.parameters} if ask.parameters else {}),
             **({"as_of": ask.as_of} if ask.as_of is not None else {}),
             "format": ask.format,

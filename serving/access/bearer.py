@@ -28,13 +28,18 @@ def token_in(authorization: Sequence[str]) -> str | None:
 def check_address(query: bytes) -> None:
     """Raises REQUEST_REFUSED where a secret stands in a request's address, which proxies and histories keep."""
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        if _NAMES.match(name) or value.startswith(PREFIX):
+        if is_secret(name) or value.startswith(PREFIX):
             raise UserError(
                 Condition.REQUEST_REFUSED,
                 "a token in the address",
                 detail="tokens in the header alone: Authorization: Bearer TOKEN",
                 hint="addresses are kept in logs and histories: rotate that token",
             )
+
+
+def is_secret(name: str) -> bool:
+    """Whether a parameter of that name would be taken for one that holds a secret."""
+    return _NAMES.match(name) is not None
 
 
 def challenge(*, sent: bool) -> str:

@@ -66,6 +66,9 @@ class Grant(Value, extra="forbid"):
     views: tuple[str, ...] | None
     """Folded names; None: every view."""
 
+    queries: tuple[str, ...] = ()
+    """Saved queries that it may ask whatever views these read."""
+
     operate: bool
     """Whether it may change things, beside reading."""
 
@@ -91,7 +94,8 @@ class Grant(Value, extra="forbid"):
     @property
     def caller(self) -> Caller:
         """Who asks with it."""
-        return Caller(self.name, None if self.views is None else frozenset(self.views), self.operate)
+        views = None if self.views is None else frozenset(self.views)
+        return Caller(self.name, views, self.operate, frozenset(self.queries))
 
     def check(self, now: datetime) -> None:
         """Raises UNAUTHENTICATED where it holds no more."""
@@ -118,6 +122,7 @@ class Grant(Value, extra="forbid"):
             "name": self.name,
             "state": self.state(now),
             "views": None if self.views is None else [*self.views],
+            "queries": [*self.queries],
             "operate": self.operate,
             "attributes": self.attributes,
             **{key: None if at is None else at.isoformat() for key, at in said.items()},
@@ -187,11 +192,15 @@ def new_token(
     now: datetime,
     *,
     views: Sequence[str] | None,
+    queries: Sequence[str] = (),
     operate: bool = False,
     expires: datetime | None = None,
     attributes: Mapping[str, str] | None = None,
 ) -> Grant:
-    """A token of a text. views: None for all. Raises INPUT_INVALID for a name that cannot be one, or an attribute."""
+    """A token of a text. views: None for all; queries: saved ones, whatever views they read.
+
+    Raises INPUT_INVALID for a name that cannot be one, or an attribute.
+    """
     if NAME.fullmatch(name) is None or name == LOCAL.name:
         raise UserError(
             Condition.INPUT_INVALID,
@@ -210,8 +219,8 @@ def new_token(
             )
     folded = None if views is None else tuple(sorted({fold(view) for view in views}))
     return Grant(
-        name=name, views=folded, operate=operate, attributes=said, made=now, expires=expires,
-        salt=b64encode(salt).decode(), secrets=(secret_of(text, salt),),
+        name=name, views=folded, queries=tuple(sorted({*queries})), operate=operate, attributes=said,
+        made=now, expires=expires, salt=b64encode(salt).decode(), secrets=(secret_of(text, salt),),
     )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ class TokenStore:
         name: str,
         *,
         views: Sequence[str] | None,
+        queries: Sequence[str] = (),
         operate: bool = False,
         lasts: timedelta | None = None,
         attributes: Mapping[str, str] | None = None,
@@ -65,7 +66,9 @@ class TokenStore:
         cannot be one."""
         text, salt, now = token_of(self.random(BYTES)), self.random(SALT_BYTES), self.clock()
         expires = None if lasts is None else now + lasts
-        token = new_token(name, text, salt, now, views=views, operate=operate, expires=expires, attributes=attributes)
+        token = new_token(
+            name, text, salt, now, views=views, queries=queries, operate=operate, expires=expires, attributes=attributes
+        )  # fmt: skip
         self._change(lambda tokens: tokens.created(token))
         return token, text
 

@@ -43,7 +43,7 @@ class QueryBody(BaseModel):
 
     sql: str = Field(description="one SELECT over views")
     parameters: list[BoundValue] | dict[str, BoundValue] = Field([], description="values for $1, $2, …, or for $name")
-    format: str = Field("json", description="json, ndjson, csv, arrow or parquet")
+    format: str = Field("json", description="json, ndjson, csv, csv_safe, arrow or parquet")
     max_rows: Annotated[int, Field(gt=0)] | None = Field(None, description="an answer of more rows is an error")
     timeout: Annotated[float, Field(gt=0)] | None = Field(None, description="seconds")
     as_of: int | None = Field(None, description="the number of a past epoch")
@@ -59,7 +59,11 @@ class QueryBody(BaseModel):
 async def answer(asker: Asker, body: QueryBody, request: Request) -> Response:
     """One answer in the format that was asked for, or 304 where it is what the client has. Raises what `Asker.ask`
     raises."""
-    ask = body.ask(request.state.caller)
+    return await answer_to(asker, body.ask(request.state.caller), request)
+
+
+async def answer_to(asker: Asker, ask: Ask, request: Request) -> Response:
+    """The answer to a question. Raises as `answer`."""
     form = encoding(ask.format)
     tag = etag(asker, ask)
     if tag and tag in _tags(request):

@@ -18,10 +18,13 @@ from seamline.serving.http.openapi import DescribedRoutes
 from seamline.serving.http.parts import Parts
 from seamline.serving.http.problems import add_problems
 from seamline.serving.http.query_routes import add_queries
+from seamline.serving.http.saved_routes import add_saved
 from seamline.serving.http.view_routes import add_views
+from seamline.serving.saved import SavedQueries
 
 ROUTES: tuple[Callable[[FastAPI, Parts], None], ...] = (
     add_queries,
+    add_saved,
     add_views,
     add_health,
 )
@@ -36,14 +39,17 @@ def create_app(
     audit: AuditLog | None = None,
     asker: Asker | None = None,
     lifespan: StatelessLifespan[FastAPI] | None = None,
+    queries: SavedQueries | None = None,
 ) -> FastAPI:
     """The routes over a follower. hosts: names that it may be asked by, beside localhost and the address it has.
     access: who may ask; None: whoever reaches it. audit: where it is kept who asked what. asker: who answers; None:
-    threads of this process. lifespan: what runs beside the routes, in their loop."""
+    threads of this process. lifespan: what runs beside the routes, in their loop. queries: those that are saved."""
     app = DescribedRoutes(title="Seamline", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_middleware(Gate, hosts=hosts, seconds=body_seconds, access=access, audit=audit)
     add_problems(app)
-    parts = Parts(follower, audited(asker or Direct(lambda: follower.serving), audit, "http"), access, audit)
+    parts = Parts(
+        follower, audited(asker or Direct(lambda: follower.serving), audit, "http"), access, audit, queries or {}
+    )
     for add in ROUTES:
         add(app, parts)
     return app

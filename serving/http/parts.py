@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from seamline.serving.access.auditlog import AuditLog
 from seamline.serving.access.authentication import Access
 from seamline.serving.asking import Asker
 from seamline.serving.follower import Follower
+from seamline.serving.saved import SavedQueries
 
 
 @dataclass(frozen=True)
@@ -23,3 +24,6 @@ class Parts:
     """Who may ask; None: whoever reaches it."""
 
     audit: AuditLog | None = None
+
+    queries: SavedQueries = field(default_factory=dict)
+    """The project's saved queries."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -12,6 +14,7 @@ from seamline.errors import Condition, SeamlineError, TransientError, UserError
 
 STATUS_CODES: dict[Condition, int] = {
     Condition.VIEW_UNKNOWN: 404,
+    Condition.QUERY_UNKNOWN: 404,
     Condition.SEAM_HOLE: 409,
     Condition.SEAM_OVERLAP: 409,
     Condition.KERNEL_VERSION: 409,
@@ -42,7 +45,11 @@ def add_problems(app: FastAPI) -> None:
 
 def once(request: Request) -> None:
     """Refuses parameters of the address that a route does not have, or that come twice."""
-    known = {one.alias for one in request.scope["route"].dependant.query_params}
+    check_address_of(request, {one.alias for one in request.scope["route"].dependant.query_params})
+
+
+def check_address_of(request: Request, known: Set[str]) -> None:
+    """Raises INPUT_INVALID for a parameter of the address that is none of these, or comes twice."""
     for name, _ in request.query_params.multi_items():
         if name not in known or len(request.query_params.getlist(name)) > 1:
             wrong = "twice" if name in known else "which is no parameter here"

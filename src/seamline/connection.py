@@ -47,6 +47,31 @@ class AskedView:
     comment: str = ""
 
 
+@dataclass(frozen=True)
+class AskedParameter:
+    """One parameter of a saved query."""
+
+    name: str
+
+    type: str
+    """As `DATE`; docs/http.md says how a text of it is written."""
+
+    default: str | None
+    """As text; None: a value has to be given."""
+
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class AskedQuery:
+    """A saved query that may be asked."""
+
+    name: str
+    comment: str
+    parameters: tuple[AskedParameter, ...]
+    views: tuple[str, ...]
+
+
 class Connection(ABC):
     """Asks the views of one project. Threads may share it. It is closed by `close`, or at the end of a `with`."""
 
@@ -59,6 +84,18 @@ class Connection(ABC):
         Raises UserError (QUERY_INVALID, QUERY_REFUSED, QUERY_TIMEOUT, OUT_OF_RETENTION, …), TransientError
         (VIEW_NOT_READY, STORE_UNAVAILABLE, SERVING_UNAVAILABLE: ask again), TerminalError (SEAM_HOLE, SEAM_OVERLAP, …).
         """
+
+    @abstractmethod
+    def ask(self, name: str, parameters: Mapping[str, Scalar] | None = None, *, as_of: int | None = None) -> Result:
+        """The answer of a saved query of the project (`queries/NAME.sql`). parameters: values by name, of the types
+        that the query declares; those that have a default may be left out.
+
+        Raises as `query` does; UserError INPUT_INVALID for other parameters, QUERY_UNKNOWN for another name.
+        """
+
+    @abstractmethod
+    def queries(self) -> tuple[AskedQuery, ...]:
+        """The saved queries that may be asked, by name."""
 
     @abstractmethod
     def status(self) -> Mapping[str, Any]:
@@ -87,3 +124,11 @@ def _view(name: str, said: Mapping[str, Any]) -> AskedView:
         for column, one in said.get("columns", {}).items()
     )
     return AskedView(name, said["state"], said["error"], columns, said.get("comment", ""))
+
+
+def asked_query(said: Mapping[str, Any]) -> AskedQuery:
+    """A saved query as `/v1/queries` lists it."""
+    parameters = tuple(
+        AskedParameter(one["name"], one["type"], one["default"], one["comment"]) for one in said["parameters"]
+    )
+    return AskedQuery(said["name"], said["comment"], parameters, tuple(said["views"]))

@@ -30,6 +30,14 @@ from seamline.errors import Condition, SeamlineError, TerminalError, TransientEr
 from seamline.lake import Lake
 from seamline.serving.access.authentication import Access
 from seamline.serving.access.store import TokenStore
+from seamline.serving.saved import load_queries
+
+BUSY = """\
+-- Shops by their orders.
+-- $until DATE
+-- $least INTEGER = 1
+SELECT shop, sum(orders)::INT FROM sales WHERE hour < $until GROUP BY shop HAVING sum(orders) >= $least ORDER BY ALL
+"""
 
 Connect = Callable[[], Connection]
 
@@ -48,7 +56,8 @@ class Project:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     folder = tmp_path_factory.mktemp("shop")
     (folder / "seamline.toml").write_text("")
-    for name, text in (("contracts/orders.yaml", CONTRACT), ("views/sales.sql", VIEW), ("views/shops.sql", OTHER)):
+    for name, text in (("contracts/orders.yaml", CONTRACT), ("views/sales.sql", VIEW), ("views/shops.sql", OTHER),
+                       ("queries/busy_shops.sql", BUSY)):  # fmt: skip
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     made = Handmade(folder, VIEW, OTHER, lake=Lake.open(str(folder / "lake")))
@@ -56,7 +65,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         made.epoch(rows(20, first))
     store = TokenStore(folder / "tokens.json", made.clock)
     _, token = store.create("notebook", views=None)
-    role = Role(made, query_seconds=30, access=Access(store))
+    role = Role(made, query_seconds=30, access=Access(store), queries=load_queries(folder))
     role.follower.start()
     wait_until(lambda: role.client.get("/healthz").status_code == 200, 60, "the role is ready")
     yield Project(folder, made, str(role.client.base_url), token)
@@ -123,6 +132,36 @@ def test_views(connection: Connection) -> None:
     assert (sales.name, sales.state, sales.error) == ("sales", "ready", "")
     assert [column.name for column in shops.columns] == ["day", "shop", "orders"]
     assert (shops.columns[1].type, shops.columns[1].exactness) == ("VARCHAR", "exact")
+
+
+def test_saved_queries(connection: Connection) -> None:
+    (busy,) = connection.queries()
+    assert (busy.name, busy.comment, busy.views) == ("busy_shops", "Shops by their orders.", ("sales",))
+    assert [(one.name, one.type, one.default) for one in busy.parameters] == [
+        ("until", "DATE", None), ("least", "INTEGER", "1")
+    ]  # fmt: skip
+    answer = connection.ask("busy_shops", {"until": date(2030, 1, 1), "least": 14})
+    assert answer.rows() == [("shop0", 14)]
+    assert answer.provenance["sales"]["links"]
+    assert connection.ask("busy_shops", {"until": date(2030, 1, 1), "least": 7}, as_of=1).rows()[0] == ("shop0", 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "condition"),
+    [
+        ("busy_shop", {}, "QUERY_UNKNOWN"), ("a b?x=1#y", {}, "QUERY_UNKNOWN"), ("busy_shops", {}, "INPUT_INVALID"),
+        ("busy_shops", {"until": "soon"}, "INPUT_INVALID"), ("busy_shops", {"until": None}, "INPUT_INVALID"),
+    ],
+)  # fmt: skip
+def test_errors_of_saved_queries(
+    connection: Connection, beside: Connection, name: str, said: dict[str, Any], condition: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        connection.ask(name, said)
+    with pytest.raises(UserError) as there:
+        beside.ask(name, said)
+    assert caught.value.condition == condition
+    assert str(caught.value) == str(there.value)
 
 
 WRONG = [
@@ -245,7 +284,7 @@ def test_values_that_json_has_not_go_as_text() -> None:
 def test_the_page_about_it_runs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.folder)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, Any] = {"url": project.url, "token": project.token}
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), names)

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seamline.client.spelling import spelled
-from seamline.connection import Connection, Values
+from seamline.client.spelling import in_address, spelled
+from seamline.connection import AskedQuery, Connection, Scalar, Values, asked_query
 from seamline.result import Result
 from seamline.schemas.project import load_project
+from seamline.serving.callers import LOCAL
+from seamline.serving.parameters import Parameters
+from seamline.serving.saved import allowed_queries, load_queries, saved_query
 from seamline.serving.serving import Serving
 
 
@@ -21,12 +24,25 @@ class Beside(Connection):
         """Raises CONFIG_INVALID and the like where the folder is no project, STORE_UNAVAILABLE without its lake."""
         project = load_project(folder)
         self._serving = Serving(project.lake, project.settings)
+        self._queries = load_queries(project.folder)
         self._looking = threading.Lock()
 
     def query(self, sql: str, parameters: Values = (), *, as_of: int | None = None) -> Result:
         """As `Connection.query` has it."""
+        return self._answered(sql, spelled(parameters), as_of)
+
+    def ask(self, name: str, parameters: Mapping[str, Scalar] | None = None, *, as_of: int | None = None) -> Result:
+        """As `Connection.ask` has it."""
+        saved = saved_query(self._queries, name, LOCAL)
+        return self._answered(saved.sql, saved.values(in_address(parameters or {})), as_of)
+
+    def queries(self) -> tuple[AskedQuery, ...]:
+        """As `Connection.queries` has it."""
+        return tuple(asked_query(one.to_json()) for one in allowed_queries(self._queries, LOCAL))
+
+    def _answered(self, sql: str, parameters: Parameters, as_of: int | None) -> Result:
         self._look()
-        answer = self._serving.query(sql, spelled(parameters), as_of=as_of)
+        answer = self._serving.query(sql, parameters, as_of=as_of)
         for one in answer.provenance.values():
             one.check()
         return Result(answer.table, answer.provenance.to_json(), tuple(answer.warnings))

@@ -6,12 +6,13 @@ import json
 import ssl
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pyarrow as pa
 
-from seamline.client.spelling import spelled
-from seamline.connection import Connection, Values
+from seamline.client.spelling import in_address, spelled
+from seamline.connection import AskedQuery, Connection, Scalar, Values, asked_query
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.result import Result
 from seamline.serving.encode import PROVENANCE, WARNINGS
@@ -43,6 +44,17 @@ class Remote(Connection):
         body |= {"as_of": as_of} if as_of is not None else {}
         body |= {"parameters": spelled(parameters)} if parameters else {}
         return _result(self._said("POST", "/v1/query", json=body).content)
+
+    def ask(self, name: str, parameters: Mapping[str, Scalar] | None = None, *, as_of: int | None = None) -> Result:
+        """As `Connection.ask` has it."""
+        said = {**in_address(parameters or {}), "format": "arrow"} | (
+            {"as_of": str(as_of)} if as_of is not None else {}
+        )
+        return _result(self._said("GET", f"/v1/queries/{quote(name, safe='')}", params=said).content)
+
+    def queries(self) -> tuple[AskedQuery, ...]:
+        """As `Connection.queries` has it."""
+        return tuple(map(asked_query, self._said("GET", "/v1/queries").json()["queries"]))
 
     def status(self) -> Mapping[str, Any]:
         """As `Connection.status` has it."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from seamline.connection import Values
+from seamline.connection import Scalar, Values
 from seamline.errors import Condition, UserError
 
 
@@ -19,6 +19,15 @@ def spelled(parameters: Values) -> Any:
     if isinstance(parameters, str | bytes):
         raise UserError(Condition.INPUT_INVALID, "one text as parameters", hint="write a list of one: [text]")
     return [_spelled(value) for value in parameters]
+
+
+def in_address(parameters: Mapping[str, Scalar]) -> dict[str, str]:
+    """Values of a saved query's parameters as an address has them. Raises INPUT_INVALID for None, which it cannot say,
+    and as `spelled`."""
+    said = {name: _spelled(value) for name, value in parameters.items()}
+    if absent := [name for name, value in said.items() if value is None]:
+        raise UserError(Condition.INPUT_INVALID, f"{absent[0]} is None", hint="leave it out: its default stands then")
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in said.items()}
 
 
 def _spelled(value: Any) -> bool | int | float | str | None:

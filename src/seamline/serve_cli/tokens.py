@@ -20,6 +20,7 @@ from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.serving.access.grants import Grant
 from seamline.serving.access.policies import load_policies
 from seamline.serving.access.store import TokenStore, tokens_of
+from seamline.serving.saved import load_queries
 
 SPAN = re.compile(r"(\d+)\s*([smhdw])")
 WORDS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -38,6 +39,7 @@ def add(app: typer.Typer, program: str = "seamline") -> None:
         epilog=examples(
             f"{program} tokens create grafana --views orders_by_hour,visits --expires 90d",
             f"{program} tokens create notebook --all",
+            f"{program} tokens create kiosk --queries busy_countries",
         )
     )(create)
     tokens.command(name="list", epilog=examples(f"{program} tokens list", f"{program} tokens list --json"))(list_)
@@ -51,6 +53,10 @@ def create(
     views: Annotated[
         str | None,
         typer.Option("--views", metavar="VIEW,...", help="The views it may ask; there are no others for it."),
+    ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option("--queries", metavar="NAME,...", help="Saved queries it may ask, whatever views these read."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="It may ask every view, those too that come later.")] = False,
     operate: Annotated[
@@ -69,12 +75,15 @@ def create(
 ) -> None:
     """Make a token, and print it: it is shown this once, only hashes of it are kept."""
     store = _store(project)
-    named = _views(views, every)
+    saved = _names("--queries", queries)
+    named = _views(views, every, saved)
     lasts = None if expires is None else _span("--expires", expires)
     said = _attributes(attributes or [])
-    token, text = store.create(name, views=named, operate=operate, lasts=lasts, attributes=said)
+    token, text = store.create(name, views=named, queries=saved, operate=operate, lasts=lasts, attributes=said)
     for one in _unheard_of(project, named or ()):
         note(f"warning: no file of this project makes a view {one}")
+    for one in _unsaved(project, saved):
+        note(f"warning: no file of this project is a saved query {one}")
     for view, lacking in _lacking(project, token):
         note(f"warning: the policy of {view} asks for token.{lacking}, which this token lacks: it is NULL there")
     _show_new(store, token, text, as_json)
@@ -89,12 +98,12 @@ def list_(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     elif not found:
         say("no token was made: serving answers this machine alone, and asks nobody who they are")
     else:
-        columns = ("token", "state", "views", "operate", "made", "expires", "former secret until")
+        columns = ("token", "state", "views", "queries", "operate", "made", "expires", "former secret until")
         show_table(
             columns,
             [
-                (one["name"], one["state"], _words(one["views"]), "yes" if one["operate"] else "",
-                 *(_minute(one[key]) for key in ("made", "expires", "former_until")))
+                (one["name"], one["state"], _words(one["views"]), _words(one["queries"]),
+                 "yes" if one["operate"] else "", *(_minute(one[key]) for key in ("made", "expires", "former_until")))
                 for one in found
             ],
         )  # fmt: skip
@@ -130,9 +139,10 @@ def _show_new(store: TokenStore, token: Grant, text: str, as_json: bool) -> None
         show_json({**token.to_json(store.clock()), "token": text})
         return
     say(text)
-    may = "every view" if token.views is None else ", ".join(token.views)
+    may = ["every view"] if token.views is None else [*token.views, *(f"query {one}" for one in token.queries)]
     until = "" if token.expires is None else f", until {token.expires:%Y-%m-%d %H:%M} UTC"
-    note(f"token {token.name} may ask {may}{until}; this is shown once, and only hashes are kept in {store.path}")
+    kept = f"this is shown once, and only hashes are kept in {store.path}"
+    note(f"token {token.name} may ask {', '.join(may)}{until}; {kept}")
 
 
 def _attributes(said: Sequence[str]) -> dict[str, str]:
@@ -150,24 +160,36 @@ def _lacking(folder: Path, token: Grant) -> list[tuple[str, str]]:
     return [
         (view, name)
         for view, policy in load_policies(folder).items()
-        if token.views is None or view in token.views
+        if token.views is None or view in token.views or token.queries
         for name in sorted({name for *_, name in policy.attributes} - token.attributes.keys())
     ]
 
 
-def _views(views: str | None, every: bool) -> list[str] | None:
-    named = [one.strip() for one in (views or "").split(",") if one.strip()]
-    if bool(named) == every:
+def _views(views: str | None, every: bool, queries: Sequence[str]) -> list[str] | None:
+    """None for all. A token of saved queries alone has none."""
+    named = _names("--views", views)
+    if (every and (named or queries)) or not (every or named or queries):
+        also = "--views" if named else "--queries"
         raise UserError(
             Condition.INPUT_INVALID,
-            "--views and --all" if every else "a token for no view",
-            detail="--views VIEW,... or --all",
+            f"{also} and --all" if every else "a token for no view",
+            detail="--views VIEW,... or --all, or --queries NAME,... of saved queries",
             hint="say which views it may ask",
         )
+    return None if every else named
+
+
+def _names(option: str, said: str | None) -> list[str]:
+    named = [one.strip() for one in (said or "").split(",") if one.strip()]
     for one in named:
         if not one.isprintable() or len(one) > 200:
-            raise UserError(Condition.INPUT_INVALID, f"{one[:60]!r} is no view's name", hint="separate names by commas")
-    return None if every else named
+            raise UserError(Condition.INPUT_INVALID, f"{option} {one[:60]!r}", hint="separate names by commas")
+    return named
+
+
+def _unsaved(folder: Path, named: Sequence[str]) -> list[str]:
+    known = load_queries(folder) if named else {}
+    return [one for one in named if one not in known]
 
 
 def _unheard_of(folder: Path, named: Sequence[str]) -> list[str]:
