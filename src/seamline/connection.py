@@ -48,7 +48,7 @@ class AskedView:
 
 
 @dataclass(frozen=True)
-class AskedParameter:
+class NamedParameter:
     """One parameter of a saved query."""
 
     name: str
@@ -63,12 +63,12 @@ class AskedParameter:
 
 
 @dataclass(frozen=True)
-class AskedQuery:
+class NamedQuery:
     """A saved query that may be asked."""
 
     name: str
     comment: str
-    parameters: tuple[AskedParameter, ...]
+    parameters: tuple[NamedParameter, ...]
     views: tuple[str, ...]
 
 
@@ -94,7 +94,7 @@ class Connection(ABC):
         """
 
     @abstractmethod
-    def queries(self) -> tuple[AskedQuery, ...]:
+    def queries(self) -> tuple[NamedQuery, ...]:
         """The saved queries that may be asked, by name."""
 
     @abstractmethod
@@ -126,9 +126,9 @@ def _view(name: str, said: Mapping[str, Any]) -> AskedView:
     return AskedView(name, said["state"], said["error"], columns, said.get("comment", ""))
 
 
-def asked_query(said: Mapping[str, Any]) -> AskedQuery:
+def named_query(said: Mapping[str, Any]) -> NamedQuery:
     """A saved query as `/v1/queries` lists it."""
     parameters = tuple(
-        AskedParameter(one["name"], one["type"], one["default"], one["comment"]) for one in said["parameters"]
+        NamedParameter(one["name"], one["type"], one["default"], one["comment"]) for one in said["parameters"]
     )
-    return AskedQuery(said["name"], said["comment"], parameters, tuple(said["views"]))
+    return NamedQuery(said["name"], said["comment"], parameters, tuple(said["views"]))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seamline.client.spelling import in_address, spelled
-from seamline.connection import AskedQuery, Connection, Scalar, Values, asked_query
+from seamline.connection import Connection, NamedQuery, Scalar, Values, named_query
 from seamline.result import Result
 from seamline.schemas.project import load_project
 from seamline.serving.callers import LOCAL
@@ -36,9 +36,9 @@ class Beside(Connection):
         saved = saved_query(self._queries, name, LOCAL)
         return self._answered(saved.sql, saved.values(in_address(parameters or {})), as_of)
 
-    def queries(self) -> tuple[AskedQuery, ...]:
+    def queries(self) -> tuple[NamedQuery, ...]:
         """As `Connection.queries` has it."""
-        return tuple(asked_query(one.to_json()) for one in allowed_queries(self._queries, LOCAL))
+        return tuple(named_query(one.to_json()) for one in allowed_queries(self._queries, LOCAL))
 
     def _answered(self, sql: str, parameters: Parameters, as_of: int | None) -> Result:
         self._look()

@@ -12,7 +12,7 @@ import httpx
 import pyarrow as pa
 
 from seamline.client.spelling import in_address, spelled
-from seamline.connection import AskedQuery, Connection, Scalar, Values, asked_query
+from seamline.connection import Connection, NamedQuery, Scalar, Values, named_query
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.result import Result
 from seamline.serving.encode import PROVENANCE, WARNINGS
@@ -52,9 +52,9 @@ class Remote(Connection):
         )
         return _result(self._said("GET", f"/v1/queries/{quote(name, safe='')}", params=said).content)
 
-    def queries(self) -> tuple[AskedQuery, ...]:
+    def queries(self) -> tuple[NamedQuery, ...]:
         """As `Connection.queries` has it."""
-        return tuple(map(asked_query, self._said("GET", "/v1/queries").json()["queries"]))
+        return tuple(map(named_query, self._said("GET", "/v1/queries").json()["queries"]))
 
     def status(self) -> Mapping[str, Any]:
         """As `Connection.status` has it."""
