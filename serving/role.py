@@ -76,7 +76,8 @@ def run_serving(project: Project) -> None:
                     await beside.enter_async_context(crew)
                 if postgres is not None:
                     tls = certificate.context if certificate else None
-                    port = open_port(postgres, audited(asker, audit, "postgres"), access, tls, settings.query_seconds)
+                    asked = audited(asker, audit, "postgres")
+                    port = open_port(postgres, asked, access, tls, settings.query_seconds, audit)
                     await beside.enter_async_context(port)
                 yield
 

@@ -32,6 +32,7 @@ from seamline.schemas.catalogue import Catalogue
 from seamline.schemas.views.definition import Definition
 from seamline.segment import check_seam
 from seamline.serving.bounds import BatchFiles, time_keys
+from seamline.serving.breaker import StoreBreaker
 from seamline.serving.callers import LOCAL, Caller
 from seamline.serving.chains import (
     ChainBase,
@@ -74,6 +75,7 @@ class Serving:
         self.pool = Pool(Limits(memory=kernel.memory, threads=kernel.threads), settings.serving.query_seconds)
         self._engine = lake.kernel(kernel.memory, kernel.threads)
         self._lock = threading.RLock()
+        self._breaker = StoreBreaker()
         self.catalogue = Catalogue(lake)
         self._speed: dict[str, SpeedHistory] = {}
         self._archive: dict[str, ArchiveHistory] = {}
@@ -99,20 +101,23 @@ class Serving:
         often all are looked at: a request for each view and stream, and for each 1,000 entries of batch logs.
         """
         with self._lock:
-            was_behind, self._behind = self._behind, True  # until this look has come to its end
-            moved = self._hints.look()
-            changed = self._read(moved, was_behind)
-            self._pauses.catch_up(moved, self.catalogue.states)
-            self._hints.done(moved)
-            if not changed and not was_behind:
-                self._behind = False
-                return False
-            views = self._assemble()
-            apart = [view for view, v in views.items() if isinstance(v, SeamlineError) and is_seam(v)]
-            if apart and self._read(self._logs_of(apart), again=True):
-                views = self._assemble()  # what was missing may have been put, or retired, while this was read
-            self._current, self._behind = Snapshot(views), any(map(_may_pass, views.values()))
-            return True
+            return self._breaker.call(self._look)
+
+    def _look(self) -> bool:
+        was_behind, self._behind = self._behind, True  # until this look has come to its end
+        moved = self._hints.look()
+        changed = self._read(moved, was_behind)
+        self._pauses.catch_up(moved, self.catalogue.states)
+        self._hints.done(moved)
+        if not changed and not was_behind:
+            self._behind = False
+            return False
+        views = self._assemble()
+        apart = [view for view, v in views.items() if isinstance(v, SeamlineError) and is_seam(v)]
+        if apart and self._read(self._logs_of(apart), again=True):
+            views = self._assemble()  # what was missing may have been put, or retired, while this was read
+        self._current, self._behind = Snapshot(views), any(map(_may_pass, views.values()))
+        return True
 
     def snapshot(self, as_of_epoch: int | None = None, views: Iterable[str] | None = None) -> Snapshot:
         """The newest snapshot; or one as of a past epoch (of each view's own stream), for all or some `views`.
@@ -197,18 +202,22 @@ class Serving:
     def status(self, ends: Mapping[str, Frontier] | None = None) -> Status:
         """How far every stream and view is. `ends`: by stream, where Kafka's logs end now, if the caller asked it."""
         with self._lock:
-            for stream in self._speed:
-                if stream in self._archive:
-                    read_on([self._archive[stream]], beyond=True)
-                else:
-                    self._archive[stream] = ArchiveHistory(self.lake.archive_log(stream))
-            for topics in self._topics.values():
-                topics.catch_up()
+            self._breaker.call(self._read_besides)
             return status_of(
                 self._speed, self._archive, self._topics, self._batch, self.catalogue.states, self._current.views,
                 ends or {},
                 {stream: self._writers(stream) for stream in self._speed}, self.clock(),
             )  # fmt: skip
+
+    def _read_besides(self) -> None:
+        """Reads on in the logs that no answer depends on."""
+        for stream in self._speed:
+            if stream in self._archive:
+                read_on([self._archive[stream]], beyond=True)
+            else:
+                self._archive[stream] = ArchiveHistory(self.lake.archive_log(stream))
+        for topics in self._topics.values():
+            topics.catch_up()
 
     def _writers(self, stream: str) -> dict[str, Lease]:
         """Who seems to hold the logs of a stream now."""
@@ -282,7 +291,7 @@ class Serving:
     def _guarded(self, state: Published, as_of: int | None = None) -> ServedView | SeamlineError:
         """One view, or why it cannot answer: one broken view does not stop the others."""
         try:
-            return self._view(state) if as_of is None else self._past(state, as_of)
+            return self._view(state) if as_of is None else self._breaker.call(lambda: self._past(state, as_of))
         except SeamlineError as error:
             return error
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from seamline.clock import system_clock
 from seamline.config import Settings
 from seamline.logs import shift
 from seamline.observe.meters import METERS
@@ -56,6 +57,11 @@ class AuditLog:
             self._lines.put_nowait(line)
         except queue.Full:
             METERS.count(LOST, reason="behind")
+
+    def not_let_in(self, door: str, client: str, request: str, outcome: str, message: str) -> None:
+        """Keeps a line for who came without a token that holds, or with one where it must not stand."""
+        asked = {"door": door, "client": client, "request": request}
+        self.put({"at": system_clock().isoformat(), "who": None, **asked, "outcome": outcome, "message": message})
 
     def close(self) -> None:
         """Ends it, once what waits is written."""

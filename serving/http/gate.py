@@ -19,7 +19,6 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from seamline.clock import system_clock
 from seamline.errors import Condition, TerminalError, UserError
 from seamline.observe.meters import METERS
 from seamline.serving.access.auditlog import AuditLog
@@ -131,12 +130,10 @@ class Gate:
             raise Refusal(503, closed, {"Retry-After": "10"}) from error
 
     def _keep(self, scope: Scope, refusal: Refusal) -> None:
-        """A line for who asks without a token that holds, or with one where it must not stand."""
         if self.audit is not None and refusal.by_token:
             error, (client, _) = refusal.error, scope.get("client") or ("", 0)
-            asked = {"door": "http", "client": client, "request": f"{scope['method']} {scope['path']}"}
-            outcome = {"outcome": str(error.condition), "message": error.message}
-            self.audit.put({"at": system_clock().isoformat(), "who": None, **asked, **outcome})
+            request = f"{scope['method']} {scope['path']}"
+            self.audit.not_let_in("http", client, request, str(error.condition), error.message)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """On to the routes; what they do not expect is logged with its trace, and told as a defect."""

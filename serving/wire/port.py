@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from seamline.serving.access.auditlog import AuditLog
 from seamline.serving.asking import Asker
 from seamline.serving.wire.librarian import Catalogues
 from seamline.serving.wire.listener import Listener
@@ -20,13 +21,15 @@ async def open_port(
     doors: Doors | None = None,
     tls: ssl.SSLContext | None = None,
     grace: float = 30,
+    audit: AuditLog | None = None,
 ) -> AsyncIterator[None]:
     """Answers on a bound socket while the block runs, in its loop.
 
-    `doors`: who may come in; None: whoever reaches the port. At the end, statements that run have `grace` seconds.
+    `doors`: who may come in; None: whoever reaches the port. `audit`: where it is kept who was not.
+    At the end, statements that run have `grace` seconds.
     """
     catalogues = Catalogues(asker.snapshot)
-    listener = Listener(House(lambda: asker, catalogues, doors or Open(), tls), listening)
+    listener = Listener(House(lambda: asker, catalogues, doors or Open(), tls, audit=audit), listening)
     await listener.open()
     try:
         yield

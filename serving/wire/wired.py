@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
-from seamline.errors import SeamlineError
+from seamline.errors import Condition, SeamlineError
+from seamline.serving.access.auditlog import AuditLog
 from seamline.serving.asking import Asker
 from seamline.serving.callers import LOCAL, Caller
 from seamline.serving.wire import protocol, sasl
@@ -90,6 +91,9 @@ class House:
     connections: set[asyncio.Task[None]] = field(default_factory=set)
     busy: set[asyncio.Task[None]] = field(default_factory=set)
     """Those that answer a statement, or stand inside a transaction."""
+
+    audit: AuditLog | None = None
+    """Where it is kept who was not let in."""
 
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     """For the salts of users that there are not."""
@@ -203,7 +207,11 @@ class WireConnection:
         unknown = [name for name in given if name.startswith("_pq_.")]
         if startup.minor or unknown:
             self._send(protocol.negotiated(unknown))
-        await self._let_in(user)
+        try:
+            await self._let_in(user)
+        except WireError as error:
+            self._keep(user, error)
+            raise
         self._send(protocol.AUTHENTICATED)
         variables = self._variables(given, user, database)
         questions = Questions(self._house.asker(), self._house.librarian, lambda: self._house.doors.named(user))
@@ -244,6 +252,12 @@ class WireConnection:
                 hint="a token is the password, its name the user",
             )
         self._send(protocol.sasl(12, word))
+
+    def _keep(self, user: str, error: WireError) -> None:
+        if self._house.audit is not None:
+            client = str((self._writer.get_extra_info("peername") or ("",))[0])
+            outcome = str(Condition.UNAUTHENTICATED)
+            self._house.audit.not_let_in("postgres", client, f"user {user}", outcome, error.message)
 
     async def _secret(self) -> bytes:
         await self._flush()

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import chain, repeat
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from seamline.clock import Clock, system_clock
 from seamline.config import ServingSection
-from seamline.errors import Condition, SeamlineError
+from seamline.errors import Condition, SeamlineError, TransientError
 from seamline.observe.meters import METERS
 from seamline.observe.timed import OK
 from seamline.serving.asking import Ask, Reply
@@ -41,6 +42,9 @@ _log = logging.getLogger("seamline.serving")
 
 TEND_SECONDS = 0.25
 """Between a snapshot and its being given to workers that are idle, at most once in that time."""
+
+READERS = 2
+"""Threads that read what was served in the past: the store may keep them waiting, and nobody else."""
 
 
 def bounds_of(settings: ServingSection, threads: int) -> Bounds:
@@ -76,6 +80,7 @@ class Crew:
             settings.workers, each=settings.caller_queries or settings.workers, queue=settings.queue,
             seconds=settings.queue_seconds,
         )  # fmt: skip
+        self._reading = ThreadPoolExecutor(READERS, "read-the-past")
         self._hiring = asyncio.Lock()
         self._tending = asyncio.Lock()
         self._closing = False
@@ -107,6 +112,7 @@ class Crew:
         for member in self._idle:
             member.kill()
         await asyncio.to_thread(self._forge.close)
+        self._reading.shutdown(wait=False, cancel_futures=True)
         self._served.close()
 
     def publish(self, serving: Serving) -> None:
@@ -157,8 +163,9 @@ class Crew:
         began, outcome = time.perf_counter(), str(Condition.UNEXPECTED)
         try:
             await self._until_reached(ask)
+            past = None if ask.as_of is None else await self._past(ask)
             async with self._member(ask.caller) as member:
-                await self._give(member, ask)
+                await self._give(member, past)
                 task = Errand(replace(ask, at_least=None), self._clock(), self._seconds(ask))
                 async with aclosing(member.query(task)) as pieces:
                     async for piece in pieces:
@@ -172,24 +179,40 @@ class Crew:
             kind = "newest" if ask.as_of is None else "as_of"
             METERS.took("seamline_query_duration_seconds", time.perf_counter() - began, kind=kind, outcome=outcome)
 
-    async def _give(self, member: Member, ask: Ask) -> None:
-        """The snapshot that a question is about. A past one is made for it, of the views that it names."""
+    async def _give(self, member: Member, past: Snapshot | None) -> None:
+        """What is served now; and a past snapshot, for the question that is about it."""
         with self._served.lent() as index:
             await member.give(index)
-        if ask.as_of is not None:
-            views = await member.said(FrameKind.VIEWS, ask, self._seconds(ask))
-            past = await asyncio.to_thread(self._serving().snapshot, ask.as_of, views)
+        if past is not None:
             with await asyncio.to_thread(self._served.also, past) as index:
                 await member.give(index)
+
+    async def _past(self, ask: Ask) -> Snapshot:
+        """The snapshot as of a past epoch, of the views that a question names. No worker is kept while the store is
+        waited for. Raises STORE_UNAVAILABLE where that takes longer than the answer may."""
+        views, seconds = await self._views(ask), self._seconds(ask)
+        reading = asyncio.get_running_loop().run_in_executor(self._reading, self._serving().snapshot, ask.as_of, views)
+        try:
+            return await asyncio.wait_for(reading, seconds)
+        except TimeoutError:
+            raise TransientError(
+                Condition.STORE_UNAVAILABLE, f"epoch {ask.as_of} was not read within {seconds:g} s",
+                hint="ask again, or for the newest answer, which needs no store",
+            ) from None  # fmt: skip
+
+    async def _views(self, ask: Ask) -> list[str]:
+        """The views that a question names, as a worker finds them."""
+        async with self._member(ask.caller) as member:
+            with self._served.lent() as index:
+                await member.give(index)
+            found: list[str] = await member.said(FrameKind.VIEWS, ask, self._seconds(ask))
+            return found
 
     async def _until_reached(self, ask: Ask) -> None:
         """Waits until the newest snapshot covers what the question wants covered. Raises EPOCH_NOT_REACHED."""
         if ask.at_least is None:
             return
-        async with self._member(ask.caller) as member:
-            with self._served.lent() as index:
-                await member.give(index)
-            views = await member.said(FrameKind.VIEWS, ask, self._seconds(ask))
+        views = await self._views(ask)
         try:
             async with asyncio.timeout(self._seconds(ask)):
                 while not covers(self._served.current().snapshot, views, ask.at_least):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,8 +13,10 @@ import psycopg
 import pytest
 from certificates import make_certificate
 from handmade import OTHER, VIEW, Handmade, rows
+from waiting import wait_until
 from wireport import Port
 
+from seamline.serving.access.auditlog import AuditLog
 from seamline.serving.access.authentication import Access
 from seamline.serving.access.certificate import Certificate
 from seamline.serving.access.policies import parse_policy
@@ -32,6 +35,8 @@ class Kept:
 
     secrets: dict[str, tuple[str, str]]
     """By kind: the user, and the password."""
+
+    audit: Path | None = None
 
     def connect(self, kind: str, **more: Any) -> psycopg.Connection[Any]:
         user, password = self.secrets[kind]
@@ -68,9 +73,11 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     store = TokenStore(folder / "tokens.json", made.clock)
     known = secrets(store, made.clock)
     policy = parse_policy("sales", "shop = coalesce(token.shop, shop)", "sales.sql")
-    port = Port(made, doors=Access(store, {"sales": policy}))
-    yield Kept(port, store, known)
+    log = AuditLog(folder / "audit.jsonl", masked=False, most=1 << 20, keep=1)
+    port = Port(made, doors=Access(store, {"sales": policy}), audit=log)
+    yield Kept(port, store, known, folder / "audit.jsonl")
     port.close()
+    log.close()
 
 
 @pytest.mark.parametrize(
@@ -82,6 +89,27 @@ def test_who_is_not_let_in(kept: Kept, kind: str) -> None:
     assert "seam_" not in str(caught.value)
     if kind != "none":  # libpq does not even ask
         assert "authentication failed" in str(caught.value)
+        user, _ = kept.secrets[kind]
+        wait_until(lambda: any(f"user {user}" == line["request"] for line in refused(kept)), 10, "a line says so")
+
+
+def test_the_audit_log_has_who_was_not_let_in_and_no_password(kept: Kept) -> None:
+    with pytest.raises(psycopg.OperationalError):
+        kept.connect("every", user=kept.secrets["sales"][1])  # a token where the name belongs
+    wait_until(lambda: any("user seam_***" in line["request"] for line in refused(kept)), 10, "a line says so")
+    assert kept.audit is not None
+    assert not [text for _, text in kept.secrets.values() if text and text in kept.audit.read_text()]
+    (line, *_) = refused(kept)
+    assert {**line, "at": "", "request": "", "message": ""} == {
+        "at": "", "who": None, "door": "postgres", "client": "127.0.0.1", "request": "", "outcome": "UNAUTHENTICATED",
+        "message": "",
+    }  # fmt: skip
+
+
+def refused(kept: Kept) -> list[dict[str, Any]]:
+    assert kept.audit is not None
+    text = kept.audit.read_text() if kept.audit.exists() else ""
+    return [line for line in map(json.loads, text.splitlines()) if line["who"] is None]
 
 
 @pytest.mark.parametrize("kind", ["every", "rotated", "rotated, its new secret", "sales"])

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -88,3 +89,20 @@ def test_rows_come_as_they_are_served(port: WorkersPort) -> None:
         with connected(port) as mine, mine.cursor(binary=binary) as cursor:
             found = cursor.execute(sql).fetchall()
         assert [dict(zip(wanted[0], row, strict=True)) for row in found] == wanted
+
+
+def test_a_port_that_closes_lets_the_statement_that_runs_come_to_its_end(tmp_path: Path) -> None:
+    made = Handmade(tmp_path, VIEW)
+    made.epoch(rows(20))
+    opened = WorkersPort(made)
+    with connected(opened) as busy, connected(opened) as idle, ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(busy.execute, "SELECT sum(hash(x) % 7)::BIGINT > 0 FROM range(60000000) t(x)")
+        wait_until(lambda: opened.house.busy, 10, "the statement runs")
+        closing = pool.submit(opened.close)
+        assert slow.result(30).fetchall() == [(True,)]
+        closing.result(30)
+        for one in (busy, idle):
+            with pytest.raises(psycopg.OperationalError):
+                one.execute("SELECT 1")
+    with pytest.raises(psycopg.OperationalError):
+        connected(opened)
