@@ -73,7 +73,7 @@ class Serving:
         self.clock = clock
         kernel = settings.kernel
         self.pool = Pool(Limits(memory=kernel.memory, threads=kernel.threads), settings.serving.query_seconds)
-        self._engine = lake.kernel(kernel.memory, kernel.threads)
+        self.engine = lake.kernel(kernel.memory, kernel.threads)
         self._lock = threading.RLock()
         self._breaker = StoreBreaker()
         self.catalogue = Catalogue(lake)
@@ -172,20 +172,24 @@ class Serving:
                 view.batch.prepare()
 
     def read_since(self, view: str, frontier: Frontier) -> pa.Table | None:
-        """The partial rows of what the newest snapshot of a view has read from a frontier on; None where no epochs lead
-        on from there any more. Reads what these epochs hold. Raises like `Snapshot.view`."""
+        """`rows_since` of the newest snapshot. Raises like `Snapshot.view`."""
+        return self.rows_since(self._current.view(view), frontier)
+
+    def rows_since(self, served: ServedView, frontier: Frontier) -> pa.Table | None:
+        """The partial rows of what a served view has read from a frontier on, merged; None where no epochs lead on from
+        there any more. Reads what these epochs hold."""
         with self._lock:
-            served, history = self._current.view(view), self._speed[self._current.view(view).stream]
+            definition, history = served.definition, self._speed[served.stream]
             if frontier == served.chain.reached:
-                return self._of(served.definition).merge([])
+                return self._of(definition).merge([])
             try:
                 base = ChainBase(None, frontier)
-                chain = chain_from(view, served.definition.hash, base, history, served.chain.reached)
+                chain = chain_from(definition.view, definition.hash, base, history, served.chain.reached)
             except SeamlineError as error:
                 if not is_seam(error):
                     raise
                 return None
-            return self._of(served.definition).load(chain.segments).table
+            return self._of(definition).load(chain.segments).table
 
     def served(self) -> dict[str, tuple[ViewStatus, BatchHistory | None]]:
         """How each view is and its definition's versions, as of the last look: nothing is read, and no look waits."""
@@ -405,11 +409,11 @@ class Serving:
         )  # fmt: skip
 
     def _rows(self, definition: Definition, path: str) -> pa.Table:
-        return self._engine.run(f"SELECT {stored(definition)} FROM {parquet([path])}")
+        return self.engine.run(f"SELECT {stored(definition)} FROM {parquet([path])}")
 
     def _of(self, definition: Definition) -> Partials:
         if definition.hash not in self._partials:
-            self._partials[definition.hash] = Partials(self.lake, self._engine, definition)
+            self._partials[definition.hash] = Partials(self.lake, self.engine, definition)
         return self._partials[definition.hash]
 
 
