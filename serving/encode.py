@@ -78,6 +78,11 @@ def to_json(schema: pa.Schema, batches: RowBatches, said: AnswerNotes) -> Iterat
     yield f'], "provenance": {_json(said.provenance)}, "warnings": {_json(said.warnings)}}}'.encode()
 
 
+def before_provenance(answer: bytes) -> bytes:
+    """Of an answer as `to_json` writes it, what does not depend on when it was asked: its columns and rows."""
+    return answer.rpartition(b'], "provenance": {')[0]
+
+
 def to_ndjson(schema: pa.Schema, batches: RowBatches, said: AnswerNotes) -> Iterator[bytes]:
     """One object a line, by column name; of equal names the later are numbered."""
     names = distinct(schema.names)

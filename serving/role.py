@@ -82,11 +82,15 @@ def run_serving(project: Project) -> None:
                 yield
 
         named = [settings.host, *settings.hosts]
-        app = create_app(follower, named, access=access, audit=audit, asker=asker, lifespan=besides, queries=queries)
+        app = create_app(
+            follower, named, access=access, audit=audit, asker=asker, lifespan=besides, queries=queries,
+            settings=settings, ending=lambda: server.should_exit,
+        )  # fmt: skip
+        server = _server(app, certificate, settings.query_seconds)
         # uvicorn stops on both signals, then raises them again for the handlers that stood before: those do nothing
         opened.enter_context(METERS.reading("serving", lambda: serving_samples(*follower.seen())))
         opened.enter_context(stopping(threading.Event()))
-        _server(app, certificate, settings.query_seconds).run(sockets=[http])
+        server.run(sockets=[http])
 
 
 def crew_of(project: Project, serving: Callable[[], Serving], platform: str = sys.platform) -> Crew | None:

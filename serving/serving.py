@@ -191,6 +191,13 @@ class Serving:
                 return None
             return self._of(definition).load(chain.segments).table
 
+    def reached_at(self, stream: str, epoch: int) -> Frontier | None:
+        """Where an epoch of a stream ended; None where it is not known any more."""
+        with self._lock:
+            history = self._speed.get(stream)
+            found = history.epochs.get(epoch) if history else None
+            return found.end if found else None
+
     def served(self) -> dict[str, tuple[ViewStatus, BatchHistory | None]]:
         """How each view is and its definition's versions, as of the last look: nothing is read, and no look waits."""
         views, found = self._current.views, {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from seamline.serving.access.auditlog import AuditLog
 from seamline.serving.access.authentication import Access
 from seamline.serving.asking import Asker
 from seamline.serving.follower import Follower
+from seamline.serving.live.feeds import Feeds
 from seamline.serving.saved import SavedQueries
 
 
@@ -20,6 +22,9 @@ class Parts:
     asker: Asker
     """Who answers; what is asked stands in the audit log."""
 
+    feeds: Feeds
+    """What is followed."""
+
     access: Access | None = None
     """Who may ask; None: whoever reaches it."""
 
@@ -27,3 +32,9 @@ class Parts:
 
     queries: SavedQueries = field(default_factory=dict)
     """The project's saved queries."""
+
+    live_rows: int = 100_000  # as serving.live_rows
+    """Of an answer that is followed, at most."""
+
+    ending: Callable[[], bool] = lambda: False
+    """Whether the role is to end."""

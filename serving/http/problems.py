@@ -15,6 +15,7 @@ from seamline.errors import Condition, SeamlineError, TransientError, UserError
 STATUS_CODES: dict[Condition, int] = {
     Condition.VIEW_UNKNOWN: 404,
     Condition.QUERY_UNKNOWN: 404,
+    Condition.LIMIT_REACHED: 429,
     Condition.SEAM_HOLE: 409,
     Condition.SEAM_OVERLAP: 409,
     Condition.KERNEL_VERSION: 409,
@@ -63,7 +64,7 @@ async def _on_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, SeamlineError):
         raise error
     code = status_code(error)
-    headers = {"Retry-After": "1"} if code == 503 else None
+    headers = {"Retry-After": "1"} if code in (429, 503) else None
     return JSONResponse(error.to_json(), status_code=code, headers=headers)
 
 

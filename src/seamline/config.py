@@ -160,6 +160,9 @@ class ServingSection(Section):
     queue_seconds: Positive = Field(10, description="seconds that one waits at most")
     max_rows: Positive = Field(50_000_000, description="rows of one answer")
     max_mb: Positive = Field(512, description="MiB of one answer, as it is sent")
+    live: Positive = Field(256, description="live questions that are followed at a time")
+    caller_live: int = Field(0, ge=0, description="live questions of one caller; 0: as many as there may be")
+    live_rows: Positive = Field(100_000, description="rows of an answer that is followed")
     ready_lag_seconds: int = Field(
         0, ge=0, description="seconds behind the newest record from which on /readyz says no; 0: whatever the lag is"
     )

@@ -39,6 +39,8 @@ LOOKS = 3
 SELDOM = {
     "seamline_audit_lines_lost_total",
     "seamline_catalogue_refused_total",
+    "seamline_live_evaluations_total",
+    "seamline_live_events_total",
     "seamline_requests_refused_total",
     "seamline_view_run_begun_timestamp_seconds",
 }

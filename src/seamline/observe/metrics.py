@@ -144,6 +144,12 @@ _ALL = (
            "Of its steps: parse (and check), bind (to a snapshot; choose files), run.", ("step",), (SERVING,), SHORT),
     Metric("seamline_requests_refused_total", "counter",
            "HTTP requests that were answered before a route saw them, by status.", ("status",), (SERVING,)),
+    Metric("seamline_live_events_total", "counter",
+           "Events that were sent to those who follow a question: answer, changes, same, failed or end.", ("kind",),
+           (SERVING,)),
+    Metric("seamline_live_evaluations_total", "counter",
+           "How often a question that is followed was looked at: for all who follow it, its answer or its changes; for "
+           "one who comes back, the changes since.", ("kind",), (SERVING,)),
     Metric("seamline_audit_lines_lost_total", "counter",
            "Lines of the audit log that are lost: unwritable, as where the disk is full, or behind, where more came.",
            ("reason",), (SERVING,)),
