@@ -53,6 +53,15 @@ class Ask:
     saved: str = ""
     """The name of the saved query that it is."""
 
+    def within(self, seconds: float) -> float:
+        """How long it may take, where so long is the most for anybody."""
+        return min(seconds, self.seconds or seconds, self.caller.limits.seconds or seconds)
+
+    @property
+    def most_rows(self) -> int | None:
+        """Of its answer; None: as the settings say."""
+        return min((one for one in (self.max_rows, self.caller.limits.rows) if one is not None), default=None)
+
 
 @dataclass
 class Reply:
@@ -127,7 +136,7 @@ class Direct:
         if ask.at_least is None:
             return
         serving, clock = self._serving(), asyncio.get_running_loop()
-        seconds = min(ask.seconds or serving.pool.seconds, serving.pool.seconds)
+        seconds = ask.within(serving.pool.seconds)
         query, until = Query(ask.sql, serving.pool, ask.parameters), clock.time() + seconds
         while not covers(now := self.snapshot(ask.caller), query.views(now), ask.at_least):
             if clock.time() > until:
@@ -135,10 +144,15 @@ class Direct:
             await asyncio.sleep(LOOK)
 
     def _answered(self, ask: Ask, encode: Callable[[Answer], bytes]) -> tuple[Answer, bytes]:
-        answer = self._serving().query(ask.sql, ask.parameters, as_of=ask.as_of, caller=ask.caller, seconds=ask.seconds)
-        if ask.max_rows is not None and answer.table.num_rows > ask.max_rows:
-            raise too_many_rows(ask.max_rows)
-        return answer, encode(answer)
+        serving = self._serving()
+        seconds = ask.within(serving.pool.seconds)
+        answer = serving.query(ask.sql, ask.parameters, as_of=ask.as_of, caller=ask.caller, seconds=seconds)
+        if ask.most_rows is not None and answer.table.num_rows > ask.most_rows:
+            raise too_many_rows(ask.most_rows)
+        written, most = encode(answer), ask.caller.limits.mb
+        if most is not None and len(written) > most << 20:
+            raise too_large(most)
+        return answer, written
 
 
 def too_many_rows(allowed: int) -> UserError:
@@ -146,6 +160,14 @@ def too_many_rows(allowed: int) -> UserError:
     return UserError(
         Condition.QUERY_REFUSED, f"an answer of more than {allowed:,} rows", detail=f"{allowed:,} rows",
         hint="add LIMIT, aggregate further, or allow more",
+    )  # fmt: skip
+
+
+def too_large(megabytes: int) -> UserError:
+    """An answer of more bytes than may be sent."""
+    return UserError(
+        Condition.QUERY_REFUSED, f"an answer of more than {megabytes} MiB", detail=f"{megabytes} MiB",
+        hint="add LIMIT, aggregate further, or ask for more (serving.max_mb, or the token's own limit)",
     )  # fmt: skip
 
 

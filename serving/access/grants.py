@@ -20,7 +20,7 @@ from seamline.entries.base import Value
 from seamline.errors import Condition, UserError
 from seamline.kernel import fold
 from seamline.serving.access.scram import ITERATIONS, ScramKeys, ScramVerifier, scram_keys
-from seamline.serving.callers import LOCAL, Caller
+from seamline.serving.callers import LOCAL, UNLIMITED, Caller, CallerLimits
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 """A token's name: it is the user of a Postgres client too, which takes 63 characters."""
@@ -69,6 +69,8 @@ class Grant(Value, extra="forbid"):
     queries: tuple[str, ...] = ()
     """Saved queries that it may ask whatever views these read."""
 
+    limits: CallerLimits = UNLIMITED
+
     operate: bool
     """Whether it may change things, beside reading."""
 
@@ -95,7 +97,7 @@ class Grant(Value, extra="forbid"):
     def caller(self) -> Caller:
         """Who asks with it."""
         views = None if self.views is None else frozenset(self.views)
-        return Caller(self.name, views, self.operate, frozenset(self.queries))
+        return Caller(self.name, views, self.operate, frozenset(self.queries), limits=self.limits)
 
     def check(self, now: datetime) -> None:
         """Raises UNAUTHENTICATED where it holds no more."""
@@ -123,6 +125,7 @@ class Grant(Value, extra="forbid"):
             "state": self.state(now),
             "views": None if self.views is None else [*self.views],
             "queries": [*self.queries],
+            "limits": self.limits.model_dump(exclude_none=True),
             "operate": self.operate,
             "attributes": self.attributes,
             **{key: None if at is None else at.isoformat() for key, at in said.items()},
@@ -193,6 +196,7 @@ def new_token(
     *,
     views: Sequence[str] | None,
     queries: Sequence[str] = (),
+    limits: CallerLimits = UNLIMITED,
     operate: bool = False,
     expires: datetime | None = None,
     attributes: Mapping[str, str] | None = None,
@@ -219,7 +223,7 @@ def new_token(
             )
     folded = None if views is None else tuple(sorted({fold(view) for view in views}))
     return Grant(
-        name=name, views=folded, queries=tuple(sorted({*queries})), operate=operate, attributes=said,
+        name=name, views=folded, queries=tuple(sorted({*queries})), limits=limits, operate=operate, attributes=said,
         made=now, expires=expires, salt=b64encode(salt).decode(), secrets=(secret_of(text, salt),),
     )  # fmt: skip
 

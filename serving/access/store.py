@@ -19,6 +19,7 @@ from seamline.private import made, put_whole
 from seamline.schemas.project import STATE
 from seamline.serving.access.grants import Grant, Tokens, new_token
 from seamline.serving.access.scram import SALT_BYTES
+from seamline.serving.callers import UNLIMITED, CallerLimits
 from seamline.tokentext import BYTES, token_of
 
 FILE = "tokens.json"
@@ -58,6 +59,7 @@ class TokenStore:
         *,
         views: Sequence[str] | None,
         queries: Sequence[str] = (),
+        limits: CallerLimits = UNLIMITED,
         operate: bool = False,
         lasts: timedelta | None = None,
         attributes: Mapping[str, str] | None = None,
@@ -67,7 +69,8 @@ class TokenStore:
         text, salt, now = token_of(self.random(BYTES)), self.random(SALT_BYTES), self.clock()
         expires = None if lasts is None else now + lasts
         token = new_token(
-            name, text, salt, now, views=views, queries=queries, operate=operate, expires=expires, attributes=attributes
+            name, text, salt, now, views=views, queries=queries, limits=limits, operate=operate,
+            expires=expires, attributes=attributes,
         )  # fmt: skip
         self._change(lambda tokens: tokens.created(token))
         return token, text

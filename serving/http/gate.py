@@ -14,7 +14,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +24,7 @@ from seamline.serving.access.auditlog import AuditLog
 from seamline.serving.access.authentication import Access
 from seamline.serving.access.bearer import challenge, check_address, token_in
 from seamline.serving.callers import LOCAL, Caller
+from seamline.serving.http.problem import Problem
 
 LARGEST_BODY = 1 << 20
 """Bytes of a request: ten times a query's characters, whatever JSON makes of them."""
@@ -35,6 +35,9 @@ BODY_SECONDS = 10.0
 JSON = "application/json"
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 """No browser is to take an answer for something else than it says."""
+
+NO_STORE = (b"cache-control", b"no-store")
+"""Nobody is to keep an answer, unless a route says how."""
 
 OPEN = ("/healthz", "/readyz")
 """What is told to anybody: it says nothing of what is served."""
@@ -107,7 +110,7 @@ class Gate:
         if refusal is not None:
             METERS.count("seamline_requests_refused_total", status=str(refusal.status))
             self._keep(scope, refusal)
-            said = JSONResponse(refusal.error.to_json(), refusal.status, {**refusal.headers, "Connection": "close"})
+            said = Problem(refusal.error, refusal.status, {**refusal.headers, "Connection": "close"})
             await said(scope, receive, send)
         else:
             await self._pass(scope, _again(body, receive), send)
@@ -143,7 +146,9 @@ class Gate:
             nonlocal begun
             begun = True
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), NOSNIFF]}
+                headers = list(message.get("headers", ()))
+                kept = any(name.lower() == NO_STORE[0] for name, _ in headers)
+                message = {**message, "headers": [*headers, NOSNIFF, *([] if kept else [NO_STORE])]}
             await send(message)
 
         try:
@@ -154,7 +159,7 @@ class Gate:
             _log.exception("%s %s", scope["method"], scope["path"])
             message, hint = f"unexpected {type(error).__name__}", "this is a defect: report it, with the role's log"
             told = TerminalError(Condition.UNEXPECTED, message, hint=hint)
-            await JSONResponse(told.to_json(), 500)(scope, receive, send)
+            await Problem(told, 500)(scope, receive, send)
 
 
 def check_caller(headers: Headers, hosts: Collection[str], address: str) -> None:

@@ -12,17 +12,19 @@ from seamline.serving.freshness import lag_seconds
 from seamline.serving.http.parts import Parts
 from seamline.serving.http.problems import once
 
+NOT_READY: dict[int | str, dict[str, Any]] = {503: {"description": "Not ready", "content": {"application/json": {}}}}
+
 
 def add_health(app: FastAPI, parts: Parts) -> None:
     """`/healthz` and `/readyz`."""
     follower = parts.follower
 
-    @app.get("/healthz", dependencies=[Depends(once)])
+    @app.get("/healthz", responses=NOT_READY, dependencies=[Depends(once)])
     async def healthz() -> Response:
         code, body = follower.health()
         return JSONResponse(_shown(body, parts), status_code=code)
 
-    @app.get("/readyz", dependencies=[Depends(once)])
+    @app.get("/readyz", responses=NOT_READY, dependencies=[Depends(once)])
     async def readyz() -> Response:
         code, body = follower.health()
         lag = lag_seconds(parts.asker.snapshot(LOCAL), follower.clock()) if code == 200 else None

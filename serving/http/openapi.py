@@ -7,12 +7,13 @@ from typing import Any
 from fastapi import FastAPI
 
 from seamline.serving.encode import FORMATS
+from seamline.serving.http.problem import MEDIA
 
-FIELDS = ("condition", "message", "detail", "hint", "runbook")
+FIELDS = ("type", "title", "status", "condition", "message", "detail", "hint", "runbook")
 ERROR = {
     "type": "object",
     "required": list(FIELDS),
-    "properties": {name: {"type": "string"} for name in (*FIELDS, "where")},
+    "properties": {name: {"type": "integer" if name == "status" else "string"} for name in (*FIELDS, "where")},
 }
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -37,6 +38,6 @@ class DescribedRoutes(FastAPI):
             for operation in path.values():
                 operation["responses"].pop("422", None)
                 for codes in ("4XX", "5XX"):
-                    content = {"application/json": {"schema": ERROR}}
+                    content = {MEDIA: {"schema": ERROR}}
                     operation["responses"][codes] = {"description": "An error", "content": content}
         return made

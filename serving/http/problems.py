@@ -6,11 +6,12 @@ from collections.abc import Set
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from seamline.errors import Condition, SeamlineError, TransientError, UserError
+from seamline.serving.http.problem import Problem
 
 STATUS_CODES: dict[Condition, int] = {
     Condition.VIEW_UNKNOWN: 404,
@@ -65,7 +66,7 @@ async def _on_error(request: Request, error: Exception) -> Response:
         raise error
     code = status_code(error)
     headers = {"Retry-After": "1"} if code in (429, 503) else None
-    return JSONResponse(error.to_json(), status_code=code, headers=headers)
+    return Problem(error, code, headers)
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
@@ -73,7 +74,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     named = ".".join(str(part) for part in first["loc"] if part not in ("body", "query")) or "the request"
     allowed = ", ".join(_parameters(request.scope["route"]))
     wrong = UserError(Condition.INPUT_INVALID, f"{named}: {first['msg']}", detail=allowed, hint=_MEND)
-    return JSONResponse(wrong.to_json(), status_code=400)
+    return Problem(wrong, 400)
 
 
 def _parameters(route: APIRoute) -> list[str]:
@@ -90,4 +91,4 @@ async def _on_http(request: Request, error: Exception) -> Response:
         Condition.INPUT_INVALID, f"{request.method} {request.url.path}", detail=allowed,
         hint="docs/http.md describes the routes",
     )  # fmt: skip
-    return JSONResponse(wrong.to_json(), status_code=code, headers=headers)
+    return Problem(wrong, code, headers)

@@ -59,6 +59,7 @@ SQLSTATES: dict[Condition, str] = {
     Condition.KERNEL_VERSION: "55000",
     Condition.KERNEL_MEMORY: "53200",
     Condition.SERVING_BUSY: "53300",
+    Condition.LIMIT_REACHED: "53300",
     Condition.EPOCH_NOT_REACHED: "55000",
     Condition.QUERY_LOST: "57P02",
     Condition.STORE_UNAVAILABLE: "58030",

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from seamline.errors import Condition, TransientError
+from seamline.serving.callers import UNLIMITED, CallerLimits
 
 
 class Admission:
@@ -23,21 +24,25 @@ class Admission:
         self._queue = queue
         self._seconds = seconds
         self._taken: Counter[str] = Counter()
+        self._own: dict[str, int] = {}
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
-    async def admitted(self, caller: str) -> AsyncIterator[None]:
-        """Inside the block a place is taken. Raises SERVING_BUSY."""
-        await self._enter(caller)
+    async def admitted(self, caller: str, limits: CallerLimits = UNLIMITED) -> AsyncIterator[None]:
+        """Inside the block a place is taken. Raises SERVING_BUSY; LIMIT_REACHED for a limit of the caller's own."""
+        self._own[caller] = limits.queries or self._each
+        await self._enter(caller, limits.queue)
         try:
             yield
         finally:
             self._leave(caller)
 
-    async def _enter(self, caller: str) -> None:
+    async def _enter(self, caller: str, queue: int | None) -> None:
         if self._may(caller):
             self._take(caller)
             return
+        if queue is not None and len(self._waiting.get(caller, ())) >= queue:
+            raise _own(f"{queue} queries of {caller} wait already" if queue else f"no worker is free for {caller}")
         if sum(map(len, self._waiting.values())) >= self._queue:
             raise _busy(f"{self._queue} queries wait already" if self._queue else "all workers are taken")
         turn = asyncio.get_running_loop().create_future()
@@ -48,7 +53,9 @@ class Admission:
         except BaseException as error:
             self._give_up(caller, turn)
             if isinstance(error, TimeoutError):
-                raise _busy(f"no worker became free within {self._seconds:g} s") from None
+                late = f"no worker became free within {self._seconds:g} s"
+                own = self._taken[caller] >= self._own[caller]
+                raise (_own(f"{late}: {self._own[caller]} of {caller} run") if own else _busy(late)) from None
             raise
 
     def _give_up(self, caller: str, turn: asyncio.Future[None]) -> None:
@@ -59,7 +66,7 @@ class Admission:
             self._waiting[caller].remove(turn)
 
     def _may(self, caller: str) -> bool:
-        return self._free > 0 and self._taken[caller] < self._each
+        return self._free > 0 and self._taken[caller] < self._own.get(caller, self._each)
 
     def _take(self, caller: str) -> None:
         self._free -= 1
@@ -81,6 +88,13 @@ class Admission:
                 self._waiting.move_to_end(caller)
                 return turns.popleft()
         return None
+
+
+def _own(message: str) -> TransientError:
+    return TransientError(
+        Condition.LIMIT_REACHED, message, detail="as many as the token, or serving.caller_queries, allows",
+        hint="ask for less at a time, or ask who operates this role for more",
+    )  # fmt: skip
 
 
 def _busy(message: str) -> TransientError:

@@ -225,7 +225,7 @@ class Crew:
     @asynccontextmanager
     async def _member(self, caller: Caller) -> AsyncIterator[Member]:
         """A worker for one question, when it is the caller's turn. Raises SERVING_BUSY."""
-        async with self._admission.admitted(caller.name):
+        async with self._admission.admitted(caller.name, caller.limits):
             member = await self._living()
             try:
                 yield member
@@ -299,7 +299,7 @@ class Crew:
         task.add_done_callback(self._tasks.discard)
 
     def _seconds(self, ask: Ask) -> float:
-        return min(ask.seconds or self._settings.query_seconds, self._settings.query_seconds)
+        return ask.within(self._settings.query_seconds)
 
 
 async def _chunks(pieces: Ahead[Begun | bytes | int], rows: list[int]) -> AsyncGenerator[bytes, None]:

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from seamline.errors import Condition, SeamlineError, TerminalError, UserError
 from seamline.kernel import Limits
-from seamline.serving.asking import Ask, too_many_rows
+from seamline.serving.asking import Ask, too_large, too_many_rows
 from seamline.serving.deadline import AGAIN, interrupt_all
 from seamline.serving.encode import AnswerNotes, encoding
 from seamline.serving.failures import MEMORY
@@ -82,9 +82,29 @@ def work(connection: socket.socket, bounds: Bounds) -> None:
 
 def bound_memory(megabytes: int) -> None:
     """No more private memory than what is used now and so many MiB: what asks for more fails."""
-    used = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
-    most = int(used.split()[1]) * 1024 + (megabytes << 20)
+    most = _used() + (megabytes << 20)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+@contextmanager
+def less_memory(megabytes: int | None) -> Iterator[None]:
+    """Inside the block no more than what is used now and so many MiB, and never more than `bound_memory` said. None:
+    as that said."""
+    if megabytes is None:
+        yield
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (min(most, _used() + (megabytes << 20)), most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def _used() -> int:
+    """Bytes of private memory."""
+    used = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
+    return int(used.split()[1]) * 1024
 
 
 class Worker:
@@ -112,8 +132,9 @@ class Worker:
                 self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        if is_memory(error):
-            self._send(FrameKind.SPENT, error_data(out_of_memory(self._bounds.memory_mb)))
+        if isinstance(error, SpentError) or is_memory(error):
+            own = error.megabytes if isinstance(error, SpentError) else self._bounds.memory_mb
+            self._send(FrameKind.SPENT, error_data(out_of_memory(own)))
         elif isinstance(error, SeamlineError):
             self._send(FrameKind.ERROR, error_data(error))
         else:
@@ -155,7 +176,18 @@ class Worker:
             found = described(given.sql, self._pool, self._snapshot.seen_by(given.caller))
             self._send(FrameKind.SAID, said([schema_text(found.columns), found.kinds, found.parameters]))
         else:
-            self._query(given)
+            own = given.ask.caller.limits.memory_mb
+            with less_memory(own):
+                self._within(min(self._bounds.memory_mb, own or self._bounds.memory_mb), given)
+
+    def _within(self, megabytes: int, task: Errand) -> None:
+        """Raises SpentError where that is too little memory."""
+        try:
+            self._query(task)
+        except Exception as error:
+            if not is_memory(error):
+                raise
+            raise SpentError(megabytes) from error
 
     def _query(self, task: Errand) -> None:
         ask, snapshot = task.ask, self._snapshot.seen_by(task.ask.caller)
@@ -165,20 +197,21 @@ class Worker:
         with query.reading(snapshot, lambda: task.asked) as answer:
             bound = time.perf_counter()
             beside = AnswerNotes(answer.provenance.to_json(), answer.warnings)
-            counted = Counted(answer.rows, min(self._bounds.max_rows, ask.max_rows or self._bounds.max_rows))
+            counted = Counted(answer.rows, min(self._bounds.max_rows, ask.most_rows or self._bounds.max_rows))
             head = said([schema_text(answer.rows.schema), beside.provenance, beside.warnings])
-            self._stream(head, form.write(answer.rows.schema, counted, beside))
+            most = min(self._bounds.max_bytes >> 20, ask.caller.limits.mb or self._bounds.max_bytes >> 20)
+            self._stream(head, form.write(answer.rows.schema, counted, beside), most)
         steps = {"parse": parsed - began, "bind": bound - parsed, "run": time.perf_counter() - bound}
         self._send(FrameKind.DONE, said([counted.rows, steps]))
 
-    def _stream(self, head: bytes, pieces: Iterator[bytes]) -> None:
-        """Sends an answer piece by piece; it waits while the other side does not take more."""
+    def _stream(self, head: bytes, pieces: Iterator[bytes], most: int) -> None:
+        """Sends an answer piece by piece, so many MiB at most; it waits while the other side does not take more."""
         waiting, size, begun = bytearray(), 0, False
         for piece in pieces:
             waiting += piece
             size += len(piece)
-            if size > self._bounds.max_bytes:
-                raise _too_large(self._bounds.max_bytes)
+            if size > most << 20:
+                raise too_large(most)
             if len(waiting) >= FIRST:
                 begun = begun or self._send(FrameKind.BEGUN, head)
                 self._send_all(waiting)
@@ -194,6 +227,14 @@ class Worker:
     def _send(self, kind: FrameKind, data: bytes) -> bool:
         self._connection.sendall(packed(kind, data))
         return True
+
+
+class SpentError(Exception):
+    """A query needs more memory than it may have."""
+
+    def __init__(self, megabytes: int) -> None:
+        self.megabytes = megabytes
+        super().__init__(megabytes)
 
 
 class Counted:
@@ -223,14 +264,7 @@ def out_of_memory(megabytes: int) -> UserError:
     """A query that needs more than a worker has."""
     return UserError(
         Condition.QUERY_REFUSED, "the query needs more memory", detail=f"{megabytes} MiB (serving.worker_memory_mb)",
-        hint="narrow the query, or raise serving.worker_memory_mb",
-    )  # fmt: skip
-
-
-def _too_large(allowed: int) -> UserError:
-    return UserError(
-        Condition.QUERY_REFUSED, f"an answer of more than {allowed >> 20} MiB", detail=f"{allowed >> 20} MiB",
-        hint="add LIMIT, aggregate further, or raise serving.max_mb",
+        hint="narrow the query, or raise serving.worker_memory_mb, or the token's own limit",
     )  # fmt: skip
 
 

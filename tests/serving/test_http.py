@@ -225,3 +225,10 @@ def test_arrow_keeps_types(reading: Role) -> None:
         table.schema.field("hour").type == pa.timestamp("us", "Etc/UTC") or table.schema.field("hour").type.tz == "UTC"
     )
     assert table.schema.field("amount").type == pa.decimal128(38, 0)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/views", "/v1/nothing", "/openapi.json"])
+def test_nobody_keeps_an_answer_or_takes_it_for_something_else(reading: Role, path: str) -> None:
+    answer = reading.client.get(path)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"

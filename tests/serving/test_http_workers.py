@@ -69,7 +69,7 @@ def test_forty_one_at_once_of_one_client_keep_no_other_waiting(role: WorkingRole
             assert time.monotonic() - began < 2 * SLACK
         assert not all(answer.done() for answer in mad)
         found = {answer.result().json()["condition"] for answer in mad}
-    assert found <= {"QUERY_TIMEOUT", "SERVING_BUSY"}
+    assert found <= {"QUERY_TIMEOUT", "SERVING_BUSY", "LIMIT_REACHED"}
 
 
 def test_half_an_answer_is_never_taken_for_a_whole_one(role: WorkingRole) -> None:
@@ -164,7 +164,7 @@ def test_the_description_says_what_routes_answer(role: WorkingRole) -> None:
     query = said["paths"]["/v1/query"]
     assert set(query["get"]["responses"]) == set(query["post"]["responses"]) == {"200", "304", "4XX", "5XX"}
     wrong = role.query("SELECT * FROM nope").json()
-    allowed = query["post"]["responses"]["4XX"]["content"]["application/json"]["schema"]
+    allowed = query["post"]["responses"]["4XX"]["content"]["application/problem+json"]["schema"]
     assert set(allowed["required"]) <= set(wrong) <= set(allowed["properties"])
     body = said["components"]["schemas"]["QueryBody"]
     assert body["additionalProperties"] is False

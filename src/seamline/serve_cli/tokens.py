@@ -20,6 +20,7 @@ from seamline.serve_cli.options import HERE, JsonOption, ProjectOption, examples
 from seamline.serving.access.grants import Grant
 from seamline.serving.access.policies import load_policies
 from seamline.serving.access.store import TokenStore, tokens_of
+from seamline.serving.callers import CallerLimits
 from seamline.serving.saved import load_queries
 
 SPAN = re.compile(r"(\d+)\s*([smhdw])")
@@ -39,7 +40,7 @@ def add(app: typer.Typer, program: str = "seamline") -> None:
         epilog=examples(
             f"{program} tokens create grafana --views orders_by_hour,visits --expires 90d",
             f"{program} tokens create notebook --all",
-            f"{program} tokens create kiosk --queries busy_countries",
+            f"{program} tokens create kiosk --queries busy_countries --max-queries 1 --max-seconds 5",
         )
     )(create)
     tokens.command(name="list", epilog=examples(f"{program} tokens list", f"{program} tokens list --json"))(list_)
@@ -66,6 +67,21 @@ def create(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="What row policies know it by: country=DE. Again for others."),
     ] = None,
+    queries_at_a_time: Annotated[
+        int | None, typer.Option("--max-queries", min=1, metavar="N", help="Queries at a time.")
+    ] = None,
+    queue: Annotated[int | None, typer.Option("--max-queue", min=0, metavar="N", help="Queries that may wait.")] = None,
+    seconds: Annotated[
+        int | None, typer.Option("--max-seconds", min=1, metavar="N", help="Seconds of a query.")
+    ] = None,
+    memory: Annotated[
+        int | None, typer.Option("--max-memory", min=64, metavar="N", help="MiB of memory of a query.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option("--max-rows", min=1, metavar="N", help="Rows of an answer.")] = None,
+    megabytes: Annotated[int | None, typer.Option("--max-mb", min=1, metavar="N", help="MiB of an answer.")] = None,
+    live: Annotated[
+        int | None, typer.Option("--max-live", min=0, metavar="N", help="Live questions at a time.")
+    ] = None,
     expires: Annotated[
         str | None,
         typer.Option("--expires", metavar="SPAN", help="For how long it holds: 12h, 30d, 8w.", show_default="for ever"),
@@ -79,7 +95,12 @@ def create(
     named = _views(views, every, saved)
     lasts = None if expires is None else _span("--expires", expires)
     said = _attributes(attributes or [])
-    token, text = store.create(name, views=named, queries=saved, operate=operate, lasts=lasts, attributes=said)
+    limits = CallerLimits(
+        queries=queries_at_a_time, queue=queue, seconds=seconds, memory_mb=memory, rows=rows, mb=megabytes, live=live
+    )
+    token, text = store.create(
+        name, views=named, queries=saved, limits=limits, operate=operate, lasts=lasts, attributes=said
+    )
     for one in _unheard_of(project, named or ()):
         note(f"warning: no file of this project makes a view {one}")
     for one in _unsaved(project, saved):
