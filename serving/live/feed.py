@@ -102,10 +102,14 @@ class Feed:
         """What comes after a place, which moves on. Waits for it. Raises what the first answer fails with."""
         while True:
             news = self._news()
-            await self._look()
-            if (event := await self._event(place)) is not None:
+            if (event := await self.now(place)) is not None:
                 return event
             await news.wait()
+
+    async def now(self, place: ReadTo) -> LiveEvent | None:
+        """What comes after a place, if anything has. Raises as `after`."""
+        await self._look()
+        return await self._event(place)
 
     async def _event(self, place: ReadTo) -> LiveEvent | None:
         first = place.number is None

@@ -10,7 +10,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Self
 
-from seamline.errors import SeamlineError
+from seamline.errors import SeamlineError, TransientError, UserError
 from seamline.serving.snapshot import ServedView
 
 BEAT = b":\n\n"
@@ -88,7 +88,8 @@ def as_json(said: Any) -> bytes:
 
 def failed(error: SeamlineError, kind: LiveKind = LiveKind.FAILED) -> LiveEvent:
     """An error as an event."""
-    return LiveEvent(kind, as_json(error.to_json()))
+    of = "transient" if isinstance(error, TransientError) else "user" if isinstance(error, UserError) else "terminal"
+    return LiveEvent(kind, as_json({**error.to_json(), "kind": of}))
 
 
 @dataclass(frozen=True)

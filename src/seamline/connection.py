@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 from uuid import UUID
 
+from seamline.errors import SeamlineError
 from seamline.result import Result
 
 Scalar: TypeAlias = bool | int | float | str | Decimal | datetime | date | time | UUID | None
@@ -72,6 +73,37 @@ class NamedQuery:
     views: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class LiveUpdate:
+    """One thing that is new. Values are those of JSON (docs/http.md), whether they come from a role or not."""
+
+    kind: str
+    """`answer`: `rows` are all that there are. `changes`: `rows` are to be put in the place of those of their keys, and
+    the keys in `gone` have none any more. `same`: a newer epoch, the same answer. `failed`: `error` says why."""
+
+    epoch: int | None
+    id: str
+    columns: tuple[str, ...] = ()
+
+    keys: tuple[str, ...] = ()
+    """Of a view's changes: which columns."""
+
+    rows: tuple[tuple[Any, ...], ...] = ()
+    gone: tuple[tuple[Any, ...], ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    error: SeamlineError | None = None
+
+    def folded(self, state: dict[tuple[Any, ...], tuple[Any, ...]], keys: Sequence[str]) -> None:
+        """Brings a view's rows by their keys (names of columns) up to date."""
+        if self.kind == "answer":
+            state.clear()
+        places = [self.columns.index(key) for key in keys] if self.columns else []
+        state.update({tuple(row[place] for place in places): row for row in self.rows})
+        for key in self.gone:
+            state.pop(key, None)
+
+
 class Connection(ABC):
     """Asks the views of one project. Threads may share it. It is closed by `close`, or at the end of a `with`."""
 
@@ -96,6 +128,17 @@ class Connection(ABC):
     @abstractmethod
     def queries(self) -> tuple[NamedQuery, ...]:
         """The saved queries that may be asked, by name."""
+
+    @abstractmethod
+    def live(
+        self, sql: str | None = None, parameters: Values = (), *, view: str | None = None, after: str = ""
+    ) -> Iterator[LiveUpdate]:
+        """What changes: in the answer of a SELECT, or in a view. First the state now; then, whenever something is new,
+        until the loop is left. after: the `id` of an update that the program has: of a view, what changed since.
+
+        Raises as `query` does, before the first update; later SERVING_UNAVAILABLE where the role ends or is away (go on
+        with `after`), UNAUTHENTICATED where the token holds no more.
+        """
 
     @abstractmethod
     def status(self) -> Mapping[str, Any]:

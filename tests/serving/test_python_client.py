@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -54,7 +54,12 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    folder = tmp_path_factory.mktemp("shop")
+    with running_project(tmp_path_factory.mktemp("shop")) as found:
+        yield found
+
+
+@contextmanager
+def running_project(folder: Path) -> Iterator[Project]:
     (folder / "seamline.toml").write_text("")
     for name, text in (("contracts/orders.yaml", CONTRACT), ("views/sales.sql", VIEW), ("views/shops.sql", OTHER),
                        ("queries/busy_shops.sql", BUSY)):  # fmt: skip
@@ -284,7 +289,7 @@ def test_values_that_json_has_not_go_as_text() -> None:
 def test_the_page_about_it_runs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.folder)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     names: dict[str, Any] = {"url": project.url, "token": project.token}
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), names)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from seamline.client.liveupdates import check_asked, update_of
 from seamline.client.spelling import in_address, spelled
-from seamline.connection import Connection, NamedQuery, Scalar, Values, named_query
+from seamline.connection import Connection, LiveUpdate, NamedQuery, Scalar, Values, named_query
+from seamline.kernel import fold, quote
 from seamline.result import Result
 from seamline.schemas.project import load_project
+from seamline.serving.asking import Ask, Direct
 from seamline.serving.callers import LOCAL
+from seamline.serving.live.changing import Changing
+from seamline.serving.live.feed import Feed, Followable, ReadTo
+from seamline.serving.live.updates import LiveMark
 from seamline.serving.parameters import Parameters
 from seamline.serving.saved import allowed_queries, load_queries, saved_query
 from seamline.serving.serving import Serving
@@ -24,6 +33,7 @@ class Beside(Connection):
         """Raises CONFIG_INVALID and the like where the folder is no project, STORE_UNAVAILABLE without its lake."""
         project = load_project(folder)
         self._serving = Serving(project.lake, project.settings)
+        self._pause = project.settings.serving.pace(project.lake.uri).poll.total_seconds()
         self._queries = load_queries(project.folder)
         self._looking = threading.Lock()
 
@@ -39,6 +49,24 @@ class Beside(Connection):
     def queries(self) -> tuple[NamedQuery, ...]:
         """As `Connection.queries` has it."""
         return tuple(named_query(one.to_json()) for one in allowed_queries(self._queries, LOCAL))
+
+    def live(
+        self, sql: str | None = None, parameters: Values = (), *, view: str | None = None, after: str = ""
+    ) -> Iterator[LiveUpdate]:
+        """As `Connection.live` has it."""
+        check_asked(sql, view)
+        text = sql if sql is not None else f"SELECT * FROM {quote(fold(view or ''))}"
+        what = Followable(Ask(text, LOCAL, spelled(parameters), "json"), fold(view or ""))
+        feed = Feed(what, Direct(lambda: self._serving), Changing(lambda: self._serving), asyncio.Event)
+        place = ReadTo(mark=LiveMark.parse(after))
+        with ThreadPoolExecutor(1) as apart:  # a loop may run in this thread: notebooks have one
+            while True:
+                self._look()
+                event = apart.submit(lambda: asyncio.run(feed.now(place))).result()
+                if event is None:
+                    time.sleep(self._pause)
+                else:
+                    yield update_of(event.kind, event.data, str(event.mark or ""))
 
     def _answered(self, sql: str, parameters: Parameters, as_of: int | None) -> Result:
         self._look()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pyarrow as pa
 
+from seamline.client.liveupdates import check_asked, events, update_of
 from seamline.client.spelling import in_address, spelled
-from seamline.connection import Connection, NamedQuery, Scalar, Values, named_query
+from seamline.connection import Connection, LiveUpdate, NamedQuery, Scalar, Values, named_query
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
 from seamline.result import Result
 from seamline.serving.encode import PROVENANCE, WARNINGS
@@ -55,6 +56,24 @@ class Remote(Connection):
     def queries(self) -> tuple[NamedQuery, ...]:
         """As `Connection.queries` has it."""
         return tuple(map(named_query, self._said("GET", "/v1/queries").json()["queries"]))
+
+    def live(
+        self, sql: str | None = None, parameters: Values = (), *, view: str | None = None, after: str = ""
+    ) -> Iterator[LiveUpdate]:
+        """As `Connection.live` has it."""
+        check_asked(sql, view)
+        body: dict[str, Any] = {"sql": sql, "parameters": spelled(parameters)} if sql is not None else {"view": view}
+        head = {"Last-Event-ID": after} if after else {}
+        try:
+            with self._client.stream("POST", "/v1/live", json=body, headers=head) as answer:
+                if answer.status_code != 200:
+                    answer.read()
+                    raise told(answer)
+                for event in events(answer.iter_lines()):
+                    yield update_of(*event)
+        except httpx.TransportError as error:
+            raise self._away(str(error) or type(error).__name__) from error
+        raise self._away("the events were cut off")
 
     def status(self) -> Mapping[str, Any]:
         """As `Connection.status` has it."""
