@@ -160,6 +160,11 @@ class Cursor:
         """Makes the tiles of a view that is defined: its rows with their merged partials, for MEASURE."""
         self._define(TILES + view, Defined(served, served.definition, served.opened(paths)), tiles)
 
+    def define_rows(self, name: str, served: ServedView, rows: Callable[[Definition], str]) -> None:
+        """Makes `name` other rows of a view, over all its merged `partials`. Raises like `define`."""
+        self.give(served)
+        self._define(name, Defined(served, served.definition, None), rows)
+
     def _define(self, name: str, wanted: Defined, rows: Callable[[Definition], str]) -> None:
         last = self._defined.get(name)
         if last is None or not last.is_same(wanted):

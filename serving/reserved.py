@@ -15,5 +15,8 @@ BATCH = "_batch_"
 BOUNDS = "_bounds_"
 """Before a view's name: the bounds of its batch files."""
 
-RESERVED = (TILES, MERGED, SPEED, BATCH, BOUNDS)
+INDEXED = "_indexed_"
+"""Before a view's name: its rows as an index for lookups takes them."""
+
+RESERVED = (TILES, MERGED, SPEED, BATCH, BOUNDS, INDEXED)
 """A query cannot give, nor use, a name that begins so."""
