@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from fastapi import FastAPI
@@ -31,6 +31,7 @@ from seamline.serving.access.store import tokens_of
 from seamline.serving.asking import Direct
 from seamline.serving.follower import Follower
 from seamline.serving.http.app import create_app
+from seamline.serving.lookups.lookups import Lookups
 from seamline.serving.samples import serving_samples
 from seamline.serving.saved import load_queries
 from seamline.serving.serving import Serving
@@ -38,6 +39,9 @@ from seamline.serving.wire.port import open_port
 from seamline.serving.wire.wired import DATABASE
 from seamline.serving.workers.crew import Crew
 from seamline.signals import stopping
+
+LOOP: Literal["uvloop", "asyncio"] = "asyncio" if sys.platform == "win32" else "uvloop"
+"""The loop that the role runs in: libuv's, wherever there is one."""
 
 _log = logging.getLogger("seamline.serving")
 
@@ -64,8 +68,12 @@ def run_serving(project: Project) -> None:
         if audit is not None:
             opened.callback(audit.close)
         crew = crew_of(project, lambda: follower.serving)
-        follower = Follower(project.lake, project.settings, ready=crew.publish if crew else Serving.prepare)
+        lookups = Lookups(lambda: follower.serving, settings.lookup_mb << 20)
+        ready = lookups.after(crew.publish if crew else Serving.prepare)
+        follower = Follower(project.lake, project.settings, ready=ready)
         opened.callback(follower.stop)
+        opened.callback(lookups.stop)
+        lookups.start()
         follower.start()
         asker = crew or Direct(lambda: follower.serving)
 
@@ -84,11 +92,12 @@ def run_serving(project: Project) -> None:
         named = [settings.host, *settings.hosts]
         app = create_app(
             follower, named, access=access, audit=audit, asker=asker, lifespan=besides, queries=queries,
-            settings=settings, ending=lambda: server.should_exit,
+            settings=settings, ending=lambda: server.should_exit, lookups=lookups,
         )  # fmt: skip
         server = _server(app, certificate, settings.query_seconds)
         # uvicorn stops on both signals, then raises them again for the handlers that stood before: those do nothing
         opened.enter_context(METERS.reading("serving", lambda: serving_samples(*follower.seen())))
+        opened.enter_context(METERS.reading("lookups", lookups.samples))
         opened.enter_context(stopping(threading.Event()))
         server.run(sockets=[http])
 
@@ -110,6 +119,8 @@ def crew_of(project: Project, serving: Callable[[], Serving], platform: str = sy
 def _server(app: FastAPI, certificate: Certificate | None, grace: int) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
+        loop=LOOP,
+        http="httptools",
         log_config=None,  # as all else is logged
         log_level="warning",
         access_log=False,

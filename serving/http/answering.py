@@ -64,14 +64,18 @@ async def answer(asker: Asker, body: QueryBody, request: Request) -> Response:
 
 async def answer_to(asker: Asker, ask: Ask, request: Request) -> Response:
     """The answer to a question. Raises as `answer`."""
+    return await reply_to(asker, ask, request, etag(asker, ask))
+
+
+async def reply_to(asker: Asker, ask: Ask, request: Request, tag: str) -> Response:
+    """The same, of a validator that is known. Raises as `answer`."""
     form = encoding(ask.format)
-    tag = etag(asker, ask)
-    if tag and tag in _tags(request):
-        return Response(status_code=304, headers=_caching(tag))
+    if tag and tag in tags(request.headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=caching(tag))
     reply = await unless_gone(request.receive, asker.ask(ask))
     if reply is None:
         return Response(status_code=GONE)
-    headers = _caching(tag)
+    headers = caching(tag)
     if not form.carries_provenance:
         short = {view: {k: v for k, v in said.items() if k != "links"} for view, said in reply.provenance.items()}
         headers["Seamline-Provenance"] = json.dumps(short)
@@ -135,9 +139,11 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _tags(request: Request) -> list[str]:
-    return [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+def tags(sent: str) -> list[str]:
+    """Those of an If-None-Match header."""
+    return [tag.strip().removeprefix("W/") for tag in sent.split(",")]
 
 
-def _caching(tag: str) -> dict[str, str]:
+def caching(tag: str) -> dict[str, str]:
+    """Headers of an answer with a validator, or without one."""
     return {"ETag": tag, "Cache-Control": "private, no-cache"} if tag else {"Cache-Control": "no-store"}

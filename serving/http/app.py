@@ -20,10 +20,12 @@ from seamline.serving.http.openapi import DescribedRoutes
 from seamline.serving.http.parts import Parts
 from seamline.serving.http.problems import add_problems
 from seamline.serving.http.query_routes import add_queries
+from seamline.serving.http.rows_routes import QuickRows, add_rows
 from seamline.serving.http.saved_routes import add_saved
 from seamline.serving.http.view_routes import add_views
 from seamline.serving.live.changing import Changing
 from seamline.serving.live.feeds import Feeds
+from seamline.serving.lookups.lookups import Lookups
 from seamline.serving.saved import SavedQueries
 
 ROUTES: tuple[Callable[[FastAPI, Parts], None], ...] = (
@@ -31,6 +33,7 @@ ROUTES: tuple[Callable[[FastAPI, Parts], None], ...] = (
     add_saved,
     add_live,
     add_views,
+    add_rows,
     add_health,
 )
 """Each puts its routes there."""
@@ -47,19 +50,23 @@ def create_app(
     queries: SavedQueries | None = None,
     settings: ServingSection | None = None,
     ending: Callable[[], bool] = lambda: False,
+    lookups: Lookups | None = None,
 ) -> FastAPI:
     """The routes over a follower. hosts: names that it may be asked by, beside localhost and the address it has.
     access: who may ask; None: whoever reaches it. audit: where it is kept who asked what. asker: who answers; None:
     threads of this process. lifespan: what runs beside the routes, in their loop. queries: those that are saved.
-    settings: how much there may be at a time, and of what size. ending: whether the role is to end."""
+    settings: how much there may be at a time, and of what size. ending: whether the role is to end.
+    lookups: who answers these without SQL."""
     app = DescribedRoutes(title="Seamline", docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.add_middleware(Gate, hosts=hosts, seconds=body_seconds, access=access, audit=audit)
     add_problems(app)
     asker, section = asker or Direct(lambda: follower.serving), settings or ServingSection()  # type: ignore[call-arg]
     feeds = Feeds(asker, Changing(lambda: follower.serving), section.live, section.caller_live or section.live)
     parts = Parts(
-        follower, audited(asker, audit, "http"), feeds, access, audit, queries or {}, section.live_rows, ending
-    )
+        follower, audited(asker, audit, "http"), feeds, access, audit, queries or {}, section.live_rows, ending,
+        lookups,
+    )  # fmt: skip
+    app.add_middleware(QuickRows, parts=parts)
+    app.add_middleware(Gate, hosts=hosts, seconds=body_seconds, access=access, audit=audit)
     for add in ROUTES:
         add(app, parts)
     return app

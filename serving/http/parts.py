@@ -10,6 +10,7 @@ from seamline.serving.access.authentication import Access
 from seamline.serving.asking import Asker
 from seamline.serving.follower import Follower
 from seamline.serving.live.feeds import Feeds
+from seamline.serving.lookups.lookups import Lookups
 from seamline.serving.saved import SavedQueries
 
 
@@ -38,3 +39,6 @@ class Parts:
 
     ending: Callable[[], bool] = lambda: False
     """Whether the role is to end."""
+
+    lookups: Lookups | None = None
+    """Who answers lookups without SQL; None: nobody."""

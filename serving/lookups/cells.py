@@ -27,7 +27,7 @@ def cells(column: pa.Array) -> CellReader:
         return lambda row: _json(values(column.slice(row, 1))[0])
     if not column.null_count:
         return read
-    valid = memoryview(np.ascontiguousarray(column.is_valid().to_numpy(zero_copy_only=False)))
+    valid = _view(column.is_valid())
     return lambda row: read(row) if valid[row] else "null"
 
 
@@ -37,7 +37,12 @@ def _json(item: Any) -> str:
 
 def _items(column: pa.Array) -> memoryview:
     """A column of numbers; NULLs are something."""
-    return memoryview(np.ascontiguousarray(column.fill_null(0).to_numpy(zero_copy_only=False)))
+    return _view(column.fill_null(0))
+
+
+def _view(column: pa.Array) -> memoryview:
+    made: Any = np.ascontiguousarray(column.to_numpy(zero_copy_only=False))
+    return memoryview(made)
 
 
 def _whole(column: pa.Array) -> CellReader:

@@ -145,8 +145,8 @@ class Layer:
         return tuple(reversed(found))
 
     def rows_of(self, other: Layer) -> Numbers:
-        """For each row of another layer, the one of the same keys here, or -1. Takes the logarithm of these rows for each
-        of the other's."""
+        """For each row of another layer, the one of the same keys here, or -1. Takes the logarithm of these rows for
+        each of the other's."""
         wanted, known = np.zeros(len(other.codes), np.int64), np.ones(len(other.codes), bool)
         left, places = other.codes, list[Numbers]()
         for theirs in reversed(other.values):

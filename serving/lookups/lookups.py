@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 
 from seamline.errors import SeamlineError, TransientError
-from seamline.observe.meters import METERS
+from seamline.observe.meters import METERS, Figure
 from seamline.serving.bounds import BatchFiles
 from seamline.serving.lookups.indexed import ViewIndex, advanced, built, suits
+from seamline.serving.lookups.rowsbody import IndexedAnswers
 from seamline.serving.serving import Serving
 from seamline.serving.snapshot import ServedView, Snapshot
 
@@ -37,7 +39,7 @@ class Lookups:
         self._serving = serving
         self._room = room
         self._now = now
-        self._indexes: Mapping[str, ViewIndex] = {}
+        self._indexes: Mapping[str, IndexedAnswers] = {}
         self._asked: set[str] = set()
         self._refused: dict[str, Hashable] = {}
         self._behind_since: float | None = None
@@ -57,33 +59,47 @@ class Lookups:
         if self._thread.is_alive():
             self._thread.join(timeout=10)
 
-    def follow(self, _: Serving | None = None) -> None:
+    def after(self, ready: Callable[[Serving], None]) -> Callable[[Serving], None]:
+        """What makes others ready for a snapshot, and then has this follow."""
+
+        def both(serving: Serving) -> None:
+            ready(serving)
+            self.follow()
+
+        return both
+
+    def follow(self) -> None:
         """There is a newer snapshot, or another view is asked for."""
         if self._behind_since is None:
             self._behind_since = self._now()
         self._news.set()
 
-    def find(self, view: str, newest: ServedView) -> ViewIndex | None:
+    def find(self, view: str, newest: ServedView) -> IndexedAnswers | None:
         """A view's index, where it has one that may answer now. One that it has not is begun."""
         if not self._room:
             return None
-        index = self._indexes.get(view)
-        if index is None:
+        answers = self._indexes.get(view)
+        if answers is None:
             if view not in self._asked:
                 self._asked.add(view)
                 self.follow()
             return None
-        served = index.served
+        served = answers.index.served
         if served is newest:
-            return index
+            return answers
         same = served.definition.hash == newest.definition.hash and served.erased == newest.erased
         behind = self._behind_since
-        return index if same and (behind is None or self._now() - behind < PATIENCE) else None
+        return answers if same and (behind is None or self._now() - behind < PATIENCE) else None
 
     @property
     def held(self) -> Mapping[str, ViewIndex]:
         """The indexes that there are."""
-        return self._indexes
+        return {view: one.index for view, one in self._indexes.items()}
+
+    def samples(self) -> Iterator[Figure]:
+        """What they take."""
+        for view, index in self.held.items():
+            yield Figure("seamline_lookup_index_bytes", float(index.size), {"view": view})
 
     def catch_up(self) -> None:
         """Brings every index that was asked for to the newest snapshot: first those that go on, then one by one those
@@ -106,12 +122,10 @@ class Lookups:
             if not isinstance(served, ServedView) or not suits(served):
                 self._keep(view, None)
                 continue
-            index = self._indexes.get(view)
+            index = self.held.get(view)
             if index is not None and index.served is not served:
-                self._try(view, served, lambda index=index, served=served: advanced(
-                    serving, index, served, self._left(view)
-                ), kind="epoch")  # fmt: skip
-                index = self._indexes.get(view)
+                self._try(view, partial(advanced, serving, index, served, self._left(view)), kind="epoch")
+                index = self.held.get(view)
             if index is None and self._refused.get(view) not in (_origin(served), id(served)):
                 anew.append((_rows(served), view))
         return [view for _, view in sorted(anew)]
@@ -120,13 +134,13 @@ class Lookups:
         served = snapshot.views.get(view)
         if not isinstance(served, ServedView):
             return
-        passing = self._try(view, served, lambda: built(serving, served, self._left(view)), kind="whole")
+        passing = self._try(view, partial(built, serving, served, self._left(view)), kind="whole")
         if view in self._indexes:
             self._refused.pop(view, None)
         else:  # not again with each epoch: what is too large for one is so for the next
             self._refused[view] = id(served) if passing else _origin(served)
 
-    def _try(self, view: str, served: ServedView, made: Callable[[], ViewIndex | None], kind: str) -> bool:
+    def _try(self, view: str, made: Callable[[], ViewIndex | None], kind: str) -> bool:
         """Keeps what is made; whether what kept it from being made may pass."""
         began, passing = time.perf_counter(), False
         try:
@@ -140,10 +154,10 @@ class Lookups:
 
     def _keep(self, view: str, index: ViewIndex | None) -> None:
         others = {name: one for name, one in self._indexes.items() if name != view}
-        self._indexes = others if index is None else {**others, view: index}
+        self._indexes = others if index is None else {**others, view: IndexedAnswers(index)}
 
     def _left(self, view: str) -> int:
-        return self._room - sum(one.size for name, one in self._indexes.items() if name != view)
+        return self._room - sum(one.size for name, one in self.held.items() if name != view)
 
     def _run(self) -> None:
         while not self._ended:
@@ -156,7 +170,7 @@ class Lookups:
             self.catch_up()
         except SeamlineError:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - SQL answers from here on, and the log says why
             _log.exception("lookups have no indexes any more")
             self._indexes = {}
             self._ended = True

@@ -1,5 +1,5 @@
-"""What a lookup asks for: rows of one view by the values of its keys, as texts; read to values, and as the SQL that gives
-the same rows.
+"""What a lookup asks for: rows of one view by the values of its keys, as texts; read to values, and as the SQL that
+gives the same rows.
 
 Keys are told in the order of `key_order`: the view's keys as it shows them, the first time bucket last. So the keys
 before it are a prefix, and `since` and `until` a range within it.
@@ -204,7 +204,8 @@ def _sql_text(column: Column, text: str) -> str:
         return bytes(value).decode()
     if column.sql_type.startswith("TIMESTAMP"):
         zone = "+00" if column.sql_type != "TIMESTAMP" else ""
-        return (_EPOCH + value * _MICROSECOND).strftime("%Y-%m-%d %H:%M:%S.%f").rjust(26, "0") + zone
+        at: datetime = _EPOCH + value * _MICROSECOND
+        return f"{at:%Y-%m-%d %H:%M:%S.%f}".rjust(26, "0") + zone
     return text
 
 

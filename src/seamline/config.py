@@ -177,6 +177,9 @@ class ServingSection(Section):
     held_mb: int = Field(
         256, ge=0, description="MiB of batch partials held in memory, of views of many small files; 0: none"
     )
+    lookup_mb: int = Field(
+        256, ge=0, description="MiB of indexes for lookups, of the views that are looked up; 0: none, SQL answers"
+    )
 
     def pace(self, uri: str) -> Pace:
         """How often a lake is looked at there."""

@@ -29,7 +29,7 @@ from wheels import PARTS, copied, declared, environment, wheels
 import seamline
 
 GITHUB = ROOT / "examples/github"
-LEFT_OUT = {"pyspark", "delta", "kafka", "deltalake", "numpy", "pandas"}
+LEFT_OUT = {"pyspark", "delta", "kafka", "deltalake", "pandas"}
 
 NOT_IMPORTED = {
     "seamline": {
@@ -39,6 +39,8 @@ NOT_IMPORTED = {
     },
     "seamline-serve": {
         "tzdata",  # zones, where the machine has none
+        "uvloop",  # this and the next: uvicorn imports them by name
+        "httptools",
     },
 }
 """What a distribution declares and imports nothing of."""

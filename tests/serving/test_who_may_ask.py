@@ -88,6 +88,7 @@ ROUTES: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/v1/status", {}),
     ("GET", "/v1/views", {}),
     ("GET", "/v1/views/{name}", {}),
+    ("GET", "/v1/views/{name}/rows", {}),
     ("GET", "/v1/queries", {}),
     ("GET", "/v1/queries/{name}", {}),
     ("GET", "/v1/live", {}),
