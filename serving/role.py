@@ -31,7 +31,7 @@ from seamline.serving.access.store import tokens_of
 from seamline.serving.asking import Direct
 from seamline.serving.follower import Follower
 from seamline.serving.http.app import create_app
-from seamline.serving.lookups.lookups import Lookups
+from seamline.serving.lookups.indexes import Lookups
 from seamline.serving.samples import serving_samples
 from seamline.serving.saved import load_queries
 from seamline.serving.serving import Serving

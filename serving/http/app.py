@@ -25,7 +25,7 @@ from seamline.serving.http.saved_routes import add_saved
 from seamline.serving.http.view_routes import add_views
 from seamline.serving.live.changing import Changing
 from seamline.serving.live.feeds import Feeds
-from seamline.serving.lookups.lookups import Lookups
+from seamline.serving.lookups.indexes import Lookups
 from seamline.serving.saved import SavedQueries
 
 ROUTES: tuple[Callable[[FastAPI, Parts], None], ...] = (

@@ -10,7 +10,7 @@ from seamline.serving.access.authentication import Access
 from seamline.serving.asking import Asker
 from seamline.serving.follower import Follower
 from seamline.serving.live.feeds import Feeds
-from seamline.serving.lookups.lookups import Lookups
+from seamline.serving.lookups.indexes import Lookups
 from seamline.serving.saved import SavedQueries
 
 

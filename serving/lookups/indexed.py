@@ -30,7 +30,7 @@ from seamline.serving.snapshot import ServedView
 from seamline.serving.tail import FANOUT, EpochRun, span
 from seamline.serving.touched import goes_on, moved, regroups
 
-Found = tuple[Layer, int]
+FoundRow = tuple[Layer, int]
 """A row of a layer."""
 
 
@@ -51,7 +51,7 @@ class ViewIndex:
         """How many its layers hold."""
         return sum(layer.table.num_rows for layer in self.layers)
 
-    def find(self, asked: KeyRange, most: int) -> list[Found]:
+    def find(self, asked: KeyRange, most: int) -> list[FoundRow]:
         """The rows of a range in the order of their keys, so many at most. Each costs a microsecond for each layer
         that has some, beside the searches."""
         places = [(layer, *layer.between(asked)) for layer in self.layers]
@@ -150,7 +150,7 @@ def _hidden(newer: Layer, older: Layer) -> Any:
     return hidden
 
 
-def _newest(places: Iterable[tuple[Layer, int, int]]) -> Iterator[Found]:
+def _newest(places: Iterable[tuple[Layer, int, int]]) -> Iterator[FoundRow]:
     """The rows of several layers in order; of one key the newest."""
     last: Any = None
     for keys, _, layer, row in merge(*(_ordered(n, *one) for n, one in enumerate(places)), key=itemgetter(0, 1)):

@@ -77,7 +77,7 @@ class TextValues:
         return found
 
 
-KeyValues = WholeValues | TextValues
+DistinctValues = WholeValues | TextValues
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class Layer:
     table: pa.Table
     """One chunk a column."""
 
-    values: tuple[KeyValues, ...]
+    values: tuple[DistinctValues, ...]
     """Of each key."""
 
     codes: Numbers
@@ -188,7 +188,7 @@ class Layer:
         return tuple(reversed(spans))
 
 
-def _coded(column: pa.Array) -> tuple[KeyValues, Numbers]:
+def _coded(column: pa.Array) -> tuple[DistinctValues, Numbers]:
     """A key's distinct values in order, and the place of each row's among them."""
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     coded = _plain(column, text).dictionary_encode()

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from seamline.serving.asking import too_many_rows
 from seamline.serving.encode import FORMATS, AnswerNotes
-from seamline.serving.lookups.indexed import Found, ViewIndex
+from seamline.serving.lookups.indexed import FoundRow, ViewIndex
 from seamline.serving.lookups.rowsasked import MOST, RowsAsked, chosen, ranged
 from seamline.serving.snapshot import ServedView
 
@@ -30,7 +30,7 @@ class IndexedAnswers:
         """The last epoch that is covered."""
         return self.index.served.epoch
 
-    def find(self, asked: RowsAsked, most: int) -> list[Found]:
+    def find(self, asked: RowsAsked, most: int) -> list[FoundRow]:
         """The rows, `most` and one more at most. Raises INPUT_INVALID, and QUERY_REFUSED where there are more than MOST
         and no limit."""
         wanted = ranged(self.index.served.definition, asked)
@@ -39,7 +39,7 @@ class IndexedAnswers:
             raise too_many_rows(MOST)
         return found
 
-    def body(self, asked: RowsAsked, found: list[Found], now: datetime, form: str = "json") -> tuple[str, bytes]:
+    def body(self, asked: RowsAsked, found: list[FoundRow], now: datetime, form: str = "json") -> tuple[str, bytes]:
         """The media type and the body of an answer of these rows. Raises INPUT_INVALID."""
         served, write = self.index.served, FORMATS[form]
         columns = chosen(served.definition, asked)
@@ -58,8 +58,8 @@ class IndexedAnswers:
         """The same exactly as long as the body is, but for its lag."""
         return rows_tag(self._mark, asked, form)
 
-    def _table(self, columns: tuple[str, ...], found: list[Found]) -> pa.Table:
-        parts, places = list[pa.Table](), dict[Found, int]()
+    def _table(self, columns: tuple[str, ...], found: list[FoundRow]) -> pa.Table:
+        parts, places = list[pa.Table](), dict[FoundRow, int]()
         for layer in {id(layer): layer for layer, _ in found}.values():
             rows = [row for one, row in found if one is layer]
             places |= {(layer, row): len(places) + n for n, row in enumerate(rows)}
@@ -100,7 +100,7 @@ def rows_tag(mark: str, asked: RowsAsked, form: str) -> str:
     return f'"{sha256(f"{mark}{form}{asked!r}".encode()).hexdigest()[:32]}"'
 
 
-def _rows(columns: Sequence[str], found: list[Found]) -> str:
+def _rows(columns: Sequence[str], found: list[FoundRow]) -> str:
     if not found:
         return ""
     readers = {id(layer): [layer.reader(name) for name in columns] for layer, _ in found}

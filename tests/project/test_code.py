@@ -59,6 +59,7 @@ CHANGES = {
     "Feeds": "_news _watching",
     "ReadTo": "mark number",
     "_FollowedLine": "bytes events open",
+    "Lookups": "_behind_since _ended _indexes",
     "Instance": "users",
     "KafkaEnds": "_known _until",
     "Kernel": "_connection",

@@ -14,7 +14,7 @@ from test_touched import calls
 from seamline.errors import Condition, SeamlineError
 from seamline.ipc import from_ipc
 from seamline.serving.encode import FORMATS
-from seamline.serving.lookups.lookups import PATIENCE, Lookups
+from seamline.serving.lookups.indexes import PATIENCE, Lookups
 from seamline.serving.lookups.rowsasked import MOST, NULL, RowsAsked, as_sql, key_order
 from seamline.serving.serving import Serving
 

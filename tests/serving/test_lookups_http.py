@@ -17,7 +17,7 @@ from seamline.serving.access.auditlog import AuditLog
 from seamline.serving.access.authentication import Access
 from seamline.serving.access.policies import parse_policy
 from seamline.serving.access.store import TokenStore
-from seamline.serving.lookups.lookups import Lookups
+from seamline.serving.lookups.indexes import Lookups
 
 HOUR = "2024-05-01T01:00:00Z"
 
