@@ -126,6 +126,23 @@ class Connection(ABC):
         """
 
     @abstractmethod
+    def lookup(
+        self,
+        view: str,
+        *key: Scalar,
+        since: Scalar = None,
+        until: Scalar = None,
+        columns: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> Result:
+        """The rows of a view by its keys, in their order: values for its keys as it names them, its first time bucket
+        last; fewer are a prefix. since, until: its bucket from the one (included) to the other (not). columns: all,
+        where none are named. limit: the first rows; without it there may be 10,000.
+
+        Raises as `query` does; UserError INPUT_INVALID for what is no value of a key's type.
+        """
+
+    @abstractmethod
     def queries(self) -> tuple[NamedQuery, ...]:
         """The saved queries that may be asked, by name."""
 

@@ -289,8 +289,41 @@ def test_values_that_json_has_not_go_as_text() -> None:
 def test_the_page_about_it_runs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.folder)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict[str, Any] = {"url": project.url, "token": project.token}
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), names)
     assert names["answer"].rows()[0][0] in ("shop1", "shop2")
+
+
+def test_rows_of_a_key(connection: Connection) -> None:
+    hour = datetime(2024, 5, 1, 1, tzinfo=UTC)
+    every = connection.query("SELECT * FROM sales ORDER BY shop, hour")
+    assert connection.lookup("Sales").rows() == every.rows()
+    one = connection.lookup("sales", "shop1", hour, columns=["orders", "shop"])
+    (orders,) = [row["orders"] for row in every.arrow().to_pylist() if (row["shop"], row["hour"]) == ("shop1", hour)]
+    assert one.rows() == [(orders, "shop1")]
+    assert one.provenance["sales"]["reached"] == every.provenance["sales"]["reached"]
+    ranged = connection.lookup("sales", "shop1", since=hour, until="2024-05-01T03:00:00Z").arrow()
+    assert [at.hour for at in ranged["hour"].to_pylist()] == [1, 2]
+    assert connection.lookup("sales", None).rows() == []
+    assert len(connection.lookup("shops", "shop0", limit=1).rows()) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "more", "condition"),
+    [
+        (("a", "then"), {}, Condition.INPUT_INVALID),
+        (("a", 1, 2), {}, Condition.INPUT_INVALID),
+        ((), {"columns": ["nope"]}, Condition.INPUT_INVALID),
+        ((), {"limit": 0}, Condition.INPUT_INVALID),
+        (([1],), {}, Condition.INPUT_INVALID),
+    ],
+)
+def test_a_lookup_that_is_wrong(connection: Connection, key: Any, more: Any, condition: Condition) -> None:
+    with pytest.raises(UserError) as caught:
+        connection.lookup("sales", *key, **more)
+    assert caught.value.condition is condition
+    with pytest.raises(UserError) as caught:
+        connection.lookup("none")
+    assert caught.value.condition is Condition.VIEW_UNKNOWN

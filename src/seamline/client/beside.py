@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from seamline.client.liveupdates import check_asked, update_of
-from seamline.client.spelling import in_address, spelled
+from seamline.client.spelling import in_address, key_text, spelled
 from seamline.connection import Connection, LiveUpdate, NamedQuery, Scalar, Values, named_query
+from seamline.errors import Condition, UserError
 from seamline.kernel import fold, quote
 from seamline.result import Result
 from seamline.schemas.project import load_project
-from seamline.serving.asking import Ask, Direct
+from seamline.serving.asking import Ask, Direct, too_many_rows
 from seamline.serving.callers import LOCAL
 from seamline.serving.live.changing import Changing
 from seamline.serving.live.feed import Feed, Followable, ReadTo
 from seamline.serving.live.updates import LiveMark
+from seamline.serving.lookups.rowsasked import MOST, RowsAsked, as_sql
 from seamline.serving.parameters import Parameters
 from seamline.serving.saved import allowed_queries, load_queries, saved_query
 from seamline.serving.serving import Serving
@@ -45,6 +47,27 @@ class Beside(Connection):
         """As `Connection.ask` has it."""
         saved = saved_query(self._queries, name, LOCAL)
         return self._answered(saved.sql, saved.values(in_address(parameters or {})), as_of)
+
+    def lookup(
+        self,
+        view: str,
+        *key: Scalar,
+        since: Scalar = None,
+        until: Scalar = None,
+        columns: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> Result:
+        """As `Connection.lookup` has it."""
+        first, last = (None if one is None else key_text(one) for one in (since, until))
+        asked = RowsAsked(fold(view), tuple(map(key_text, key)), first, last, tuple(columns), limit)
+        if limit is not None and not 1 <= limit <= MOST:
+            raise UserError(Condition.INPUT_INVALID, f"limit={limit}", detail=f"a whole number from 1 to {MOST:,}")
+        self._look()
+        sql, given = as_sql(self._serving.snapshot().view(asked.view).definition, asked)
+        result = self._answered(sql, given, None)
+        if limit is None and result.arrow().num_rows > MOST:
+            raise too_many_rows(MOST)
+        return result
 
     def queries(self) -> tuple[NamedQuery, ...]:
         """As `Connection.queries` has it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -12,9 +12,10 @@ import httpx
 import pyarrow as pa
 
 from seamline.client.liveupdates import check_asked, events, update_of
-from seamline.client.spelling import in_address, spelled
+from seamline.client.spelling import in_address, key_text, spelled
 from seamline.connection import Connection, LiveUpdate, NamedQuery, Scalar, Values, named_query
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
+from seamline.kernel import fold
 from seamline.result import Result
 from seamline.serving.encode import PROVENANCE, WARNINGS
 from seamline.serving.provenance import check_json
@@ -52,6 +53,23 @@ class Remote(Connection):
             {"as_of": str(as_of)} if as_of is not None else {}
         )
         return _result(self._said("GET", f"/v1/queries/{quote(name, safe='')}", params=said).content)
+
+    def lookup(
+        self,
+        view: str,
+        *key: Scalar,
+        since: Scalar = None,
+        until: Scalar = None,
+        columns: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> Result:
+        """As `Connection.lookup` has it."""
+        said: list[tuple[str, str]] = [("key", key_text(one)) for one in key]
+        said += [(name, key_text(one)) for name, one in (("from", since), ("to", until)) if one is not None]
+        said += [("columns", ",".join(columns))] if columns else []
+        said += [("limit", str(limit))] if limit is not None else []
+        path = f"/v1/views/{quote(fold(view), safe='')}/rows"
+        return _result(self._said("GET", path, params=[*said, ("format", "arrow")]).content)
 
     def queries(self) -> tuple[NamedQuery, ...]:
         """As `Connection.queries` has it."""

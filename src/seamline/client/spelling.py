@@ -10,6 +10,7 @@ from uuid import UUID
 
 from seamline.connection import Scalar, Values
 from seamline.errors import Condition, UserError
+from seamline.serving.lookups.rowsasked import NULL
 
 
 def spelled(parameters: Values) -> Any:
@@ -28,6 +29,16 @@ def in_address(parameters: Mapping[str, Scalar]) -> dict[str, str]:
     if absent := [name for name, value in said.items() if value is None]:
         raise UserError(Condition.INPUT_INVALID, f"{absent[0]} is None", hint="leave it out: its default stands then")
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in said.items()}
+
+
+def key_text(value: Scalar) -> str:
+    """A key's value as a lookup says it. Raises as `spelled`."""
+    said = _spelled(value)
+    if said is None:
+        return NULL
+    if isinstance(said, bool):
+        return str(said).lower()
+    return f"\\{said}" if str(said).startswith("\\") else str(said)
 
 
 def _spelled(value: Any) -> bool | int | float | str | None:
