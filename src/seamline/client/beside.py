@@ -57,7 +57,7 @@ class Beside(Connection):
         columns: Sequence[str] = (),
         limit: int | None = None,
     ) -> Result:
-        """As `Connection.lookup` has it."""
+        """As `Connection.lookup` has it. Raises what it raises."""
         first, last = (None if one is None else key_text(one) for one in (since, until))
         asked = RowsAsked(fold(view), tuple(map(key_text, key)), first, last, tuple(columns), limit)
         if limit is not None and not 1 <= limit <= MOST:

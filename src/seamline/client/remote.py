@@ -63,7 +63,7 @@ class Remote(Connection):
         columns: Sequence[str] = (),
         limit: int | None = None,
     ) -> Result:
-        """As `Connection.lookup` has it."""
+        """As `Connection.lookup` has it. Raises what it raises."""
         said: list[tuple[str, str]] = [("key", key_text(one)) for one in key]
         said += [(name, key_text(one)) for name, one in (("from", since), ("to", until)) if one is not None]
         said += [("columns", ",".join(columns))] if columns else []
