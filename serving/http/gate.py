@@ -186,11 +186,12 @@ def check_caller(headers: Headers, hosts: Collection[str], address: str) -> None
 def check_body(method: str, headers: Headers) -> None:
     """Raises a Refusal for a body that is announced to be too large, is not JSON, or comes where none belongs."""
     length = headers.get("content-length", "0")
-    if method == "POST":
+    empty = length == "0" and "transfer-encoding" not in headers and "content-type" not in headers
+    if method == "POST" and not empty:  # without a body it is for the route to refuse
         media = headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != JSON:
             raise _refusal(415, f"a body of type {media or '(none)'}", JSON, "send the query as JSON")
-    elif "transfer-encoding" in headers or length != "0":
+    elif method != "POST" and ("transfer-encoding" in headers or length != "0"):
         raise _refusal(400, f"{method} with a body", "a body with POST alone", _MEND)
     if length.isdigit() and int(length) > LARGEST_BODY:
         raise _too_large(f"{int(length):,}")

@@ -87,6 +87,9 @@ async def _on_http(request: Request, error: Exception) -> Response:
     code, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
     routes = [one for one in request.app.routes if isinstance(one, APIRoute)]
     allowed = "; ".join(f"{' or '.join(sorted(one.methods or ()))} {one.path}" for one in routes)
+    if code == 405:  # Starlette names the methods of the first route of a path alone
+        fitting = [one for one in routes if one.path_regex.match(request.url.path)]
+        headers = {"Allow": ", ".join(sorted({method for one in fitting for method in one.methods or ()}))}
     wrong = UserError(
         Condition.INPUT_INVALID, f"{request.method} {request.url.path}", detail=allowed,
         hint="docs/http.md describes the routes",

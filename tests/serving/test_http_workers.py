@@ -117,6 +117,8 @@ def test_doubled_and_unknown_parameters_of_the_address_and_other_methods_are_ref
     head = {"Authorization": f"Bearer {role.tokens['calm']}"}
     wrong = role.client.delete("/v1/views", headers=head)
     assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET")
+    both = role.client.delete("/v1/query", headers=head)
+    assert (both.status_code, both.headers["Allow"]) == (405, "GET, POST")
 
 
 def test_views_are_told_with_their_columns_and_proof(role: WorkingRole) -> None:
