@@ -16,6 +16,7 @@ from seamline.schemas.views.definition import Definition
 from seamline.serving import beyond
 from seamline.serving.bounds import BatchFiles, Paths
 from seamline.serving.cursor import Cursor, light, statement, whole
+from seamline.serving.explained import PLAN, explained, plan
 from seamline.serving.guard import Reference
 from seamline.serving.inference import UNKNOWN
 from seamline.serving.once import within_query
@@ -54,12 +55,15 @@ class OpenAnswer:
 
 def described(sql: str, pool: Pool, snapshot: Snapshot) -> Described:
     """What the answer of a query will be like, without running it. Raises like `Query.run` before that runs."""
-    asked = pool.asked(sql)
+    asks_plan = explained(sql)
+    asked = pool.asked(sql if asks_plan is None else asks_plan)
     query = Query(sql, pool, dict.fromkeys(asked.parameters))
     definitions = tuple(one.definition for one in query.served(snapshot).values())
     text, tiled = query.written(definitions, unset(asked.parameters))
     tiles = tuple(one for one in definitions if one.view in tiled)
     pool.bound(text, definitions, tiles)
+    if asks_plan is not None:
+        return Described(PLAN, ("VARCHAR",), tuple(UNKNOWN for _ in asked.parameters))
     columns, kinds, found = pool.described(text, definitions, tiles)
     return Described(columns, kinds, tuple(found.get(name, UNKNOWN) for name in asked.parameters))
 
@@ -70,9 +74,11 @@ class Query:
     def __init__(self, sql: str, pool: Pool, parameters: Parameters = (), seconds: float | None = None) -> None:
         """`parameters`: values for those in the text. `seconds`: how long it may run, where that is shorter than the
         pool says. Raises INPUT_INVALID for parameters that are not the text's."""
-        self.sql = sql
+        asks_plan = explained(sql)
+        self.sql = sql if asks_plan is None else asks_plan
+        self._explains = asks_plan is not None
         self._pool = pool
-        self._asked = pool.asked(sql)
+        self._asked = pool.asked(self.sql)
         self._given = given(parameters, self._asked.parameters)
         self._seconds = min(pool.seconds, seconds or pool.seconds)
 
@@ -95,11 +101,15 @@ class Query:
         served = self.served(snapshot)
         with ExitStack() as held:
             with step("query", "bind"):
-                cursor, text = held.enter_context(self._bound(served, snapshot))
+                cursor, text, paths = held.enter_context(self._bound(served, snapshot))
             asked = clock()
             proofs = Provenances((name, one.provenance(asked)) for name, one in served.items())
             said = warnings(self._asked.calls, {name: one.definition for name, one in served.items()})
             said = (*said, *(unread(name, one.stream) for name, one in served.items() if one.is_unread))
+            if self._explains:
+                made = plan(served, paths, self._asked.names, self._asked.repeated)
+                yield OpenAnswer(made.to_reader(), proofs, said)
+                return
             try:
                 with step("query", "run"), cursor.reading(text, self._seconds) as reader:
                     yield OpenAnswer(reader, proofs, said)
@@ -118,7 +128,7 @@ class Query:
 
     def explain(self, snapshot: Snapshot) -> str:
         """The kernel's plan."""
-        with self._bound(self.served(snapshot), snapshot) as (cursor, text):
+        with self._bound(self.served(snapshot), snapshot) as (cursor, text, _):
             return cursor.explain(text)
 
     def served(self, snapshot: Snapshot) -> dict[str, ServedView]:
@@ -128,8 +138,11 @@ class Query:
         return served
 
     @contextmanager
-    def _bound(self, served: dict[str, ServedView], snapshot: Snapshot) -> Iterator[tuple[Cursor, Text]]:
-        """A cursor on which the views stand, and what is then to be run: it was bound over nothing but these."""
+    def _bound(
+        self, served: dict[str, ServedView], snapshot: Snapshot
+    ) -> Iterator[tuple[Cursor, Text, Mapping[str, Paths | None]]]:
+        """A cursor on which the views stand, what is then to be run (it was bound over nothing but these), and by view
+        which of its batch files are read."""
         definitions = tuple(one.definition for one in served.values())
         text, tiled = self.written(definitions, self._given)
         self._pool.bound(text, definitions, tuple(served[name].definition for name in tiled))
@@ -148,7 +161,7 @@ class Query:
                 cursor.define_tiles(name, served[name], paths.get(name))
             if inside:
                 text = replace(within_query(self.sql, inside, self._asked.repeated), given=self._given)
-            yield cursor, text
+            yield cursor, text, paths
 
     def written(self, definitions: tuple[Definition, ...], values: Given) -> tuple[Text, tuple[str, ...]]:
         """The text with its MEASURE calls written out, and the views whose tiles it reads then."""
