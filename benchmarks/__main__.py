@@ -26,6 +26,7 @@ MODULES = (
     "views",
     "verify",
     "answer",
+    "lookups",
     "pruned",
     "polling",
     "stream",
