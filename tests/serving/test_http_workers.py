@@ -14,6 +14,7 @@ import pytest
 from crews import HOSTILE, SLACK, children, private
 from handmade import ALL, rows
 from pyarrow import BufferReader
+from waiting import wait_until
 from workingrole import WorkingRole
 
 from seamline.serving.provenance import check_json
@@ -49,6 +50,23 @@ def test_whatever_a_client_asks_ends_in_time_and_others_get_their_answers(role: 
             assert took < 1 + 1 + SLACK, sql
             assert refused.json()["condition"] in ("QUERY_TIMEOUT", "QUERY_REFUSED"), sql
     assert sorted(seen)[len(seen) // 2] < 0.5
+
+
+def test_lookups_and_health_are_told_at_once_whatever_all_workers_do(role: WorkingRole) -> None:
+    path = "/v1/views/sales/rows?key=shop1"
+    wait_until(lambda: role.get(path).headers["seamline-lookup"] == "index", 20, "an index")
+    with ThreadPoolExecutor(8) as pool:
+        mad = [pool.submit(role.query, HOSTILE[-1], kind, timeout=2) for kind in ("mad", "calm") for _ in range(4)]
+        took = list[float]()
+        while not mad[0].done():
+            for asked in (path, "/healthz"):
+                began = time.monotonic()
+                answer = role.get(asked)
+                took.append(time.monotonic() - began)
+                assert answer.status_code == 200
+                assert answer.headers.get("seamline-lookup", "index") == "index"
+    assert len(took) > 20
+    assert sorted(took)[len(took) // 2] < 0.05
 
 
 def test_three_hundred_million_rows_are_cut_off_where_an_answer_may_not_be_larger(role: WorkingRole) -> None:

@@ -19,6 +19,7 @@ from seamline.serving.access.authentication import Access
 from seamline.serving.access.store import TokenStore
 from seamline.serving.follower import Follower
 from seamline.serving.http.app import create_app
+from seamline.serving.lookups.indexes import Lookups
 from seamline.serving.role import listen
 from seamline.serving.workers.crew import Crew
 
@@ -39,19 +40,22 @@ class WorkingRole:
         self.tokens = {name: store.create(name, views=None)[1] for name in ("mad", "calm")}
         settings = Settings.model_validate({"serving": LIMITS | limits})
         crew = Crew(lambda: self.follower.serving, settings.serving, 1, self.made.clock)
-        self.follower = Follower(self.made.lake, settings, self.made.clock, crew.publish)
+        self.lookups = Lookups(lambda: self.follower.serving, settings.serving.lookup_mb << 20)
+        ready = self.lookups.after(crew.publish)
+        self.follower = Follower(self.made.lake, settings, self.made.clock, ready)
 
         @asynccontextmanager
         async def beside(_: FastAPI) -> AsyncIterator[None]:
             async with crew:
                 yield
 
-        app = create_app(self.follower, access=Access(store), asker=crew, lifespan=beside)
+        app = create_app(self.follower, access=Access(store), asker=crew, lookups=self.lookups, lifespan=beside)
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
         self.socket = listen("127.0.0.1", 0)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.socket.getsockname()[1]}", timeout=60)
         self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
         self.thread.start()
+        self.lookups.start()
         self.follower.start()
         wait_until(lambda: self.client.get("/healthz").status_code == 200, 60, "the role is ready")
 
@@ -65,6 +69,7 @@ class WorkingRole:
     def stop(self) -> None:
         self.server.should_exit = True
         self.thread.join()
+        self.lookups.stop()
         self.follower.stop()
 
 
