@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -81,18 +82,19 @@ def _inside(large: Live, small: Live, asked: int, rows_: int) -> list[Figure]:
     serving, answers = indexes["large"]
     served = serving.snapshot().view("pages")
     plain = _plain(served, serving.settings.kernel.threads)
-    works: dict[str, Callable[[int], object]] = {
-        name: lambda n, name=name: _look(indexes[name][1], keys[name][n])
-        for name in indexes  # type: ignore[misc]
+    works: dict[str, Callable[[tuple[str, str]], object]] = {
+        "large": partial(_look, indexes["large"][1]),
+        "small": partial(_look, indexes["small"][1]),
+        "duckdb": partial(_read, plain),
     }
-    works["duckdb"] = lambda n: _read(plain, keys["large"][n])
+    keys["duckdb"] = keys["large"]
     took: dict[str, list[float]] = {name: [] for name in works}
     for number in range(asked):
         for name, work in works.items():
             if name == "duckdb" and number % 20:
                 continue
             began = time.perf_counter()
-            work(number)
+            work(keys[name][number])
             took[name].append(time.perf_counter() - began)
     middle = {name: statistics.median(times) * 1e6 for name, times in took.items()}
     sizes = {"view rows": rows_, "layers": len(answers.index.layers)}
