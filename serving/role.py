@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from seamline.addresses import reached_at
-from seamline.config import OFF
+from seamline.config import OFF, ServingSection
 from seamline.errors import Condition, UserError
 from seamline.observe.meters import METERS
 from seamline.private import put_whole
@@ -31,6 +31,7 @@ from seamline.serving.access.store import tokens_of
 from seamline.serving.asking import Direct
 from seamline.serving.follower import Follower
 from seamline.serving.http.app import create_app
+from seamline.serving.http.connections import bounded
 from seamline.serving.lookups.indexes import Lookups
 from seamline.serving.samples import serving_samples
 from seamline.serving.saved import load_queries
@@ -94,7 +95,7 @@ def run_serving(project: Project) -> None:
             follower, named, access=access, audit=audit, asker=asker, lifespan=besides, queries=queries,
             settings=settings, ending=lambda: server.should_exit, lookups=lookups,
         )  # fmt: skip
-        server = _server(app, certificate, settings.query_seconds)
+        server = _server(app, certificate, settings)
         # uvicorn stops on both signals, then raises them again for the handlers that stood before: those do nothing
         opened.enter_context(METERS.reading("serving", lambda: serving_samples(*follower.seen())))
         opened.enter_context(METERS.reading("lookups", lookups.samples))
@@ -116,15 +117,15 @@ def crew_of(project: Project, serving: Callable[[], Serving], platform: str = sy
     return Crew(serving, project.settings.serving, project.settings.kernel.threads)
 
 
-def _server(app: FastAPI, certificate: Certificate | None, grace: int) -> uvicorn.Server:
+def _server(app: FastAPI, certificate: Certificate | None, settings: ServingSection) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         loop=LOOP,
-        http="httptools",
+        http=bounded(settings.connections),  # type: ignore[arg-type]  # what makes a protocol, as its class does
         log_config=None,  # as all else is logged
         log_level="warning",
         access_log=False,
-        timeout_graceful_shutdown=grace,
+        timeout_graceful_shutdown=settings.query_seconds,
         ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
     )
     return uvicorn.Server(config)

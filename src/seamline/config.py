@@ -160,6 +160,7 @@ class ServingSection(Section):
     queue_seconds: Positive = Field(10, description="seconds that one waits at most")
     max_rows: Positive = Field(50_000_000, description="rows of one answer")
     max_mb: Positive = Field(512, description="MiB of one answer, as it is sent")
+    connections: Positive = Field(1024, description="connections of HTTP at a time")
     live: Positive = Field(256, description="live questions that are followed at a time")
     caller_live: int = Field(0, ge=0, description="live questions of one caller; 0: as many as there may be")
     live_rows: Positive = Field(100_000, description="rows of an answer that is followed")

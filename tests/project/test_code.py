@@ -55,6 +55,7 @@ CHANGES = {
     "Crew": "_closing _forge _loop _news _tended",
     "Cursor": "_moment",
     "Disk": "_named",
+    "BoundedConnection": "_late _size",
     "Feed": "_number _seen _views _whole followers",
     "Feeds": "_news _watching",
     "ReadTo": "mark number",
