@@ -25,6 +25,8 @@ from seamline.history.speed import SpeedHistory
 from seamline.lake import Lake
 from seamline.schemas.project import Project
 from seamline.serving.encode import FORMATS, rows
+from seamline.serving.lookups.indexes import Lookups
+from seamline.serving.lookups.rowsasked import MOST, RowsAsked
 from seamline.serving.provenance import check_json
 from seamline.serving.serving import Serving
 
@@ -69,15 +71,35 @@ class Counted:
 
 
 def library(project: Project, clock: Clock = system_clock) -> Ask:
-    """Asks a serving library of its own, which follows the ledger."""
+    """Asks a serving library of its own, which follows the ledger; an index for lookups has to say the same."""
     serving = Serving(project.lake, project.settings, clock)
+    lookups, one = Lookups(lambda: serving, 64 << 20), threading.Lock()
 
     def ask(sql: str) -> Mapping[str, Any]:
-        serving.catch_up()
-        body: dict[str, Any] = json.loads(FORMATS["json"].encode(serving.query(sql)))
+        with one:
+            serving.catch_up()
+            body: dict[str, Any] = json.loads(FORMATS["json"].encode(serving.query(sql)))
+            for view in body["provenance"]:
+                if sql == f'SELECT * FROM "{view}"':
+                    indexed = looked_up(serving, lookups, view)
+                    assert indexed is None or indexed == ordered(body["rows"]), f"an index of {view} says {indexed}"
         return body
 
     return ask
+
+
+def looked_up(serving: Serving, lookups: Lookups, view: str) -> tuple[str, ...] | None:
+    """All rows of a view from an index at the newest snapshot; None where it has none."""
+    served = serving.snapshot().view(view)
+    lookups.find(view, served)
+    lookups.follow()
+    lookups.catch_up()
+    answers = lookups.find(view, served)
+    if answers is None:
+        return None
+    asked = RowsAsked(view)
+    _, body = answers.body(asked, answers.find(asked, MOST), system_clock())
+    return ordered(json.loads(body)["rows"])
 
 
 def http(address: Callable[[], str]) -> Ask:
