@@ -61,6 +61,8 @@ CHANGES = {
     "ReadTo": "mark number",
     "_FollowedLine": "bytes events open",
     "Lookups": "_behind_since _ended _indexes",
+    "DbapiConnection": "_connection",
+    "DbapiCursor": "_asked _at _result",
     "Instance": "users",
     "KafkaEnds": "_known _until",
     "Kernel": "_connection",

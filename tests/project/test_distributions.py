@@ -45,6 +45,12 @@ NOT_IMPORTED = {
 }
 """What a distribution declares and imports nothing of."""
 
+BY_EXTRA = {"seamline.client.dialect": "sqlalchemy"}
+"""A module that is imported where its extra is installed, and the package that the extra brings."""
+
+NOT_BY_ITSELF = {"seamline.__main__", *BY_EXTRA}
+"""Modules whose imports are not needed by whoever imports the others; the first asks which command is installed."""
+
 PART_OF = {"starlette": "fastapi", "pydantic_core": "pydantic", "py4j": "pyspark"}
 """What is imported as a part of another package, which requires the release that suits it."""
 
@@ -108,7 +114,7 @@ def imported(wheel: Path) -> set[str]:
     found: set[str] = set()
     with zipfile.ZipFile(wheel) as archive:
         for name in names(wheel):
-            if not name.endswith(".py") or name == "seamline/__main__.py":  # it asks which command is installed
+            if not name.endswith(".py") or name.removesuffix(".py").replace("/", ".") in NOT_BY_ITSELF:
                 continue
             for node in ast.walk(ast.parse(archive.read(name))):
                 if isinstance(node, ast.Import):
@@ -128,6 +134,13 @@ def test_what_is_declared_is_what_is_imported(built: dict[str, Path], part: str)
     assert not needed & NOT_IMPORTED[part]
     for top, whole in PART_OF.items():
         assert top in {re.split(r"[^\w-]", one)[0].replace("-", "_") for one in requires(whole) or ()}
+
+
+def test_what_an_extra_brings_is_imported_by_its_modules_alone() -> None:
+    serve = tomllib.loads((PARTS["seamline-serve"] / "pyproject.toml").read_text())["project"]
+    extras = {Requirement(one).name for name, more in serve["optional-dependencies"].items() for one in more
+              if name not in ("build", "traces")}  # fmt: skip
+    assert extras == set(BY_EXTRA.values())
 
 
 def test_serving_imports_nothing_of_the_other_wheel(built: dict[str, Path]) -> None:
@@ -175,7 +188,7 @@ def test_serving_alone_has_no_spark_kafka_or_delta_and_imports_whole(alone: Path
     script = (
         "import importlib, json, pkgutil, seamline; from importlib.util import find_spec\n"
         "found = [one.name for one in pkgutil.walk_packages(seamline.__path__, 'seamline.')]\n"
-        "for name in found: importlib.import_module(name)\n"
+        f"for name in set(found) - {set(BY_EXTRA)}: importlib.import_module(name)\n"
         f"print(json.dumps([seamline.__file__, found, [name for name in {sorted(LEFT_OUT)} if find_spec(name)]]))"
     )
     file, found, there = json.loads(ran([alone / "python", "-c", script], tmp_path))

@@ -17,7 +17,7 @@ from uuid import UUID
 import httpx
 import pyarrow as pa
 import pytest
-from handmade import CONTRACT, OTHER, VIEW, Handmade, rows
+from handmade import OTHER, VIEW, Handmade, handmade_project, rows
 from places import ROOT
 from test_http import Role
 from waiting import wait_until
@@ -27,7 +27,6 @@ from seamline.client.remote import told
 from seamline.client.spelling import spelled
 from seamline.connection import Connection
 from seamline.errors import Condition, SeamlineError, TerminalError, TransientError, UserError
-from seamline.lake import Lake
 from seamline.serving.access.authentication import Access
 from seamline.serving.access.store import TokenStore
 from seamline.serving.saved import load_queries
@@ -60,12 +59,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 @contextmanager
 def running_project(folder: Path) -> Iterator[Project]:
-    (folder / "seamline.toml").write_text("")
-    for name, text in (("contracts/orders.yaml", CONTRACT), ("views/sales.sql", VIEW), ("views/shops.sql", OTHER),
-                       ("queries/busy_shops.sql", BUSY)):  # fmt: skip
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text)
-    made = Handmade(folder, VIEW, OTHER, lake=Lake.open(str(folder / "lake")))
+    made = handmade_project(folder, VIEW, OTHER)
+    (folder / "queries").mkdir()
+    (folder / "queries/busy_shops.sql").write_text(BUSY)
     for first in (0, 20):
         made.epoch(rows(20, first))
     store = TokenStore(folder / "tokens.json", made.clock)
@@ -289,11 +285,12 @@ def test_values_that_json_has_not_go_as_text() -> None:
 def test_the_page_about_it_runs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.folder)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 8
     names: dict[str, Any] = {"url": project.url, "token": project.token}
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), names)
-    assert names["answer"].rows()[0][0] in ("shop1", "shop2")
+        assert block is not blocks[0] or names["answer"].rows()[0][0] in ("shop1", "shop2")
+    assert names["frame"]["shop"].tolist()
 
 
 def test_rows_of_a_key(connection: Connection) -> None:

@@ -212,3 +212,13 @@ class Handmade:
             f"SELECT * FROM ({select}) ORDER BY ALL", self._input(of)
         ).to_pylist()
         return found
+
+
+def handmade_project(folder: Path, *views: str) -> Handmade:
+    """A project's folder with a lake made by hand, as commands and `seamline.connect` find it."""
+    made = Handmade(folder, *views, lake=Lake.open(str(folder / "lake")))
+    texts = {f"views/{number}.sql": text for number, text in enumerate(views or (VIEW,))}
+    for name, text in {"seamline.toml": "", "contracts/orders.yaml": CONTRACT, **texts}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return made
