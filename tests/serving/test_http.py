@@ -219,6 +219,22 @@ def test_the_role_writes_its_address_and_ends_cleanly_on_sigterm(tmp_path: Path)
     assert not (tmp_path / ADDRESS).exists()
 
 
+def test_who_follows_is_told_that_the_role_ends_and_does_not_keep_it(tmp_path: Path) -> None:
+    process = begun(tmp_path, port=0)
+    try:
+        url = address_of(tmp_path, process)["url"]
+        wait_until(lambda: httpx.get(f"{url}/healthz", timeout=30).status_code == 200, 30, "the role is ready")
+        with httpx.stream("GET", f"{url}/v1/live", params={"sql": "SELECT 1 AS x"}, timeout=30) as live:
+            lines = live.iter_lines()
+            assert next(line for line in lines if line.startswith("event:")) == "event: answer"
+            process.send_signal(signal.SIGTERM)
+            assert [line for line in lines if line.startswith("event:")][-1] == "event: end"
+    finally:
+        process.terminate()
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, said.decode()) == (0, "")
+
+
 def test_arrow_keeps_types(reading: Role) -> None:
     table = ipc.open_stream(reading.query(ALL, format="arrow").content).read_all()
     assert (
