@@ -27,6 +27,7 @@ MODULES = (
     "verify",
     "answer",
     "lookups",
+    "load",
     "pruned",
     "polling",
     "stream",
