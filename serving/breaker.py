@@ -28,13 +28,17 @@ class StoreBreaker:
         self._breaker = CircuitBreaker(FAILURES, PAUSE_SECONDS, _is_away, "store")
 
     def call(self, work: Callable[[], _Given]) -> _Given:
-        """What the work gives. Raises what it raises, and STORE_UNAVAILABLE as the last call did where it is not let
-        through."""
+        """What the work gives, which asks the store. Raises what it raises, and as `check`."""
+        self.check()
+        given: _Given = self._breaker.call(work)
+        return given
+
+    def check(self) -> None:
+        """Raises STORE_UNAVAILABLE as the last call did, where none is let through now. For work that may do without
+        the store, which so tells nothing of it."""
         failure = self._breaker.last_failure
         if self._breaker.opened and isinstance(failure, TransientError):
             raise failure.but()
-        given: _Given = self._breaker.call(work)
-        return given
 
 
 def _is_away(_: type[BaseException], error: BaseException) -> bool:

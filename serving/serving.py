@@ -302,7 +302,10 @@ class Serving:
     def _guarded(self, state: Published, as_of: int | None = None) -> ServedView | SeamlineError:
         """One view, or why it cannot answer: one broken view does not stop the others."""
         try:
-            return self._view(state) if as_of is None else self._breaker.call(lambda: self._past(state, as_of))
+            if as_of is None:
+                return self._view(state)
+            self._breaker.check()
+            return self._past(state, as_of)
         except SeamlineError as error:
             return error
 

@@ -41,6 +41,9 @@ SELDOM = {
     "seamline_catalogue_refused_total",
     "seamline_live_evaluations_total",
     "seamline_live_events_total",
+    "seamline_lookup_index_bytes",
+    "seamline_lookup_index_duration_seconds",
+    "seamline_lookups_total",
     "seamline_requests_refused_total",
     "seamline_view_run_begun_timestamp_seconds",
 }

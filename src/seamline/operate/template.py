@@ -16,7 +16,7 @@ from seamline.operate.firstview import first_view
 RENAMED = {"gitignore": ".gitignore"}
 """Files that a package cannot hold under their own name."""
 
-EXAMPLES = ("contracts", "tests", "views")
+EXAMPLES = ("contracts", "queries", "tests", "views")
 """Folders of the template that a project may have files of its own in place of."""
 
 JOINED = (".gitignore",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout, suppress
 from datetime import timedelta
@@ -16,15 +16,18 @@ from seamline.clock import system_clock
 from seamline.console import is_terminal, say
 from seamline.serving.provenance import Answer
 from seamline.serving.serving import Serving
+from seamline.signals import stopping
 
 
 def answers(serving: Serving, sql: str, pause: timedelta) -> Iterator[Answer]:
-    """The answer now, and again after each look that found something. Raises as `Serving.query`."""
-    yield serving.query(sql)
-    while True:
-        time.sleep(pause.total_seconds())
-        if serving.catch_up():
-            yield serving.query(sql)
+    """The answer now, and again after each look that found something, until Ctrl-C; the second one does not wait for
+    a query that runs. Raises as `Serving.query`, and KeyboardInterrupt then."""
+    stop = threading.Event()
+    with stopping(stop, hurried=True):  # an exception could be lost wherever Python was when the signal came
+        yield serving.query(sql)
+        while not stop.wait(pause.total_seconds()):
+            if serving.catch_up():
+                yield serving.query(sql)
 
 
 def show_answers(found: Iterator[Answer], write: Callable[[Answer], None]) -> None:
