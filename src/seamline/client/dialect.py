@@ -102,10 +102,9 @@ class SeamlineDialect(DefaultDialect):
             raise exc.ArgumentError("seamline://:TOKEN@host:port?tls=true&authority=FILE, or seamline:///folder")
         if not url.host:
             return [url.database or "."], {}
-        host = f"[{url.host}]" if ":" in url.host else url.host
-        port = f":{url.port}" if url.port else ""
+        role = URL.create("https" if tls == "true" else "http", host=url.host, port=url.port)
         given = {"token": url.password and str(url.password), "authority": authority}
-        return [f"http{'s' if tls == 'true' else ''}://{host}{port}"], given
+        return [role.render_as_string()], given
 
     # reflection: the views, as tables
 
