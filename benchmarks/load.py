@@ -16,8 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +119,7 @@ def _beside_mad(role: Role, seconds: float, rounds: int) -> list[Figure]:
     """A client's quick query: the 99th percentile while another's queries go mad, over that without."""
     took: dict[bool, list[float]] = {False: [], True: []}
     for _, mad in itertools.product(range(rounds), (False, True)):
-        with _madness(role) if mad else _nothing():
+        with _madness(role) if mad else nullcontext():
             took[mad] += _quick(role, seconds)
     alone, beside = (statistics.quantiles(times, n=100)[98] for times in (took[False], took[True]))
     sizes = {"seconds of a round": seconds, "rounds": rounds, "questions": min(map(len, took.values()))}
@@ -141,46 +141,38 @@ def _quick(role: Role, seconds: float) -> list[float]:
     return found
 
 
-@contextmanager
-def _madness(role: Role) -> Iterator[None]:
+def _madness(role: Role) -> AbstractContextManager[None]:
     """A client that asks one mad query after another, each for a second."""
-    over = threading.Event()
 
-    def run() -> None:
+    def run(over: threading.Event) -> None:
         with _client(role, "mad") as client:
             for sql in itertools.cycle(MAD):
                 if over.is_set():
                     return
                 client.post("/v1/query", json={"sql": sql, "timeout": 1})
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+    return _meanwhile(run)
 
 
 def _client(role: Role, who: str) -> httpx.Client:
     return httpx.Client(base_url=role.url, headers={"Authorization": f"Bearer {role.tokens[who]}"}, timeout=60)
 
 
-@contextmanager
-def _epochs(lake: Live) -> Iterator[None]:
+def _epochs(lake: Live) -> AbstractContextManager[None]:
     """An epoch each second, as live data comes."""
-    over = threading.Event()
 
-    def run() -> None:
+    def run(over: threading.Event) -> None:
         while not over.wait(EPOCH_SECONDS):
             lake.epoch()
 
-    thread = threading.Thread(target=run)
+    return _meanwhile(run)
+
+
+@contextmanager
+def _meanwhile(run: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Runs it in a thread beside the block, until the event that it is given is set."""
+    over = threading.Event()
+    thread = threading.Thread(target=run, args=(over,))
     thread.start()
     try:
         yield
